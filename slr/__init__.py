@@ -1,0 +1,3 @@
+"""Selective Layer Restoration: give a post-trained language model its diversity back."""
+
+from __future__ import annotations

@@ -1,0 +1,72 @@
+"""Ranges of decoder layers: half-open, zero-based, validated on construction."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class LayerInterval:
+    """The decoder layers ``start, start + 1, ..., end - 1``.
+
+    ``start == end`` is the empty interval: nothing restored, the instruct model itself.
+
+    Raises:
+        ValueError: if ``start`` is negative or ``end`` is smaller than ``start``.
+    """
+
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if self.start < 0 or self.end < self.start:
+            raise ValueError(
+                f"layer interval {self.start}:{self.end} is not valid: expected 0 <= start <= end "
+                "(layers are counted from 0, and the end is not included)"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> LayerInterval:
+        """Read ``"12:20"``: layers 12 to 19.
+
+        Raises:
+            ValueError: if the text is not two whole numbers with a colon between them.
+        """
+        start, colon, end = text.strip().partition(":")
+        if not (colon and start.isdecimal() and end.isdecimal()):
+            raise ValueError(
+                f"cannot read {text!r} as a layer interval: expected START:END, for example 12:20"
+            )
+        return cls(int(start), int(end))
+
+    def check_within(self, num_layers: int) -> None:
+        """Raise ``ValueError`` unless the interval lies within a model of ``num_layers`` layers."""
+        if self.end > num_layers:
+            raise ValueError(
+                f"layer interval {self} does not fit a model of {num_layers} decoder layers: "
+                f"expected an end of at most {num_layers}"
+            )
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+    def __contains__(self, layer: object) -> bool:
+        return isinstance(layer, int) and self.start <= layer < self.end
+
+    def __str__(self) -> str:
+        return f"{self.start}:{self.end}"
+
+
+def all_intervals(num_layers: int) -> list[LayerInterval]:
+    """Every non-empty interval of ``num_layers`` layers, by start and then by end.
+
+    There are ``num_layers * (num_layers + 1) / 2`` of them.
+
+    Raises:
+        ValueError: if ``num_layers`` is less than 1.
+    """
+    if num_layers < 1:
+        raise ValueError(f"a model has at least one decoder layer, but num_layers is {num_layers}")
+    return [
+        LayerInterval(start, end) for start in range(num_layers) for end in range(start + 1, num_layers + 1)
+    ]

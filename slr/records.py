@@ -1,0 +1,158 @@
+"""Typed result rows: what an experiment measured, one JSON object a line.
+
+A record is frozen, and validated when made and when read back. Its ``key`` is unique within its
+experiment and says what was measured (never when, or on which machine), so a resumed run knows
+what is there already. How the rows lie on disk is told in ``results_store``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+SCHEMA_VERSION = 1
+
+ModelKind = Literal["base", "instruct", "hybrid", "soup"]
+PromptSet = Literal["selection", "held_out"]
+Family = Literal["llama", "qwen", "gemma", "other"]
+
+
+class Provenance(BaseModel):
+    """Where a record comes from: enough to find the code, the settings and the machine again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: int = SCHEMA_VERSION
+    config_hash: str
+    commit: str
+    dirty: bool
+    created_at: str
+    device: str
+    versions: dict[str, str]
+
+
+class Record(BaseModel):
+    """What every row has."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    pair: str
+    provenance: Provenance
+
+    @property
+    def key(self) -> str:
+        """What was measured; unique within the experiment."""
+        raise NotImplementedError
+
+
+class PairInfo(Record):
+    """The two checkpoints that an experiment compares, as they were opened."""
+
+    kind: Literal["pair_info"] = "pair_info"
+    family: Family
+    architecture: str
+    base: str
+    base_revision: str | None
+    instruct: str
+    instruct_revision: str | None
+    num_layers: int
+    hidden_size: int
+    vocab_size: int
+    num_parameters: int
+    dtype: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return f"{self.pair}/pair_info"
+
+
+class CrcScore(Record):
+    """CRC validity and diversity of one model, prompt by prompt.
+
+    ``interval`` is the restored range (``hybrid`` only) and ``alpha`` the share of the base model's
+    weights (``hybrid``: within the interval; ``soup``: everywhere). ``validity`` and ``diversity``
+    have one number a prompt, in the order of ``prompt_ids``; a diversity is None where validity is 0.
+    """
+
+    kind: Literal["crc_score"] = "crc_score"
+    family: Family
+    num_layers: int
+    model: ModelKind
+    interval: tuple[int, int] | None = None
+    alpha: float | None = None
+    prompt_set: PromptSet
+    prompt_ids: tuple[str, ...]
+    validity: tuple[float, ...]
+    diversity: tuple[float | None, ...]
+
+    @property
+    def key(self) -> str:
+        parts = [self.pair, "crc_score", self.prompt_set, self.model]
+        if self.interval is not None:
+            parts.append(f"{self.interval[0]}:{self.interval[1]}")
+        if self.alpha is not None:
+            parts.append(f"alpha={self.alpha:g}")
+        return "/".join(parts)
+
+
+class CrcSelection(Record):
+    """The outcome of a search: the chosen interval and the chosen soup, or in words why there is none."""
+
+    kind: Literal["crc_selection"] = "crc_selection"
+    family: Family
+    num_layers: int
+    min_validity_ratio: float
+    instruct_validity: float
+    interval: tuple[int, int] | None
+    interval_reason: str
+    soup_alpha: float | None
+    soup_reason: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.pair}/crc_selection"
+
+
+class SearchCost(Record):
+    """What scoring every interval cost, by the shared search or by the plain loop."""
+
+    kind: Literal["search_cost"] = "search_cost"
+    method: Literal["shared", "loop"]
+    num_layers: int
+    hidden_size: int
+    num_intervals: int
+    num_prompts: int
+    prompt_tokens: int
+    dtype: str
+    threads: int
+    seconds: float
+    layer_evaluations: int
+    tokens_computed: int
+    peak_memory_bytes: int | None
+
+    @property
+    def key(self) -> str:
+        return f"{self.pair}/search_cost/{self.method}"
+
+
+class Failure(Record):
+    """A cell that could not be computed: its error in place of a number."""
+
+    kind: Literal["failure"] = "failure"
+    cell: str
+    error_type: str
+    message: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.cell}/failure"
+
+
+AnyRecord = Annotated[
+    PairInfo | CrcScore | CrcSelection | SearchCost | Failure,
+    Field(discriminator="kind"),
+]
+RECORD_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)
