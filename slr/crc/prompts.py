@@ -1,0 +1,37 @@
+"""The CRC prompts: each asks for one random character out of a stated valid set.
+
+``prompts.json`` holds 80 of them in our own wording: 40 to select an interval by and 40 held out to
+report it on, letters and digits half each. No valid set occurs twice.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Literal
+
+from slr.records import PromptSet
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrcPrompt:
+    """One request. ``valid`` lists the characters that answer it; each counts as one possible answer."""
+
+    id: str
+    split: PromptSet
+    category: Literal["letters", "digits"]
+    text: str
+    valid: str
+
+
+@cache
+def _all_prompts() -> tuple[CrcPrompt, ...]:
+    rows = json.loads(resources.files("slr.crc").joinpath("prompts.json").read_text(encoding="utf-8"))
+    return tuple(CrcPrompt(**row) for row in rows)
+
+
+def load_prompts(split: PromptSet) -> tuple[CrcPrompt, ...]:
+    """The 40 prompts of one split, in a fixed order."""
+    return tuple(prompt for prompt in _all_prompts() if prompt.split == split)

@@ -1,0 +1,39 @@
+"""Where a transformers model keeps its decoder layers, found in the model rather than known by its name."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers import PreTrainedModel
+
+
+def decoder_layers_path(model: PreTrainedModel) -> str:
+    """Dotted path of the list of decoder layers inside the model, such as ``model.layers``.
+
+    It is the one ``ModuleList`` of the model's decoder that has ``config.num_hidden_layers`` entries.
+
+    Raises:
+        ValueError: if the model has no such list, or more than one.
+    """
+    num_layers = model.config.get_text_config(decoder=True).num_hidden_layers
+    decoder = model.get_decoder()
+    lists = [
+        name
+        for name, child in decoder.named_children()
+        if isinstance(child, nn.ModuleList) and len(child) == num_layers
+    ]
+    if len(lists) != 1:
+        found = ", ".join(lists) or "none"
+        raise ValueError(
+            f"{type(model).__name__}: expected exactly one list of {num_layers} decoder layers in "
+            f"{type(decoder).__name__}, found {found}; layer restoration needs a decoder-only model "
+            "whose layers stand in one list"
+        )
+    prefix = next(name for name, module in model.named_modules() if module is decoder)
+    return f"{prefix}.{lists[0]}" if prefix else lists[0]
+
+
+def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The model's decoder layers, first to last; see ``decoder_layers_path`` for the errors raised."""
+    layers = model.get_submodule(decoder_layers_path(model))
+    assert isinstance(layers, nn.ModuleList)
+    return layers
