@@ -1,0 +1,445 @@
+"""CRC scores of every layer interval, exactly, with all work shared that hybrids have in common.
+
+The hybrid that restores layers ``start..end-1`` has, on entering layer k, a hidden state that depends
+only on where its interval starts and ends below k. So the states are advanced rather than the hybrids:
+
+* the *prefix*: instruct layers only, the beginning of every hybrid;
+* for one start, the *open* state: restored from ``start`` up to now;
+* the *closed* states: restored from ``start`` up to some end, instruct since.
+
+Layer k of the instruct model turns a copy of the open state into a new closed one and advances the
+closed ones; layer k of the base model advances the open one. For L layers that makes
+``count_layer_evaluations(L)``, about L^3/6 layer evaluations, where one hybrid after the other takes
+about L^3/2. Starts are taken one by one, so at most L + 1 states are held at once, and a search that is
+stopped goes on at the next start. Two more exact savings: prompts are packed into a token tree, so a
+beginning that prompts share is computed once; and at the last layer only the prompts' last tokens go on
+once the keys and values of all tokens are known.
+
+Masks, position embeddings, final norm, LM head and soft-capping all come from the model's own forward.
+Before a search its own way of computing is checked on a short case against a hybrid's plain forward.
+
+Shape letters: R states (hybrids), N tokens of the tree, D hidden size, P prompts, C characters, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from slr.checkpoints import ModelPair
+from slr.crc.prompts import CrcPrompt
+from slr.crc.scoring import (
+    MAX_LOGIT_BYTES,
+    EncodedPrompts,
+    PromptScores,
+    answer_log_probs,
+    character_log_probs,
+    encode_prompts,
+    score_model,
+    scores_from_log_probs,
+)
+from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
+from slr.decoder import decoder_layers
+from slr.hybrid import restore, shallow_copy, with_layers
+from slr.intervals import LayerInterval
+
+logger = logging.getLogger(__name__)
+
+OnProgress = Callable[[int, int], None]
+"""Called with the layer evaluations done, and their total."""
+
+DEFAULT_MEMORY_BUDGET = 2 * 2**30
+"""Bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
+
+CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""
+
+LAYER_CALL_FACTOR = 24
+"""A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
+
+MAX_LOG_PROB_ERROR = {torch.float32: 1e-3}
+"""Allowed in the check against the plain forward; see ``COARSE_LOG_PROB_ERROR`` for other dtypes."""
+
+COARSE_LOG_PROB_ERROR = 0.5
+"""In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
+
+
+@dataclass(frozen=True)
+class ScoredInterval:
+    """CRC scores of the hybrid that restores ``interval``."""
+
+    interval: LayerInterval
+    scores: PromptScores
+
+
+@dataclass(frozen=True)
+class SearchCounts:
+    """What a search computed: layer evaluations are of one state each, tokens are summed over them."""
+
+    layer_evaluations: int
+    tokens_computed: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """CRC scores of the instruct model and of every interval, by start and then by end."""
+
+    instruct: PromptScores
+    intervals: tuple[ScoredInterval, ...]
+    counts: SearchCounts
+
+
+def count_layer_evaluations(num_layers: int, starts: Sequence[int] | None = None) -> int:
+    """Layer evaluations of a search over the given start layers (by default all of them).
+
+    A start at s costs, with r = num_layers - s layers to go, r evaluations of base layers and r (r - 1) / 2
+    of instruct layers; the prefix costs one evaluation a layer up to the last start.
+    """
+    starts = range(num_layers) if starts is None else starts
+    remaining = [num_layers - start for start in starts]
+    return sum(r + r * (r - 1) // 2 for r in remaining) + max(starts, default=0)
+
+
+def search(
+    pair: ModelPair,
+    prompts: Sequence[CrcPrompt],
+    *,
+    alpha: float = 1.0,
+    memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET,
+    on_progress: OnProgress | None = None,
+) -> SearchResult:
+    """Score every non-empty interval of the pair on the prompts; see ``iter_search``."""
+    encoded = encode_prompts(prompts, pair.tokenizer)
+    began = time.perf_counter()
+    found = iter_search(
+        pair, encoded, alpha=alpha, memory_budget_bytes=memory_budget_bytes, on_progress=on_progress
+    )
+    intervals = tuple(scored for _, batch in found for scored in batch)
+    seconds = time.perf_counter() - began
+    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
+    evaluations = count_layer_evaluations(pair.num_layers)
+    tokens = evaluations * sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
+    counts = SearchCounts(evaluations * len(groups), tokens, seconds)
+    return SearchResult(score_model(pair.instruct_model, encoded), intervals, counts)
+
+
+def iter_search(
+    pair: ModelPair,
+    encoded: EncodedPrompts,
+    *,
+    alpha: float = 1.0,
+    starts: Sequence[int] | None = None,
+    memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET,
+    on_progress: OnProgress | None = None,
+) -> Iterator[tuple[int, list[ScoredInterval]]]:
+    """Score every interval, a start layer at a time.
+
+    Args:
+        pair: the two models, on one device; they are not altered.
+        encoded: the prompts, for the pair's tokenizer.
+        alpha: the base model's share within the interval, in (0, 1].
+        starts: the start layers to do, by default all; a resumed search names those still missing.
+        memory_budget_bytes: for hidden states and intermediates, beside the two models.
+        on_progress: called after every layer.
+
+    Yields:
+        The start layer, and the scored intervals that begin there, by end.
+
+    Raises:
+        ValueError: if a start is no layer of the model, or the model's attention cannot be used.
+        RuntimeError: if the check against a plain forward fails: the architecture is not supported.
+    """
+    todo = sorted(set(range(pair.num_layers) if starts is None else starts))
+    if todo and not 0 <= todo[0] <= todo[-1] < pair.num_layers:
+        raise ValueError(f"start layers {todo} given for a model of {pair.num_layers} layers, counted from 0")
+    _check_against_plain_forward(pair, encoded, alpha)
+    for start, log_probs_RPC in _iter_log_probs(pair, encoded, alpha, todo, memory_budget_bytes, on_progress):
+        scores = scores_from_log_probs(log_probs_RPC, encoded.prompts, encoded.characters)
+        yield (
+            start,
+            [
+                ScoredInterval(LayerInterval(start, start + 1 + row), score)
+                for row, score in enumerate(scores)
+            ],
+        )
+
+
+def _iter_log_probs(
+    pair: ModelPair,
+    encoded: EncodedPrompts,
+    alpha: float,
+    starts: Sequence[int],
+    memory_budget_bytes: int,
+    on_progress: OnProgress | None = None,
+) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield a start and the log-probabilities (R, P, C) for the intervals from it; row r ends after r + 1 layers."""
+    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
+    progress = _Progress(count_layer_evaluations(pair.num_layers, starts) * len(groups), on_progress)
+    walks = [
+        _Walk(pair, encoded.subset(group), alpha, memory_budget_bytes, progress.advance) for group in groups
+    ]
+    for start in starts:
+        yield start, np.concatenate([walk.log_probs_from(start) for walk in walks], axis=1)
+
+
+class _Progress:
+    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
+        self._done = 0
+        self._total = total
+        self._on_progress = on_progress
+
+    def advance(self, layer_evaluations: int) -> None:
+        self._done += layer_evaluations
+        if self._on_progress:
+            self._on_progress(self._done, self._total)
+
+
+class _Walk:
+    """The walk over the layers for one group of prompts; starts are to be asked for in rising order."""
+
+    def __init__(
+        self,
+        pair: ModelPair,
+        encoded: EncodedPrompts,
+        alpha: float,
+        memory_budget_bytes: int,
+        advance_progress: Callable[[int], None],
+    ) -> None:
+        model = pair.instruct_model
+        tree = TokenTree.build(encoded.token_ids)
+        self._num_layers = pair.num_layers
+        self._encoded = encoded
+        self._advance_progress = advance_progress
+        self._last_tokens = tree.last_tokens
+        self._instruct_layers = _tree_layers(model)
+        self._base_layers = _tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
+        self._inputs = _LayerInputs.of_tree(model, tree)
+        self._prefix_1ND = self._inputs.embedded_1ND.clone()
+        self._prefix_layer = 0
+        self._head = with_layers(model, [])
+        self._states_per_call = _states_per_call(self._prefix_1ND, memory_budget_bytes)
+
+    @torch.inference_mode()
+    def log_probs_from(self, start: int) -> NDArray[np.float64]:
+        """Log-probabilities (R, P, C) of the intervals that begin at ``start``, by end."""
+        while self._prefix_layer < start:
+            self._advance(self._instruct_layers, self._prefix_layer, self._prefix_1ND)
+            self._prefix_layer += 1
+        last = self._num_layers - 1
+        open_1ND = self._prefix_1ND.clone()
+        closed_RND = open_1ND.new_empty(last - start, *open_1ND.shape[1:])
+        for layer in range(start, last):
+            if layer > start:
+                closed_RND[layer - start - 1] = open_1ND[0]
+                self._advance(self._instruct_layers, layer, closed_RND[: layer - start])
+            self._advance(self._base_layers, layer, open_1ND)
+        closed_RND[last - start - 1 :] = open_1ND  # the interval that leaves out the last layer, if any
+        return np.concatenate(
+            [self._finish(self._instruct_layers, closed_RND), self._finish(self._base_layers, open_1ND)]
+        )
+
+    def _advance(self, layers: Sequence[nn.Module], layer: int, states_RND: torch.Tensor) -> None:
+        """Put states through one layer, in place."""
+        for chunk_RND in states_RND.split(self._states_per_call):
+            chunk_RND.copy_(layers[layer](chunk_RND, **self._inputs.arguments[layer]))
+            self._advance_progress(len(chunk_RND))
+
+    def _finish(self, layers: Sequence[nn.Module], states_RND: torch.Tensor) -> NDArray[np.float64]:
+        """Put states through the last layer and the head; log-probabilities (R, P, C)."""
+        results = [
+            self._answer_log_probs(self._last_layer(layers[-1], chunk_RND))
+            for chunk_RND in states_RND.split(self._states_per_call)
+            if len(chunk_RND)
+        ]
+        shape = (0, len(self._encoded.prompts), len(self._encoded.characters))
+        return np.concatenate([np.empty(shape), *results])
+
+    def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
+        """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
+        try:
+            layer(states_RND, **self._inputs.storing_arguments)
+        except KeysAndValues as stored:
+            hidden_RPD = layer(
+                states_RND[:, self._last_tokens],
+                **self._inputs.last_token_arguments(stored),
+            )
+        else:
+            raise RuntimeError(
+                f"{type(layer).__name__} does not attend through transformers' attention interface"
+            )
+        self._advance_progress(len(states_RND))
+        return hidden_RPD
+
+    def _answer_log_probs(self, hidden_RPD: torch.Tensor) -> NDArray[np.float64]:
+        rows_per_call = max(1, MAX_LOGIT_BYTES // (4 * self._head.config.get_text_config().vocab_size))
+        log_probs = [
+            character_log_probs(
+                self._head(inputs_embeds=rows_BD[:, None], use_cache=False).logits[:, -1],
+                self._encoded.character_tokens,
+            )
+            for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
+        ]
+        return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class _LayerInputs:
+    """What the model's own forward hands to its layers for a token tree.
+
+    ``embedded_1ND`` enters the first layer; ``arguments`` are each layer's keyword arguments.
+    """
+
+    embedded_1ND: torch.Tensor
+    arguments: list[dict[str, Any]]
+    storing_arguments: dict[str, Any]
+    _last_arguments: dict[str, Any]
+
+    @classmethod
+    @torch.inference_mode()
+    def of_tree(cls, model: PreTrainedModel, tree: TokenTree) -> _LayerInputs:
+        """Record the model's forward over the tree, and over its longest prompt for the masks."""
+        implementation = model.config._attn_implementation
+        if implementation not in ("eager", "sdpa"):
+            raise ValueError(
+                f"the search needs a model loaded with attn_implementation 'eager' or 'sdpa', got {implementation!r}"
+            )
+        longest = tree.longest_path
+        tokens = [tree.token_ids[node] for node in longest]
+        _, prompt_arguments = _record_layer_calls(model, tokens, list(range(len(longest))))
+        masks = [_may_attend(arguments["attention_mask"], len(longest)) for arguments in prompt_arguments]
+        embedded_1ND, arguments = _record_layer_calls(model, tree.token_ids, tree.positions)
+        dtype = embedded_1ND.dtype
+        for layer_arguments, mask in zip(arguments, masks, strict=True):
+            layer_arguments["attention_mask"] = None
+            layer_arguments["tree_attention"] = TreeAttention.of_all_tokens(tree, mask, dtype, implementation)
+        last = tree.last_tokens
+        _, at_last_tokens = _record_layer_calls(
+            model, [tree.token_ids[node] for node in last], [tree.positions[node] for node in last]
+        )
+        last_attention = TreeAttention.of_last_tokens(tree, masks[-1], dtype, implementation)
+        last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
+        storing = {**arguments[-1], "tree_attention": last_attention.storing()}
+        return cls(embedded_1ND, arguments, storing, last_arguments)
+
+    def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
+        """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""
+        attention = self._last_arguments["tree_attention"].with_stored(stored.keys, stored.values)
+        return {**self._last_arguments, "tree_attention": attention}
+
+
+class _Recorder(nn.Module):
+    """Stands in for a decoder layer: keeps what it is called with, and passes the hidden states on."""
+
+    def __init__(self, layer: nn.Module, calls: list[tuple[torch.Tensor, dict[str, Any]]]) -> None:
+        super().__init__()
+        self._layer = layer
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # such as a layer's attention type, which some models look at
+            return getattr(super().__getattr__("_layer"), name)
+
+    def forward(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        self._calls.append((hidden_states, arguments))
+        return hidden_states
+
+
+def _record_layer_calls(
+    model: PreTrainedModel, token_ids: Sequence[int], positions: Sequence[int]
+) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+    """Embedded tokens (1, N, D), and every layer's keyword arguments, from the model's own forward."""
+    calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
+    recording = with_layers(model, [_Recorder(layer, calls) for layer in decoder_layers(model)])
+    recording(
+        input_ids=torch.tensor([token_ids], device=model.device),
+        position_ids=torch.tensor([positions], device=model.device),
+        use_cache=False,
+        logits_to_keep=1,
+    )
+    return calls[0][0], [arguments for _, arguments in calls]
+
+
+def _may_attend(mask: torch.Tensor | None, length: int) -> torch.Tensor:
+    """A layer's mask for one plain prompt as a boolean (T, T); None means plainly causal."""
+    if mask is None:
+        return torch.ones(length, length, dtype=torch.bool).tril_()
+    return mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
+
+
+def _tree_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The model's decoder layers, sharing its tensors, but attending over a token tree."""
+    config = copy.copy(model.config)
+    config._attn_implementation = ATTENTION_NAME
+    return [_with_config(layer, config) for layer in decoder_layers(model)]
+
+
+def _with_config(module: nn.Module, config: object) -> nn.Module:
+    clone = shallow_copy(module)
+    if "config" in vars(clone):
+        clone.config = config
+    for name, child in module.named_children():
+        clone._modules[name] = _with_config(child, config)
+    return clone
+
+
+def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:
+    _, num_tokens, hidden_size = state_1ND.shape
+    affordable = memory_budget_bytes // 2 // (state_1ND.element_size() * hidden_size * LAYER_CALL_FACTOR)
+    wanted = CHUNK_TOKENS.get(state_1ND.device.type, CHUNK_TOKENS["cuda"])
+    return max(1, min(wanted, affordable) // num_tokens)
+
+
+def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes: int) -> list[list[int]]:
+    """Split the prompts into as few groups as let a group's states fit half the memory budget."""
+    config = pair.instruct_model.config.get_text_config(decoder=True)
+    token_bytes = config.hidden_size * torch.finfo(pair.instruct_model.dtype).bits // 8
+    affordable = memory_budget_bytes // 2 // (token_bytes * (pair.num_layers + 1))
+    num_prompts = len(encoded.prompts)
+    for num_groups in range(1, num_prompts + 1):
+        bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
+        groups = [list(range(low, high)) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        sizes = [len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups]
+        if max(sizes) <= affordable:
+            return groups
+    raise ValueError(
+        f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single prompt "
+        f"({max(sizes)} tokens, {pair.num_layers} layers); give at least "
+        f"{2 * token_bytes * (pair.num_layers + 1) * max(sizes) / 2**20:.0f} MiB"
+    )
+
+
+def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha: float) -> None:
+    """Compare the search with a plain forward, for one hybrid and the two shortest prompts.
+
+    Raises:
+        RuntimeError: if they differ by more than rounding.
+    """
+    by_length = sorted(range(len(encoded.prompts)), key=lambda index: len(encoded.token_ids[index]))
+    short = encoded.subset(by_length[:2])
+    start = pair.num_layers // 2
+    end = start + 1
+    walk = _Walk(pair, short, alpha, DEFAULT_MEMORY_BUDGET, lambda _: None)
+    found_PC = walk.log_probs_from(start)[end - start - 1]
+    expected_PC = answer_log_probs(restore(pair, LayerInterval(start, end), alpha), short)
+    error = float(np.max(np.abs(found_PC - expected_PC)))
+    allowed = MAX_LOG_PROB_ERROR.get(pair.instruct_model.dtype, COARSE_LOG_PROB_ERROR)
+    logger.info("search checked against a plain forward: log-probabilities differ by at most %.1e", error)
+    if not error <= allowed:
+        raise RuntimeError(
+            f"the search does not reproduce {type(pair.instruct_model).__name__}: log-probabilities differ from its "
+            f"plain forward by {error:.2g}, allowed {allowed:g} in {pair.instruct_model.dtype}; "
+            "this architecture's layers cannot be evaluated one by one, please report it"
+        )

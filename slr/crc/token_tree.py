@@ -1,0 +1,246 @@
+"""Prompts packed into one sequence, in which every shared beginning stands once.
+
+The tokens form a tree (a trie): a token's path from the root is what it may attend to. Each unique
+token is computed once; only attention looks at whole prompts again, in two groups: the *trunk*, the
+beginning that all prompts share, and one *branch* a prompt, the tokens that this prompt adds to the
+tree together with the path before them. So attention costs what the prompts' own lengths cost, not the
+square of the tree's size, and it is left to the model's own attention function.
+
+Shape letters: N tokens of the tree, P prompts, G branches, S queries of a branch, T length of the longest
+prompt, K keys, R states, H heads, E head size.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AttentionInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+ATTENTION_NAME = "slr_token_tree"
+"""The attention implementation under which ``attend_by_tree`` is registered with transformers."""
+
+
+@dataclass(frozen=True)
+class TokenTree:
+    """``token_ids`` and ``positions`` (depths) of the N unique tokens; ``paths`` has a row of indices a prompt.
+
+    The tokens stand in the order in which the prompts add them, so the trunk comes first.
+    """
+
+    token_ids: tuple[int, ...]
+    positions: tuple[int, ...]
+    paths: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def build(cls, sequences: Sequence[Sequence[int]]) -> TokenTree:
+        """Pack the sequences.
+
+        Raises:
+            ValueError: if there is no sequence, or one of them is empty.
+        """
+        if not sequences or not all(sequences):
+            raise ValueError("a token tree needs at least one sequence, and each at least one token")
+        children: dict[tuple[int, int], int] = {}
+        token_ids: list[int] = []
+        positions: list[int] = []
+        paths = []
+        for sequence in sequences:
+            node, path = -1, []
+            for position, token_id in enumerate(sequence):
+                edge = (node, token_id)
+                if edge not in children:
+                    children[edge] = len(token_ids)
+                    token_ids.append(token_id)
+                    positions.append(position)
+                node = children[edge]
+                path.append(node)
+            paths.append(tuple(path))
+        return cls(tuple(token_ids), tuple(positions), tuple(paths))
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @property
+    def longest_path(self) -> tuple[int, ...]:
+        """The tokens of the longest prompt."""
+        return max(self.paths, key=len)
+
+    @property
+    def last_tokens(self) -> list[int]:
+        """Index of each prompt's last token."""
+        return [path[-1] for path in self.paths]
+
+    def trunk_and_branches(self) -> tuple[tuple[int, ...], list[tuple[int, ...]], list[tuple[int, ...]]]:
+        """The trunk; then for every branch its queries and the path (keys) that they attend to."""
+        shared = min(map(len, self.paths))
+        trunk_length = next((i for i in range(shared) if len({path[i] for path in self.paths}) > 1), shared)
+        trunk = self.paths[0][:trunk_length]
+        seen = set(trunk)
+        queries, keys = [], []
+        for path in self.paths:
+            own = tuple(node for node in path if node not in seen)
+            seen.update(own)
+            if own:
+                queries.append(own)
+                keys.append(path)
+        return trunk, queries, keys
+
+
+@dataclass(frozen=True, eq=False)
+class TreeAttention:
+    """What ``attend_by_tree`` needs to know of one layer: who attends to whom, and through which function.
+
+    ``trunk_mask`` (1, 1, K, K) and ``branch_mask`` (G, 1, S, T) are additive, in the model's dtype.
+    ``is_query`` (G, S) is False where a branch is padded. Token indices are given by ``branch_queries``
+    (G, S) and ``branch_keys`` (G, T). ``stored`` holds the keys and values of all tokens when only some
+    tokens are queries, as at the last layer; then there is no trunk.
+    """
+
+    implementation: str
+    trunk_length: int
+    trunk_mask: torch.Tensor
+    branch_queries: torch.Tensor
+    branch_keys: torch.Tensor
+    branch_mask: torch.Tensor
+    is_query: torch.Tensor
+    stored: tuple[torch.Tensor, torch.Tensor] | None = None
+    store_only: bool = False
+
+    @classmethod
+    def of_all_tokens(
+        cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
+    ) -> TreeAttention:
+        """Every token is a query."""
+        trunk, queries, keys = tree.trunk_and_branches()
+        trunk_mask_KK = may_attend_TT[: len(trunk), : len(trunk)]
+        branches = _pad_branches(tree, queries, keys, may_attend_TT, dtype)
+        return cls(implementation, len(trunk), _additive(trunk_mask_KK[None, None], dtype), *branches)
+
+    @classmethod
+    def of_last_tokens(
+        cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
+    ) -> TreeAttention:
+        """Only the last token of each prompt is a query; query p is prompt p's."""
+        queries = [(token,) for token in tree.last_tokens]
+        branches = list(_pad_branches(tree, queries, list(tree.paths), may_attend_TT, dtype))
+        branches[0] = torch.arange(len(queries), device=may_attend_TT.device)[:, None]
+        return cls(implementation, 0, may_attend_TT.new_zeros(1, 1, 0, 0), *branches)
+
+    def storing(self) -> TreeAttention:
+        """The same, but the layer stops with ``KeysAndValues`` as soon as it has them."""
+        return replace(self, store_only=True)
+
+    def with_stored(self, keys: torch.Tensor, values: torch.Tensor) -> TreeAttention:
+        """The same, attending to keys and values computed before."""
+        return replace(self, stored=(keys, values))
+
+
+class KeysAndValues(Exception):
+    """Raised out of a layer that was only run for its keys and values, shape (R, heads, N, E) each."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        super().__init__()
+        self.keys = keys
+        self.values = values
+
+
+def attend_by_tree(
+    module: nn.Module,
+    query_RHNE: torch.Tensor,
+    key_RHNE: torch.Tensor,
+    value_RHNE: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    tree_attention: TreeAttention,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attention over a token tree, with the signature of transformers' attention functions.
+
+    The work is done by the function that the model would have used itself. Returns (R, N, H, E).
+    """
+    plan = tree_attention
+    if plan.store_only:
+        raise KeysAndValues(key_RHNE, value_RHNE)
+    if plan.stored is not None:
+        key_RHNE, value_RHNE = plan.stored
+    attend = _own_attention_function(module, plan.implementation)
+    outputs = []
+    if plan.trunk_length:
+        trunk = slice(0, plan.trunk_length)
+        output, _ = attend(
+            module,
+            query_RHNE[:, :, trunk],
+            key_RHNE[:, :, trunk],
+            value_RHNE[:, :, trunk],
+            plan.trunk_mask,
+            **kwargs,
+        )
+        outputs.append(output)
+    if len(plan.branch_queries):
+        states, branches = len(query_RHNE), len(plan.branch_queries)
+        output, _ = attend(
+            module,
+            _gather(query_RHNE, plan.branch_queries),
+            _gather(key_RHNE, plan.branch_keys),
+            _gather(value_RHNE, plan.branch_keys),
+            plan.branch_mask.repeat(states, 1, 1, 1),
+            **kwargs,
+        )
+        outputs.append(output.unflatten(0, (states, branches))[:, plan.is_query])
+    return torch.cat(outputs, dim=1), None
+
+
+AttentionInterface.register(ATTENTION_NAME, attend_by_tree)
+
+
+def _own_attention_function(module: nn.Module, implementation: str) -> Callable[..., Any]:
+    if implementation == "eager":
+        return sys.modules[type(module).__module__].eager_attention_forward
+    return ALL_ATTENTION_FUNCTIONS[implementation]
+
+
+def _gather(states_RHNE: torch.Tensor, indices_GS: torch.Tensor) -> torch.Tensor:
+    """(R, H, N, E) -> (R * G, H, S, E): the tokens of each branch."""
+    branches_RHGSE = states_RHNE[:, :, indices_GS]
+    return branches_RHGSE.transpose(1, 2).flatten(0, 1)
+
+
+def _pad_branches(
+    tree: TokenTree,
+    queries: Sequence[Sequence[int]],
+    keys: Sequence[Sequence[int]],
+    may_attend_TT: torch.Tensor,
+    dtype: torch.dtype,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """``branch_queries``, ``branch_keys``, ``branch_mask`` and ``is_query`` of ``TreeAttention``.
+
+    Padded queries repeat the branch's first query, so that no row of the mask is empty; padded keys are
+    never attended to.
+    """
+    device = may_attend_TT.device
+    branch_queries = _rows([[*row, *[row[0]] * (_width(queries) - len(row))] for row in queries], device)
+    branch_keys = _rows([[*row, *[row[0]] * (_width(keys) - len(row))] for row in keys], device)
+    is_query = _rows([[i < len(row) for i in range(_width(queries))] for row in queries], device, torch.bool)
+    is_key = _rows([[i < len(row) for i in range(_width(keys))] for row in keys], device, torch.bool)
+    positions_N = torch.tensor(tree.positions, device=device)
+    may_attend = may_attend_TT[positions_N[branch_queries]][:, :, : branch_keys.shape[1]] & is_key[:, None]
+    return branch_queries, branch_keys, _additive(may_attend[:, None], dtype), is_query
+
+
+def _width(rows: Sequence[Sequence[int]]) -> int:
+    return max((len(row) for row in rows), default=0)
+
+
+def _rows(rows: list[list[int]], device: torch.device, dtype: torch.dtype = torch.long) -> torch.Tensor:
+    return torch.tensor(rows, device=device, dtype=dtype).reshape(len(rows), _width(rows))
+
+
+def _additive(may_attend: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    mask = torch.zeros(may_attend.shape, dtype=dtype, device=may_attend.device)
+    return mask.masked_fill_(~may_attend, torch.finfo(dtype).min)

@@ -1,0 +1,143 @@
+"""Hybrids in memory: an instruct model some of whose decoder layers are the base model's.
+
+A hybrid at alpha 1 is a choice of layer modules. Only the containers along the path to the layers are
+copied, never a tensor, and nothing in the pair is altered, so there is nothing to undo and any number
+of hybrids can be in use at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterable
+from typing import TypeVar, cast
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from slr.checkpoints import ModelPair
+from slr.decoder import decoder_layers, decoder_layers_path
+from slr.intervals import LayerInterval
+
+logger = logging.getLogger(__name__)
+
+ModelT = TypeVar("ModelT", bound=PreTrainedModel)
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> PreTrainedModel:
+    """The instruct model with the layers of ``interval`` restored to the base model's.
+
+    Every parameter and buffer of those decoder layers becomes ``(1 - alpha) * instruct + alpha * base``;
+    embeddings, final norm, LM head and generation settings stay the instruct model's. At alpha 1 the
+    hybrid shares all its tensors with the pair; below 1 the layers of the interval are new. The empty
+    interval is the instruct model bit for bit.
+
+    Raises:
+        ValueError: if the interval does not fit the model, alpha is not in (0, 1], or a layer's tensors
+            differ in name or shape between the two models.
+    """
+    if not 0 < alpha <= 1:
+        raise ValueError(
+            f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
+        )
+    instruct_layers = decoder_layers(pair.instruct_model)
+    base_layers = decoder_layers(pair.base_model)
+    interval.check_within(len(instruct_layers))
+    layers = list(instruct_layers)
+    for index in range(interval.start, interval.end):
+        _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
+        layers[index] = (
+            base_layers[index]
+            if alpha == 1
+            else _interpolated(instruct_layers[index], base_layers[index], alpha)
+        )
+    logger.info("%s: restored layers %s at alpha %g", pair.name, interval, alpha)
+    return with_layers(pair.instruct_model, layers)
+
+
+def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
+    """The soup: every parameter and buffer of the model is ``(1 - alpha) * instruct + alpha * base``.
+
+    All tensors are new. Alpha 0 gives the instruct model's weights bit for bit, alpha 1 the base model's.
+
+    Raises:
+        ValueError: if alpha is not in [0, 1], or the tensors differ in name or shape.
+    """
+    if not 0 <= alpha <= 1:
+        raise ValueError(f"alpha is {alpha}, expected a number in [0, 1]: the base model's share")
+    _check_same_tensors(pair.instruct_model, pair.base_model, "the models")
+    return _interpolated(pair.instruct_model, pair.base_model, alpha)
+
+
+def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float) -> torch.Tensor:
+    """``(1 - alpha) * instruct + alpha * base``, computed in float32, in the instruct tensor's dtype.
+
+    Tensors of whole numbers are not interpolated: the instruct model's are kept.
+    """
+    if not instruct.is_floating_point():
+        return instruct.clone()
+    return torch.lerp(instruct.float(), base.to(instruct.device).float(), alpha).to(instruct.dtype)
+
+
+def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:
+    """A model that shares everything with ``model`` but has the given decoder layers instead.
+
+    Raises:
+        ValueError: if the model is spread over devices by hooks that are bound to the original.
+    """
+    *parents, list_name = decoder_layers_path(model).split(".")
+    clone = shallow_copy(model)
+    clone.generation_config = copy.copy(model.generation_config)
+    node: nn.Module = clone
+    for name in parents:
+        child = shallow_copy(node.get_submodule(name))
+        node._modules[name] = child
+        node = child
+    node._modules[list_name] = nn.ModuleList(layers)
+    return clone
+
+
+def shallow_copy(module: ModuleT) -> ModuleT:
+    """A module with the same tensors and submodules, whose own attributes can be changed freely.
+
+    Raises:
+        ValueError: if ``forward`` was replaced on this very module, as accelerate's dispatch does.
+    """
+    if "forward" in vars(module):
+        raise ValueError(
+            f"{type(module).__name__} has a forward function of its own (accelerate's dispatch over several "
+            "devices sets one); load the pair on one device to build hybrids in memory"
+        )
+    clone = cast(ModuleT, module.__new__(type(module)))
+    # The registries (submodules, hooks, ...) are dictionaries and must not be shared; what they hold may be.
+    clone.__dict__.update(
+        {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
+    )
+    return clone
+
+
+def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
+    result = copy.deepcopy(instruct)
+    with torch.no_grad():
+        for (_, target), (_, other) in zip(_tensors(result), _tensors(base), strict=True):
+            target.copy_(interpolate_tensor(target, other, alpha))
+    return result
+
+
+def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _check_same_tensors(instruct: nn.Module, base: nn.Module, where: str) -> None:
+    instruct_shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(instruct)}
+    base_shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(base)}
+    if instruct_shapes == base_shapes:
+        return
+    differences = [
+        f"{name}: instruct {instruct_shapes.get(name, 'missing')}, base {base_shapes.get(name, 'missing')}"
+        for name in sorted(instruct_shapes.keys() | base_shapes.keys())
+        if instruct_shapes.get(name) != base_shapes.get(name)
+    ]
+    raise ValueError(f"{where} cannot be restored, the tensors differ: " + "; ".join(differences))

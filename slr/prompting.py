@@ -1,0 +1,32 @@
+"""How a request becomes the tokens that a model is given."""
+
+from __future__ import annotations
+
+from transformers import PreTrainedTokenizerBase
+
+CHAT_TEMPLATE_OPTIONS = {
+    # Some Llama templates print today's date otherwise, and results would depend on the day.
+    "date_string": "26 Jul 2024",
+    # Qwen 3 would start to reason at length before it answers.
+    "enable_thinking": False,
+}
+
+
+def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
+    """Token ids of one user turn in the chat template, generation prompt included.
+
+    Raises:
+        ValueError: if the tokenizer has no chat template.
+    """
+    if not tokenizer.chat_template:
+        raise ValueError(
+            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts are "
+            "rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
+        )
+    text = tokenizer.apply_chat_template(
+        [{"role": "user", "content": request}],
+        tokenize=False,
+        add_generation_prompt=True,
+        **CHAT_TEMPLATE_OPTIONS,
+    )
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
