@@ -20,8 +20,8 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
     """
     if not tokenizer.chat_template:
         raise ValueError(
-            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts are "
-            "rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
+            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
+            "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
     text = tokenizer.apply_chat_template(
         [{"role": "user", "content": request}],

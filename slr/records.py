@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from typing_extensions import override
 
 SCHEMA_VERSION = 1
 
@@ -65,6 +66,7 @@ class PairInfo(Record):
     notes: tuple[str, ...] = ()
 
     @property
+    @override
     def key(self) -> str:
         return f"{self.pair}/pair_info"
 
@@ -89,6 +91,7 @@ class CrcScore(Record):
     diversity: tuple[float | None, ...]
 
     @property
+    @override
     def key(self) -> str:
         parts = [self.pair, "crc_score", self.prompt_set, self.model]
         if self.interval is not None:
@@ -112,6 +115,7 @@ class CrcSelection(Record):
     soup_reason: str
 
     @property
+    @override
     def key(self) -> str:
         return f"{self.pair}/crc_selection"
 
@@ -134,6 +138,7 @@ class SearchCost(Record):
     peak_memory_bytes: int | None
 
     @property
+    @override
     def key(self) -> str:
         return f"{self.pair}/search_cost/{self.method}"
 
@@ -147,6 +152,7 @@ class Failure(Record):
     message: str
 
     @property
+    @override
     def key(self) -> str:
         return f"{self.cell}/failure"
 

@@ -1,4 +1,4 @@
-"""Means over prompts with 95% intervals: the bootstrap resamples prompts, paired where two models share them."""
+"""Means over prompts with 95% intervals, by resampling prompts; differences between models are paired."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def estimate_difference(values: Sequence[float | None], reference: Sequence[floa
     """
     if len(values) != len(reference):
         raise ValueError(
-            f"a paired difference needs the same prompts on both sides: got {len(values)} and {len(reference)} values"
+            "a paired difference needs the same prompts on both sides: "
+            f"got {len(values)} and {len(reference)} values"
         )
     return estimate_mean(
         [

@@ -98,9 +98,8 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
 
 def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores:
     """CRC scores of one model."""
-    return scores_from_log_probs(answer_log_probs(model, encoded)[None], encoded.prompts, encoded.characters)[
-        0
-    ]
+    log_probs_PC = answer_log_probs(model, encoded)
+    return scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
 
 
 @torch.inference_mode()

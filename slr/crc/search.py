@@ -28,6 +28,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,7 @@ def _iter_log_probs(
     memory_budget_bytes: int,
     on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield a start and the log-probabilities (R, P, C) for the intervals from it; row r ends after r + 1 layers."""
+    """Yield a start and the log-probabilities (R, P, C) of the intervals from it, by end."""
     groups = _prompt_groups(encoded, pair, memory_budget_bytes)
     progress = _Progress(count_layer_evaluations(pair.num_layers, starts) * len(groups), on_progress)
     walks = [
@@ -312,7 +313,8 @@ class _LayerInputs:
         implementation = model.config._attn_implementation
         if implementation not in ("eager", "sdpa"):
             raise ValueError(
-                f"the search needs a model loaded with attn_implementation 'eager' or 'sdpa', got {implementation!r}"
+                "the search needs a model loaded with attn_implementation 'eager' or 'sdpa', "
+                f"got {implementation!r}"
             )
         longest = tree.longest_path
         tokens = [tree.token_ids[node] for node in longest]
@@ -410,13 +412,13 @@ def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes
     num_prompts = len(encoded.prompts)
     for num_groups in range(1, num_prompts + 1):
         bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
-        groups = [list(range(low, high)) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+        groups = [list(range(low, high)) for low, high in pairwise(bounds)]
         sizes = [len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups]
         if max(sizes) <= affordable:
             return groups
     raise ValueError(
-        f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single prompt "
-        f"({max(sizes)} tokens, {pair.num_layers} layers); give at least "
+        f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single "
+        f"prompt ({max(sizes)} tokens, {pair.num_layers} layers); give at least "
         f"{2 * token_bytes * (pair.num_layers + 1) * max(sizes) / 2**20:.0f} MiB"
     )
 
@@ -439,7 +441,7 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     logger.info("search checked against a plain forward: log-probabilities differ by at most %.1e", error)
     if not error <= allowed:
         raise RuntimeError(
-            f"the search does not reproduce {type(pair.instruct_model).__name__}: log-probabilities differ from its "
-            f"plain forward by {error:.2g}, allowed {allowed:g} in {pair.instruct_model.dtype}; "
+            f"the search does not reproduce {type(pair.instruct_model).__name__}: log-probabilities differ "
+            f"from its plain forward by {error:.2g}, allowed {allowed:g} in {pair.instruct_model.dtype}; "
             "this architecture's layers cannot be evaluated one by one, please report it"
         )

@@ -28,7 +28,7 @@ ATTENTION_NAME = "slr_token_tree"
 
 @dataclass(frozen=True)
 class TokenTree:
-    """``token_ids`` and ``positions`` (depths) of the N unique tokens; ``paths`` has a row of indices a prompt.
+    """``token_ids`` and ``positions`` (depths) of the N unique tokens; ``paths`` has their indices by prompt.
 
     The tokens stand in the order in which the prompts add them, so the trunk comes first.
     """
@@ -155,7 +155,7 @@ def attend_by_tree(
     query_RHNE: torch.Tensor,
     key_RHNE: torch.Tensor,
     value_RHNE: torch.Tensor,
-    attention_mask: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the tree's masks take its place
     *,
     tree_attention: TreeAttention,
     **kwargs: Any,

@@ -1,0 +1,184 @@
+"""The search against the plain loop: one hybrid after the other, one forward a prompt."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from slr.checkpoints import ModelPair, load_pair
+
+from slr.crc import search as search_module
+from slr.crc.prompts import CrcPrompt, load_prompts
+from slr.crc.scoring import EncodedPrompts, character_log_probs, encode_prompts, score_model
+from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search, search
+from slr.hybrid import restore
+from slr.intervals import LayerInterval, all_intervals
+from tests.conftest import CheckpointPairs
+from tests.tiny_models import ARCHITECTURES
+
+BUDGET = 2**30
+PROMPTS: tuple[CrcPrompt, ...] = load_prompts("selection")[::5]
+
+
+def loop_log_probs(pair: ModelPair, encoded: EncodedPrompts, alpha: float = 1.0) -> NDArray[np.float64]:
+    """The reference, shape (intervals, P, C)."""
+    rows = []
+    for interval in all_intervals(pair.num_layers):
+        hybrid = restore(pair, interval, alpha)
+        with torch.no_grad():
+            logits = [hybrid(torch.tensor([tokens])).logits[:, -1] for tokens in encoded.token_ids]
+        rows.append(character_log_probs(torch.cat(logits), encoded.character_tokens).numpy())
+    return np.stack(rows)
+
+
+def search_log_probs(
+    pair: ModelPair, encoded: EncodedPrompts, alpha: float = 1.0, budget: int = BUDGET
+) -> NDArray[np.float64]:
+    starts = range(pair.num_layers)
+    return np.concatenate([rows for _, rows in _iter_log_probs(pair, encoded, alpha, starts, budget)])
+
+
+def assert_equal(found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_equals_the_loop(checkpoint_pairs: CheckpointPairs, architecture: str, tied: bool) -> None:
+    pair = load_pair(*checkpoint_pairs(architecture, tied=tied))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_eager_attention_too(checkpoint_pairs: CheckpointPairs, architecture: str) -> None:
+    pair = load_pair(*checkpoint_pairs(architecture))
+    pair.instruct_model.set_attn_implementation("eager")
+    pair.base_model.set_attn_implementation("eager")
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
+
+
+def test_partial_restoration(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("qwen3"))
+    encoded = encode_prompts(PROMPTS[:3], pair.tokenizer)
+    found = search_log_probs(pair, encoded, alpha=0.4)
+    assert_equal(found, loop_log_probs(pair, encoded, alpha=0.4))
+
+
+@pytest.mark.parametrize("num_layers", [1, 2])
+def test_smallest_models(checkpoint_pairs: CheckpointPairs, num_layers: int) -> None:
+    pair = load_pair(*checkpoint_pairs("llama", num_layers=num_layers))
+    encoded = encode_prompts(PROMPTS[:3], pair.tokenizer)
+    assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
+
+
+def test_one_prompt_and_equal_prompts(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("gemma2"))
+    for prompts in ([PROMPTS[0]], [PROMPTS[0], PROMPTS[0], PROMPTS[1]]):
+        encoded = encode_prompts(prompts, pair.tokenizer)
+        assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
+
+
+def test_small_memory_budget_splits_the_prompts(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("mistral"))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    budget = 700_000
+    assert len(search_module._prompt_groups(encoded, pair, budget)) > 1
+    np.testing.assert_allclose(
+        search_log_probs(pair, encoded, budget=budget), search_log_probs(pair, encoded), rtol=0, atol=1e-5
+    )
+
+
+def test_memory_budget_too_small_says_how_much_is_needed(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    with pytest.raises(ValueError, match=r"does not hold the states of a single prompt .* give at least"):
+        search(pair, PROMPTS, memory_budget_bytes=10_000)
+
+
+def test_bfloat16(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama", dtype=torch.bfloat16))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    found, expected = search_log_probs(pair, encoded), loop_log_probs(pair, encoded)
+    assert np.abs(found - expected).mean() < 0.05
+    assert np.isfinite(found).all()
+
+
+def test_scores_and_order_of_the_result(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    calls: list[tuple[int, int]] = []
+    result = search(pair, PROMPTS, on_progress=lambda done, total: calls.append((done, total)))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    assert [scored.interval for scored in result.intervals] == all_intervals(pair.num_layers)
+    assert result.instruct == score_model(pair.instruct_model, encoded)
+    one = result.intervals[7]
+    expected = score_model(restore(pair, one.interval), encoded)
+    np.testing.assert_allclose(one.scores.validity, expected.validity, atol=1e-5)
+    assert one.scores.prompt_ids == tuple(prompt.id for prompt in PROMPTS)
+    total = count_layer_evaluations(pair.num_layers)
+    assert calls[-1] == (total, total)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    assert result.counts.layer_evaluations == total
+
+
+def test_resumes_at_any_start(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("qwen2"))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    whole = dict(iter_search(pair, encoded))
+    calls: list[tuple[int, int]] = []
+    some = dict(iter_search(pair, encoded, starts=[4, 2], on_progress=lambda *call: calls.append(call)))
+    assert some == {start: whole[start] for start in (2, 4)}
+    assert calls[-1][0] == calls[-1][1] == count_layer_evaluations(5, [2, 4])
+
+
+@pytest.mark.parametrize(("num_layers", "expected"), [(1, 1), (2, 5), (12, 375)])
+def test_counted_layer_evaluations(num_layers: int, expected: int) -> None:
+    # By hand for 12: prefix 11, open 12 * 13 / 2 = 78, closed and closing 13 * 12 * 11 / 6 = 286.
+    assert count_layer_evaluations(num_layers) == expected
+
+
+def test_pair_is_not_altered(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("gemma3"))
+    tokens = torch.arange(5, 30)[None]
+    before = [model(tokens).logits for model in (pair.base_model, pair.instruct_model)]
+    running = iter_search(pair, encode_prompts(PROMPTS, pair.tokenizer))
+    next(running)
+    assert not torch.is_inference_mode_enabled()
+    after = [model(tokens).logits for model in (pair.base_model, pair.instruct_model)]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_start_beyond_the_model_is_refused(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    with pytest.raises(ValueError, match=r"start layers \[5\] given for a model of 5 layers"):
+        next(iter_search(pair, encode_prompts(PROMPTS, pair.tokenizer), starts=[5]))
+
+
+def test_layers_that_look_elsewhere_are_noticed(
+    checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model whose masks were misread must be refused, not scored."""
+    pair = load_pair(*checkpoint_pairs("gemma2"))
+    causal = search_module._may_attend
+    monkeypatch.setattr(search_module, "_may_attend", lambda _mask, length: causal(None, length))
+    with pytest.raises(RuntimeError, match="does not reproduce Gemma2ForCausalLM"):
+        search(pair, PROMPTS)
+
+
+def test_unknown_attention_is_refused(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    pair.instruct_model.config._attn_implementation = "flex_attention"
+    with pytest.raises(ValueError, match="'eager' or 'sdpa', got 'flex_attention'"):
+        next(iter_search(dataclasses.replace(pair), encode_prompts(PROMPTS, pair.tokenizer)))
+
+
+def test_full_interval_is_not_the_base_model(checkpoint_pairs: CheckpointPairs) -> None:
+    """Embeddings, final norm and LM head stay the instruct model's."""
+    pair = load_pair(*checkpoint_pairs("llama", tied=False))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    full = next(iter_search(pair, encoded, starts=[0]))[1][-1]
+    assert full.interval == LayerInterval(0, 5)
+    assert full.scores != score_model(pair.base_model, encoded)

@@ -1,0 +1,173 @@
+"""Hybrids in memory against an independent assembly of the state dict by tensor name."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections.abc import Callable
+
+import pytest
+import torch
+from slr.checkpoints import ModelPair, load_pair
+from transformers import PreTrainedModel
+
+from slr.hybrid import interpolate, restore
+from slr.intervals import LayerInterval
+from tests.conftest import CheckpointPairs
+from tests.tiny_models import ARCHITECTURES
+
+NUM_LAYERS = 5
+INTERVALS = [(0, 2), (3, 5), (2, 3), (0, 5), (2, 2)]
+"""At either end, of length one, full and empty."""
+
+OpenPair = Callable[..., ModelPair]
+
+
+@pytest.fixture(scope="module")
+def open_pair(checkpoint_pairs: CheckpointPairs) -> OpenPair:
+    def open_pair(architecture: str, **options: object) -> ModelPair:
+        return load_pair(*checkpoint_pairs(architecture, **options))
+
+    return open_pair
+
+
+def assembled(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> dict[str, torch.Tensor]:
+    """The reference: by name, ``model.layers.N.`` is restored for N in the interval."""
+    base = pair.base_model.state_dict()
+    state = {}
+    for name, tensor in pair.instruct_model.state_dict().items():
+        match = re.match(r"model\.layers\.(\d+)\.", name)
+        restored = match is not None and int(match[1]) in interval
+        state[name] = (1 - alpha) * tensor + alpha * base[name] if restored else tensor
+    return state
+
+
+def logits(model: PreTrainedModel) -> torch.Tensor:
+    return model(torch.arange(5, 35)[None]).logits
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_equals_assembly_by_name_bit_for_bit(open_pair: OpenPair, architecture: str, tied: bool) -> None:
+    pair = open_pair(architecture, tied=tied)
+    before = {name: tensor.clone() for name, tensor in pair.instruct_model.state_dict().items()}
+    for ends in INTERVALS:
+        interval = LayerInterval(*ends)
+        hybrid = restore(pair, interval)
+        expected = assembled(pair, interval)
+        state = hybrid.state_dict()
+        assert state.keys() == expected.keys()
+        assert all(torch.equal(state[name], expected[name]) for name in expected)
+        reference = type(pair.instruct_model)(pair.instruct_model.config).eval()
+        reference.load_state_dict(expected)
+        assert torch.equal(logits(hybrid), logits(reference))
+    after = pair.instruct_model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_shares_every_tensor(open_pair: OpenPair) -> None:
+    pair = open_pair("llama")
+    hybrid = restore(pair, LayerInterval(1, 3))
+    sources = [*pair.base_model.parameters(), *pair.instruct_model.parameters()]
+    assert all(any(parameter is source for source in sources) for parameter in hybrid.parameters())
+
+
+def test_empty_interval_is_the_instruct_model(open_pair: OpenPair) -> None:
+    pair = open_pair("qwen2")
+    assert torch.equal(logits(restore(pair, LayerInterval(0, 0))), logits(pair.instruct_model))
+
+
+def test_changing_the_hybrid_leaves_the_pair_alone(open_pair: OpenPair) -> None:
+    pair = open_pair("gemma2")
+    expected = logits(pair.instruct_model)
+    layers = list(pair.instruct_model.get_decoder().layers)
+    hybrid = restore(pair, LayerInterval(1, 3))
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    hybrid.register_forward_pre_hook(fail)
+    hybrid.generation_config.max_new_tokens = 3  # pyright: ignore[reportOptionalMemberAccess]
+    with pytest.raises(KeyboardInterrupt):
+        logits(hybrid)
+    assert list(pair.instruct_model.get_decoder().layers) == layers
+    assert torch.equal(logits(pair.instruct_model), expected)
+    assert pair.instruct_model.generation_config.max_new_tokens != 3  # pyright: ignore[reportOptionalMemberAccess]
+
+
+def test_partial_restoration(open_pair: OpenPair) -> None:
+    pair = open_pair("mistral")
+    interval = LayerInterval(0, 2)
+    expected = assembled(pair, interval, alpha=0.3)
+    state = restore(pair, interval, alpha=0.3).state_dict()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(state[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+def test_soup_is_linear_and_exact_at_its_ends(open_pair: OpenPair) -> None:
+    pair = open_pair("olmo2")
+    instruct, base = pair.instruct_model.state_dict(), pair.base_model.state_dict()
+    for alpha, exact in ((0.0, instruct), (1.0, base)):
+        state = interpolate(pair, alpha).state_dict()
+        assert all(torch.equal(state[name], exact[name]) for name in exact)
+    half = interpolate(pair, 0.5).state_dict()
+    for name in instruct:
+        torch.testing.assert_close(half[name], (instruct[name] + base[name]) / 2)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma3"])
+def test_generates_and_saves_as_any_model(open_pair: OpenPair, architecture: str, tmp_path) -> None:
+    pair = open_pair(architecture)
+    hybrid = restore(pair, LayerInterval(2, 5))
+    prompt = torch.arange(5, 25)[None]
+    options = {"max_new_tokens": 8, "do_sample": False, "attention_mask": torch.ones_like(prompt)}
+    generated = hybrid.generate(prompt, **options)  # pyright: ignore[reportCallIssue]
+    hybrid.save_pretrained(tmp_path)
+    loaded = type(hybrid).from_pretrained(tmp_path, attn_implementation=hybrid.config._attn_implementation)
+    assert torch.equal(loaded.generate(prompt, **options), generated)
+    assert torch.equal(logits(loaded), logits(hybrid))
+
+
+def test_hidden_states_come_from_the_hybrid(open_pair: OpenPair) -> None:
+    pair = open_pair("llama")
+    tokens = torch.arange(5, 25)[None]
+    of_instruct = pair.instruct_model(tokens, output_hidden_states=True).hidden_states
+    of_hybrid = restore(pair, LayerInterval(2, 3))(tokens, output_hidden_states=True).hidden_states
+    assert len(of_hybrid) == NUM_LAYERS + 1
+    same = [torch.equal(a, b) for a, b in zip(of_instruct, of_hybrid, strict=True)]
+    assert same == [True] * 3 + [False] * 3
+
+
+def test_takes_under_a_millisecond_for_32_layers(open_pair: OpenPair) -> None:
+    pair = open_pair("llama", num_layers=32)
+    seconds = []
+    for _ in range(50):
+        began = time.perf_counter()
+        restore(pair, LayerInterval(4, 12))
+        seconds.append(time.perf_counter() - began)
+    print(f"restore: median {1e3 * statistics.median(seconds):.2f} ms")
+    assert min(seconds) < 1e-3
+
+
+@pytest.mark.parametrize("alpha", [0.0, -0.1, 1.5])
+def test_alpha_outside_is_refused(open_pair: OpenPair, alpha: float) -> None:
+    with pytest.raises(ValueError, match=rf"alpha is {alpha}, expected a number in \(0, 1\]"):
+        restore(open_pair("llama"), LayerInterval(0, 1), alpha)
+    if alpha:
+        with pytest.raises(ValueError, match=rf"alpha is {alpha}, expected a number in \[0, 1\]"):
+            interpolate(open_pair("llama"), alpha)
+
+
+def test_interval_beyond_the_model_is_refused(open_pair: OpenPair) -> None:
+    with pytest.raises(ValueError, match="3:6 does not fit a model of 5 decoder layers"):
+        restore(open_pair("llama"), LayerInterval(3, 6))
+
+
+def test_layers_that_differ_are_named(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("qwen3"))
+    projection = pair.base_model.get_decoder().layers[2].mlp.up_proj
+    projection.weight = torch.nn.Parameter(projection.weight[:-1].clone())
+    shapes = r"instruct \(64, 32\), base \(63, 32\)"
+    with pytest.raises(ValueError, match=rf"decoder layer 2 .*mlp.up_proj.weight: {shapes}"):
+        restore(pair, LayerInterval(1, 4))

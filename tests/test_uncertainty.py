@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+
+
+def test_mean_and_interval_of_random_values() -> None:
+    values = np.random.default_rng(0).normal(2.0, 1.0, size=400)
+    estimate = estimate_mean(list(values))
+    assert estimate is not None
+    assert estimate.mean == pytest.approx(values.mean(), abs=1e-12)
+    assert estimate.low is not None
+    assert estimate.high is not None
+    normal_half_width = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
+    assert estimate.high - estimate.mean == pytest.approx(normal_half_width, rel=0.1)
+    assert estimate.mean - estimate.low == pytest.approx(normal_half_width, rel=0.1)
+
+
+def test_same_values_same_interval() -> None:
+    assert estimate_mean([0.1, 0.5, 0.9]) == estimate_mean([0.1, 0.5, 0.9])
+
+
+def test_undefined_values_are_left_out_and_not_counted() -> None:
+    assert estimate_mean([None, 0.5, None, 0.5]) == Estimate(0.5, 0.5, 0.5, 2)
+
+
+def test_nothing_defined_gives_nothing() -> None:
+    assert estimate_mean([]) is None
+    assert estimate_mean([None, None]) is None
+
+
+def test_one_value_has_no_interval() -> None:
+    assert estimate_mean([0.25]) == Estimate(0.25, None, None, 1)
+
+
+def test_difference_is_paired() -> None:
+    # The prompts differ much more from each other than the two models do on any one of them.
+    reference = [0.0, 10.0, 20.0, 30.0]
+    values = [1.0, 11.0, 21.0, 31.0]
+    assert estimate_difference(values, reference) == Estimate(1.0, 1.0, 1.0, 4)
+    assert estimate_difference([None, 2.0, 2.0], [1.0, None, 1.0]) == Estimate(1.0, None, None, 1)
+
+
+def test_difference_needs_the_same_prompts() -> None:
+    with pytest.raises(ValueError, match="got 2 and 3 values"):
+        estimate_difference([1.0, 2.0], [1.0, 2.0, 3.0])
