@@ -86,7 +86,7 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
         affected = [prompt.id for prompt in prompts if set(prompt.valid) & set(missing)]
         raise ValueError(
             f"the tokenizer has no single token for {', '.join(map(repr, missing))}, so the prompts "
-            f"{', '.join(affected)} cannot be scored: leave them out, or use a tokenizer with single characters"
+            f"{', '.join(affected)} cannot be scored: leave them out"
         )
     return EncodedPrompts(
         tuple(prompts),
