@@ -1,0 +1,202 @@
+"""Load models: one checkpoint, or a base and an instruct model that are checked to be a pair first.
+
+Two checkpoints are opened and compared before gigabytes are downloaded or loaded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from slr.compatibility import check_compatible
+from slr.model_pairs import ModelReference, PairSpec, find_pair
+from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
+from slr.records import Family
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One model with its tokenizer, in evaluation mode."""
+
+    reference: ModelReference
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """A base and an instruct model that differ in nothing but their weights.
+
+    Both are in evaluation mode, of the same dtype, on the same device, and need no gradients. ``tokenizer``
+    is the instruct model's. ``notes`` says, a line each, what was converted and what differs harmlessly.
+    """
+
+    name: str
+    family: Family
+    base: ModelReference
+    instruct: ModelReference
+    base_model: PreTrainedModel
+    instruct_model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    notes: tuple[str, ...] = ()
+
+    @property
+    def num_layers(self) -> int:
+        """Number of decoder layers."""
+        return self.instruct_model.config.get_text_config(decoder=True).num_hidden_layers
+
+
+def load_pair(
+    base: Location,
+    instruct: Location | None = None,
+    *,
+    base_revision: str | None = None,
+    instruct_revision: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> ModelPair:
+    """Open two checkpoints, check that they are a pair, and load both.
+
+    Args:
+        base: directory or hub id of the base model; or the name of a preset's pair, such as
+            ``testbed-llama``, and then nothing for ``instruct``.
+        instruct: directory or hub id of the instruct model.
+        base_revision: commit, tag or branch of a base model on the hub.
+        instruct_revision: the same for the instruct model.
+        dtype: of both models; None: what the instruct checkpoint has.
+        device: where both go; None: the CPU.
+
+    Raises:
+        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards;
+            every mismatch is a line of it. No weight is read, or downloaded, before this is known.
+        HubError: if the hub does not give a model.
+        ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, has only pickle
+            weights, or the instruct model has no chat template.
+    """
+    spec = resolve_pair(base, instruct, base_revision=base_revision, instruct_revision=instruct_revision)
+    base_checkpoint, instruct_checkpoint = open_checkpoint(spec.base), open_checkpoint(spec.instruct)
+    notes = check_compatible(base_checkpoint, instruct_checkpoint)
+    tokenizer = _tokenizer_with_chat_template(instruct_checkpoint)
+    dtype = dtype or instruct_checkpoint.dtype
+    for side, checkpoint in (("base", base_checkpoint), ("instruct", instruct_checkpoint)):
+        notes += _conversion_note(side, checkpoint, dtype)
+    return ModelPair(
+        name=spec.name,
+        family=spec.family if spec.family != "other" else family_of(instruct_checkpoint.config),
+        base=base_checkpoint.reference,
+        instruct=instruct_checkpoint.reference,
+        base_model=_load_weights(base_checkpoint, dtype, device),
+        instruct_model=_load_weights(instruct_checkpoint, dtype, device),
+        tokenizer=tokenizer,
+        notes=notes,
+    )
+
+
+def load_model(
+    location: Location,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> LoadedModel:
+    """Load one checkpoint with its tokenizer; for the arguments and errors see ``load_pair``.
+
+    Raises:
+        ValueError: also if the weights are damaged, or there is no tokenizer.
+    """
+    checkpoint = open_checkpoint(location, revision=revision)
+    if checkpoint.tokenizer is None:
+        raise ValueError(
+            f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+        )
+    model = _load_weights(checkpoint, dtype or checkpoint.dtype, device)
+    return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
+
+
+def resolve_pair(
+    base: Location,
+    instruct: Location | None = None,
+    *,
+    base_revision: str | None = None,
+    instruct_revision: str | None = None,
+) -> PairSpec:
+    """What the arguments of ``load_pair`` mean; nothing is opened.
+
+    A pair that is not from a preset has family "other" here, for the family is in its configuration.
+
+    Raises:
+        ValueError: if there is no instruct model and no preset's pair of that name, or a revision is given
+            for a preset's pair.
+    """
+    if instruct is None:
+        spec = find_pair(str(base))
+        if base_revision is not None or instruct_revision is not None:
+            raise ValueError(f"{spec.name} is a preset's pair with revisions of its own: give none for it")
+        return spec
+    instruct_reference = as_reference(instruct, instruct_revision)
+    return PairSpec(
+        name=_pair_name(instruct_reference),
+        family="other",
+        base=as_reference(base, base_revision),
+        instruct=instruct_reference,
+        num_layers=None,
+        num_parameters=None,
+    )
+
+
+def family_of(config: PreTrainedConfig) -> Family:
+    """The family that a model's type belongs to."""
+    families: tuple[Family, ...] = ("llama", "qwen", "gemma")
+    for family in families:
+        if config.model_type.startswith(family):
+            return family
+    return "other"
+
+
+def _pair_name(instruct: ModelReference) -> str:
+    directory = instruct.directory
+    if directory is None:
+        return instruct.location.split("/")[-1]
+    # The last part alone is often just "instruct".
+    return "-".join(directory.resolve().parts[-2:])
+
+
+def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    if checkpoint.tokenizer is None or not checkpoint.tokenizer.chat_template:
+        lacks = "tokenizer" if checkpoint.tokenizer is None else "chat template"
+        raise ValueError(
+            f"the instruct model {checkpoint.reference} has no {lacks}, and prompts are rendered with it: "
+            "check that the base model is given first and the instruct model second, or put the template it "
+            "was trained with into chat_template.jinja beside its tokenizer"
+        )
+    return checkpoint.tokenizer
+
+
+def _conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
+    if checkpoint.dtype == dtype:
+        return ()
+    names = [str(d).removeprefix("torch.") for d in (checkpoint.dtype, dtype)]
+    return (f"{side} weights are {names[0]} on disk and were converted to {names[1]}",)
+
+
+def _load_weights(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
+) -> PreTrainedModel:
+    checkpoint = with_local_weights(checkpoint)
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        checkpoint.directory,
+        dtype=dtype,
+        device_map={"": device} if device is not None else None,
+        attn_implementation=checkpoint.layout.attention,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    model, loading = loaded  # the stubs do not know what output_loading_info does
+    if missing := sorted(loading["missing_keys"]):
+        raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
+    return model.eval().requires_grad_(False)

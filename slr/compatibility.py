@@ -1,0 +1,166 @@
+"""Are two checkpoints a pair? Decided from configuration, tokenizer and headers, before a weight is read.
+
+Layers can be exchanged between two models if the models differ in nothing but their weights. What must be
+equal is listed here; every difference becomes one line, and all of them one error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+from typing import Any
+
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from slr.model_layout import group_layers
+from slr.opening import Checkpoint
+
+COMPARED_FIELDS = (
+    "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "rope_parameters", "sliding_window", "layer_types", "attn_logit_softcapping",
+    "final_logit_softcapping", "query_pre_attn_scalar", "rms_norm_eps", "layer_norm_eps", "hidden_act",
+    "hidden_activation", "attention_bias", "mlp_bias", "num_experts", "num_local_experts",
+    "num_experts_per_tok", "vocab_size",
+)  # fmt: skip
+"""Fields of a decoder's configuration that change what its layers compute, or in what they are computed."""
+
+NUM_TOKENS_SHOWN = 5
+
+
+class IncompatiblePairError(ValueError):
+    """Two checkpoints that are no pair. ``mismatches`` has a line for each difference."""
+
+    def __init__(self, base: str, instruct: str, mismatches: tuple[str, ...]) -> None:
+        self.mismatches = mismatches
+        lines = "".join(f"\n- {mismatch}" for mismatch in mismatches)
+        super().__init__(f"layers cannot be restored from {base} (base) to {instruct} (instruct):{lines}")
+
+
+def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
+    """Raise unless the two are a pair; return notes on what differs harmlessly, a line each.
+
+    Raises:
+        IncompatiblePairError: with every mismatch between them, and every missing or damaged shard.
+    """
+    mismatches = (
+        *_config_mismatches(base, instruct),
+        *_tokenizer_mismatches(base, instruct),
+        *_tensor_mismatches(base, instruct),
+        *(f"base: {problem}" for problem in base.problems),
+        *(f"instruct: {problem}" for problem in instruct.problems),
+    )
+    if mismatches:
+        raise IncompatiblePairError(str(base.reference), str(instruct.reference), mismatches)
+    return tuple(_notes(base, instruct))
+
+
+def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    yield from _differences("architecture", base.layout.architecture, instruct.layout.architecture)
+    for field in COMPARED_FIELDS:
+        yield from _differences(field, _field(base.config, field), _field(instruct.config, field))
+    yield from _differences(
+        "tie_word_embeddings", base.config.tie_word_embeddings, instruct.config.tie_word_embeddings
+    )
+
+
+def _field(config: PreTrainedConfig, field: str) -> Any:
+    """A field's value with what it stands for where a configuration leaves it out."""
+    decoder = config.get_text_config(decoder=True)
+    value = getattr(decoder, field, None)
+    if value is None and field == "num_key_value_heads":
+        return decoder.num_attention_heads
+    if value is None and field == "head_dim":
+        return decoder.hidden_size // decoder.num_attention_heads
+    return value
+
+
+def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
+    """One line for a value that differs; nested values are followed to the entry that does."""
+    if isinstance(base, dict) and isinstance(instruct, dict):
+        for key in sorted(base.keys() | instruct.keys()):
+            yield from _differences(f"{field}.{key}", base.get(key), instruct.get(key))
+    elif isinstance(base, list) and isinstance(instruct, list) and len(base) == len(instruct):
+        places = [i for i, (b, c) in enumerate(zip(base, instruct, strict=True)) if b != c]
+        if places:
+            more = f" (and {len(places) - 1} more entries)" if len(places) > 1 else ""
+            first = places[0]
+            yield f"{field}[{first}]: base {base[first]}, instruct {instruct[first]}{more}"
+    elif base != instruct:
+        yield f"{field}: base {base}, instruct {instruct}"
+
+
+def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    for side, checkpoint in (("base", base), ("instruct", instruct)):
+        yield from _ids_beyond_embedding(side, checkpoint)
+    if base.tokenizer is None or instruct.tokenizer is None:
+        return
+    base_ids, instruct_ids = base.tokenizer.get_vocab(), instruct.tokenizer.get_vocab()
+    moved = sorted(t for t in base_ids.keys() & instruct_ids.keys() if base_ids[t] != instruct_ids[t])
+    if moved:
+        first, more = moved[0], f" (and {len(moved) - 1} more tokens)" if len(moved) > 1 else ""
+        yield f"id of token {first!r}: base {base_ids[first]}, instruct {instruct_ids[first]}{more}"
+    base_only = _ordinary_tokens(base.tokenizer) - instruct_ids.keys()
+    instruct_only = _ordinary_tokens(instruct.tokenizer) - base_ids.keys()
+    if base_only or instruct_only:
+        yield (
+            f"vocabulary: base has {len(base_only)} tokens that instruct lacks{_examples(base_only)}, "
+            f"instruct has {len(instruct_only)} that base lacks{_examples(instruct_only)}"
+        )
+
+
+def _ids_beyond_embedding(side: str, checkpoint: Checkpoint) -> Iterator[str]:
+    rows = _field(checkpoint.config, "vocab_size")
+    if (
+        checkpoint.tokenizer is not None
+        and (largest := max(checkpoint.tokenizer.get_vocab().values())) >= rows
+    ):
+        yield f"{side}: largest token id {largest}, vocab_size {rows}"
+
+
+def _ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """All tokens but those added to the vocabulary, which post-training often adds or renames."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+    return tokenizer.get_vocab().keys() - added
+
+
+def _examples(tokens: Set[str]) -> str:
+    shown = [repr(token) for token in sorted(tokens)[:NUM_TOKENS_SHOWN]]
+    return f" ({', '.join(shown)}{', ...' if len(tokens) > len(shown) else ''})" if shown else ""
+
+
+def _tensor_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    base_tensors, instruct_tensors = base.index.tensors, instruct.index.tensors
+    names = base_tensors.keys() | instruct_tensors.keys()
+    if base.problems or instruct.problems:  # what is missing is said by the problem that makes it so
+        names = base_tensors.keys() & instruct_tensors.keys()
+    lines: dict[str, str] = {}
+    for name in sorted(names - _optional_tensors(base, instruct)):
+        shapes = [t[name].shape if name in t else "missing" for t in (base_tensors, instruct_tensors)]
+        if shapes[0] != shapes[1]:
+            lines[name] = f"base {shapes[0]}, instruct {shapes[1]}"
+    yield from group_layers(lines, instruct.layout.layers_path)
+
+
+def _optional_tensors(base: Checkpoint, instruct: Checkpoint) -> frozenset[str]:
+    """Tensors that may be on disk on one side only: tied ones, and those that the model has no use for."""
+    both = base.index.tensors.keys() | instruct.index.tensors.keys()
+    layout = instruct.layout
+    unused = both - layout.shapes.keys() if layout.names_match(instruct.index) else set()
+    one_sided = base.index.tensors.keys() ^ instruct.index.tensors.keys()
+    return frozenset(((layout.tied & base.layout.tied) | unused) & one_sided)
+
+
+def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    lengths = [_field(checkpoint.config, "max_position_embeddings") for checkpoint in (base, instruct)]
+    if lengths[0] != lengths[1]:
+        yield (
+            f"max_position_embeddings: base {lengths[0]}, instruct {lengths[1]}; the instruct model's is used"
+        )
+    if base.tokenizer is None:
+        yield "the base checkpoint has no tokenizer, so token ids were not compared"
+    elif instruct.tokenizer is not None:
+        added = instruct.tokenizer.get_vocab().keys() - base.tokenizer.get_vocab().keys()
+        if added:
+            yield f"the instruct tokenizer has {len(added)} tokens that the base lacks{_examples(added)}"
+    unused = [c.index.tensors.keys() - c.layout.shapes.keys() for c in (base, instruct)]
+    if instruct.layout.names_match(instruct.index) and (names := sorted(unused[0] | unused[1])):
+        yield f"{len(names)} tensors on disk belong to no part of the model, such as {names[0]}"

@@ -1,0 +1,212 @@
+"""Which pairs of checkpoints there are by name: presets, each model with a pinned revision.
+
+A model is a directory, a hub repository at a commit, or one of the pairs that ship with the package,
+written ``testbed:llama/base``: such a name is the same on every machine, so records that carry it are
+too. Nothing here opens a model, and nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from slr.records import Family
+
+TESTBED_PREFIX = "testbed:"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Where one model's checkpoint is.
+
+    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, or ``testbed:FAMILY/SIDE``. A
+    ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head of its main branch.
+    """
+
+    location: str
+    revision: str | None = None
+
+    @property
+    def directory(self) -> Path | None:
+        """The local directory meant, or None for a hub id.
+
+        A hub id that is also the path of an existing directory means the directory.
+
+        Raises:
+            ValueError: if the location is neither, or a revision is given for a directory.
+        """
+        directory = self._find_directory()
+        if directory is not None and self.revision is not None:
+            raise ValueError(
+                f"{self.location} is a directory, and revision {self.revision} was given for it: "
+                "only models on the hub have revisions"
+            )
+        return directory
+
+    def _find_directory(self) -> Path | None:
+        if self.location.startswith(TESTBED_PREFIX):
+            return _testbed_directory(self.location)
+        path = Path(self.location).expanduser()
+        if path.is_dir():
+            return path
+        if path.exists():
+            raise ValueError(
+                f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
+                "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"
+            )
+        if not _HUB_ID.fullmatch(self.location):
+            raise ValueError(
+                f"there is no directory {self.location!r}, and it is no hub id either "
+                "(expected ORGANISATION/MODEL, for example Qwen/Qwen2.5-7B)"
+            )
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.location}@{self.revision}" if self.revision else self.location
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSpec:
+    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened."""
+
+    name: str
+    family: Family
+    base: ModelReference
+    instruct: ModelReference
+    num_layers: int | None
+    num_parameters: int | None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The pairs that one run of all experiments covers, one a family."""
+
+    name: str
+    pairs: tuple[PairSpec, ...]
+    description: str
+
+
+def find_pair(name: str) -> PairSpec:
+    """The pair of that name in any preset, such as ``testbed-llama`` or ``paper-qwen``.
+
+    Raises:
+        ValueError: if there is none; the message lists what exists.
+    """
+    pairs = {pair.name: pair for preset in PRESETS.values() for pair in preset.pairs}
+    if name not in pairs:
+        raise ValueError(f"there is no pair named {name!r}: expected one of {', '.join(pairs)}")
+    return pairs[name]
+
+
+def _testbed_directory(location: str) -> Path:
+    from slr.testbed import pair_directory
+
+    family, _, side = location.removeprefix(TESTBED_PREFIX).partition("/")
+    families = [pair.family for pair in PRESETS["testbed"].pairs]
+    if family not in families or side not in ("base", "instruct"):
+        raise ValueError(
+            f"there is no testbed model {location!r}: expected {TESTBED_PREFIX}FAMILY/SIDE with a family of "
+            f"{', '.join(families)} and a side of base, instruct"
+        )
+    return Path(pair_directory(family)) / side
+
+
+def _testbed_pair(family: Family) -> PairSpec:
+    return PairSpec(
+        name=f"testbed-{family}",
+        family=family,
+        base=ModelReference(f"{TESTBED_PREFIX}{family}/base"),
+        instruct=ModelReference(f"{TESTBED_PREFIX}{family}/instruct"),
+        num_layers=None,
+        num_parameters=None,
+    )
+
+
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "testbed",
+            (_testbed_pair("llama"), _testbed_pair("qwen"), _testbed_pair("gemma")),
+            "three tiny pairs that ship with the package: no GPU, no download",
+        ),
+        Preset(
+            "small",
+            (
+                PairSpec(
+                    name="small-llama",
+                    family="llama",
+                    base=ModelReference(
+                        "meta-llama/Llama-3.2-1B", "4e20de362430cd3b72f300e6b0f18e50e7166e08"
+                    ),
+                    instruct=ModelReference(
+                        "meta-llama/Llama-3.2-1B-Instruct", "9213176726f574b556790deb65791e0c5aa438b6"
+                    ),
+                    num_layers=16,
+                    num_parameters=1_235_814_400,
+                ),
+                PairSpec(
+                    name="small-qwen",
+                    family="qwen",
+                    base=ModelReference("Qwen/Qwen2.5-0.5B", "060db6499f32faf8b98477b0a26969ef7d8b9987"),
+                    instruct=ModelReference(
+                        "Qwen/Qwen2.5-0.5B-Instruct", "7ae557604adf67be50417f59c2c2f167def9a775"
+                    ),
+                    num_layers=24,
+                    num_parameters=494_032_768,
+                ),
+                PairSpec(
+                    name="small-gemma",
+                    family="gemma",
+                    base=ModelReference("google/gemma-3-270m", "9b0cfec892e2bc2afd938c98eabe4e4a7b1e0ca1"),
+                    instruct=ModelReference(
+                        "google/gemma-3-270m-it", "ac82b4e820549b854eebf28ce6dedaf9fdfa17b3"
+                    ),
+                    num_layers=18,
+                    num_parameters=268_098_176,
+                ),
+            ),
+            "three small pairs from the hub: one consumer GPU",
+        ),
+        Preset(
+            "paper",
+            (
+                PairSpec(
+                    name="paper-llama",
+                    family="llama",
+                    base=ModelReference(
+                        "meta-llama/Llama-3.1-8B", "d04e592bb4f6aa9cfee91e2e20afa771667e1d4b"
+                    ),
+                    instruct=ModelReference(
+                        "meta-llama/Llama-3.1-8B-Instruct", "0e9e39f249a16976918f6564b8830bc894c89659"
+                    ),
+                    num_layers=32,
+                    num_parameters=8_030_261_248,
+                ),
+                PairSpec(
+                    name="paper-qwen",
+                    family="qwen",
+                    base=ModelReference("Qwen/Qwen2.5-7B", "d149729398750b98c0af14eb82c78cfe92750796"),
+                    instruct=ModelReference(
+                        "Qwen/Qwen2.5-7B-Instruct", "a09a35458c702b33eeacc393d103063234e8bc28"
+                    ),
+                    num_layers=28,
+                    num_parameters=7_615_616_512,
+                ),
+                PairSpec(
+                    name="paper-gemma",
+                    family="gemma",
+                    base=ModelReference("google/gemma-2-9b", "33c193028431c2fde6c6e51f29e6f17b60cbfac6"),
+                    instruct=ModelReference(
+                        "google/gemma-2-9b-it", "11c9b309abf73637e4b6f9a3fa1e92e615547819"
+                    ),
+                    num_layers=42,
+                    num_parameters=9_241_705_984,
+                ),
+            ),
+            "the paper's models from the hub: one 80 GB GPU, or several",
+        ),
+    )
+}

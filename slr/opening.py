@@ -1,0 +1,158 @@
+"""Open one checkpoint: configuration, tokenizer and safetensors headers, but no weight.
+
+Code from a model's repository is never run, and pickle files are never read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedTokenizerBase,
+)
+
+from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
+from slr.model_layout import ModelLayout, model_layout
+from slr.model_pairs import ModelReference
+from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
+
+Location = str | Path | ModelReference
+"""A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was opened, with no weight read.
+
+    ``directory`` has its small files; of a hub model the weights may not be there yet. The revision of
+    ``reference`` is the commit that was found. ``tokenizer`` is None if the checkpoint has none.
+    ``problems`` says in words, one line each, why the weights cannot be used.
+    """
+
+    reference: ModelReference
+    directory: Path
+    config: PreTrainedConfig
+    tokenizer: PreTrainedTokenizerBase | None
+    index: TensorIndex
+    layout: ModelLayout
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the weight files, by their headers; empty if nothing is."""
+        return (*self.index.problems, *self.layout.misfits(self.index))
+
+    @property
+    def num_layers(self) -> int:
+        """Number of decoder layers."""
+        return self.config.get_text_config(decoder=True).num_hidden_layers
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype that most of the weights have on disk."""
+        return TORCH_DTYPES[self.index.main_dtype]
+
+
+def open_checkpoint(location: Location, *, revision: str | None = None) -> Checkpoint:
+    """Read configuration, tokenizer and safetensors headers of a checkpoint, and no weight.
+
+    Missing, truncated and corrupt shards do not raise; they are the ``problems`` of the result.
+
+    Raises:
+        HubError: if the hub does not give the model.
+        ValueError: if there is no such checkpoint, or it is no causal language model that transformers
+            knows, is quantized, or has no safetensors weights.
+    """
+    reference = as_reference(location, revision)
+    directory = reference.directory
+    if directory is None:
+        directory = fetch_small_files(reference)
+        # A snapshot's directory is named by its commit, whatever branch or tag was asked for.
+        reference = replace(reference, revision=directory.name)
+        index = read_hub_tensor_index(reference, directory)
+    else:
+        index = None
+    config = _read_config(directory, reference)
+    return Checkpoint(
+        reference,
+        directory,
+        config,
+        _read_tokenizer(directory, reference),
+        index or read_tensor_index(directory),
+        model_layout(config, str(reference)),
+    )
+
+
+def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
+    """The same checkpoint with all its weights in ``directory``: downloaded now if they were not there.
+
+    Raises:
+        HubError: if the hub does not give the weights.
+        ValueError: if a shard is missing or damaged, or tensors do not fit the configuration.
+    """
+    if checkpoint.reference.directory is None:
+        directory = fetch_weights(checkpoint.reference, checkpoint.index.shards)
+        checkpoint = replace(checkpoint, directory=directory, index=read_tensor_index(directory))
+    if checkpoint.problems:
+        raise ValueError(
+            f"the weights of {checkpoint.reference} cannot be used: " + "; ".join(checkpoint.problems)
+        )
+    return checkpoint
+
+
+def as_reference(location: Location, revision: str | None) -> ModelReference:
+    """The reference that a location and, for a hub id, a revision mean."""
+    if isinstance(location, ModelReference):
+        return location if revision is None else replace(location, revision=revision)
+    return ModelReference(str(location), revision)
+
+
+def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig:
+    fields = _read_config_fields(directory, reference)
+    model_type = fields.get("model_type")
+    if model_type not in CONFIG_MAPPING:
+        reason = (
+            "needs code from its own repository, which is never run"
+            if "auto_map" in fields
+            else "is not known to the installed version of transformers"
+        )
+        raise ValueError(f"{reference} has model type {model_type!r}, which {reason}")
+    if fields.get("quantization_config"):
+        raise ValueError(
+            f"{reference} is quantized: layers can be restored between full-precision checkpoints"
+        )
+    try:
+        return AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # configurations validate themselves, with errors of many types
+        raise ValueError(f"config.json of {reference} is not valid: {error}") from error
+
+
+def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not path.exists():
+        what = (
+            "is an adapter, not a whole model: merge it into its model and save that"
+            if (directory / "adapter_config.json").exists()
+            else "has no config.json: expected the directory of a checkpoint"
+        )
+        raise ValueError(f"{reference} {what}")
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"config.json of {reference} is not readable: {error}") from error
+
+
+def _read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
+    if not any(directory.glob(pattern) for pattern in ("tokenizer*", "vocab.*", "*.model")):
+        return None
+    try:
+        return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # tokenizers raises plain Exceptions
+        raise ValueError(f"the tokenizer of {reference} cannot be opened: {error}") from error
