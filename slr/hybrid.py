@@ -15,6 +15,7 @@ from typing import TypeVar, cast
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from slr.checkpoints import ModelPair
 from slr.decoder import decoder_layers, decoder_layers_path
@@ -45,6 +46,10 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
     instruct_layers = decoder_layers(pair.instruct_model)
     base_layers = decoder_layers(pair.base_model)
     interval.check_within(len(instruct_layers))
+    for model in (pair.instruct_model, pair.base_model):
+        # ``output_hidden_states`` works by inactive hooks that a model puts on its layers once. A hybrid
+        # takes layers from both models, so both must have them.
+        maybe_install_capturing_hooks(model.get_decoder())
     layers = list(instruct_layers)
     for index in range(interval.start, interval.end):
         _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
