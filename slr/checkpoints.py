@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from slr.compatibility import check_compatible
+from slr.compatibility import check_compatible, conversion_note
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
 from slr.records import Family
@@ -82,7 +82,7 @@ def load_pair(
     tokenizer = _tokenizer_with_chat_template(instruct_checkpoint)
     dtype = dtype or instruct_checkpoint.dtype
     for side, checkpoint in (("base", base_checkpoint), ("instruct", instruct_checkpoint)):
-        notes += _conversion_note(side, checkpoint, dtype)
+        notes += conversion_note(side, checkpoint, dtype)
     return ModelPair(
         name=spec.name,
         family=spec.family if spec.family != "other" else family_of(instruct_checkpoint.config),
@@ -173,13 +173,6 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
             "was trained with into chat_template.jinja beside its tokenizer"
         )
     return checkpoint.tokenizer
-
-
-def _conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
-    if checkpoint.dtype == dtype:
-        return ()
-    names = [str(d).removeprefix("torch.") for d in (checkpoint.dtype, dtype)]
-    return (f"{side} weights are {names[0]} on disk and were converted to {names[1]}",)
 
 
 def _load_weights(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Set
 from typing import Any
 
+import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
 from slr.model_layout import group_layers
@@ -51,6 +52,14 @@ def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
     if mismatches:
         raise IncompatiblePairError(str(base.reference), str(instruct.reference), mismatches)
     return tuple(_notes(base, instruct))
+
+
+def conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
+    """What happens to one side's weights where they are wanted in ``dtype``; nothing if they have it."""
+    if checkpoint.dtype == dtype:
+        return ()
+    on_disk, wanted = (str(d).removeprefix("torch.") for d in (checkpoint.dtype, dtype))
+    return (f"{side} weights are {on_disk} on disk and were converted to {wanted}",)
 
 
 def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:

@@ -49,9 +49,9 @@ class ModelReference:
         if self.location.startswith(TESTBED_PREFIX):
             return _testbed_directory(self.location)
         path = Path(self.location).expanduser()
-        if path.is_dir():
+        if self.location and path.is_dir():
             return path
-        if path.exists():
+        if self.location and path.exists():
             raise ValueError(
                 f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
                 "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"
@@ -101,8 +101,6 @@ def find_pair(name: str) -> PairSpec:
 
 
 def _testbed_directory(location: str) -> Path:
-    from slr.testbed import pair_directory
-
     family, _, side = location.removeprefix(TESTBED_PREFIX).partition("/")
     families = [pair.family for pair in PRESETS["testbed"].pairs]
     if family not in families or side not in ("base", "instruct"):
@@ -110,6 +108,8 @@ def _testbed_directory(location: str) -> Path:
             f"there is no testbed model {location!r}: expected {TESTBED_PREFIX}FAMILY/SIDE with a family of "
             f"{', '.join(families)} and a side of base, instruct"
         )
+    from slr.testbed import pair_directory
+
     return Path(pair_directory(family)) / side
 
 

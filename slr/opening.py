@@ -24,6 +24,8 @@ from slr.model_layout import ModelLayout, model_layout
 from slr.model_pairs import ModelReference
 from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
 
+TOKENIZER_FILES = ("tokenizer*", "vocab.*", "*.model")
+
 Location = str | Path | ModelReference
 """A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
 
@@ -150,9 +152,10 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
 
 
 def _read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
-    if not any(directory.glob(pattern) for pattern in ("tokenizer*", "vocab.*", "*.model")):
+    if not any(path for pattern in TOKENIZER_FILES for path in directory.glob(pattern)):
         return None
     try:
         return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # tokenizers raises plain Exceptions
-        raise ValueError(f"the tokenizer of {reference} cannot be opened: {error}") from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}") from error
