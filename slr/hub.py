@@ -98,33 +98,30 @@ def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorI
 
 def _fetch(reference: ModelReference, patterns: tuple[str, ...]) -> Path:
     with _clear_errors(reference):
-        commit = _commit_on_hub(reference)
         return Path(
             snapshot_download(
                 reference.location,
-                revision=commit or reference.revision,
+                revision=reference.revision,
                 allow_patterns=list(patterns),
-                local_files_only=commit is None,
+                local_files_only=not _hub_answers(reference),
             )
         )
 
 
-def _commit_on_hub(reference: ModelReference) -> str | None:
-    """The commit that the reference means, or None if the hub cannot be asked.
+def _hub_answers(reference: ModelReference) -> bool:
+    """Whether the hub can be asked for the model; raises if it answers that there is no such thing.
 
-    ``snapshot_download`` would ask by itself, but with a pinned revision only gives up after 23 seconds.
+    ``snapshot_download`` would find out by itself, but with a pinned revision only after 23 seconds.
     """
     try:
-        info = HfApi().model_info(
-            reference.location, revision=reference.revision, timeout=CONNECT_TIMEOUT_SECONDS
-        )
+        HfApi().model_info(reference.location, revision=reference.revision, timeout=CONNECT_TIMEOUT_SECONDS)
     except (TransportError, OfflineModeIsEnabled):
-        return None
+        return False
     except HfHubHTTPError as error:
         if error.response.status_code < 500:
             raise
-        return None
-    return info.sha
+        return False
+    return True
 
 
 def _weights_are_local(directory: Path) -> bool:

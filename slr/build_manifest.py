@@ -1,0 +1,44 @@
+"""The manifest of a built checkpoint: what it is made of, tensor by tensor."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+MANIFEST_FILE = "slr_manifest.json"
+
+TensorSource = Literal["base", "instruct", "interpolated"]
+
+
+class TensorOrigin(BaseModel):
+    """Where one tensor of a built checkpoint came from, and the file that it is in."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: TensorSource
+    shard: str
+
+
+class BuildManifest(BaseModel):
+    """Models, revisions (None for a directory) and settings of a built checkpoint, and all its tensors.
+
+    ``interval`` is half-open, ``alpha`` the base model's share within it, and ``shards`` has the SHA-256
+    of each weight file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slr_version: str
+    architecture: str
+    base: str
+    base_revision: str | None
+    instruct: str
+    instruct_revision: str | None
+    interval: tuple[int, int]
+    num_layers: int
+    alpha: float
+    dtype: str
+    notes: tuple[str, ...]
+    shards: dict[str, str]
+    tensors: dict[str, TensorOrigin]

@@ -1,0 +1,59 @@
+"""The model card of a built checkpoint: what it is and where it came from, in the hub's format."""
+
+from __future__ import annotations
+
+import torch
+
+from slr.build_manifest import MANIFEST_FILE, BuildManifest
+from slr.intervals import LayerInterval
+from slr.mergekit import mergekit_yaml
+from slr.model_pairs import ModelReference
+
+
+def model_card(manifest: BuildManifest, layers_path: str) -> str:
+    """Text of README.md."""
+    base = ModelReference(manifest.base, manifest.base_revision)
+    instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
+    start, end = manifest.interval
+    share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
+    return f"""{_metadata(base, instruct)}
+# {_short_name(instruct)}, layers {start}:{end} restored
+
+The decoder layers are those of {instruct}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
+the end not included) were restored{share} to {base} by Selective Layer Restoration, which gives a
+post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
+and generation settings are those of {instruct}. `{MANIFEST_FILE}` says of every tensor where it came from.
+Made with slr {manifest.slr_version}.
+
+It is made from both models: the licences and terms of use of {base.location} and of {instruct.location} both
+apply to it.
+{_mergekit_section(manifest, base, instruct, layers_path)}"""
+
+
+def _metadata(base: ModelReference, instruct: ModelReference) -> str:
+    lines = ["library_name: transformers", "pipeline_tag: text-generation"]
+    if base.directory is None and instruct.directory is None:
+        lines += ["base_model:", f"- {instruct.location}", f"- {base.location}", "base_model_relation: merge"]
+    return "\n".join(["---", *lines, "tags:", "- merge", "- selective-layer-restoration", "---"])
+
+
+def _short_name(reference: ModelReference) -> str:
+    return reference.location.rstrip("/").split("/")[-1]
+
+
+def _mergekit_section(
+    manifest: BuildManifest, base: ModelReference, instruct: ModelReference, layers_path: str
+) -> str:
+    # A directory's path would mean nothing to the reader of a card.
+    if base.directory is not None or instruct.directory is not None:
+        return ""
+    text = mergekit_yaml(
+        base,
+        instruct,
+        LayerInterval(*manifest.interval),
+        num_layers=manifest.num_layers,
+        dtype=getattr(torch, manifest.dtype),
+        alpha=manifest.alpha,
+        layers_path=layers_path,
+    )
+    return f"\nThe same tensors with mergekit:\n\n```yaml\n{text}```\n"
