@@ -6,6 +6,7 @@ equal is listed here; every difference becomes one line, and all of them one err
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Set
 from typing import Any
 
@@ -72,14 +73,17 @@ def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
 
 
 def _field(config: PreTrainedConfig, field: str) -> Any:
-    """A field's value with what it stands for where a configuration leaves it out."""
+    """A field's value with what it stands for where a configuration leaves it out.
+
+    None also where the architecture has no such field: its models ignore what a file says about it.
+    """
     decoder = config.get_text_config(decoder=True)
-    value = getattr(decoder, field, None)
-    if value is None and field == "num_key_value_heads":
-        return decoder.num_attention_heads
-    if value is None and field == "head_dim":
-        return decoder.hidden_size // decoder.num_attention_heads
-    return value
+    if field == "head_dim":  # read by architectures that do not declare it, too
+        return getattr(decoder, field, None) or decoder.hidden_size // decoder.num_attention_heads
+    if decoder.attribute_map.get(field, field) not in {own.name for own in dataclasses.fields(decoder)}:
+        return None
+    value = getattr(decoder, field)
+    return decoder.num_attention_heads if value is None and field == "num_key_value_heads" else value
 
 
 def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
@@ -98,8 +102,6 @@ def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
 
 
 def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
-    for side, checkpoint in (("base", base), ("instruct", instruct)):
-        yield from _ids_beyond_embedding(side, checkpoint)
     if base.tokenizer is None or instruct.tokenizer is None:
         return
     base_ids, instruct_ids = base.tokenizer.get_vocab(), instruct.tokenizer.get_vocab()
@@ -107,6 +109,13 @@ def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[st
     if moved:
         first, more = moved[0], f" (and {len(moved) - 1} more tokens)" if len(moved) > 1 else ""
         yield f"id of token {first!r}: base {base_ids[first]}, instruct {instruct_ids[first]}{more}"
+    rows = _field(instruct.config, "vocab_size")
+    added = {t for t in instruct_ids.keys() - base_ids.keys() if instruct_ids[t] >= rows}
+    if added:
+        yield (
+            f"tokens: instruct adds {len(added)} with ids beyond its embedding{_examples(added)}: "
+            f"largest id {max(instruct_ids[t] for t in added)}, vocab_size {rows}"
+        )
     base_only = _ordinary_tokens(base.tokenizer) - instruct_ids.keys()
     instruct_only = _ordinary_tokens(instruct.tokenizer) - base_ids.keys()
     if base_only or instruct_only:
@@ -114,15 +123,6 @@ def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[st
             f"vocabulary: base has {len(base_only)} tokens that instruct lacks{_examples(base_only)}, "
             f"instruct has {len(instruct_only)} that base lacks{_examples(instruct_only)}"
         )
-
-
-def _ids_beyond_embedding(side: str, checkpoint: Checkpoint) -> Iterator[str]:
-    rows = _field(checkpoint.config, "vocab_size")
-    if (
-        checkpoint.tokenizer is not None
-        and (largest := max(checkpoint.tokenizer.get_vocab().values())) >= rows
-    ):
-        yield f"{side}: largest token id {largest}, vocab_size {rows}"
 
 
 def _ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slr.records import Family
+from slr.testbed import FAMILIES, pair_directory
 
 TESTBED_PREFIX = "testbed:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
@@ -102,25 +103,22 @@ def find_pair(name: str) -> PairSpec:
 
 def _testbed_directory(location: str) -> Path:
     family, _, side = location.removeprefix(TESTBED_PREFIX).partition("/")
-    families = [pair.family for pair in PRESETS["testbed"].pairs]
-    if family not in families or side not in ("base", "instruct"):
+    if family not in FAMILIES or side not in ("base", "instruct"):
         raise ValueError(
             f"there is no testbed model {location!r}: expected {TESTBED_PREFIX}FAMILY/SIDE with a family of "
-            f"{', '.join(families)} and a side of base, instruct"
+            f"{', '.join(FAMILIES)} and a side of base, instruct"
         )
-    from slr.testbed import pair_directory
-
-    return Path(pair_directory(family)) / side
+    return pair_directory(family) / side
 
 
-def _testbed_pair(family: Family) -> PairSpec:
+def _testbed_pair(family: Family, num_layers: int, num_parameters: int) -> PairSpec:
     return PairSpec(
         name=f"testbed-{family}",
         family=family,
         base=ModelReference(f"{TESTBED_PREFIX}{family}/base"),
         instruct=ModelReference(f"{TESTBED_PREFIX}{family}/instruct"),
-        num_layers=None,
-        num_parameters=None,
+        num_layers=num_layers,
+        num_parameters=num_parameters,
     )
 
 
@@ -129,7 +127,11 @@ PRESETS: dict[str, Preset] = {
     for preset in (
         Preset(
             "testbed",
-            (_testbed_pair("llama"), _testbed_pair("qwen"), _testbed_pair("gemma")),
+            (
+                _testbed_pair("llama", 12, 1_243_488),
+                _testbed_pair("qwen", 10, 1_082_304),
+                _testbed_pair("gemma", 14, 1_075_280),
+            ),
             "three tiny pairs that ship with the package: no GPU, no download",
         ),
         Preset(

@@ -138,13 +138,11 @@ def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig
 
 def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
     path = directory / "config.json"
+    # Beside whole weights, too, an adapter would be applied by transformers without a word.
+    if (directory / "adapter_config.json").exists():
+        raise ValueError(f"{reference} has an adapter: merge it into its model and save that elsewhere")
     if not path.exists():
-        what = (
-            "is an adapter, not a whole model: merge it into its model and save that"
-            if (directory / "adapter_config.json").exists()
-            else "has no config.json: expected the directory of a checkpoint"
-        )
-        raise ValueError(f"{reference} {what}")
+        raise ValueError(f"{reference} has no config.json: expected the directory of a checkpoint")
     try:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:

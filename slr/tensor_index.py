@@ -88,8 +88,6 @@ def check_has_safetensors(file_names: list[str], where: str) -> None:
     """Raise ``ValueError`` unless there are safetensors weights among the files of a checkpoint."""
     if SINGLE_FILE in file_names or INDEX_FILE in file_names:
         return
-    if "adapter_config.json" in file_names:
-        raise ValueError(f"{where} is an adapter, not a whole model: merge it into its model and save that")
     pickles = sorted(name for name in file_names if name.endswith((".bin", ".pt", ".pth")))
     if pickles:
         raise ValueError(
