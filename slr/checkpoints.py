@@ -83,6 +83,8 @@ def load_pair(
     dtype = dtype or instruct_checkpoint.dtype
     for side, checkpoint in (("base", base_checkpoint), ("instruct", instruct_checkpoint)):
         notes += conversion_note(side, checkpoint, dtype)
+    base_checkpoint = with_local_weights(base_checkpoint)
+    instruct_checkpoint = with_local_weights(instruct_checkpoint)
     return ModelPair(
         name=spec.name,
         family=spec.family if spec.family != "other" else family_of(instruct_checkpoint.config),
@@ -107,7 +109,7 @@ def load_model(
     Raises:
         ValueError: also if the weights are damaged, or there is no tokenizer.
     """
-    checkpoint = open_checkpoint(location, revision=revision)
+    checkpoint = with_local_weights(open_checkpoint(location, revision=revision))
     if checkpoint.tokenizer is None:
         raise ValueError(
             f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
@@ -178,7 +180,6 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
 def _load_weights(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
 ) -> PreTrainedModel:
-    checkpoint = with_local_weights(checkpoint)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         checkpoint.directory,
         dtype=dtype,

@@ -73,21 +73,18 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
             knows, is quantized, or has no safetensors weights.
     """
     reference = as_reference(location, revision)
-    directory = reference.directory
-    if directory is None:
-        directory = fetch_small_files(reference)
+    local_directory = reference.directory
+    directory = local_directory or fetch_small_files(reference)
+    if local_directory is None:
         # A snapshot's directory is named by its commit, whatever branch or tag was asked for.
         reference = replace(reference, revision=directory.name)
-        index = read_hub_tensor_index(reference, directory)
-    else:
-        index = None
     config = _read_config(directory, reference)
     return Checkpoint(
         reference,
         directory,
         config,
         _read_tokenizer(directory, reference),
-        index or read_tensor_index(directory),
+        read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory),
         model_layout(config, str(reference)),
     )
 

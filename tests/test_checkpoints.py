@@ -516,6 +516,13 @@ def test_instruct_model_without_tokenizer(copied_pair: CopiedPair) -> None:
         load_model(instruct)
 
 
+def test_model_whose_only_file_is_truncated(copied_pair: CopiedPair) -> None:
+    base, _ = copied_pair("llama")
+    (base / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"cannot be used: shard model\.safetensors cannot be used"):
+        load_model(base)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
