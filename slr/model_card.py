@@ -17,7 +17,7 @@ def model_card(manifest: BuildManifest, layers_path: str) -> str:
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
     return f"""{_metadata(base, instruct)}
-# {_short_name(instruct)}, layers {start}:{end} restored
+# {instruct.location}, layers {start}:{end} restored
 
 The decoder layers are those of {instruct}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
 the end not included) were restored{share} to {base} by Selective Layer Restoration, which gives a
@@ -35,10 +35,6 @@ def _metadata(base: ModelReference, instruct: ModelReference) -> str:
     if base.directory is None and instruct.directory is None:
         lines += ["base_model:", f"- {instruct.location}", f"- {base.location}", "base_model_relation: merge"]
     return "\n".join(["---", *lines, "tags:", "- merge", "- selective-layer-restoration", "---"])
-
-
-def _short_name(reference: ModelReference) -> str:
-    return reference.location.rstrip("/").split("/")[-1]
 
 
 def _mergekit_section(

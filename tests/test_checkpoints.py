@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.checkpoints import load_model, load_pair, resolve_pair
 from slr.compatibility import IncompatiblePairError, check_compatible
-from slr.model_pairs import ModelReference
+from slr.model_pairs import PRESETS, ModelReference, PairSpec
 from slr.opening import open_checkpoint
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, SLIDING_WINDOW, VOCAB_SIZE, make_checkpoint_pair, make_tokenizer
@@ -142,6 +142,15 @@ def test_preset_pairs_go_by_name() -> None:
         resolve_pair("paper-qwen", base_revision="main")
     with pytest.raises(ValueError, match=r"no pair named 'Qwen/Qwen2\.5-7B'"):
         resolve_pair("Qwen/Qwen2.5-7B")
+
+
+@pytest.mark.parametrize("spec", PRESETS["testbed"].pairs, ids=lambda spec: spec.name)
+def test_testbed_pairs_are_what_the_preset_says(spec: PairSpec) -> None:
+    pair = load_pair(spec.name)
+    assert (pair.name, pair.family, pair.num_layers) == (spec.name, spec.family, spec.num_layers)
+    assert pair.instruct == ModelReference(f"testbed:{spec.family}/instruct")
+    assert pair.notes == ()
+    assert open_checkpoint(spec.instruct).layout.num_parameters == spec.num_parameters
 
 
 # What differs harmlessly
