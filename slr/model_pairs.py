@@ -129,8 +129,8 @@ PRESETS: dict[str, Preset] = {
             "testbed",
             (
                 _testbed_pair("llama", 12, 1_243_488),
-                _testbed_pair("qwen", 10, 1_082_304),
-                _testbed_pair("gemma", 14, 1_075_280),
+                _testbed_pair("qwen", 10, 1_085_280),
+                _testbed_pair("gemma", 14, 1_082_320),
             ),
             "three tiny pairs that ship with the package: no GPU, no download",
         ),

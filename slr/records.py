@@ -20,11 +20,15 @@ Family = Literal["llama", "qwen", "gemma", "other"]
 
 
 class Provenance(BaseModel):
-    """Where a record comes from: enough to find the code, the settings and the machine again."""
+    """Where a record comes from: enough to find the code, the settings and the kind of machine again.
+
+    ``cell`` is the key of the piece of work that made the record.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: int = SCHEMA_VERSION
+    cell: str
     config_hash: str
     commit: str
     dirty: bool
@@ -93,11 +97,18 @@ class CrcScore(Record):
     @property
     @override
     def key(self) -> str:
-        parts = [self.pair, "crc_score", self.prompt_set, self.model]
-        if self.interval is not None:
-            parts.append(f"{self.interval[0]}:{self.interval[1]}")
-        if self.alpha is not None:
-            parts.append(f"alpha={self.alpha:g}")
+        return self.key_of(self.pair, self.prompt_set, self.model, self.interval, self.alpha)
+
+    @staticmethod
+    def key_of(
+        pair: str, prompt_set: str, model: str, interval: tuple[int, int] | None, alpha: float | None
+    ) -> str:
+        """The key of a score with these fields."""
+        parts = [pair, "crc_score", prompt_set, model]
+        if interval is not None:
+            parts.append(f"{interval[0]}:{interval[1]}")
+        if alpha is not None:
+            parts.append(f"alpha={alpha:g}")
         return "/".join(parts)
 
 
@@ -147,14 +158,13 @@ class Failure(Record):
     """A cell that could not be computed: its error in place of a number."""
 
     kind: Literal["failure"] = "failure"
-    cell: str
     error_type: str
     message: str
 
     @property
     @override
     def key(self) -> str:
-        return f"{self.cell}/failure"
+        return f"{self.provenance.cell}/failure"
 
 
 AnyRecord = Annotated[

@@ -112,6 +112,16 @@ def count_layer_evaluations(num_layers: int, starts: Sequence[int] | None = None
     return sum(r + r * (r - 1) // 2 for r in remaining) + max(starts, default=0)
 
 
+def count_tokens_computed(
+    pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET
+) -> tuple[int, int]:
+    """Layer evaluations of a search over all starts, and the tokens that they compute in all."""
+    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
+    evaluations = count_layer_evaluations(pair.num_layers)
+    tree_tokens = sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
+    return evaluations * len(groups), evaluations * tree_tokens
+
+
 def search(
     pair: ModelPair,
     prompts: Sequence[CrcPrompt],
@@ -128,10 +138,8 @@ def search(
     )
     intervals = tuple(scored for _, batch in found for scored in batch)
     seconds = time.perf_counter() - began
-    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
-    evaluations = count_layer_evaluations(pair.num_layers)
-    tokens = evaluations * sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
-    counts = SearchCounts(evaluations * len(groups), tokens, seconds)
+    evaluations, tokens = count_tokens_computed(pair, encoded, memory_budget_bytes)
+    counts = SearchCounts(evaluations, tokens, seconds)
     return SearchResult(score_model(pair.instruct_model, encoded), intervals, counts)
 
 

@@ -1,0 +1,137 @@
+"""What a CRC study found, put together from its records: numbers with 95% intervals, nothing rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from slr.crc.selection import Candidate, pareto_front, select
+from slr.intervals import LayerInterval
+from slr.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
+from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+
+NUM_BEST = 5
+"""So many of the best admissible intervals are reported."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelLine:
+    """One model on one prompt set: means over prompts, and paired differences to the instruct model."""
+
+    model: ModelKind
+    prompt_set: PromptSet
+    interval: LayerInterval | None
+    alpha: float | None
+    validity: Estimate | None
+    diversity: Estimate | None
+    validity_difference: Estimate | None
+    diversity_difference: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrcReport:
+    """The outcome for one pair.
+
+    ``models`` has base, instruct, the chosen hybrid and the chosen soup on both prompt sets, as far as
+    there are records. ``best`` are the best admissible intervals, the chosen one first; ``front`` is the
+    Pareto front of all intervals.
+    """
+
+    pair: str
+    family: Family
+    num_layers: int
+    interval: LayerInterval | None
+    interval_reason: str
+    soup_alpha: float | None
+    soup_reason: str
+    min_validity: float
+    models: tuple[ModelLine, ...]
+    best: tuple[Candidate, ...]
+    front: tuple[Candidate, ...]
+
+    def line(self, model: ModelKind, prompt_set: PromptSet) -> ModelLine | None:
+        """The line of that model and prompt set, if there is one."""
+        found = (line for line in self.models if (line.model, line.prompt_set) == (model, prompt_set))
+        return next(found, None)
+
+
+def candidates(records: Sequence[AnyRecord], model: ModelKind) -> list[Candidate]:
+    """All scored intervals (``hybrid``) or soups of one pair's records, with means over the selection prompts."""
+    found = []
+    for score in _scores(records, "selection"):
+        if score.model == model:
+            choice = score.alpha if model == "soup" else _interval(score)
+            assert choice is not None
+            defined = [value for value in score.diversity if value is not None]
+            diversity = float(np.mean(defined)) if defined else None
+            found.append(Candidate(choice, float(np.mean(score.validity)), diversity))
+    return found
+
+
+def crc_report(records: Sequence[AnyRecord], pair: str) -> CrcReport:
+    """Put the records of one pair together.
+
+    Raises:
+        ValueError: if the pair's study is not complete.
+    """
+    records = [record for record in records if record.pair == pair]
+    selections = [record for record in records if isinstance(record, CrcSelection)]
+    if not selections:
+        raise ValueError(
+            f"the records of {pair} hold no selection yet: run experiments/crc_search.py to its end"
+        )
+    selection = selections[0]
+    intervals = candidates(records, "hybrid")
+    ranking = select(intervals, selection.instruct_validity, selection.min_validity_ratio).ranking
+    return CrcReport(
+        pair=pair,
+        family=selection.family,
+        num_layers=selection.num_layers,
+        interval=LayerInterval(*selection.interval) if selection.interval else None,
+        interval_reason=selection.interval_reason,
+        soup_alpha=selection.soup_alpha,
+        soup_reason=selection.soup_reason,
+        min_validity=selection.min_validity_ratio * selection.instruct_validity,
+        models=tuple(_model_lines(records, selection)),
+        best=ranking[:NUM_BEST],
+        front=tuple(pareto_front(intervals)),
+    )
+
+
+def _model_lines(records: Sequence[AnyRecord], selection: CrcSelection) -> list[ModelLine]:
+    wanted: tuple[tuple[ModelKind, tuple[int, int] | None, float | None], ...] = (
+        ("base", None, None),
+        ("instruct", None, None),
+        ("hybrid", selection.interval, None),
+        ("soup", None, selection.soup_alpha),
+    )
+    prompt_sets: tuple[PromptSet, ...] = ("selection", "held_out")
+    lines = []
+    for prompt_set in prompt_sets:
+        scores = {(s.model, s.interval, s.alpha): s for s in _scores(records, prompt_set)}
+        instruct = scores["instruct", None, None]
+        lines += [_line(scores[key], instruct) for key in wanted if key in scores]
+    return lines
+
+
+def _line(score: CrcScore, instruct: CrcScore) -> ModelLine:
+    return ModelLine(
+        model=score.model,
+        prompt_set=score.prompt_set,
+        interval=_interval(score),
+        alpha=score.alpha,
+        validity=estimate_mean(score.validity),
+        diversity=estimate_mean(score.diversity),
+        validity_difference=estimate_difference(score.validity, instruct.validity),
+        diversity_difference=estimate_difference(score.diversity, instruct.diversity),
+    )
+
+
+def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:
+    return [r for r in records if isinstance(r, CrcScore) and r.prompt_set == prompt_set]
+
+
+def _interval(score: CrcScore) -> LayerInterval | None:
+    return LayerInterval(*score.interval) if score.interval else None

@@ -1,0 +1,351 @@
+"""The CRC study of one pair: score both models, every interval and the soups; choose; check on held-out prompts.
+
+Its cells, in order: ``models``, ``search`` (a batch of records for each start layer), ``soups`` (one for
+each alpha), ``selection`` and ``held_out``.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slr.crc.prompts import CrcPrompt, load_prompts
+from slr.crc.report import candidates, crc_report
+from slr.crc.selection import MIN_VALIDITY_RATIO, select
+from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.intervals import LayerInterval, all_intervals
+from slr.model_pairs import PairSpec
+from slr.progress import progress_bar
+from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
+
+if TYPE_CHECKING:
+    from slr.crc.scoring import EncodedPrompts, PromptScores
+
+TYPICAL_PROMPT_TOKENS = 60
+TYPICAL_TREE_TOKENS = 20
+"""Tokens of a CRC prompt with its chat template, and those it does not share: for cost estimates only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrcStudyConfig:
+    """What the study's results depend on, beside the pair. ``num_prompts`` is of each prompt set."""
+
+    min_validity_ratio: float = MIN_VALIDITY_RATIO
+    soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
+    num_prompts: int = 40
+
+    def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
+        """The prompts of a set; of fewer than all, letters and digits in turn."""
+        prompts = load_prompts(prompt_set)
+        letters = [prompt for prompt in prompts if prompt.category == "letters"]
+        digits = [prompt for prompt in prompts if prompt.category == "digits"]
+        in_turn = [prompt for both in zip(letters, digits, strict=True) for prompt in both]
+        chosen = set(in_turn[: self.num_prompts])
+        return tuple(prompt for prompt in prompts if prompt in chosen)
+
+
+SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), num_prompts=4)
+"""Small enough to see in seconds that everything runs; its numbers mean nothing."""
+
+
+def crc_experiment(config: CrcStudyConfig) -> Experiment:
+    """The experiment ``crc_search``."""
+    return Experiment(
+        name="crc_search",
+        question="Which layers hold the collapse of diversity?",
+        config=config,
+        cells=lambda spec: _cells(spec, config),
+        mirror=_mirror,
+    )
+
+
+def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
+    from slr.crc.search import count_layer_evaluations
+
+    num_layers = _num_layers(spec)
+    pair = spec.name
+    hybrid_keys = [_score_key(pair, "selection", "hybrid", interval=i) for i in all_intervals(num_layers)]
+    soup_keys = [_score_key(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
+    model_keys = [f"{pair}/pair_info"] + [
+        _score_key(pair, prompt_set, model)
+        for prompt_set in ("selection", "held_out")
+        for model in ("base", "instruct")
+    ]
+    tree = TYPICAL_PROMPT_TOKENS + config.num_prompts * TYPICAL_TREE_TOKENS
+    whole = config.num_prompts * TYPICAL_PROMPT_TOKENS
+    models, search, soups, selection = (f"{pair}/{n}" for n in ("models", "search", "soups", "selection"))
+    return [
+        Cell(
+            key=models,
+            record_keys=lambda _: model_keys,
+            run=lambda context: _score_models(context, config),
+            cost=_cost(spec, 4 * num_layers, whole),
+        ),
+        Cell(
+            key=search,
+            record_keys=lambda _: hybrid_keys,
+            run=lambda context: _search(context, config),
+            cost=_cost(spec, count_layer_evaluations(num_layers), tree),
+        ),
+        Cell(
+            key=soups,
+            record_keys=lambda _: soup_keys,
+            run=lambda context: _score_soups(context, config),
+            cost=_cost(spec, len(soup_keys) * num_layers, whole),
+        ),
+        Cell(
+            key=selection,
+            record_keys=lambda _: [f"{pair}/crc_selection"],
+            run=lambda context: _select(context, config),
+            cost=_cost(spec, 0, 0),
+            needs=(models, search, soups),
+        ),
+        Cell(
+            key=f"{pair}/held_out",
+            record_keys=lambda results: _held_out_keys(pair, results),
+            run=lambda context: _score_held_out(context, config),
+            cost=_cost(spec, 2 * num_layers, whole),
+            needs=(selection,),
+        ),
+    ]
+
+
+def _num_layers(spec: PairSpec) -> int:
+    if spec.num_layers is not None:
+        return spec.num_layers
+    from slr.opening import open_checkpoint
+
+    return open_checkpoint(spec.instruct).num_layers
+
+
+def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:
+    tokens = layer_evaluations * tokens_each
+    flops = 2 * spec.num_parameters / _num_layers(spec) * tokens if spec.num_parameters else None
+    return Cost(layer_evaluations=layer_evaluations, tokens=tokens, flops=flops)
+
+
+def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet) -> EncodedPrompts:
+    from slr.crc.scoring import encode_prompts
+
+    return encode_prompts(config.prompts(prompt_set), context.pair.tokenizer)
+
+
+def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    from slr.crc.scoring import score_model
+
+    yield [_pair_info(context)]
+    for prompt_set in ("selection", "held_out"):
+        encoded = _encoded(context, config, prompt_set)
+        yield [
+            _score(context, prompt_set, "base", score_model(context.pair.base_model, encoded)),
+            _score(context, prompt_set, "instruct", score_model(context.pair.instruct_model, encoded)),
+        ]
+
+
+def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    """A batch a start layer. The cost is recorded only if the whole search was one run."""
+    from slr.crc.search import count_tokens_computed, iter_search
+
+    num_layers = context.pair.num_layers
+    done = {
+        key for key in context.results if key.startswith(f"{context.spec.name}/crc_score/selection/hybrid/")
+    }
+    starts = [
+        start
+        for start in range(num_layers)
+        if any(
+            _score_key(context.spec.name, "selection", "hybrid", interval=interval) not in done
+            for interval in all_intervals(num_layers)
+            if interval.start == start
+        )
+    ]
+    encoded = _encoded(context, config, "selection")
+    began = time.perf_counter()
+    with progress_bar(f"{context.spec.name}: scoring every interval") as on_progress:
+        for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=on_progress):
+            yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
+    if not done:
+        seconds = time.perf_counter() - began
+        yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded))]
+
+
+def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    from slr.crc.scoring import score_model
+    from slr.hybrid import interpolate
+
+    encoded = _encoded(context, config, "selection")
+    with progress_bar(f"{context.spec.name}: scoring soups") as on_progress:
+        for count, alpha in enumerate(config.soup_alphas, start=1):
+            if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results:
+                scores = score_model(interpolate(context.pair, alpha), encoded)
+                yield [_score(context, "selection", "soup", scores, alpha=alpha)]
+            on_progress(count, len(config.soup_alphas))
+
+
+def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    records = [record for record in context.results.values() if record.pair == context.spec.name]
+    instruct = context.results[_score_key(context.spec.name, "selection", "instruct")]
+    assert isinstance(instruct, CrcScore)
+    instruct_validity = sum(instruct.validity) / len(instruct.validity)
+    intervals, soups = (
+        select(candidates(records, model), instruct_validity, config.min_validity_ratio)
+        for model in ("hybrid", "soup")
+    )
+    interval = intervals.chosen.choice if intervals.chosen else None
+    alpha = soups.chosen.choice if soups.chosen else None
+    assert interval is None or isinstance(interval, LayerInterval)
+    assert alpha is None or isinstance(alpha, float)
+    yield [
+        CrcSelection(
+            **context.header,
+            family=instruct.family,
+            num_layers=instruct.num_layers,
+            min_validity_ratio=config.min_validity_ratio,
+            instruct_validity=instruct_validity,
+            interval=(interval.start, interval.end) if interval else None,
+            interval_reason=intervals.reason,
+            soup_alpha=alpha,
+            soup_reason=soups.reason,
+        )
+    ]
+
+
+def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    from slr.crc.scoring import score_model
+    from slr.hybrid import interpolate, restore
+
+    selection = context.results[f"{context.spec.name}/crc_selection"]
+    assert isinstance(selection, CrcSelection)
+    encoded = _encoded(context, config, "held_out")
+    if selection.interval is not None:
+        interval = LayerInterval(*selection.interval)
+        scores = score_model(restore(context.pair, interval), encoded)
+        yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
+    if selection.soup_alpha is not None:
+        scores = score_model(interpolate(context.pair, selection.soup_alpha), encoded)
+        yield [_score(context, "held_out", "soup", scores, alpha=selection.soup_alpha)]
+
+
+def _held_out_keys(pair: str, results: Results) -> list[str] | None:
+    selection = results.get(f"{pair}/crc_selection")
+    if not isinstance(selection, CrcSelection):
+        return None
+    keys = []
+    if selection.interval is not None:
+        keys.append(_score_key(pair, "held_out", "hybrid", interval=LayerInterval(*selection.interval)))
+    if selection.soup_alpha is not None:
+        keys.append(_score_key(pair, "held_out", "soup", alpha=selection.soup_alpha))
+    return keys
+
+
+def _score_key(
+    pair: str,
+    prompt_set: str,
+    model: str,
+    interval: LayerInterval | None = None,
+    alpha: float | None = None,
+) -> str:
+    ends = (interval.start, interval.end) if interval else None
+    return CrcScore.key_of(pair, prompt_set, model, ends, alpha)
+
+
+def _score(
+    context: CellContext,
+    prompt_set: PromptSet,
+    model: ModelKind,
+    scores: PromptScores,
+    interval: LayerInterval | None = None,
+    alpha: float | None = None,
+) -> CrcScore:
+    return CrcScore(
+        **context.header,
+        family=context.pair.family,
+        num_layers=context.pair.num_layers,
+        model=model,
+        interval=(interval.start, interval.end) if interval else None,
+        alpha=alpha,
+        prompt_set=prompt_set,
+        prompt_ids=scores.prompt_ids,
+        validity=scores.validity,
+        diversity=scores.diversity,
+    )
+
+
+def _pair_info(context: CellContext) -> PairInfo:
+    pair = context.pair
+    config = pair.instruct_model.config.get_text_config(decoder=True)
+    return PairInfo(
+        **context.header,
+        family=pair.family,
+        architecture=type(pair.instruct_model).__name__,
+        base=pair.base.location,
+        base_revision=pair.base.revision,
+        instruct=pair.instruct.location,
+        instruct_revision=pair.instruct.revision,
+        num_layers=pair.num_layers,
+        hidden_size=config.hidden_size,
+        vocab_size=config.vocab_size,
+        num_parameters=pair.instruct_model.num_parameters(),
+        dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
+        notes=pair.notes,
+    )
+
+
+def _search_cost(
+    context: CellContext, encoded: EncodedPrompts, seconds: float, layer_evaluations: int, tokens: int
+) -> SearchCost:
+    import torch
+
+    pair = context.pair
+    return SearchCost(
+        **context.header,
+        method="shared",
+        num_layers=pair.num_layers,
+        hidden_size=pair.instruct_model.config.get_text_config(decoder=True).hidden_size,
+        num_intervals=len(all_intervals(pair.num_layers)),
+        num_prompts=len(encoded.prompts),
+        prompt_tokens=sum(map(len, encoded.token_ids)),
+        dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        seconds=seconds,
+        layer_evaluations=layer_evaluations,
+        tokens_computed=tokens,
+        peak_memory_bytes=_peak_memory(context.settings.device),
+    )
+
+
+def _peak_memory(device: str) -> int:
+    """Of the accelerator if there is one, else of this process since it began."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
+    report = crc_report(records, pair)
+    summary: dict[str, Any] = {
+        "interval": str(report.interval) if report.interval else None,
+        "interval_reason": report.interval_reason,
+        "soup_alpha": report.soup_alpha,
+        "soup_reason": report.soup_reason,
+    }
+    for line in report.models:
+        for name, estimate in (("validity", line.validity), ("diversity", line.diversity)):
+            summary[f"{line.prompt_set}/{line.model}/{name}"] = estimate.mean if estimate else None
+    rows = []
+    for candidate in candidates(records, "hybrid"):
+        assert isinstance(candidate.choice, LayerInterval)
+        rows.append([candidate.choice.start, candidate.choice.end, candidate.validity, candidate.diversity])
+    soups = [[c.choice, c.validity, c.diversity] for c in candidates(records, "soup")]
+    tables = {
+        "intervals": (["start", "end", "validity", "diversity"], rows),
+        "soups": (["alpha", "validity", "diversity"], soups),
+    }
+    return RunMirror(summary=summary, tables=tables)

@@ -1,0 +1,150 @@
+"""The command line that all experiment scripts share, and what it does."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from slr.experiment import Experiment, RunSettings, run_experiment, store_of
+from slr.model_pairs import PRESETS, PairSpec, Preset
+from slr.tracking import WandbMode, mirror_pair
+
+if TYPE_CHECKING:
+    import torch
+
+MakeExperiment = Callable[[bool], Experiment]
+"""Makes an experiment; True asks for its smoke size."""
+
+ASSUMED_FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 3e14}
+"""For the estimate of a dry run: two CPU cores in float32, one H100 in bfloat16 at a third of its peak."""
+
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+
+def run_script(
+    description: str,
+    experiments: Sequence[MakeExperiment],
+    argv: Sequence[str] | None = None,
+    afterwards: Callable[[argparse.Namespace], int] | None = None,
+) -> int:
+    """Parse the options and run the experiments on the preset's pairs; what a script's ``main`` returns.
+
+    Args:
+        description: of the script, for its help.
+        experiments: in the order in which they are run; each for all pairs before the next.
+        argv: command-line arguments, by default the process's.
+        afterwards: called at the end with the options, unless something was stopped or only listed.
+
+    Returns:
+        0 if every cell is done, 1 if one failed, 2 for bad input, 130 if stopped.
+    """
+    options = _parse(description, argv)
+    made = [make(options.smoke) for make in experiments]
+    try:
+        specs = _choose_pairs(PRESETS[options.preset], options.families)
+        if options.dry_run:
+            return _list_cells(made, specs, options)
+        status = max(_run(experiment, specs, options) for experiment in made)
+        return max(status, afterwards(options)) if afterwards else status
+    except KeyboardInterrupt:
+        print(
+            f"\nstopped; all records so far are in {options.output_dir}, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return STOPPED
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    presets = "; ".join(f"{preset.name}: {preset.description}" for preset in PRESETS.values())
+    parser.add_argument("--preset", choices=list(PRESETS), default="testbed", help=presets)
+    parser.add_argument("--families", help="comma-separated, such as llama,gemma; all by default")
+    parser.add_argument(
+        "--output-dir", type=Path, help="records go here; results/PRESET by default, with -smoke in a smoke run"
+    )
+    parser.add_argument(
+        "--figures-dir", type=Path, help="figures and tables go here; paper_figures/PRESET by default"
+    )
+    parser.add_argument("--smoke", action="store_true", help="a few prompts only, to see that all runs")
+    parser.add_argument("--dry-run", action="store_true", help="list the cells with an estimate of their cost")
+    parser.add_argument("--wandb", choices=get_args(WandbMode), default="offline", help="mirror to W&B")
+    parser.add_argument("--device", help="such as cuda:0; the first GPU by default, else the CPU")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="the checkpoints' own by default")
+    options = parser.parse_args(argv)
+    suffix = "-smoke" if options.smoke else ""
+    options.output_dir = options.output_dir or Path("results") / f"{options.preset}{suffix}"
+    if options.figures_dir is None:
+        # What a smoke run draws must not stand where real results do.
+        figures = options.output_dir / "figures" if options.smoke else Path("paper_figures") / options.preset
+        options.figures_dir = figures
+    return options
+
+
+def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
+    if families is None:
+        return list(preset.pairs)
+    wanted = [family.strip() for family in families.split(",")]
+    known = [spec.family for spec in preset.pairs]
+    if unknown := [family for family in wanted if family not in known]:
+        raise ValueError(
+            f"--families names {', '.join(map(repr, unknown))}: the preset {preset.name} has {', '.join(known)}"
+        )
+    return [spec for spec in preset.pairs if spec.family in wanted]
+
+
+def _run(experiment: Experiment, specs: Sequence[PairSpec], options: argparse.Namespace) -> int:
+    device, dtype = _device_and_dtype(options)
+    settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
+    began = time.monotonic()
+    failed: list[str] = []
+    for spec in specs:
+        failed += run_experiment(experiment, spec, settings).failed
+        mirror_pair(experiment, spec, options.output_dir, options.wandb)
+    where = store_of(experiment, options.output_dir).path
+    seconds = time.monotonic() - began
+    if failed:
+        print(f"{experiment.name}: {len(failed)} cells failed: {', '.join(failed)}", file=sys.stderr)
+    print(f"{experiment.name}: finished in {seconds:.0f} s; records in {where}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _device_and_dtype(options: argparse.Namespace) -> tuple[str, torch.dtype | None]:
+    import torch
+
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    if options.dtype is not None:
+        return device, getattr(torch, options.dtype)
+    # A CPU computes in float32, and the testbed's own bfloat16 is a way of storing it.
+    return device, torch.float32 if torch.device(device).type == "cpu" else None
+
+
+def _list_cells(
+    experiments: Sequence[Experiment], specs: Sequence[PairSpec], options: argparse.Namespace
+) -> int:
+    device = options.device or "cpu" if options.preset == "testbed" else options.device or "cuda"
+    flops_per_second = ASSUMED_FLOPS_PER_SECOND[device.split(":")[0]]
+    print(f"estimates assume {flops_per_second:.0e} FLOP/s ({device.split(':')[0]}); no model is loaded")
+    print(f"{'cell':40} {'layer evaluations':>18} {'tokens':>15} {'FLOP':>9} {'seconds':>9}")
+    total = 0.0
+    for experiment in experiments:
+        for spec in specs:
+            for cell in experiment.cells(spec):
+                flops = cell.cost.flops or 0.0
+                total += flops / flops_per_second
+                name = f"{experiment.name}: {cell.key}"
+                print(
+                    f"{name:40} {cell.cost.layer_evaluations:18,} {cell.cost.tokens:15,} {flops:9.1e} "
+                    f"{flops / flops_per_second:9.1f}"
+                )
+    print(f"{'in all':40} {'':18} {'':15} {'':9} {total:9.1f}")
+    return 0

@@ -1,0 +1,105 @@
+"""Records on disk: append-only JSON lines, read back by key.
+
+    results/testbed/
+      crc_search.jsonl    one record a line (see ``records``); this is the truth, all else is made from it
+      wandb/              a mirror of it, which can be made again
+
+A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
+append. Of records with the same key the first result counts; a failure counts only until there is a result.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from slr.records import RECORD_ADAPTER, AnyRecord, Failure
+
+logger = logging.getLogger(__name__)
+
+
+class ResultsStore:
+    """The records of one experiment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def read(self) -> list[AnyRecord]:
+        """All records that count, in the order in which they were appended.
+
+        Raises:
+            ValueError: if a line other than an unfinished last one is no record.
+        """
+        records = []
+        for number, line in enumerate(self._complete_lines(), start=1):
+            try:
+                records.append(RECORD_ADAPTER.validate_json(line))
+            except ValidationError as error:
+                problem = error.errors()[0]
+                where = ".".join(map(str, problem["loc"]))
+                raise ValueError(
+                    f"{self.path}, line {number} is no record of this version ({where}: {problem['msg']}); "
+                    "move the file away to start anew, or mend the line"
+                ) from None
+        return _that_count(records)
+
+    def keys(self) -> set[str]:
+        """Keys of all results; a failure is none."""
+        return {record.key for record in self.read() if not isinstance(record, Failure)}
+
+    def append(self, records: Iterable[AnyRecord]) -> None:
+        """Write records so that they outlast a crash of the machine."""
+        lines = "".join(record.model_dump_json() + "\n" for record in records)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._cut_unfinished_line()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def check_configuration(self, config_hash: str) -> None:
+        """Refuse to go on from records that another configuration made.
+
+        Raises:
+            ValueError: if there are such records.
+        """
+        others = {record.provenance.config_hash for record in self.read()} - {config_hash}
+        if others:
+            raise ValueError(
+                f"{self.path} holds records of another configuration ({', '.join(sorted(others))}; now "
+                f"{config_hash}), and the two must not be mixed: give another --output-dir, or move the file away"
+            )
+
+    def _complete_lines(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        *complete, unfinished = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        if unfinished:
+            logger.warning("%s: dropped an unfinished last line of %d bytes", self.path, len(unfinished))
+        return complete
+
+    def _cut_unfinished_line(self) -> None:
+        if not self.path.exists():
+            return
+        content = self.path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            with self.path.open("r+b") as file:
+                file.truncate(content.rfind(b"\n") + 1)
+
+
+def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:
+    results: dict[str, AnyRecord] = {}
+    failures: dict[str, Failure] = {}
+    solved: set[str] = set()
+    for record in records:
+        if isinstance(record, Failure):
+            failures[record.provenance.cell] = record
+        else:
+            results.setdefault(record.key, record)
+            solved.add(record.provenance.cell)
+    unsolved = [failure for cell, failure in failures.items() if cell not in solved]
+    return [*results.values(), *unsolved]

@@ -1,0 +1,249 @@
+"""Make the testbed's pairs again: ``python -m slr.testbed.training --family llama --output-dir DIR``.
+
+Pre-training on plain documents gives the base model; post-training goes on from it with chats, with a loss
+on the answers only. Everything is drawn from the seed. Written for each family, in the family's directory:
+
+    base/      config.json  generation_config.json  model.safetensors (bfloat16)  tokenizer files
+    instruct/  the same, with the chat template
+    training.json  what was measured in training
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+
+from slr.progress import progress_bar
+from slr.prompting import render_chat
+from slr.testbed import FAMILIES
+from slr.testbed.choices import choose_typically
+from slr.testbed.documents import compose_document, compose_exchange
+from slr.testbed.models import TESTBED_FAMILIES, TestbedFamily
+
+IGNORED = -100
+"""Target of a token that carries no loss."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """Sizes of both stages. A batch holds sequences of ``sequence_length`` tokens, or one chat each."""
+
+    seed: int = 0
+    tokenizer_documents: int = 6000
+    sequence_length: int = 160
+    base_steps: int = 1600
+    base_batch_size: int = 16
+    base_learning_rate: float = 3e-3
+    instruct_steps: int = 500
+    instruct_batch_size: int = 24
+    instruct_learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup_share: float = 0.05
+
+    def shortened(self, share: float) -> TrainingConfig:
+        """The same with fewer steps."""
+        fields = asdict(self)
+        for name in ("base_steps", "instruct_steps"):
+            fields[name] = max(1, round(fields[name] * share))
+        return TrainingConfig(**fields)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens and targets, shape (batch, sequence) each; targets are already shifted by one."""
+
+    tokens: torch.Tensor
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True)
+class StageReport:
+    """Mean loss (nats a token) over the first and the last twentieth of the steps, and seconds."""
+
+    steps: int
+    tokens: int
+    first_loss: float
+    last_loss: float
+    seconds: float
+
+
+def train_family(family: TestbedFamily, config: TrainingConfig, output_dir: Path) -> None:
+    """Train and write both models of a family.
+
+    Raises:
+        ValueError: if the output directory already holds one of them.
+    """
+    for side in ("base", "instruct"):
+        if (output_dir / side).exists():
+            raise ValueError(f"{output_dir / side} exists already: remove it, or give another --output-dir")
+    torch.manual_seed(config.seed)
+    tokenizer = _make_tokenizer(family, config)
+    model = family.make_model()
+    base_report = _train(
+        model,
+        _document_batches(family, tokenizer, config),
+        config.base_steps,
+        config.base_learning_rate,
+        config,
+        f"{family.name}: pre-training",
+    )
+    _save(model, tokenizer, output_dir / "base", [family.document_end])
+    tokenizer.chat_template = family.chat_template
+    instruct_report = _train(
+        model,
+        _chat_batches(family, tokenizer, config),
+        config.instruct_steps,
+        config.instruct_learning_rate,
+        config,
+        f"{family.name}: post-training",
+    )
+    _save(model, tokenizer, output_dir / "instruct", [family.turn_end, family.document_end])
+    report = {
+        "config": asdict(config),
+        "num_parameters": model.num_parameters(),
+        "num_layers": model.config.num_hidden_layers,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "base": asdict(base_report),
+        "instruct": asdict(instruct_report),
+    }
+    (output_dir / "training.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _make_tokenizer(family: TestbedFamily, config: TrainingConfig) -> PreTrainedTokenizerFast:
+    rng = random.Random(f"{config.seed}/{family.name}/tokenizer")
+    return family.make_tokenizer(compose_document(rng) for _ in range(config.tokenizer_documents))
+
+
+def _document_batches(
+    family: TestbedFamily, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
+) -> Iterator[Batch]:
+    """Documents one after the other, cut into sequences."""
+    rng = random.Random(f"{config.seed}/{family.name}/base")
+    needed = config.base_batch_size * config.sequence_length
+    stream: list[int] = []
+    while True:
+        while len(stream) <= needed:
+            document = (family.document_start or "") + compose_document(rng) + family.document_end
+            stream += tokenizer(document, add_special_tokens=False)["input_ids"]
+        tokens = torch.tensor(stream[: needed + 1])
+        del stream[:needed]
+        shape = (config.base_batch_size, config.sequence_length)
+        yield Batch(tokens[:-1].view(shape), tokens[1:].view(shape))
+
+
+def _chat_batches(
+    family: TestbedFamily, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
+) -> Iterator[Batch]:
+    """One request with its answer a row, padded on the right; only the answers carry a loss."""
+    rng = random.Random(f"{config.seed}/{family.name}/instruct")
+    while True:
+        rows = []
+        for _ in range(config.instruct_batch_size):
+            exchange = compose_exchange(choose_typically, rng)
+            prompt = render_chat(tokenizer, exchange.request)
+            answer = tokenizer(exchange.answer + family.turn_end, add_special_tokens=False)["input_ids"]
+            rows.append((prompt, answer))
+        longest = max(len(prompt) + len(answer) for prompt, answer in rows)
+        tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+        labels = torch.full_like(tokens, IGNORED)
+        for row, (prompt, answer) in enumerate(rows):
+            end = len(prompt) + len(answer)
+            tokens[row, :end] = torch.tensor(prompt + answer)
+            labels[row, len(prompt) : end] = torch.tensor(answer)
+        yield Batch(tokens[:, :-1], labels[:, 1:])
+
+
+def _train(
+    model: PreTrainedModel,
+    batches: Iterator[Batch],
+    steps: int,
+    learning_rate: float,
+    config: TrainingConfig,
+    description: str,
+) -> StageReport:
+    model.train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=learning_rate, betas=(0.9, 0.98), weight_decay=config.weight_decay
+    )
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, _warmup_then_cosine(steps, config.warmup_share))
+    losses: list[float] = []
+    num_tokens = 0
+    began = time.perf_counter()
+    with progress_bar(description) as on_progress:
+        for step in range(steps):
+            batch = next(batches)
+            logits = model(input_ids=batch.tokens, use_cache=False).logits
+            loss = cross_entropy(logits.flatten(0, 1).float(), batch.targets.flatten(), ignore_index=IGNORED)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            num_tokens += batch.tokens.numel()
+            on_progress(step + 1, steps)
+    model.eval()
+    part = max(1, steps // 20)
+    return StageReport(
+        steps=steps,
+        tokens=num_tokens,
+        first_loss=sum(losses[:part]) / part,
+        last_loss=sum(losses[-part:]) / part,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _warmup_then_cosine(steps: int, warmup_share: float) -> Callable[[int], float]:
+    warmup = max(1, round(steps * warmup_share))
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return factor
+
+
+def _save(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path, ends: list[str]
+) -> None:
+    """Write weights in bfloat16 with the tokenizer; ``ends`` are the tokens that end a generation."""
+    saved = type(model)(model.config)
+    saved.load_state_dict(model.state_dict())
+    saved.tie_weights()
+    saved.generation_config = GenerationConfig(
+        eos_token_id=tokenizer.convert_tokens_to_ids(ends),
+        bos_token_id=tokenizer.bos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    saved.to(torch.bfloat16).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Train the families asked for."""
+    parser = argparse.ArgumentParser(description="Train the testbed's pairs from a seed.")
+    parser.add_argument("--family", choices=[*FAMILIES, "all"], default="all")
+    parser.add_argument("--output-dir", type=Path, required=True, help="gets a directory for each family")
+    parser.add_argument("--seed", type=int, default=TrainingConfig.seed)
+    parser.add_argument("--steps-scale", type=float, default=1.0, help="share of the steps, for a trial")
+    options = parser.parse_args(argv)
+    config = TrainingConfig(seed=options.seed).shortened(options.steps_scale)
+    for name in FAMILIES if options.family == "all" else [options.family]:
+        train_family(TESTBED_FAMILIES[name], config, options.output_dir / name)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
