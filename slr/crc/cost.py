@@ -7,13 +7,16 @@ prompts; the loop batches the prompts of one hybrid by their length.
 from __future__ import annotations
 
 import multiprocessing
-import resource
-import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from slr.progress import progress_bar
+from slr.provenance import config_hash, describe_device, peak_memory_bytes, provenance
+from slr.records import SearchCost
+from slr.results_store import ResultsStore
 
 if TYPE_CHECKING:
     from slr.checkpoints import ModelPair
@@ -40,27 +43,43 @@ class CostCase:
         return f"random-llama-{self.num_layers}x{self.hidden_size}"
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """What one method cost. Tokens are summed over layer evaluations; memory is the process's peak."""
-
-    seconds: float
-    num_intervals: int
-    prompt_tokens: int
-    layer_evaluations: int
-    tokens_computed: int
-    peak_memory_bytes: int
-    threads: int
+METHODS: tuple[Method, ...] = ("shared", "loop")
 
 
-def measure(case: CostCase, method: Method) -> Measurement:
+def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
+    """Measure both methods on each case and record it, unless it is on record; returns all records."""
+    store = ResultsStore(path)
+    for case in cases:
+        for method in METHODS:
+            if f"{case.pair_name}/search_cost/{method}" not in store.keys():  # noqa: SIM118 - a store is no dict
+                store.append([measure(case, method)])
+    return [record for record in store.read() if isinstance(record, SearchCost)]
+
+
+def measure(case: CostCase, method: Method) -> SearchCost:
     """Score every interval of the case's pair by one method, in a new process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure_here, (case, method))
 
 
-def _measure_here(case: CostCase, method: Method) -> Measurement:
+def print_costs(costs: Sequence[SearchCost]) -> None:
+    """A line a case: both times, their ratio, and what was computed."""
+    print(
+        f"{'pair':22} {'search s':>9} {'loop s':>9} {'ratio':>6} {'layer evaluations':>19} {'peak memory MB':>15}"
+    )
+    by_pair = {(cost.pair, cost.method): cost for cost in costs}
+    for pair in dict.fromkeys(cost.pair for cost in costs):
+        shared, loop = by_pair[pair, "shared"], by_pair[pair, "loop"]
+        evaluations = f"{shared.layer_evaluations:,} / {loop.layer_evaluations:,}"
+        memory = [round((cost.peak_memory_bytes or 0) / 1e6) for cost in (shared, loop)]
+        print(
+            f"{pair:22} {shared.seconds:9.1f} {loop.seconds:9.1f} {loop.seconds / shared.seconds:6.1f} "
+            f"{evaluations:>19} {memory[0]:>7} / {memory[1]}"
+        )
+
+
+def _measure_here(case: CostCase, method: Method) -> SearchCost:
     import torch
 
     from slr.crc.prompts import load_prompts
@@ -73,16 +92,24 @@ def _measure_here(case: CostCase, method: Method) -> Measurement:
         began = time.perf_counter()
         layer_evaluations, tokens_computed = run(pair, encoded, on_progress)
         seconds = time.perf_counter() - began
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Measurement(
-        seconds=seconds,
+    return SearchCost(
+        experiment="search_cost",
+        pair=case.pair_name,
+        provenance=provenance(
+            f"{case.pair_name}/{method}", config_hash(case, "float32"), describe_device("cpu")
+        ),
+        method=method,
+        num_layers=case.num_layers,
+        hidden_size=case.hidden_size,
         num_intervals=case.num_layers * (case.num_layers + 1) // 2,
-        prompt_tokens=sum(len(tokens) for tokens in encoded.token_ids),
+        num_prompts=len(encoded.prompts),
+        prompt_tokens=sum(map(len, encoded.token_ids)),
+        dtype="float32",
+        threads=torch.get_num_threads(),
+        seconds=seconds,
         layer_evaluations=layer_evaluations,
         tokens_computed=tokens_computed,
-        peak_memory_bytes=unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        threads=torch.get_num_threads(),
+        peak_memory_bytes=peak_memory_bytes("cpu"),
     )
 
 

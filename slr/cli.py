@@ -1,0 +1,226 @@
+"""The command line: ``slr search``, ``slr build``, ``slr score``. Heavy packages load when a command runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from slr.crc.report import CrcReport
+    from slr.uncertainty import Estimate
+
+app = typer.Typer(
+    help="Selective Layer Restoration: give a post-trained language model its diversity back.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
+Base = Annotated[str, typer.Argument(help=f"pre-trained model: {MODEL_HELP}")]
+Instruct = Annotated[str, typer.Argument(help=f"post-trained model: {MODEL_HELP}")]
+Revision = Annotated[str | None, typer.Option(help="commit, tag or branch, for a model on the hub")]
+Device = Annotated[str | None, typer.Option(help="such as cuda:0; by default the first GPU, else the CPU")]
+Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default float32 on a CPU")]
+
+
+@app.command(
+    epilog="Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
+)
+def search(
+    base: Base,
+    instruct: Annotated[str | None, typer.Argument(help="as BASE; none if BASE is a preset's pair")] = None,
+    output_dir: Annotated[Path | None, typer.Option(help="default: results/NAME-OF-THE-PAIR")] = None,
+    base_revision: Revision = None,
+    instruct_revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    wandb: Annotated[str, typer.Option(help="mirror to W&B: offline, online or disabled")] = "disabled",
+) -> None:
+    """Score every layer range by CRC, choose the best one, and say how to build it.
+
+    BASE and INSTRUCT are two checkpoints of one architecture; or BASE alone is the name of a preset's pair,
+    such as testbed-llama. Records, heatmap and trade-off plot go to the output directory. A search that was
+    stopped goes on where it was.
+    """
+    import dataclasses
+
+    from slr.checkpoints import load_pair, resolve_pair
+    from slr.crc.report import crc_report
+    from slr.crc.study import CrcStudyConfig, crc_experiment
+    from slr.experiment import RunSettings, run_experiment, store_of
+    from slr.tracking import mirror_pair
+
+    if wandb not in ("offline", "online", "disabled"):
+        raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
+    spec = resolve_pair(base, instruct, base_revision=base_revision, instruct_revision=instruct_revision)
+    output_dir = output_dir or Path("results") / spec.name
+    device, torch_dtype = _device_and_dtype(device, dtype)
+    # Loaded before anything is written, so that what is wrong with the pair is said at once.
+    pair = load_pair(spec.base, spec.instruct, dtype=torch_dtype, device=device)
+    for note in pair.notes:
+        print(f"note: {note}", file=sys.stderr)
+    experiment = crc_experiment(CrcStudyConfig())
+    settings = RunSettings(output_dir=output_dir, device=device, dtype=torch_dtype)
+    spec = dataclasses.replace(spec, family=pair.family, num_layers=pair.num_layers)
+    outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
+    if outcome.failed:
+        raise typer.Exit(1)
+    records = store_of(experiment, output_dir).read()
+    report = crc_report(records, spec.name)
+    pictures = _draw(report, records, output_dir)
+    mirror_pair(experiment, spec, output_dir, wandb, pictures)
+    _print_report(report)
+    print(f"\nrecords: {store_of(experiment, output_dir).path}")
+    for picture in pictures:
+        print(f"picture: {picture}")
+    if report.interval is not None:
+        print("\nto build this hybrid:\n")
+        print("  " + _build_command(spec.base, spec.instruct, report.interval, spec.name))
+
+
+@app.command(
+    epilog="Example: slr build Qwen/Qwen2.5-7B Qwen/Qwen2.5-7B-Instruct --layers 12:20 --output diverse-qwen"
+)
+def build(
+    base: Base,
+    instruct: Instruct,
+    layers: Annotated[str, typer.Option(help="layers to restore, START:END, from 0, END not included")],
+    output: Annotated[Path, typer.Option(help="checkpoint directory to write")],
+    alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
+    base_revision: Revision = None,
+    instruct_revision: Revision = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing checkpoint")] = False,
+) -> None:
+    """Write the hybrid as a checkpoint that any tool for checkpoints can load.
+
+    It has the instruct model's tokenizer, chat template and generation settings, a manifest that says where
+    every tensor came from (slr_manifest.json), and a model card.
+    """
+    from slr.export import build as build_checkpoint
+    from slr.intervals import LayerInterval
+    from slr.progress import progress_bar
+
+    interval = LayerInterval.parse(layers)
+    with progress_bar("writing bytes") as on_progress:
+        report = build_checkpoint(
+            base,
+            instruct,
+            interval,
+            output,
+            alpha=alpha,
+            overwrite=overwrite,
+            base_revision=base_revision,
+            instruct_revision=instruct_revision,
+            on_progress=on_progress,
+        )
+    for note in report.manifest.notes:
+        print(f"note: {note}", file=sys.stderr)
+    share = "" if alpha == 1 else f" at alpha {alpha:g}"
+    print(
+        f"wrote {report.output_dir}: layers {interval} of {report.manifest.num_layers} restored{share} "
+        f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB)"
+    )
+
+
+@app.command(epilog="Example: slr score google/gemma-2-9b --chat-template-from google/gemma-2-9b-it")
+def score(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    chat_template_from: Annotated[
+        str | None, typer.Option(help="model whose tokenizer renders the prompts, for a base model")
+    ] = None,
+    revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+) -> None:
+    """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from slr.checkpoints import load_model
+    from slr.crc.prompts import load_prompts
+    from slr.crc.scoring import encode_prompts, score_model
+    from slr.opening import open_checkpoint
+    from slr.uncertainty import estimate_mean
+
+    device, torch_dtype = _device_and_dtype(device, dtype)
+    renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
+    loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
+    table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
+    for prompt_set in ("selection", "held_out"):
+        encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
+        scores = score_model(loaded.model, encoded)
+        validity, diversity = estimate_mean(scores.validity), estimate_mean(scores.diversity)
+        table.add_row(prompt_set.replace("_", "-"), _cell(validity), _cell(diversity))
+    Console(width=max(100, Console().width)).print(table)
+
+
+def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, Any]:
+    from slr.experiment_script import choose_device_and_dtype
+
+    return choose_device_and_dtype(device, dtype)
+
+
+def _draw(report: CrcReport, records: Any, output_dir: Path) -> list[Path]:
+    from slr.crc.plots import save_pictures
+
+    return save_pictures([report], records, output_dir / "figures")
+
+
+def _print_report(report: CrcReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(width=max(110, Console().width))
+    chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
+    console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
+    table = Table("model", "prompts", "validity", "diversity", "diversity less instruct's")
+    for line in report.models:
+        table.add_row(
+            _model_name(line.model, report),
+            line.prompt_set.replace("_", "-"),
+            _cell(line.validity),
+            _cell(line.diversity),
+            _cell(line.diversity_difference),
+        )
+    console.print(table)
+    best = Table("best admissible layers", "validity", "diversity")
+    for candidate in report.best:
+        best.add_row(str(candidate.choice), f"{candidate.validity:.3f}", f"{candidate.diversity:.3f}")
+    console.print(best)
+    console.print(f"{len(report.front)} of all intervals are on the Pareto front.", highlight=False)
+
+
+def _model_name(model: str, report: CrcReport) -> str:
+    if model == "hybrid":
+        return f"hybrid {report.interval}"
+    return f"soup, alpha {report.soup_alpha:g}" if model == "soup" else model
+
+
+def _cell(estimate: Estimate | None) -> str:
+    return "n/a" if estimate is None else str(estimate)
+
+
+def _build_command(base: Any, instruct: Any, interval: Any, name: str) -> str:
+    words = ["slr", "build", base.location, instruct.location, "--layers", str(interval)]
+    for option, reference in (("--base-revision", base), ("--instruct-revision", instruct)):
+        if reference.revision is not None:
+            words += [option, reference.revision]
+    return shlex.join([*words, "--output", f"{name}-slr"])
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one line and exit status 2, never a traceback."""
+    try:
+        app()
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on from the records that are there", file=sys.stderr)
+        raise SystemExit(130) from None

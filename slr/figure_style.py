@@ -1,0 +1,60 @@
+"""One look for all figures: a colour always means the same, in print and to the colour-blind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
+MODEL_COLORS = {
+    "base": "#0072B2",
+    "instruct": "#D55E00",
+    "hybrid": "#009E73",
+    "soup": "#CC79A7",
+}
+MODEL_MARKERS = {"base": "s", "instruct": "D", "hybrid": "*", "soup": "o"}
+MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "soup": "soup"}
+INTERVAL_COLOR = "#9A9A9A"
+LIMIT_COLOR = "#444444"
+VALIDITY_MAP = "cividis"
+DIVERSITY_MAP = "viridis"
+
+PANEL_WIDTH = 3.3
+"""Inches: about the column of a paper."""
+
+_SETTINGS = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "figure.dpi": 100,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "slr",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib up, without a display."""
+    matplotlib.use("Agg")
+    matplotlib.rcParams.update(_SETTINGS)
+
+
+def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
+    """Write NAME.pdf and NAME.png, the same bytes for the same figure, and close it."""
+    import matplotlib.pyplot as plt
+
+    directory.mkdir(parents=True, exist_ok=True)
+    pdf, png = directory / f"{name}.pdf", directory / f"{name}.png"
+    figure.savefig(
+        pdf, bbox_inches="tight", metadata={"CreationDate": None, "Producer": None, "Creator": None}
+    )
+    figure.savefig(png, bbox_inches="tight", dpi=200, metadata={"Software": None})
+    plt.close(figure)
+    return [pdf, png]
