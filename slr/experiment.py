@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from slr.model_pairs import PairSpec
 from slr.provenance import config_hash, describe_device, provenance
-from slr.records import AnyRecord, Failure, Provenance
+from slr.records import AnyRecord, Failure
 from slr.results_store import ResultsStore
 
 if TYPE_CHECKING:
@@ -76,22 +76,36 @@ class RunMirror:
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """A question, the configuration that answers it, and the cells for each pair."""
+    """A question, the configuration that answers it, and the cells for each pair.
+
+    ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
+    ``mirror`` only the records themselves go there.
+    """
 
     name: str
     question: str
     config: Any
     cells: Callable[[PairSpec], list[Cell]]
-    mirror: Callable[[Sequence[AnyRecord], str], RunMirror]
+    job_type: str
+    mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Where an experiment runs and writes; nothing that its results depend on but the dtype."""
+    """Where an experiment runs and writes. ``dtype`` None is the checkpoints' own."""
 
     output_dir: Path
     device: str = "cpu"
     dtype: torch.dtype | None = None
+
+    def config_hash(self, experiment: Experiment) -> str:
+        """Hash of all that the experiment's results depend on, beside pair and code."""
+        dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        return config_hash(experiment.config, dtype)
+
+
+class UnusablePairError(ValueError):
+    """A pair that cannot be opened or loaded, with the reason and what to do."""
 
 
 class PairOnDemand:
@@ -103,16 +117,25 @@ class PairOnDemand:
         self._loaded = loaded
 
     def get(self) -> ModelPair:
-        """The pair. For the errors raised see ``load_pair``."""
-        if self._loaded is None:
-            from slr.checkpoints import load_pair
+        """The pair.
 
-            pair = load_pair(
-                self.spec.base, self.spec.instruct, dtype=self._settings.dtype, device=self._settings.device
-            )
-            family = pair.family if self.spec.family == "other" else self.spec.family
-            self._loaded = dataclasses.replace(pair, name=self.spec.name, family=family)
+        Raises:
+            UnusablePairError: for every error of ``load_pair``.
+        """
+        if self._loaded is None:
+            self._loaded = self._load()
         return self._loaded
+
+    def _load(self) -> ModelPair:
+        from slr.checkpoints import load_pair
+
+        spec, settings = self.spec, self._settings
+        try:
+            pair = load_pair(spec.base, spec.instruct, dtype=settings.dtype, device=settings.device)
+        except ValueError as error:
+            raise UnusablePairError(f"{spec.name}: {error}") from error
+        family = pair.family if spec.family == "other" else spec.family
+        return dataclasses.replace(pair, name=spec.name, family=family)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,16 +161,15 @@ class CellContext:
     @cached_property
     def header(self) -> dict[str, Any]:
         """The fields that every record of this cell has in common."""
-        return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": self._provenance()}
-
-    def _provenance(self) -> Provenance:
-        device = describe_device(self.settings.device)
-        return provenance(self.cell.key, self.experiment.config, device)
+        source = provenance(
+            self.cell.key, self.settings.config_hash(self.experiment), describe_device(self.settings.device)
+        )
+        return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": source}
 
 
 @dataclass
 class Outcome:
-    """What a run of an experiment on one pair did."""
+    """What a run of an experiment on one pair did; cells by key."""
 
     cells_done: int = 0
     cells_run: int = 0
@@ -164,15 +186,38 @@ def run_experiment(
 ) -> Outcome:
     """Run the cells of one pair that are not done.
 
+    Args:
+        experiment: what to run.
+        spec: the pair. Its name is in the keys of the records.
+        settings: where to run, and where the records are.
+        loaded: the pair, where the caller has it; else it is loaded when a cell first needs it, and given up
+            at the end.
+
     Raises:
+        UnusablePairError: if the pair cannot be loaded.
         ValueError: if the output directory holds records of another configuration, or damaged ones.
+        OSError: if records cannot be written.
     """
+    try:
+        return _run_missing_cells(experiment, spec, settings, loaded)
+    finally:
+        # Two pairs would not fit a device that one of them fills.
+        gc.collect()
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()
+
+
+def _run_missing_cells(
+    experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None
+) -> Outcome:
     store = store_of(experiment, settings.output_dir)
-    store.check_configuration(config_hash(experiment.config))
-    results = {record.key: record for record in store.read() if not isinstance(record, Failure)}
+    records = store.read_for(settings.config_hash(experiment))
+    results = {record.key: record for record in records if not isinstance(record, Failure)}
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
-    _say(_what_is_to_do(experiment, spec, cells, missing))
+    num_records = sum(record.pair == spec.name for record in results.values())
+    to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
+    _say(f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
     on_demand = PairOnDemand(spec, settings, loaded)
     outcome = Outcome(cells_done=len(cells) - len(missing))
     for cell in missing:
@@ -182,35 +227,34 @@ def run_experiment(
         if needed := [key for key in cell.needs if key in outcome.failed]:
             outcome.failed.append(cell.key)
             _say(f"{cell.key}: left out, for it needs {', '.join(needed)}")
+        elif _run_cell(context, store):
+            outcome.cells_run += 1
         else:
-            _run_cell(context, store, outcome)
-    gc.collect()
+            outcome.failed.append(cell.key)
     return outcome
 
 
-def _run_cell(context: CellContext, store: ResultsStore, outcome: Outcome) -> None:
+def _run_cell(context: CellContext, store: ResultsStore) -> bool:
+    """Run a cell to its end or first error; whether it was the end."""
     cell = context.cell
-    try:
-        for batch in cell.run(context):
-            new = [record for record in batch if record.key not in context.results]
-            store.append(new)
-            context.results.update({record.key: record for record in new})
-    except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
-        logger.debug("%s failed", cell.key, exc_info=True)
-        store.append([Failure(**context.header, error_type=type(error).__name__, message=str(error))])
-        outcome.failed.append(cell.key)
-        _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
-    else:
-        outcome.cells_run += 1
-        assert cell.is_done(context.results), f"{cell.key} did not make the records that it announced"
-
-
-def _what_is_to_do(
-    experiment: Experiment, spec: PairSpec, cells: Sequence[Cell], missing: Sequence[Cell]
-) -> str:
-    if missing:
-        return f"{experiment.name}, {spec.name}: {len(missing)} of {len(cells)} cells to do"
-    return f"{experiment.name}, {spec.name}: nothing to do, all {len(cells)} cells are done"
+    batches = cell.run(context)
+    while True:
+        try:
+            batch = next(batches, None)
+        except UnusablePairError:
+            raise
+        except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
+            logger.debug("%s failed", cell.key, exc_info=True)
+            store.append([Failure(**context.header, error_type=type(error).__name__, message=str(error))])
+            _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
+            return False
+        if batch is None:
+            break
+        new = [record for record in batch if record.key not in context.results]
+        store.append(new)
+        context.results.update({record.key: record for record in new})
+    assert cell.is_done(context.results), f"{cell.key} did not make the records that it announced"
+    return True
 
 
 def _say(line: str) -> None:

@@ -70,13 +70,17 @@ def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--preset", choices=list(PRESETS), default="testbed", help=presets)
     parser.add_argument("--families", help="comma-separated, such as llama,gemma; all by default")
     parser.add_argument(
-        "--output-dir", type=Path, help="records go here; results/PRESET by default, with -smoke in a smoke run"
+        "--output-dir",
+        type=Path,
+        help="records go here; results/PRESET by default, with -smoke in a smoke run",
     )
     parser.add_argument(
         "--figures-dir", type=Path, help="figures and tables go here; paper_figures/PRESET by default"
     )
     parser.add_argument("--smoke", action="store_true", help="a few prompts only, to see that all runs")
-    parser.add_argument("--dry-run", action="store_true", help="list the cells with an estimate of their cost")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="list the cells with an estimate of their cost"
+    )
     parser.add_argument("--wandb", choices=get_args(WandbMode), default="offline", help="mirror to W&B")
     parser.add_argument("--device", help="such as cuda:0; the first GPU by default, else the CPU")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="the checkpoints' own by default")
@@ -97,13 +101,13 @@ def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
     known = [spec.family for spec in preset.pairs]
     if unknown := [family for family in wanted if family not in known]:
         raise ValueError(
-            f"--families names {', '.join(map(repr, unknown))}: the preset {preset.name} has {', '.join(known)}"
+            f"--families names {', '.join(map(repr, unknown))}; the preset {preset.name} has {', '.join(known)}"
         )
     return [spec for spec in preset.pairs if spec.family in wanted]
 
 
 def _run(experiment: Experiment, specs: Sequence[PairSpec], options: argparse.Namespace) -> int:
-    device, dtype = _device_and_dtype(options)
+    device, dtype = choose_device_and_dtype(options.device, options.dtype)
     settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
     began = time.monotonic()
     failed: list[str] = []
@@ -118,13 +122,25 @@ def _run(experiment: Experiment, specs: Sequence[PairSpec], options: argparse.Na
     return 1 if failed else 0
 
 
-def _device_and_dtype(options: argparse.Namespace) -> tuple[str, torch.dtype | None]:
+def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch.dtype | None]:
+    """The device and dtype asked for; by default the first GPU, else the CPU, where float32 is used.
+
+    Raises:
+        ValueError: if there is no such device or dtype.
+    """
     import torch
 
-    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    if options.dtype is not None:
-        return device, getattr(torch, options.dtype)
-    # A CPU computes in float32, and the testbed's own bfloat16 is a way of storing it.
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"the device {device!r} cannot be used: {reason}") from None
+    if dtype not in (None, "float32", "bfloat16"):
+        raise ValueError(f"the dtype is {dtype!r}, expected float32 or bfloat16")
+    if dtype is not None:
+        return device, getattr(torch, dtype)
+    # A CPU computes best in float32; on a GPU the checkpoints' own dtype is kept.
     return device, torch.float32 if torch.device(device).type == "cpu" else None
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import resource
 import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -17,12 +19,12 @@ from slr.records import Provenance
 PACKAGES = ("slr", "torch", "transformers", "numpy")
 
 
-def provenance(cell: str, config: Any, device: str) -> Provenance:
-    """Provenance of a record that is made now by the cell of that key."""
+def provenance(cell: str, config_hash: str, device: str) -> Provenance:
+    """Provenance of a record that is made now by the cell of that key, on a device in words."""
     commit, dirty = _code_version()
     return Provenance(
         cell=cell,
-        config_hash=config_hash(config),
+        config_hash=config_hash,
         commit=commit,
         dirty=dirty,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -31,9 +33,10 @@ def provenance(cell: str, config: Any, device: str) -> Provenance:
     )
 
 
-def config_hash(config: Any) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a dataclass, written as canonical JSON."""
-    text = json.dumps(asdict(config), sort_keys=True, separators=(",", ":"), default=str)
+def config_hash(config: Any, dtype: str) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a dataclass and a dtype, as canonical JSON."""
+    content = {"config": asdict(config), "dtype": dtype}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -48,17 +51,27 @@ def describe_device(device: str) -> str:
     return device
 
 
+def peak_memory_bytes(device: str) -> int:
+    """The most memory used so far: on an accelerator by tensors, on the CPU by this process in all."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
 @cache
-def _code_version() -> tuple[str, bool]:
-    """Commit of the checkout that the package is in and whether it has changes; else "unknown"."""
+def _code_version() -> tuple[str, bool | None]:
+    """Commit of the checkout that the package is in, and whether its code has changes."""
     here = Path(__file__).parent
     try:
+        # Fails for an installed package whose virtual environment lies in some other checkout.
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
-        inside = _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
-        changes = _git(here, "status", "--porcelain", "--untracked-files=no", ":/slr", ":/experiments")
+        changes = _git(here, "status", "--porcelain", ":/slr", ":/experiments")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown", False
-    assert inside
+        return "unknown", None
     return commit, bool(changes)
 
 
@@ -69,4 +82,10 @@ def _git(directory: Path, *arguments: str) -> str:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {package: metadata.version(package) for package in PACKAGES}
+    installed = {}
+    for package in PACKAGES:
+        try:
+            installed[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # slr itself, run from a checkout that was not installed
+            installed[package] = "unknown"
+    return installed

@@ -22,7 +22,8 @@ Family = Literal["llama", "qwen", "gemma", "other"]
 class Provenance(BaseModel):
     """Where a record comes from: enough to find the code, the settings and the kind of machine again.
 
-    ``cell`` is the key of the piece of work that made the record.
+    ``cell`` is the key of the piece of work that made the record. ``dirty`` is whether the code had changes
+    beside the commit; None where the code is in no git checkout, and the commit is "unknown".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +32,7 @@ class Provenance(BaseModel):
     cell: str
     config_hash: str
     commit: str
-    dirty: bool
+    dirty: bool | None
     created_at: str
     device: str
     versions: dict[str, str]

@@ -5,7 +5,8 @@
       wandb/              a mirror of it, which can be made again
 
 A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
-append. Of records with the same key the first result counts; a failure counts only until there is a result.
+append. Of results with the same key the first counts, of failures of the same cell the last; a failure counts
+only until its cell has a newer result.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ResultsStore:
         Raises:
             ValueError: if a line other than an unfinished last one is no record.
         """
-        records = []
+        records: list[AnyRecord] = []
         for number, line in enumerate(self._complete_lines(), start=1):
             try:
                 records.append(RECORD_ADAPTER.validate_json(line))
@@ -43,7 +44,7 @@ class ResultsStore:
                 where = ".".join(map(str, problem["loc"]))
                 raise ValueError(
                     f"{self.path}, line {number} is no record of this version ({where}: {problem['msg']}); "
-                    "move the file away to start anew, or mend the line"
+                    "mend the line, or delete the file to start anew"
                 ) from None
         return _that_count(records)
 
@@ -54,6 +55,8 @@ class ResultsStore:
     def append(self, records: Iterable[AnyRecord]) -> None:
         """Write records so that they outlast a crash of the machine."""
         lines = "".join(record.model_dump_json() + "\n" for record in records)
+        if not lines:
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._cut_unfinished_line()
         with self.path.open("a", encoding="utf-8") as file:
@@ -61,18 +64,21 @@ class ResultsStore:
             file.flush()
             os.fsync(file.fileno())
 
-    def check_configuration(self, config_hash: str) -> None:
-        """Refuse to go on from records that another configuration made.
+    def read_for(self, config_hash: str) -> list[AnyRecord]:
+        """All records that count, for a run of the configuration with that hash to go on from.
 
         Raises:
-            ValueError: if there are such records.
+            ValueError: if another configuration made some of them, or a line is no record.
         """
-        others = {record.provenance.config_hash for record in self.read()} - {config_hash}
+        records = self.read()
+        others = {record.provenance.config_hash for record in records} - {config_hash}
         if others:
             raise ValueError(
-                f"{self.path} holds records of another configuration ({', '.join(sorted(others))}; now "
-                f"{config_hash}), and the two must not be mixed: give another --output-dir, or move the file away"
+                f"{self.path} holds records of another configuration ({', '.join(sorted(others))}; this one "
+                f"is {config_hash}): settings, dtype and number of prompts must be the same throughout a file. "
+                "Give another --output-dir, or delete the file"
             )
+        return records
 
     def _complete_lines(self) -> list[str]:
         if not self.path.exists():
@@ -94,12 +100,11 @@ class ResultsStore:
 def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:
     results: dict[str, AnyRecord] = {}
     failures: dict[str, Failure] = {}
-    solved: set[str] = set()
     for record in records:
+        cell = record.provenance.cell
         if isinstance(record, Failure):
-            failures[record.provenance.cell] = record
+            failures[cell] = record
         else:
             results.setdefault(record.key, record)
-            solved.add(record.provenance.cell)
-    unsolved = [failure for cell, failure in failures.items() if cell not in solved]
-    return [*results.values(), *unsolved]
+            failures.pop(cell, None)  # tried again since, and got further
+    return [*results.values(), *failures.values()]

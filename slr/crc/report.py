@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import numpy as np
 
+from slr.crc.prompts import load_prompts
 from slr.crc.selection import Candidate, pareto_front, select
 from slr.intervals import LayerInterval
 from slr.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
 from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+
+Category = Literal["letters", "digits"]
+CATEGORIES: tuple[Category, ...] = ("letters", "digits")
+PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 
 NUM_BEST = 5
 """So many of the best admissible intervals are reported."""
@@ -18,10 +25,14 @@ NUM_BEST = 5
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLine:
-    """One model on one prompt set: means over prompts, and paired differences to the instruct model."""
+    """One model on one prompt set: means over prompts, and paired differences to the instruct model.
+
+    ``category`` is set where only the set's prompts of that category are meant.
+    """
 
     model: ModelKind
     prompt_set: PromptSet
+    category: Category | None
     interval: LayerInterval | None
     alpha: float | None
     validity: Estimate | None
@@ -35,7 +46,7 @@ class CrcReport:
     """The outcome for one pair.
 
     ``models`` has base, instruct, the chosen hybrid and the chosen soup on both prompt sets, as far as
-    there are records. ``best`` are the best admissible intervals, the chosen one first; ``front`` is the
+    there are records; ``by_category`` has the same for letters and digits apart. ``best`` are the best admissible intervals, the chosen one first; ``front`` is the
     Pareto front of all intervals.
     """
 
@@ -48,17 +59,22 @@ class CrcReport:
     soup_reason: str
     min_validity: float
     models: tuple[ModelLine, ...]
+    by_category: tuple[ModelLine, ...]
     best: tuple[Candidate, ...]
     front: tuple[Candidate, ...]
 
-    def line(self, model: ModelKind, prompt_set: PromptSet) -> ModelLine | None:
+    def line(
+        self, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
+    ) -> ModelLine | None:
         """The line of that model and prompt set, if there is one."""
-        found = (line for line in self.models if (line.model, line.prompt_set) == (model, prompt_set))
-        return next(found, None)
+        for line in (*self.models, *self.by_category):
+            if (line.model, line.prompt_set, line.category) == (model, prompt_set, category):
+                return line
+        return None
 
 
 def candidates(records: Sequence[AnyRecord], model: ModelKind) -> list[Candidate]:
-    """All scored intervals (``hybrid``) or soups of one pair's records, with means over the selection prompts."""
+    """All scored intervals (``hybrid``) or soups of one pair, with means over the selection prompts."""
     found = []
     for score in _scores(records, "selection"):
         if score.model == model:
@@ -94,39 +110,57 @@ def crc_report(records: Sequence[AnyRecord], pair: str) -> CrcReport:
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
         min_validity=selection.min_validity_ratio * selection.instruct_validity,
-        models=tuple(_model_lines(records, selection)),
+        models=tuple(_model_lines(records, selection, None)),
+        by_category=tuple(
+            line for category in CATEGORIES for line in _model_lines(records, selection, category)
+        ),
         best=ranking[:NUM_BEST],
         front=tuple(pareto_front(intervals)),
     )
 
 
-def _model_lines(records: Sequence[AnyRecord], selection: CrcSelection) -> list[ModelLine]:
+def _model_lines(
+    records: Sequence[AnyRecord], selection: CrcSelection, category: Category | None
+) -> list[ModelLine]:
     wanted: tuple[tuple[ModelKind, tuple[int, int] | None, float | None], ...] = (
         ("base", None, None),
         ("instruct", None, None),
         ("hybrid", selection.interval, None),
         ("soup", None, selection.soup_alpha),
     )
-    prompt_sets: tuple[PromptSet, ...] = ("selection", "held_out")
     lines = []
-    for prompt_set in prompt_sets:
+    for prompt_set in PROMPT_SETS:
         scores = {(s.model, s.interval, s.alpha): s for s in _scores(records, prompt_set)}
         instruct = scores["instruct", None, None]
-        lines += [_line(scores[key], instruct) for key in wanted if key in scores]
+        lines += [_line(scores[key], instruct, category) for key in wanted if key in scores]
     return lines
 
 
-def _line(score: CrcScore, instruct: CrcScore) -> ModelLine:
+def _line(score: CrcScore, instruct: CrcScore, category: Category | None) -> ModelLine:
+    wanted = [
+        index
+        for index, prompt_id in enumerate(score.prompt_ids)
+        if category is None or _category_of()[prompt_id] == category
+    ]
+    validity, diversity = ([values[i] for i in wanted] for values in (score.validity, score.diversity))
+    reference_validity = [instruct.validity[i] for i in wanted]
+    reference_diversity = [instruct.diversity[i] for i in wanted]
     return ModelLine(
         model=score.model,
         prompt_set=score.prompt_set,
+        category=category,
         interval=_interval(score),
         alpha=score.alpha,
-        validity=estimate_mean(score.validity),
-        diversity=estimate_mean(score.diversity),
-        validity_difference=estimate_difference(score.validity, instruct.validity),
-        diversity_difference=estimate_difference(score.diversity, instruct.diversity),
+        validity=estimate_mean(validity),
+        diversity=estimate_mean(diversity),
+        validity_difference=estimate_difference(validity, reference_validity),
+        diversity_difference=estimate_difference(diversity, reference_diversity),
     )
+
+
+@cache
+def _category_of() -> dict[str, Category]:
+    return {prompt.id: prompt.category for split in PROMPT_SETS for prompt in load_prompts(split)}
 
 
 def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:

@@ -1,4 +1,4 @@
-"""The CRC study of one pair: score both models, every interval and the soups; choose; check on held-out prompts.
+"""The CRC study of one pair: score models, intervals and soups; choose; check on held-out prompts.
 
 Its cells, in order: ``models``, ``search`` (a batch of records for each start layer), ``soups`` (one for
 each alpha), ``selection`` and ``held_out``.
@@ -6,11 +6,9 @@ each alpha), ``selection`` and ``held_out``.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from slr.crc.prompts import CrcPrompt, load_prompts
@@ -20,6 +18,7 @@ from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirr
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
 from slr.progress import progress_bar
+from slr.provenance import peak_memory_bytes
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
 if TYPE_CHECKING:
@@ -32,23 +31,36 @@ TYPICAL_TREE_TOKENS = 20
 
 @dataclass(frozen=True, kw_only=True)
 class CrcStudyConfig:
-    """What the study's results depend on, beside the pair. ``num_prompts`` is of each prompt set."""
+    """What the study's results depend on, beside the pair and the dtype.
+
+    ``max_prompts`` is how many prompts of each set are used; None: all.
+    """
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
-    num_prompts: int = 40
+    max_prompts: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_validity_ratio <= 1:
+            raise ValueError(f"min_validity_ratio is {self.min_validity_ratio}, expected a number in (0, 1]")
+        if not self.soup_alphas or not all(0 <= alpha <= 1 for alpha in self.soup_alphas):
+            raise ValueError(f"soup_alphas are {self.soup_alphas}, expected at least one number in [0, 1]")
+        if self.max_prompts is not None and self.max_prompts < 1:
+            raise ValueError(f"max_prompts is {self.max_prompts}, expected at least 1, or None for all")
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
-        """The prompts of a set; of fewer than all, letters and digits in turn."""
+        """The prompts of a set; where they are not all, letters and digits in turn."""
         prompts = load_prompts(prompt_set)
+        if self.max_prompts is None:
+            return prompts
         letters = [prompt for prompt in prompts if prompt.category == "letters"]
         digits = [prompt for prompt in prompts if prompt.category == "digits"]
         in_turn = [prompt for both in zip(letters, digits, strict=True) for prompt in both]
-        chosen = set(in_turn[: self.num_prompts])
+        chosen = set(in_turn[: self.max_prompts])
         return tuple(prompt for prompt in prompts if prompt in chosen)
 
 
-SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), num_prompts=4)
+SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
 """Small enough to see in seconds that everything runs; its numbers mean nothing."""
 
 
@@ -59,6 +71,7 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment:
         question="Which layers hold the collapse of diversity?",
         config=config,
         cells=lambda spec: _cells(spec, config),
+        job_type="search",
         mirror=_mirror,
     )
 
@@ -66,7 +79,9 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment:
 def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     from slr.crc.search import count_layer_evaluations
 
-    num_layers = _num_layers(spec)
+    spec = _with_num_layers(spec)
+    num_layers = spec.num_layers
+    assert num_layers is not None
     pair = spec.name
     hybrid_keys = [_score_key(pair, "selection", "hybrid", interval=i) for i in all_intervals(num_layers)]
     soup_keys = [_score_key(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
@@ -75,8 +90,9 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         for prompt_set in ("selection", "held_out")
         for model in ("base", "instruct")
     ]
-    tree = TYPICAL_PROMPT_TOKENS + config.num_prompts * TYPICAL_TREE_TOKENS
-    whole = config.num_prompts * TYPICAL_PROMPT_TOKENS
+    num_prompts = len(config.prompts("selection"))
+    tree = TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS
+    whole = num_prompts * TYPICAL_PROMPT_TOKENS
     models, search, soups, selection = (f"{pair}/{n}" for n in ("models", "search", "soups", "selection"))
     return [
         Cell(
@@ -114,17 +130,19 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     ]
 
 
-def _num_layers(spec: PairSpec) -> int:
+def _with_num_layers(spec: PairSpec) -> PairSpec:
     if spec.num_layers is not None:
-        return spec.num_layers
+        return spec
     from slr.opening import open_checkpoint
 
-    return open_checkpoint(spec.instruct).num_layers
+    return replace(spec, num_layers=open_checkpoint(spec.instruct).num_layers)
 
 
 def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:
     tokens = layer_evaluations * tokens_each
-    flops = 2 * spec.num_parameters / _num_layers(spec) * tokens if spec.num_parameters else None
+    known = spec.num_parameters is not None and spec.num_layers is not None
+    # Embeddings count as layers here, which makes the estimate of a small model too high.
+    flops = 2 * spec.num_parameters / spec.num_layers * tokens if known else None
     return Cost(layer_evaluations=layer_evaluations, tokens=tokens, flops=flops)
 
 
@@ -314,18 +332,8 @@ def _search_cost(
         seconds=seconds,
         layer_evaluations=layer_evaluations,
         tokens_computed=tokens,
-        peak_memory_bytes=_peak_memory(context.settings.device),
+        peak_memory_bytes=peak_memory_bytes(context.settings.device),
     )
-
-
-def _peak_memory(device: str) -> int:
-    """Of the accelerator if there is one, else of this process since it began."""
-    import torch
-
-    if torch.device(device).type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
