@@ -46,8 +46,8 @@ class CrcReport:
     """The outcome for one pair.
 
     ``models`` has base, instruct, the chosen hybrid and the chosen soup on both prompt sets, as far as
-    there are records; ``by_category`` has the same for letters and digits apart. ``best`` are the best admissible intervals, the chosen one first; ``front`` is the
-    Pareto front of all intervals.
+    there are records; ``by_category`` has the same for letters and digits apart. ``best`` are the best
+    admissible intervals, the chosen one first; ``front`` is the Pareto front of all intervals.
     """
 
     pair: str
