@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 from pathlib import Path
-
-# Runs as a script, so its own directory is on the path, and as a module of the tests.
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import crc_search
 
@@ -18,15 +14,18 @@ EXPERIMENTS = [crc_search.experiment]
 MAKE_ALL = Path(__file__).resolve().parent.parent / "analysis" / "make_all.py"
 
 
-def draw(options: argparse.Namespace) -> int:
+def draw(results_dir: Path, figures_dir: Path) -> int:
     """Make figures and tables from the records, in a process of its own, as anyone can do later."""
-    command = [sys.executable, str(MAKE_ALL), "--results-dir", str(options.output_dir)]
-    return subprocess.run([*command, "--output-dir", str(options.figures_dir)], check=False).returncode
+    if not MAKE_ALL.exists():
+        print(f"nothing is drawn: there is no {MAKE_ALL.parent.name}/{MAKE_ALL.name}", file=sys.stderr)
+        return 1
+    command = [sys.executable, str(MAKE_ALL), "--results-dir", str(results_dir)]
+    return subprocess.run([*command, "--output-dir", str(figures_dir)], check=False).returncode
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run everything; see ``--help``."""
-    return run_script(str(__doc__), EXPERIMENTS, argv, afterwards=draw)
+    return run_script(str(__doc__), EXPERIMENTS, argv, draw)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slr.experiment import Experiment, RunSettings, run_experiment, store_of
+from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiment, store_of
 from slr.model_pairs import PRESETS, PairSpec, Preset
 from slr.tracking import WandbMode, mirror_pair
 
@@ -19,18 +19,23 @@ if TYPE_CHECKING:
 MakeExperiment = Callable[[bool], Experiment]
 """Makes an experiment; True asks for its smoke size."""
 
+Draw = Callable[[Path, Path], int]
+"""Makes figures from the records of one directory into another; gives an exit status."""
+
 ASSUMED_FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 3e14}
 """For the estimate of a dry run: two CPU cores in float32, one H100 in bfloat16 at a third of its peak."""
 
+FAILED = 1
+BAD_INPUT = 2
 STOPPED = 130
-"""Exit status after Ctrl-C, as shells have it."""
+"""Exit statuses; the last one is after Ctrl-C, as shells have it."""
 
 
 def run_script(
     description: str,
     experiments: Sequence[MakeExperiment],
     argv: Sequence[str] | None = None,
-    afterwards: Callable[[argparse.Namespace], int] | None = None,
+    draw: Draw | None = None,
 ) -> int:
     """Parse the options and run the experiments on the preset's pairs; what a script's ``main`` returns.
 
@@ -38,7 +43,7 @@ def run_script(
         description: of the script, for its help.
         experiments: in the order in which they are run; each for all pairs before the next.
         argv: command-line arguments, by default the process's.
-        afterwards: called at the end with the options, unless something was stopped or only listed.
+        draw: makes the figures from the records at the end, before all is mirrored to W&B.
 
     Returns:
         0 if every cell is done, 1 if one failed, 2 for bad input, 130 if stopped.
@@ -49,8 +54,7 @@ def run_script(
         specs = _choose_pairs(PRESETS[options.preset], options.families)
         if options.dry_run:
             return _list_cells(made, specs, options)
-        status = max(_run(experiment, specs, options) for experiment in made)
-        return max(status, afterwards(options)) if afterwards else status
+        return _run_all(made, specs, options, draw)
     except KeyboardInterrupt:
         print(
             f"\nstopped; all records so far are in {options.output_dir}, the same command goes on from there",
@@ -59,7 +63,10 @@ def run_script(
         return STOPPED
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return BAD_INPUT
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
 
 
 def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
@@ -106,20 +113,45 @@ def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
     return [spec for spec in preset.pairs if spec.family in wanted]
 
 
-def _run(experiment: Experiment, specs: Sequence[PairSpec], options: argparse.Namespace) -> int:
+def _run_all(
+    experiments: Sequence[Experiment],
+    specs: Sequence[PairSpec],
+    options: argparse.Namespace,
+    draw: Draw | None,
+) -> int:
     device, dtype = choose_device_and_dtype(options.device, options.dtype)
     settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
+    status = max(_run(experiment, specs, settings) for experiment in experiments)
+    images: list[Path] = []
+    if draw is not None:
+        drawn = draw(options.output_dir, options.figures_dir)
+        status = max(status, drawn)
+        images = sorted(options.figures_dir.rglob("*.png")) if drawn == 0 else []
+    for experiment in experiments:
+        for spec in specs:
+            tags = [options.preset, "smoke"] if options.smoke else [options.preset]
+            mirror_pair(experiment, spec, options.output_dir, options.wandb, images, tags)
+    return status
+
+
+def _run(experiment: Experiment, specs: Sequence[PairSpec], settings: RunSettings) -> int:
+    """Run one experiment on all pairs; a pair that cannot be loaded does not keep the others from it."""
+    status = 0
     began = time.monotonic()
-    failed: list[str] = []
     for spec in specs:
-        failed += run_experiment(experiment, spec, settings).failed
-        mirror_pair(experiment, spec, options.output_dir, options.wandb)
-    where = store_of(experiment, options.output_dir).path
+        try:
+            outcome = run_experiment(experiment, spec, settings)
+        except UnusablePairError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = BAD_INPUT
+            continue
+        if outcome.failed:
+            print(f"{experiment.name} {spec.name}: failed: {', '.join(outcome.failed)}", file=sys.stderr)
+            status = max(status, FAILED)
     seconds = time.monotonic() - began
-    if failed:
-        print(f"{experiment.name}: {len(failed)} cells failed: {', '.join(failed)}", file=sys.stderr)
+    where = store_of(experiment, settings.output_dir).path
     print(f"{experiment.name}: finished in {seconds:.0f} s; records in {where}", file=sys.stderr)
-    return 1 if failed else 0
+    return status
 
 
 def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch.dtype | None]:
@@ -147,20 +179,24 @@ def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str,
 def _list_cells(
     experiments: Sequence[Experiment], specs: Sequence[PairSpec], options: argparse.Namespace
 ) -> int:
-    device = options.device or "cpu" if options.preset == "testbed" else options.device or "cuda"
-    flops_per_second = ASSUMED_FLOPS_PER_SECOND[device.split(":")[0]]
-    print(f"estimates assume {flops_per_second:.0e} FLOP/s ({device.split(':')[0]}); no model is loaded")
-    print(f"{'cell':40} {'layer evaluations':>18} {'tokens':>15} {'FLOP':>9} {'seconds':>9}")
+    kind = (options.device or ("cpu" if options.preset == "testbed" else "cuda")).split(":")[0]
+    speed = ASSUMED_FLOPS_PER_SECOND.get(kind, ASSUMED_FLOPS_PER_SECOND["cpu"])
+    print(f"estimates of the whole work, at an assumed {speed:.0e} FLOP/s ({kind}); no weight is loaded")
+    print(f"{'cell':42} {'layer evaluations':>17} {'tokens':>13} {'FLOP':>8} {'seconds':>9}  state")
     total = 0.0
     for experiment in experiments:
+        results = {r.key: r for r in store_of(experiment, options.output_dir).read()}
         for spec in specs:
             for cell in experiment.cells(spec):
-                flops = cell.cost.flops or 0.0
-                total += flops / flops_per_second
-                name = f"{experiment.name}: {cell.key}"
-                print(
-                    f"{name:40} {cell.cost.layer_evaluations:18,} {cell.cost.tokens:15,} {flops:9.1e} "
-                    f"{flops / flops_per_second:9.1f}"
-                )
-    print(f"{'in all':40} {'':18} {'':15} {'':9} {total:9.1f}")
+                state = "done" if cell.is_done(results) else "to do"
+                print(f"{experiment.name + ': ' + cell.key:42} {_describe(cell.cost, speed)}  {state}")
+                total += (cell.cost.flops or 0.0) / speed
+    print(f"{'in all':42} {'':17} {'':13} {'':8} {total:9.1f}")
     return 0
+
+
+def _describe(cost: Cost, flops_per_second: float) -> str:
+    work = f"{cost.layer_evaluations:17,} {cost.tokens:13,}"
+    if cost.flops is None:
+        return f"{work} {'?':>8} {'?':>9}"
+    return f"{work} {cost.flops:8.1e} {cost.flops / flops_per_second:9.1f}"
