@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from slr.checkpoints import ModelPair, load_pair
 from transformers import PreTrainedModel
 
+from slr.checkpoints import ModelPair, load_pair
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs

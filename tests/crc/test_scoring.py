@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from slr.checkpoints import load_pair
 
+from slr.checkpoints import load_pair
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import (
     answer_log_probs,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from slr.checkpoints import ModelPair, load_pair
 
+from slr.checkpoints import ModelPair, load_pair
 from slr.crc import search as search_module
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import EncodedPrompts, character_log_probs, encode_prompts, score_model

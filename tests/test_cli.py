@@ -1,0 +1,143 @@
+"""The commands as a user runs them, on tiny pairs."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from slr import cli
+from tests.conftest import CheckpointPairs
+
+
+def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sys, "argv", ["slr", *map(str, arguments)])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return int(exit_.value.code or 0)
+
+
+@pytest.fixture
+def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from slr.crc import study
+
+    monkeypatch.setattr(study.CrcStudyConfig.__init__, "__kwdefaults__", {
+        **(study.CrcStudyConfig.__init__.__kwdefaults__ or {}), "num_prompts": 4, "soup_alphas": (0.0, 0.5, 1.0),
+    })  # fmt: skip
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_search_prints_a_build_command_that_works(
+    checkpoint_pairs: CheckpointPairs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base, instruct = checkpoint_pairs("qwen2")
+    monkeypatch.chdir(tmp_path)
+    arguments = ("search", base, instruct, "--output-dir", "out", "--device", "cpu")
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    output = capsys.readouterr().out
+    assert (tmp_path / "out" / "crc_search.jsonl").exists()
+    assert (tmp_path / "out" / "figures" / "crc_heatmaps.png").exists()
+    assert (tmp_path / "out" / "figures" / "crc_tradeoff.png").exists()
+    command = re.search(r"^ *(slr build .*)$", output, re.MULTILINE)
+    if command is None:  # random models: it may be that nothing is admissible, and then it is said
+        assert "none: of 15 candidates" in output
+        return
+    words = shlex.split(command[1])
+    assert run(*words[1:], monkeypatch=monkeypatch) == 0
+    built = Path(words[words.index("--output") + 1])
+    interval = words[words.index("--layers") + 1]
+    assert f"layers {interval} of 5 restored" in capsys.readouterr().out
+    assert json.loads((built / "slr_manifest.json").read_text())["interval"] == [
+        int(end) for end in interval.split(":")
+    ]
+    AutoModelForCausalLM.from_pretrained(built)
+    assert AutoTokenizer.from_pretrained(built).chat_template
+
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    assert "nothing to do" in capsys.readouterr().err
+
+
+def test_build_equals_assembly_by_name(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, instruct = checkpoint_pairs("gemma2")
+    output = tmp_path / "hybrid"
+    assert run("build", base, instruct, "--layers", "1:3", "--output", output, monkeypatch=monkeypatch) == 0
+    states = [AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (base, instruct, output)]
+    for name in states[1]:
+        restored = name.startswith(("model.layers.1.", "model.layers.2."))
+        assert torch.equal(states[2][name], states[0 if restored else 1][name]), name
+
+
+def test_score(
+    checkpoint_pairs: CheckpointPairs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, instruct = checkpoint_pairs("llama")
+    assert run("score", instruct, "--device", "cpu", monkeypatch=monkeypatch) == 0
+    assert re.search(r"held-out +│ \d\.\d{3} \[\d\.\d{3}, \d\.\d{3}\]", capsys.readouterr().out)
+    arguments = ("score", base, "--chat-template-from", instruct, "--device", "cpu")
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("build", "BASE", "INSTRUCT", "--layers", "3-4", "--output", "x"), "expected START:END"),
+        (("build", "BASE", "INSTRUCT", "--layers", "3:9", "--output", "x"), "3:9 does not fit a model of 5"),
+        (("build", "BASE", "INSTRUCT", "--layers", "1:2", "--output", "INSTRUCT"), "exists already"),
+        (("build", "BASE", "INSTRUCT", "--layers", "1:2", "--alpha", "2", "--output", "x"), "alpha is 2"),
+        (("search", "BASE", "nowhere/at-all-really"), "nowhere/at-all-really"),
+        (("search", "BASE", "no such directory"), "no such directory"),
+        (("search", "testbed-mistral"), "testbed-llama"),
+        (("search", "INSTRUCT", "BASE"), "has no chat template"),
+        (("search", "BASE", "INSTRUCT", "--wandb", "maybe"), "expected offline, online or disabled"),
+        (("search", "BASE", "INSTRUCT", "--device", "cuda:99"), "cannot be used"),
+        (("score", "BASE"), "has no chat template"),
+    ],
+)
+def test_mistakes_are_one_line_and_status_2(
+    arguments: tuple[str, ...],
+    message: str,
+    checkpoint_pairs: CheckpointPairs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    base, instruct = checkpoint_pairs("llama")
+    monkeypatch.chdir(tmp_path)
+    named = [{"BASE": str(base), "INSTRUCT": str(instruct)}.get(argument, argument) for argument in arguments]
+    assert run(*named, monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert len([line for line in error.splitlines() if line.startswith("error: ")]) == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_mismatches_are_a_line_each(
+    checkpoint_pairs: CheckpointPairs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, _ = checkpoint_pairs("llama", num_layers=2)
+    _, instruct = checkpoint_pairs("qwen2")
+    assert run("search", base, instruct, monkeypatch=monkeypatch) == 2
+    error = capsys.readouterr().err
+    assert "LlamaForCausalLM" in error
+    assert "Qwen2ForCausalLM" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("command", ["search", "build", "score"])
+def test_help_has_an_example(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(command, "--help", monkeypatch=monkeypatch) == 0
+    assert f"Example: slr {command}" in capsys.readouterr().out

@@ -1,0 +1,94 @@
+"""The shipped pairs load as any model, and the training script does what the card says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from slr.checkpoints import load_pair
+from slr.crc.prompts import load_prompts
+from slr.crc.scoring import encode_prompts, score_model
+from slr.testbed import FAMILIES, pair_directory
+from slr.testbed.models import TESTBED_FAMILIES
+from slr.testbed.training import TrainingConfig, main, train_family
+
+CLASSES = {"llama": "LlamaForCausalLM", "qwen": "Qwen2ForCausalLM", "gemma": "Gemma2ForCausalLM"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shipped_checkpoints_load_as_any_model(family: str) -> None:
+    for side in ("base", "instruct"):
+        directory = pair_directory(family) / side
+        model = AutoModelForCausalLM.from_pretrained(directory)
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        assert type(model).__name__ == CLASSES[family]
+        assert model.dtype == torch.bfloat16
+        assert bool(tokenizer.chat_template) == (side == "instruct")
+        tokens = tokenizer("Q: Name a river.\nA:", return_tensors="pt")
+        assert torch.isfinite(model(**tokens).logits).all()
+
+
+def test_shipped_checkpoints_are_small() -> None:
+    root = pair_directory("llama").parent
+    assert sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) <= 15e6
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: str) -> None:
+    pair = load_pair(f"testbed-{family}", dtype=torch.float32)
+    encoded = encode_prompts(load_prompts("held_out"), pair.tokenizer)
+    base, instruct = (score_model(model, encoded) for model in (pair.base_model, pair.instruct_model))
+    assert instruct.mean_validity > base.mean_validity + 0.3
+    assert instruct.mean_diversity is not None
+    assert base.mean_diversity is not None
+    assert instruct.mean_diversity < base.mean_diversity
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_spec_says_what_is_shipped(family: str) -> None:
+    from slr.model_pairs import find_pair
+
+    spec = find_pair(f"testbed-{family}")
+    training = json.loads((pair_directory(family) / "training.json").read_text())
+    assert (spec.num_layers, spec.num_parameters) == (training["num_layers"], training["num_parameters"])
+
+
+def test_every_character_is_a_token_alone_and_digits_never_merge() -> None:
+    tokenizer = AutoTokenizer.from_pretrained(pair_directory("qwen") / "instruct")
+    for character in "azAZ09":
+        assert len(tokenizer(character)["input_ids"]) == 1
+    assert len(tokenizer("2024")["input_ids"]) == 4
+
+
+def test_shortened_training(tmp_path: Path) -> None:
+    """A minute of training: the loss falls, and post-training makes answers valid and choices peaked."""
+    config = replace(
+        TrainingConfig(),
+        tokenizer_documents=800,
+        base_steps=60,
+        base_batch_size=8,
+        instruct_steps=60,
+        instruct_batch_size=8,
+    )
+    train_family(TESTBED_FAMILIES["qwen"], config, tmp_path)
+    report = json.loads((tmp_path / "training.json").read_text())
+    for stage in ("base", "instruct"):
+        assert report[stage]["last_loss"] < 0.8 * report[stage]["first_loss"]
+    pair = load_pair(tmp_path / "base", tmp_path / "instruct", dtype=torch.float32)
+    encoded = encode_prompts(load_prompts("selection"), pair.tokenizer)
+    base, instruct = (score_model(model, encoded) for model in (pair.base_model, pair.instruct_model))
+    assert instruct.mean_validity > base.mean_validity + 0.1
+    assert instruct.mean_diversity is not None
+    assert base.mean_diversity is not None
+    assert instruct.mean_diversity < base.mean_diversity
+
+
+def test_training_never_overwrites(tmp_path: Path) -> None:
+    (tmp_path / "llama" / "base").mkdir(parents=True)
+    with pytest.raises(ValueError, match="exists already"):
+        main(["--family", "llama", "--output-dir", str(tmp_path)])
