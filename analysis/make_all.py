@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[Callable[[Results], object], str]] = {
     "crc_heatmaps": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
     "crc_tradeoff": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
     "selected_intervals": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
+    "by_category": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
     "selection_reasons": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
     "best_intervals": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
     "search_cost": (lambda r: r.search_costs, "python experiments/search_cost.py"),

@@ -9,6 +9,17 @@ from slr.crc.report import CrcReport, ModelLine
 from slr.figure_style import MODEL_NAMES
 from slr.records import SearchCost
 
+SELECTED_COLUMNS = (
+    "pair",
+    "model",
+    "choice",
+    "prompts",
+    "validity",
+    "diversity",
+    "validity less instruct's",
+    "diversity less instruct's",
+)
+
 
 def selected_intervals(results: Results) -> Table:
     """What each search chose, and how it and all that it is compared to score on both prompt sets."""
@@ -18,16 +29,22 @@ def selected_intervals(results: Results) -> Table:
         "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
         "restored, and of the soup chosen by the same rule. Choices are made on the selection prompts. Means "
         "over prompts with 95% bootstrap intervals; differences to the instruct model are paired by prompt.",
-        (
-            "pair",
-            "model",
-            "choice",
-            "prompts",
-            "validity",
-            "diversity",
-            "validity less instruct's",
-            "diversity less instruct's",
-        ),
+        SELECTED_COLUMNS,
+        tuple(rows),
+    )
+
+
+def by_category(results: Results) -> Table:
+    """The same scores for letters and digits apart."""
+    rows = [
+        (line.category, *_selected_row(report, line))
+        for report in results.crc_reports
+        for line in report.by_category
+    ]
+    return Table(
+        "by_category",
+        "CRC validity and diversity by category of prompt; columns as in the table of selected intervals.",
+        ("category", *SELECTED_COLUMNS),
         tuple(rows),
     )
 
@@ -183,5 +200,13 @@ def _at(location: str, revision: str | None) -> str:
     return f"{location}@{revision[:12]}" if revision else location
 
 
-TABLES = (selected_intervals, selection_reasons, best_intervals, search_cost, models, crc_prompts)
+TABLES = (
+    selected_intervals,
+    by_category,
+    selection_reasons,
+    best_intervals,
+    search_cost,
+    models,
+    crc_prompts,
+)
 """Every table that there is."""

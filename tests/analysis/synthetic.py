@@ -1,0 +1,110 @@
+"""Small hand-made records; the numbers are invented and appear in tests only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from slr.crc.prompts import load_prompts
+from slr.intervals import all_intervals
+from slr.records import AnyRecord, CrcScore, CrcSelection, PairInfo, PromptSet, Provenance, SearchCost
+from slr.results_store import ResultsStore
+
+NUM_LAYERS = 3
+CHOSEN = (1, 2)
+PROVENANCE = Provenance(
+    cell="cell",
+    config_hash="0",
+    commit="unknown",
+    dirty=False,
+    created_at="2026-01-01T00:00:00+00:00",
+    device="CPU, 2 threads",
+    versions={},
+)
+
+
+def crc_records(pair: str) -> list[AnyRecord]:
+    """A complete study of a pair of three layers: every interval, three soups, four prompts."""
+    header = {"experiment": "crc_search", "pair": pair, "provenance": PROVENANCE}
+    records: list[AnyRecord] = [
+        PairInfo(
+            **header,
+            family="llama",
+            architecture="LlamaForCausalLM",
+            base="some/base_model",
+            base_revision="0123456789abcdef",
+            instruct="some/instruct",
+            instruct_revision=None,
+            num_layers=NUM_LAYERS,
+            hidden_size=8,
+            vocab_size=100,
+            num_parameters=1_234_567,
+            dtype="float32",
+        )
+    ]
+
+    def score(prompt_set: PromptSet, model: str, validity: float, diversity: float | None, **choice) -> None:
+        prompts = load_prompts(prompt_set)[18:22]
+        records.append(
+            CrcScore(
+                **header,
+                family="llama",
+                num_layers=NUM_LAYERS,
+                model=model,  # pyright: ignore[reportArgumentType]
+                prompt_set=prompt_set,
+                prompt_ids=tuple(prompt.id for prompt in prompts),
+                validity=tuple(validity + step for step in (-0.02, -0.01, 0.01, 0.02)),
+                diversity=(diversity,) * 4,
+                **choice,
+            )
+        )
+
+    for prompt_set in ("selection", "held_out"):
+        score(prompt_set, "base", 0.1, 0.9)
+        score(prompt_set, "instruct", 0.8, 0.3)
+        score(prompt_set, "hybrid", 0.75, 0.6, interval=CHOSEN)
+    for interval in all_intervals(NUM_LAYERS):
+        if (interval.start, interval.end) != CHOSEN:
+            score("selection", "hybrid", 0.5, 0.7, interval=(interval.start, interval.end))
+    for alpha in (0.0, 0.5, 1.0):
+        score("selection", "soup", 0.8 - 0.7 * alpha, 0.3 + 0.5 * alpha, alpha=alpha)
+    score("held_out", "soup", 0.8, 0.3, alpha=0.0)
+    records.append(
+        CrcSelection(
+            **header,
+            family="llama",
+            num_layers=NUM_LAYERS,
+            min_validity_ratio=0.9,
+            instruct_validity=0.8,
+            interval=CHOSEN,
+            interval_reason="the best & only one, 100%",
+            soup_alpha=0.0,
+            soup_reason="nothing better",
+        )
+    )
+    records += [_cost(header, method, seconds) for method, seconds in (("shared", 2.0), ("loop", 12.0))]
+    return records
+
+
+def _cost(header: dict, method: str, seconds: float) -> SearchCost:
+    return SearchCost(
+        **header,
+        method=method,  # pyright: ignore[reportArgumentType]
+        num_layers=NUM_LAYERS,
+        hidden_size=8,
+        num_intervals=6,
+        num_prompts=4,
+        prompt_tokens=100,
+        dtype="float32",
+        threads=2,
+        seconds=seconds,
+        layer_evaluations=10,
+        tokens_computed=1000,
+        peak_memory_bytes=5_000_000,
+    )
+
+
+def write_results(directory: Path, pairs: tuple[str, ...] = ("pair-one", "pair-two")) -> Path:
+    """A results directory as an experiment leaves it."""
+    for pair in pairs:
+        ResultsStore(directory / "crc_search.jsonl").append(crc_records(pair))
+    return directory

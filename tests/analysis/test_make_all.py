@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import csv
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis import figures, tables
+from analysis.load_results import Results, load_results
+from analysis.make_all import main
+from analysis.table import Table
+from slr.crc import plots
+from slr.figure_style import use_style
+from slr.uncertainty import Estimate
+from tests.analysis.synthetic import NUM_LAYERS, crc_records, write_results
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def results() -> Results:
+    use_style()
+    return Results(tuple(crc_records("pair-one")))
+
+
+def rows_of(table: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table.csv())))
+
+
+def test_selected_intervals(results: Results) -> None:
+    rows = rows_of(tables.selected_intervals(results))
+    assert [(row["model"], row["prompts"]) for row in rows] == [
+        (model, prompts)
+        for prompts in ("selection", "held-out")
+        for model in ("base", "instruct", "SLR hybrid", "soup")
+    ]
+    hybrid = rows[2]
+    assert hybrid["choice"] == "layers 1:2 of 3"
+    assert float(hybrid["validity"]) == pytest.approx(0.75)
+    assert 0.73 <= float(hybrid["validity low"]) < 0.75 < float(hybrid["validity high"]) <= 0.77
+    assert float(hybrid["diversity less instruct's"]) == pytest.approx(0.3)
+    assert rows[1]["diversity less instruct's"] == ""
+
+
+def test_categories_apart(results: Results) -> None:
+    rows = rows_of(tables.by_category(results))
+    letters = next(row for row in rows if (row["category"], row["model"]) == ("letters", "instruct"))
+    assert float(letters["validity"]) == pytest.approx(0.785)
+
+
+def test_best_intervals_and_search_cost(results: Results) -> None:
+    best = rows_of(tables.best_intervals(results))
+    assert [(row["rank"], row["layers"], row["on the Pareto front"]) for row in best] == [("1", "1:2", "yes")]
+    shared, loop = rows_of(tables.search_cost(results))
+    assert float(shared["loop's seconds / these"]) == 6.0
+    assert loop["loop's seconds / these"] == ""
+
+
+def test_prompts_table_has_all_80() -> None:
+    assert len(tables.crc_prompts(Results(())).rows) == 80
+
+
+def test_forms_of_a_table() -> None:
+    table = Table(
+        "a_b", "Of 100%", ("x_1", "y"), ((Estimate(1.23456, 1.0, None, 3), None), (12345, "p|q & r"))
+    )
+    assert table.csv() == "x_1,x_1 low,x_1 high,y\n1.23456,1.0,,\n12345,,,p|q & r\n"
+    assert table.markdown().splitlines()[-2:] == ["| 1.235 | n/a |", "| 12,345 | p\\|q & r |"]
+    assert r"\caption{Of 100\%}" in table.latex()
+    assert r"x\_1 & y \\" in table.latex()
+    assert r"12,345 & p|q \& r \\" in table.latex()
+
+
+def test_heatmap_marks_the_chosen_cell(results: Results) -> None:
+    figure = figures.crc_heatmaps(results)
+    validity, diversity = figure.axes[:2]
+    for axes in (validity, diversity):
+        star = next(line for line in axes.lines if line.get_gid() == "chosen")
+        assert (star.get_xdata()[0], star.get_ydata()[0]) == (1, 1)
+    shown = validity.images[0].get_array()
+    assert shown is not None
+    assert shown[1, 1] == pytest.approx(0.75)
+    assert shown[0, 2] == pytest.approx(0.5)
+    assert shown.count() == NUM_LAYERS * (NUM_LAYERS + 1) // 2
+    crossed = [line for line in diversity.lines if line.get_marker() == "x"]
+    assert len(crossed) == 5
+
+
+def test_tradeoff_has_a_dot_an_interval(results: Results) -> None:
+    axes = figures.crc_tradeoff(results).axes[0]
+    points = next(c for c in axes.collections if c.get_gid() == "intervals")
+    assert len(points.get_offsets()) == 6
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("validity", "diversity")
+
+
+def test_labels_on_a_colour_bar_do_not_overlap() -> None:
+    heights = plots._apart({"base": 0.50, "instruct": 0.51})
+    assert heights["instruct"] - heights["base"] == pytest.approx(0.075)
+    assert plots._apart({"base": 0.1, "instruct": 0.9}) == {"base": 0.1, "instruct": 0.9}
+
+
+def test_everything_is_written_and_twice_the_same(tmp_path: Path) -> None:
+    results_dir = write_results(tmp_path / "results")
+    contents = []
+    for name in ("first", "second"):
+        assert main(["--results-dir", str(results_dir), "--output-dir", str(tmp_path / name)]) == 0
+        files = sorted((tmp_path / name).rglob("*.*"))
+        contents.append({file.relative_to(tmp_path / name): file.read_bytes() for file in files})
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 2 * len(figures.FIGURES) + 3 * len(tables.TABLES)
+
+
+def test_what_is_missing_is_a_gap_that_names_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(["--results-dir", str(write_results(tmp_path / "a")), "--output-dir", str(output)]) == 0
+    drawn = (output / "figures" / "crc_heatmaps.png").read_bytes()
+    (tmp_path / "empty").mkdir()
+    assert main(["--results-dir", str(tmp_path / "empty"), "--output-dir", str(output)]) == 0
+    assert (output / "figures" / "crc_heatmaps.png").read_bytes() != drawn
+    assert "run: python experiments/crc_search.py" in (output / "tables" / "models.md").read_text()
+    assert "missing figure crc_heatmaps: run python experiments/crc_search.py" in capsys.readouterr().err
+
+
+def test_no_results_directory_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--results-dir", str(tmp_path / "nothing")]) == 2
+    assert "run experiments/run_all.py first" in capsys.readouterr().err
+
+
+def test_costs_measured_beside_are_read(tmp_path: Path) -> None:
+    write_results(tmp_path / "testbed", ("pair-one",))
+    write_results(tmp_path / "search_cost", ("random",))
+    assert {cost.pair for cost in load_results(tmp_path / "testbed").search_costs} == {"pair-one", "random"}
+
+
+def test_runs_as_a_script_without_torch_from_anywhere(tmp_path: Path) -> None:
+    results_dir = write_results(tmp_path / "results", ("pair-one",))
+    script = ROOT / "analysis" / "make_all.py"
+    code = (
+        "import runpy, sys\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name.split('.')[0] in ('torch', 'transformers'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        f"sys.argv = ['make_all.py', '--results-dir', {str(results_dir)!r}, '--output-dir', 'out']\n"
+        f"runpy.run_path({str(script)!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "figures" / "concept.pdf").exists()
