@@ -1,0 +1,269 @@
+"""The real scripts, in smoke size, on pairs of tiny random models."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from experiments import crc_search, search_cost
+from slr.crc import search as crc_search_module
+from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.records import CrcScore, Failure
+from slr.results_store import ResultsStore
+from tests.conftest import CheckpointPairs
+
+ROOT = Path(__file__).parents[2]
+NUM_LAYERS = 6
+NUM_RECORDS = 5 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
+"""Pair and models, intervals, cost, soups, selection, and the choices on held-out prompts."""
+
+STOPPABLE_RUN = """
+import sys, time
+from pathlib import Path
+from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.results_store import ResultsStore
+
+directory, output_dir = sys.argv[1:]
+append = ResultsStore.append
+
+def append_and_rest(store, records):
+    append(store, records)
+    time.sleep(0.3)  # so that there is time to be stopped in
+
+ResultsStore.append = append_and_rest
+base, instruct = (ModelReference(f"{directory}/{side}") for side in ("base", "instruct"))
+spec = PairSpec(
+    name="tiny-llama", family="llama", base=base, instruct=instruct, num_layers=6, num_parameters=None
+)
+PRESETS["testbed"] = Preset("testbed", (spec,), "tiny")
+
+from experiments.crc_search import main
+
+sys.exit(main(["--smoke", "--wandb", "disabled", "--output-dir", output_dir]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch) -> tuple[PairSpec, ...]:
+    """Two tiny pairs in place of the shipped ones."""
+    specs = []
+    for family, architecture in (("llama", "llama"), ("gemma", "gemma2")):
+        base, instruct = checkpoint_pairs(architecture, num_layers=NUM_LAYERS)
+        specs.append(
+            PairSpec(
+                name=f"tiny-{family}",
+                family=family,
+                base=ModelReference(str(base)),
+                instruct=ModelReference(str(instruct)),
+                num_layers=NUM_LAYERS,
+                num_parameters=None,
+            )
+        )
+    monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", tuple(specs), "tiny"))
+    return tuple(specs)
+
+
+@pytest.fixture
+def starts_searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The start layers that a search is asked for."""
+    starts: list[int] = []
+    iter_search = crc_search_module.iter_search
+
+    def spy(*arguments, **options):
+        starts.extend(options["starts"])
+        return iter_search(*arguments, **options)
+
+    monkeypatch.setattr(crc_search_module, "iter_search", spy)
+    return starts
+
+
+def run_crc_search(output_dir: Path, *options: str) -> int:
+    return crc_search.main(["--smoke", "--wandb", "disabled", "--output-dir", str(output_dir), *options])
+
+
+def records_file(output_dir: Path) -> Path:
+    return output_dir / "crc_search.jsonl"
+
+
+def measured(output_dir: Path) -> dict[str, dict]:
+    """What was measured, by key, without when, and without the cost, which only a whole search has."""
+    return {
+        record.key: record.model_dump(exclude={"provenance": {"created_at", "commit", "dirty"}})
+        for record in ResultsStore(records_file(output_dir)).read()
+        if record.kind != "search_cost"
+    }
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests below find the records of one whole run; made by the first of them."""
+    return tmp_path_factory.mktemp("uninterrupted")
+
+
+def whole_run(output_dir: Path) -> Path:
+    assert run_crc_search(output_dir) == 0
+    return output_dir
+
+
+def test_a_second_run_does_nothing_twice(
+    uninterrupted: Path, starts_searched: list[int], capsys: pytest.CaptureFixture[str]
+):
+    output_dir = whole_run(uninterrupted)
+    assert starts_searched == [*range(NUM_LAYERS)] * 2
+    content = records_file(output_dir).read_bytes()
+    assert content.count(b"\n") == 2 * NUM_RECORDS
+    capsys.readouterr()
+    assert run_crc_search(output_dir) == 0
+    assert len(starts_searched) == 2 * NUM_LAYERS
+    assert records_file(output_dir).read_bytes() == content
+    assert f"crc_search tiny-llama: nothing to do, {NUM_RECORDS} records are there" in capsys.readouterr().err
+    assert not (output_dir / "wandb").exists()
+
+
+def test_what_is_lost_is_measured_again_and_equal(
+    uninterrupted: Path, tmp_path: Path, starts_searched: list[int]
+):
+    expected = measured(whole_run(uninterrupted))
+    lines = records_file(uninterrupted).read_text(encoding="utf-8").splitlines(keepends=True)
+    records_file(tmp_path).write_text("".join(lines[::2])[:-20], encoding="utf-8")
+    starts_searched.clear()
+    assert run_crc_search(tmp_path) == 0
+    assert measured(tmp_path) == expected
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_run_resumes_at_the_next_start_layer(
+    uninterrupted: Path,
+    tmp_path: Path,
+    tiny_preset: tuple[PairSpec, ...],
+    starts_searched: list[int],
+    how: signal.Signals,
+):
+    expected = measured(whole_run(uninterrupted))
+    directory = Path(tiny_preset[0].base.location).parent
+    process = subprocess.Popen(
+        [sys.executable, "-c", STOPPABLE_RUN, str(directory), str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_lines(records_file(tmp_path), 5 + NUM_LAYERS, process)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert "Traceback" not in said
+        assert "the same command goes on from there" in said
+    done = {
+        record.interval[0]
+        for record in ResultsStore(records_file(tmp_path)).read()
+        if isinstance(record, CrcScore) and record.interval is not None
+    }
+    assert 0 < len(done) < NUM_LAYERS
+    starts_searched.clear()
+    assert run_crc_search(tmp_path, "--families", "llama") == 0
+    assert starts_searched == [start for start in range(NUM_LAYERS) if start not in done]
+    assert measured(tmp_path) == {
+        key: value for key, value in expected.items() if key.startswith("tiny-llama")
+    }
+
+
+def wait_for_lines(path: Path, number: int, process: subprocess.Popen[str]) -> None:
+    for _ in range(6000):
+        if path.exists() and path.read_bytes().count(b"\n") >= number:
+            return
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+    raise AssertionError(f"{path} did not get {number} lines within a minute")
+
+
+def test_a_failing_cell_gives_status_1_and_the_next_run_mends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as patched:
+        patched.setattr("slr.hybrid.interpolate", fail)
+        assert run_crc_search(tmp_path, "--families", "llama") == 1
+    failures = [r for r in ResultsStore(records_file(tmp_path)).read() if isinstance(r, Failure)]
+    assert [failure.message for failure in failures] == ["broken"]
+    assert run_crc_search(tmp_path, "--families", "llama") == 0
+    assert not any(isinstance(r, Failure) for r in ResultsStore(records_file(tmp_path)).read())
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("broken")
+
+
+def test_mistakes_of_the_user_are_one_line_and_status_2(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert run_crc_search(tmp_path, "--families", "olmo") == 2
+    assert capsys.readouterr().err == (
+        "error: --families names 'olmo'; the preset testbed has llama, gemma\n"
+    )
+    good = PRESETS["testbed"].pairs[1]
+    missing = ModelReference(str(tmp_path / "missing"))
+    bad = PairSpec(
+        name="bad", family="llama", base=missing, instruct=missing, num_layers=2, num_parameters=None
+    )
+    monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (bad, good), "one of them bad"))
+    assert run_crc_search(tmp_path) == 2
+    assert "error: bad: there is no directory" in capsys.readouterr().err
+    assert {record.pair for record in ResultsStore(records_file(tmp_path)).read()} == {good.name}
+
+
+def test_a_dry_run_lists_cells_and_loads_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr("slr.checkpoints.load_pair", fail)
+    assert run_crc_search(tmp_path, "--dry-run") == 0
+    listed = capsys.readouterr().out
+    assert "crc_search: tiny-gemma/held_out" in listed
+    assert "to do" in listed
+    assert not any(tmp_path.iterdir())
+
+
+def test_run_all_measures_draws_and_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    from experiments import run_all
+
+    arguments = ["--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
+    assert run_all.main(arguments) == 0
+    figures = list((tmp_path / "figures").rglob("*.png"))
+    assert figures
+    marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
+    assert marks.keys() == {"crc_search/tiny-llama"}
+    assert "images" in marks["crc_search/tiny-llama"]
+    runs = list((tmp_path / "wandb").glob("offline-run-*"))
+    assert run_all.main(arguments) == 0
+    assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
+
+
+def test_run_all_says_that_it_cannot_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.syspath_prepend(ROOT / "experiments")
+    from experiments import run_all
+
+    monkeypatch.setattr(run_all, "MAKE_ALL", tmp_path / "analysis" / "make_all.py")
+    assert run_all.draw(tmp_path, tmp_path / "figures") == 1
+    assert "there is no analysis/make_all.py" in capsys.readouterr().err
+
+
+def test_search_cost_measures_both_methods_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments: Sequence[str] = ["--smoke", "--output-dir", str(tmp_path)]
+    assert search_cost.main([*arguments]) == 0
+    content = (tmp_path / "search_cost.jsonl").read_bytes()
+    assert content.count(b"\n") == 2
+    printed = capsys.readouterr().out
+    assert "ratio" in printed
+    assert search_cost.main([*arguments]) == 0
+    assert (tmp_path / "search_cost.jsonl").read_bytes() == content

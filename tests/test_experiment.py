@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from slr.experiment import (
+    Cell,
+    CellContext,
+    Cost,
+    Experiment,
+    RunSettings,
+    UnusablePairError,
+    run_experiment,
+    store_of,
+)
+from slr.model_pairs import ModelReference, PairSpec
+from slr.records import AnyRecord, CrcScore, Failure
+
+SPEC = PairSpec(
+    name="tiny",
+    family="llama",
+    base=ModelReference("no-such-directory/base/x"),
+    instruct=ModelReference("no-such-directory/instruct/x"),
+    num_layers=2,
+    num_parameters=None,
+)
+COST = Cost(layer_evaluations=1, tokens=1, flops=None)
+
+
+@dataclass(frozen=True)
+class Settings:
+    ratio: float = 0.9
+
+
+def score(context: CellContext, alpha: float) -> CrcScore:
+    return CrcScore(
+        **context.header,
+        family="llama",
+        num_layers=2,
+        model="soup",
+        alpha=alpha,
+        prompt_set="selection",
+        prompt_ids=("a",),
+        validity=(1.0,),
+        diversity=(0.5,),
+    )
+
+
+def key_of(alpha: float) -> str:
+    return CrcScore.key_of("tiny", "selection", "soup", None, alpha)
+
+
+class Work:
+    """Cells that count what they compute, and fail at the alphas that they are told to."""
+
+    def __init__(self) -> None:
+        self.computed: list[float] = []
+        self.failing: dict[float, BaseException] = {}
+
+    def cell(self, name: str, alphas: Sequence[float], needs: tuple[str, ...] = ()) -> Cell:
+        def run(context: CellContext) -> Iterator[list[AnyRecord]]:
+            for alpha in alphas:
+                if key_of(alpha) not in context.results:
+                    if alpha in self.failing:
+                        raise self.failing[alpha]
+                    self.computed.append(alpha)
+                    yield [score(context, alpha)]
+
+        keys = [key_of(alpha) for alpha in alphas]
+        return Cell(key=f"tiny/{name}", record_keys=lambda _: keys, run=run, cost=COST, needs=needs)
+
+    def experiment(self, config: Any = Settings()) -> Experiment:
+        cells = [
+            self.cell("first", [0.1, 0.2, 0.3]),
+            self.cell("second", [0.4]),
+            self.cell("third", [0.5], needs=("tiny/first",)),
+        ]
+        return Experiment(name="soups", question="?", config=config, cells=lambda _: cells, job_type="search")
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    return RunSettings(output_dir=tmp_path)
+
+
+def test_a_second_run_computes_nothing_and_says_so(settings: RunSettings, capsys: pytest.CaptureFixture[str]):
+    work = Work()
+    first = run_experiment(work.experiment(), SPEC, settings)
+    assert (first.cells_done, first.cells_run, first.failed) == (0, 3, [])
+    content = store_of(work.experiment(), settings.output_dir).path.read_bytes()
+    capsys.readouterr()
+    second = run_experiment(work.experiment(), SPEC, settings)
+    assert (second.cells_done, second.cells_run, second.failed) == (3, 0, [])
+    assert work.computed == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert store_of(work.experiment(), settings.output_dir).path.read_bytes() == content
+    assert capsys.readouterr().err == "soups tiny: nothing to do, 5 records are there\n"
+
+
+def test_a_stopped_cell_goes_on_where_it_was(settings: RunSettings):
+    work = Work()
+    work.failing = {0.3: KeyboardInterrupt()}
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(work.experiment(), SPEC, settings)
+    assert store_of(work.experiment(), settings.output_dir).keys() == {key_of(0.1), key_of(0.2)}
+    work.failing = {}
+    run_experiment(work.experiment(), SPEC, settings)
+    assert work.computed == [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_a_failed_cell_is_recorded_skips_what_needs_it_and_is_tried_again(
+    settings: RunSettings, capsys: pytest.CaptureFixture[str]
+):
+    work = Work()
+    work.failing = {0.2: RuntimeError("out of memory")}
+    outcome = run_experiment(work.experiment(), SPEC, settings)
+    assert outcome.failed == ["tiny/first", "tiny/third"]
+    assert work.computed == [0.1, 0.4]
+    store = store_of(work.experiment(), settings.output_dir)
+    [failure] = [record for record in store.read() if isinstance(record, Failure)]
+    assert (failure.provenance.cell, failure.error_type, failure.message) == (
+        "tiny/first",
+        "RuntimeError",
+        "out of memory",
+    )
+    said = capsys.readouterr().err
+    assert "tiny/first: failed: RuntimeError: out of memory" in said
+    assert "tiny/third: left out, for it needs tiny/first" in said
+    work.failing = {}
+    assert run_experiment(work.experiment(), SPEC, settings).failed == []
+    assert work.computed == [0.1, 0.4, 0.2, 0.3, 0.5]
+    assert not any(isinstance(record, Failure) for record in store.read())
+
+
+def test_another_configuration_is_refused(settings: RunSettings):
+    import torch
+
+    work = Work()
+    run_experiment(work.experiment(), SPEC, settings)
+    with pytest.raises(ValueError, match="another configuration"):
+        run_experiment(work.experiment(Settings(ratio=0.8)), SPEC, settings)
+    other_dtype = RunSettings(output_dir=settings.output_dir, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="another configuration"):
+        run_experiment(work.experiment(), SPEC, other_dtype)
+
+
+def experiment_that_loads() -> Experiment:
+    def run(context: CellContext) -> Iterator[list[AnyRecord]]:
+        assert context.pair is context.pair
+        yield [score(context, 0.1)]
+
+    cell = Cell(key="tiny/first", record_keys=lambda _: [key_of(0.1)], run=run, cost=COST)
+    return Experiment(
+        name="soups", question="?", config=Settings(), cells=lambda _: [cell], job_type="search"
+    )
+
+
+def test_a_pair_that_cannot_be_loaded_is_said_with_its_name_and_leaves_no_record(settings: RunSettings):
+    with pytest.raises(UnusablePairError, match="^tiny: there is no directory"):
+        run_experiment(experiment_that_loads(), SPEC, settings)
+    assert not store_of(experiment_that_loads(), settings.output_dir).path.exists()
+
+
+def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+):
+    from slr import checkpoints
+
+    loads: list[object] = []
+
+    def load_pair(*_: object, **options: object) -> checkpoints.ModelPair:
+        loads.append(options)
+        models: Any = object()
+        return checkpoints.ModelPair("other", "llama", SPEC.base, SPEC.instruct, models, models, models)
+
+    monkeypatch.setattr(checkpoints, "load_pair", load_pair)
+    run_experiment(experiment_that_loads(), SPEC, settings)
+    run_experiment(experiment_that_loads(), SPEC, settings)
+    assert loads == [{"dtype": None, "device": "cpu"}]
