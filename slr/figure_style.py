@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
@@ -17,14 +19,18 @@ MODEL_COLORS = {
 MODEL_MARKERS = {"base": "s", "instruct": "D", "hybrid": "*", "soup": "o"}
 MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "soup": "soup"}
 INTERVAL_COLOR = "#9A9A9A"
+INTERVAL_MAP = LinearSegmentedColormap.from_list("intervals", ["#D8D8D8", "#101010"])
+"""Greys, which no model has: the darker, the more layers are restored."""
 LIMIT_COLOR = "#444444"
 VALIDITY_MAP = "cividis"
 DIVERSITY_MAP = "viridis"
 
 PANEL_WIDTH = 3.3
 """Inches: about the column of a paper."""
+TEXT_WIDTH = 6.75
+"""Inches: both columns, so that no font shrinks in print."""
 
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.titlesize": 9,
@@ -35,6 +41,7 @@ _SETTINGS = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "figure.dpi": 100,
+    "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "svg.hashsalt": "slr",
 }

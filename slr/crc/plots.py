@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.collections import PatchCollection
 from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+from matplotlib.patheffects import Normal, Stroke
 
 from slr.crc.report import CrcReport, candidates
 from slr.crc.selection import Candidate
 from slr.figure_style import (
     DIVERSITY_MAP,
+    INTERVAL_COLOR,
+    INTERVAL_MAP,
     LIMIT_COLOR,
     MODEL_COLORS,
     MODEL_MARKERS,
     MODEL_NAMES,
-    PANEL_WIDTH,
+    TEXT_WIDTH,
     VALIDITY_MAP,
     save_figure,
     use_style,
@@ -28,6 +37,21 @@ from slr.figure_style import (
 from slr.intervals import LayerInterval
 from slr.records import AnyRecord, ModelKind
 from slr.uncertainty import Estimate
+
+Quantity = Literal["validity", "diversity"]
+
+MAX_COLUMNS = 3
+PANEL_HEIGHT = 2.1
+"""Inches, of one panel of the trade-off."""
+
+_STAR: dict[str, Any] = {
+    "marker": MODEL_MARKERS["hybrid"],
+    "color": MODEL_COLORS["hybrid"],
+    "markeredgecolor": "black",
+    "markeredgewidth": 0.6,
+    "path_effects": [Stroke(linewidth=2.6, foreground="white"), Normal()],  # to be seen on any colour
+}
+_HATCHED: dict[str, Any] = {"facecolor": (1, 1, 1, 0.3), "edgecolor": "white", "hatch": "//////"}
 
 
 def save_pictures(reports: Sequence[CrcReport], records: Sequence[AnyRecord], directory: Path) -> list[Path]:
@@ -45,7 +69,7 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
     figure, axes = plt.subplots(
         len(reports),
         2,
-        figsize=(2.2 * PANEL_WIDTH, 0.92 * PANEL_WIDTH * len(reports)),
+        figsize=(TEXT_WIDTH, 0.41 * TEXT_WIDTH * len(reports) + 0.3),
         squeeze=False,
         layout="constrained",
     )
@@ -53,89 +77,106 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         scored = candidates([r for r in records if r.pair == report.pair], "hybrid")
         draw_heatmap(row[0], report, scored, "validity")
         draw_heatmap(row[1], report, scored, "diversity")
+    figure.legend(handles=_heatmap_legend(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def draw_heatmap(axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: str) -> None:
-    """One quantity over all intervals: first restored layer upwards, last restored layer to the right.
+def draw_heatmap(axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: Quantity) -> None:
+    """One quantity over all intervals: start layer upwards, end layer (not itself restored) to the right.
 
-    The chosen cell has a frame and a star. In the map of diversity, inadmissible intervals are crossed out.
+    The chosen cell has a star. In the map of diversity, inadmissible intervals are hatched.
     """
-    values = np.full((report.num_layers, report.num_layers), np.nan)
+    num_layers = report.num_layers
+    values = np.full((num_layers, num_layers), np.nan)
+    inadmissible = []
     for candidate in scored:
-        assert isinstance(candidate.choice, LayerInterval)
+        interval = candidate.choice
+        assert isinstance(interval, LayerInterval)
         value = candidate.validity if quantity == "validity" else candidate.diversity
-        cell = candidate.choice.start, candidate.choice.end - 1
-        values[cell] = np.nan if value is None else value
-        if quantity == "diversity" and candidate.validity < report.min_validity:
-            axes.plot(cell[1], cell[0], marker="x", color="white", markersize=2.6, markeredgewidth=0.6)
+        values[interval.start, interval.end - 1] = np.nan if value is None else value
+        if candidate.validity < report.min_validity:
+            inadmissible.append(interval)
     image = axes.imshow(
         values,
         origin="lower",
+        extent=(0.5, num_layers + 0.5, -0.5, num_layers - 0.5),
         cmap=VALIDITY_MAP if quantity == "validity" else DIVERSITY_MAP,
         vmin=0,
         vmax=1,
         interpolation="nearest",
     )
-    if report.interval is not None:
-        _mark_chosen(axes, report.interval)
-    crossed = " (x: validity too low)" if quantity == "diversity" else ""
-    axes.set_title(f"{report.pair}: {quantity}{crossed}")
-    axes.set_xlabel("last restored layer")
-    axes.set_ylabel("first restored layer")
-    ticks = range(0, report.num_layers, 2 if report.num_layers <= 16 else 4)
-    axes.set_xticks(ticks)
-    axes.set_yticks(ticks)
-    _mark_models(axes.figure.colorbar(image, ax=axes, shrink=0.85), report, quantity)
+    if quantity == "diversity":
+        _hatch(axes, inadmissible)
+    _mark_chosen(axes, report.interval)
+    axes.set_title(f"{report.pair}: {quantity}")
+    axes.set_xlabel("end layer (not included)")
+    axes.set_ylabel("start layer")
+    step = 2 if num_layers <= 16 else 4
+    axes.set_xticks(range(step, num_layers + 1, step))
+    axes.set_yticks(range(0, num_layers, step))
+    _mark_models(axes.figure.colorbar(image, ax=axes, shrink=0.9), report, quantity)
 
 
 def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figure:
-    """Diversity against validity: a panel a pair."""
+    """Diversity against validity: a panel a pair, three in a row."""
+    columns = min(len(reports), MAX_COLUMNS)
+    rows = -(-len(reports) // columns)
     figure, axes = plt.subplots(
-        1,
-        len(reports),
-        figsize=(PANEL_WIDTH * max(len(reports), 1.4), PANEL_WIDTH),
+        rows,
+        columns,
+        figsize=(TEXT_WIDTH if columns > 1 else 0.7 * TEXT_WIDTH, PANEL_HEIGHT * rows + 0.7),
         squeeze=False,
+        sharex=True,
+        sharey=True,
         layout="constrained",
     )
-    for panel, report in zip(axes[0], reports, strict=True):
+    for panel in axes.flat[len(reports) :]:
+        panel.axis("off")
+    for panel, report in zip(axes.flat, reports, strict=False):
         draw_tradeoff(panel, report, [record for record in records if record.pair == report.pair])
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+        panel.label_outer()
+    shares = ScalarMappable(Normalize(0, 1), INTERVAL_MAP)
+    figure.colorbar(shares, ax=axes.ravel().tolist(), label="share of layers restored", pad=0.01)
+    # Of all panels: one without a choice has no such entry.
+    entries = {
+        label: handle
+        for panel in axes.flat
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=4, frameon=False)
     return figure
 
 
 def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -> None:
     """One pair: every interval a dot, darker the more layers it restores, with all that it is compared to."""
     scored = [c for c in candidates(records, "hybrid") if c.diversity is not None]
-    lengths = [len(c.choice) for c in scored if isinstance(c.choice, LayerInterval)]
+    shares = [len(c.choice) / report.num_layers for c in scored if isinstance(c.choice, LayerInterval)]
     points = axes.scatter(
-        [c.validity for c in scored],
-        [c.diversity for c in scored],
-        c=lengths,
-        cmap="Greys",
-        vmin=-0.3 * report.num_layers,
-        vmax=report.num_layers,
-        s=9,
+        *_points(scored),
+        c=shares,
+        cmap=INTERVAL_MAP,
+        vmin=0,
+        vmax=1,
+        s=7,
         linewidths=0,
-        label="interval (darker: more layers)",
+        label="layer interval",
         zorder=2,
     )
     points.set_gid("intervals")
-    axes.plot(
-        *_points(report.front), color=LIMIT_COLOR, linewidth=0.8, label="Pareto front of intervals", zorder=3
-    )
+    axes.plot(*_points(report.front), color=LIMIT_COLOR, linewidth=0.8, label="their Pareto front", zorder=3)
     soups = sorted(candidates(records, "soup"), key=lambda c: c.change)
     axes.plot(
         *_points(soups),
         color=MODEL_COLORS["soup"],
         linewidth=1,
         marker=".",
-        markersize=4,
-        label="soups, alpha 0 to 1",
+        markersize=3,
+        label="soups, alpha from 0 to 1",
         zorder=3,
     )
-    axes.axvline(report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="validity needed")
+    axes.axvline(
+        report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="least validity allowed"
+    )
     models: tuple[ModelKind, ...] = ("base", "instruct", "soup", "hybrid")
     for model in models:
         _draw_model(axes, report, model)
@@ -158,7 +199,7 @@ def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
         yerr=_half_widths(line.diversity),
         fmt=MODEL_MARKERS[model],
         color=MODEL_COLORS[model],
-        markersize=10 if model == "hybrid" else 6,
+        markersize=9 if model == "hybrid" else 5,
         markeredgecolor="black",
         markeredgewidth=0.6,
         elinewidth=1,
@@ -178,25 +219,30 @@ def _points(scored: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     return [validity for validity, _ in defined], [diversity for _, diversity in defined]
 
 
-def _mark_chosen(axes: Axes, interval: LayerInterval) -> None:
-    column, row = interval.end - 1, interval.start
-    for color, width in (("white", 3.0), ("black", 1.2)):
-        corner = (column - 0.5, row - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=color, linewidth=width, zorder=4))
-    axes.plot(
-        column,
-        row,
-        marker=MODEL_MARKERS["hybrid"],
-        color=MODEL_COLORS["hybrid"],
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        markersize=8,
-        zorder=5,
-        gid="chosen",
-    )
+def _mark_chosen(axes: Axes, interval: LayerInterval | None) -> None:
+    """A star on the chosen cell, and its name in the free corner."""
+    name = f"layers {interval}" if interval else "no interval is\nvalid enough"
+    axes.text(0.04, 0.95, name, transform=axes.transAxes, va="top", fontsize=7)
+    if interval is not None:
+        axes.plot(interval.end, interval.start, **_STAR, markersize=8, zorder=5, gid="chosen", clip_on=False)
 
 
-def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: str) -> None:
+def _hatch(axes: Axes, intervals: Sequence[LayerInterval]) -> None:
+    cells = [Rectangle((interval.end - 0.5, interval.start - 0.5), 1, 1) for interval in intervals]
+    axes.add_collection(PatchCollection(cells, **_HATCHED, linewidth=0, gid="inadmissible"))
+
+
+def _heatmap_legend() -> list[Artist]:
+    return [
+        Line2D([], [], linestyle="none", **_STAR, markersize=9, label="chosen interval"),
+        # On paper white lines need a ground; any colour of the map will do.
+        Patch(
+            **{**_HATCHED, "facecolor": INTERVAL_COLOR}, linewidth=0, label="validity too low to be chosen"
+        ),
+    ]
+
+
+def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> None:
     """Lines on the colour bar at the values of base and instruct, with their names beside them."""
     models: tuple[ModelKind, ...] = ("base", "instruct")
     values: dict[ModelKind, float] = {}
@@ -207,9 +253,18 @@ def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: str) -> None:
             values[model] = estimate.mean
     heights = _apart(values)
     for model, value in values.items():
+        color = MODEL_COLORS[model]
         colorbar.ax.plot([0, 1], [value] * 2, color="white", linewidth=3.2, solid_capstyle="butt")
-        colorbar.ax.plot([0, 1], [value] * 2, color=MODEL_COLORS[model], linewidth=2, solid_capstyle="butt")
-        colorbar.ax.text(2.9, heights[model], model, color=MODEL_COLORS[model], va="center", fontsize=7)
+        colorbar.ax.plot([0, 1], [value] * 2, color=color, linewidth=2, solid_capstyle="butt")
+        colorbar.ax.annotate(
+            model,
+            (1, heights[model]),
+            xytext=(19, 0),  # clears the numbers of the scale
+            textcoords="offset points",
+            color=color,
+            va="center",
+            fontsize=7,
+        )
     colorbar.ax.tick_params(pad=1)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis import figures, tables
@@ -79,20 +80,22 @@ def test_heatmap_marks_the_chosen_cell(results: Results) -> None:
     validity, diversity = figure.axes[:2]
     for axes in (validity, diversity):
         star = next(line for line in axes.lines if line.get_gid() == "chosen")
-        assert (star.get_xdata()[0], star.get_ydata()[0]) == (1, 1)
-    shown = validity.images[0].get_array()
-    assert shown is not None
+        assert np.array_equal(np.asarray(star.get_xydata()), [[2, 1]])  # end layer, start layer
+    shown = np.ma.asarray(validity.images[0].get_array())
     assert shown[1, 1] == pytest.approx(0.75)
     assert shown[0, 2] == pytest.approx(0.5)
     assert shown.count() == NUM_LAYERS * (NUM_LAYERS + 1) // 2
-    crossed = [line for line in diversity.lines if line.get_marker() == "x"]
-    assert len(crossed) == 5
+    hatched = next(c for c in diversity.collections if c.get_gid() == "inadmissible")
+    assert len(hatched.get_paths()) == 5
+    assert not [c for c in validity.collections if c.get_gid() == "inadmissible"]
+    # The cell of an interval is drawn around its star: one to the right of column end - 1.
+    assert validity.images[0].get_extent() == [0.5, NUM_LAYERS + 0.5, -0.5, NUM_LAYERS - 0.5]
 
 
 def test_tradeoff_has_a_dot_an_interval(results: Results) -> None:
     axes = figures.crc_tradeoff(results).axes[0]
     points = next(c for c in axes.collections if c.get_gid() == "intervals")
-    assert len(points.get_offsets()) == 6
+    assert np.shape(points.get_offsets()) == (6, 2)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("validity", "diversity")
 
 
