@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiment, store_of
 from slr.model_pairs import PRESETS, PairSpec, Preset
-from slr.tracking import WandbMode, mirror_pair
+from slr.tracking import WandbMode, check_account, mirror_pair
 
 if TYPE_CHECKING:
     import torch
@@ -119,6 +119,7 @@ def _run_all(
     options: argparse.Namespace,
     draw: Draw | None,
 ) -> int:
+    check_account(options.wandb, options.output_dir)
     device, dtype = choose_device_and_dtype(options.device, options.dtype)
     settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
     status = max(_run(experiment, specs, settings) for experiment in experiments)

@@ -1,8 +1,8 @@
 """A mirror of the records in Weights & Biases: one run for each experiment and pair.
 
 The records on disk are the truth; a mirror is made from them at the end, and can be made again. Offline,
-nothing is sent and no account is needed: look at it with ``wandb leet OUTPUT_DIR`` and send it later with
-``wandb sync``. All that W&B writes stays under OUTPUT_DIR/wandb:
+nothing is sent and no account is needed: look at it with ``wandb leet OUTPUT_DIR/wandb`` and send it later
+with ``wandb sync OUTPUT_DIR/wandb/offline-run-*``. All that W&B writes stays under OUTPUT_DIR/wandb:
 
     wandb/offline-run-*/    the runs
     wandb/staging/          artifacts and caches
@@ -30,6 +30,27 @@ from slr.records import AnyRecord, Failure, PairInfo
 
 WandbMode = Literal["offline", "online", "disabled"]
 PROJECT = "slr"
+
+OFFLINE_INSTEAD = "Or choose offline, and send the runs later with `wandb sync`"
+
+
+def check_account(mode: WandbMode, output_dir: Path) -> None:
+    """Nothing unless the mode is ``online``: then see that there is an account, before work is done for it.
+
+    Raises:
+        ValueError: if no key is known, or the server does not accept it or cannot be reached.
+    """
+    if mode != "online":
+        return
+    with _environment(output_dir, mode):
+        import wandb
+
+        try:
+            known = wandb.login(prompt=False)
+        except wandb.Error as error:
+            raise ValueError(f"W&B cannot be used online: {error}. {OFFLINE_INSTEAD}") from None
+    if not known:
+        raise ValueError(f"W&B knows no account: run `wandb login` first. {OFFLINE_INSTEAD}")
 
 
 def mirror_pair(
@@ -69,7 +90,8 @@ def mirror_pair(
         mark = marks.get(run_name, {}) | _fingerprints(records, images, mode)
         if not records or mark == marks.get(run_name):
             return False
-        with _environment(output_dir):
+        check_account(mode, output_dir)  # without one, W&B would ask for it, and wait
+        with _environment(output_dir, mode):
             _log_run(experiment, spec, records, output_dir, mode, images, tags)
         marks_file.write_text(json.dumps(marks | {run_name: mark}, indent=2) + "\n", encoding="utf-8")
     except Exception as error:  # the records are safe whatever W&B does
@@ -91,7 +113,7 @@ def _digest(content: bytes) -> str:
 
 
 @contextmanager
-def _environment(output_dir: Path) -> Iterator[None]:
+def _environment(output_dir: Path, mode: Literal["offline", "online"]) -> Iterator[None]:
     """Have W&B write below the output directory, where it would use the user's home otherwise."""
     directory = (output_dir / "wandb").resolve()
     staging = directory / "staging"
@@ -100,9 +122,10 @@ def _environment(output_dir: Path) -> Iterator[None]:
         "WANDB_DIR": str(directory.parent),
         "WANDB_DATA_DIR": str(staging),
         "WANDB_CACHE_DIR": str(staging),
-        "WANDB_CONFIG_DIR": str(staging),
         "WANDB_ARTIFACT_DIR": str(staging),
     }
+    if mode == "offline":  # online, the user's settings are needed: they may name a server and a team
+        variables["WANDB_CONFIG_DIR"] = str(staging)
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:

@@ -12,7 +12,7 @@ import pytest
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.experiment import Experiment, store_of
 from slr.model_pairs import ModelReference, PairSpec
-from slr.tracking import mirror_pair
+from slr.tracking import check_account, mirror_pair
 from tests.crc.test_report import CHOSEN, study
 
 SPEC = PairSpec(
@@ -149,6 +149,36 @@ def test_a_failure_of_wandb_is_told_and_loses_nothing(
     assert "crc_search/tiny was not mirrored: Error: no such server" in capsys.readouterr().err
     assert store_of(experiment, output_dir).path.read_bytes() == content
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
+
+
+def test_online_without_an_account_is_refused_and_never_asks(
+    experiment: Experiment,
+    output_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with pytest.raises(ValueError, match=r"knows no account: run `wandb login` first\. Or choose offline"):
+        check_account("online", output_dir)
+    assert not mirror_pair(experiment, SPEC, output_dir, "online")
+    assert "crc_search/tiny was not mirrored: ValueError: W&B knows no account" in capsys.readouterr().err
+    assert not runs_of(output_dir)
+    check_account("offline", output_dir)
+    check_account("disabled", output_dir)
+
+
+def test_online_with_an_account_that_cannot_be_used_is_refused(
+    output_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import wandb
+
+    def refuse(**options: object) -> None:
+        assert options == {"prompt": False}
+        raise wandb.Error("no such key")
+
+    monkeypatch.setattr(wandb, "login", refuse)
+    with pytest.raises(ValueError, match="W&B cannot be used online: no such key"):
+        check_account("online", output_dir)
 
 
 def test_a_pair_without_records_makes_no_run(experiment: Experiment, tmp_path: Path):
