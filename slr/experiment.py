@@ -134,6 +134,8 @@ class PairOnDemand:
             pair = load_pair(spec.base, spec.instruct, dtype=settings.dtype, device=settings.device)
         except ValueError as error:
             raise UnusablePairError(f"{spec.name}: {error}") from error
+        for note in pair.notes:
+            _say(f"{spec.name}: {note}")
         family = pair.family if spec.family == "other" else spec.family
         return dataclasses.replace(pair, name=spec.name, family=family)
 
@@ -145,7 +147,7 @@ class CellContext:
     cell: Cell
     experiment: Experiment
     pair_on_demand: PairOnDemand
-    results: dict[str, AnyRecord]
+    results: Results
     settings: RunSettings
 
     @property
@@ -212,7 +214,9 @@ def _run_missing_cells(
 ) -> Outcome:
     store = store_of(experiment, settings.output_dir)
     records = store.read_for(settings.config_hash(experiment))
-    results = {record.key: record for record in records if not isinstance(record, Failure)}
+    results: dict[str, AnyRecord] = {
+        record.key: record for record in records if not isinstance(record, Failure)
+    }
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
     num_records = sum(record.pair == spec.name for record in results.values())
@@ -227,15 +231,15 @@ def _run_missing_cells(
         if needed := [key for key in cell.needs if key in outcome.failed]:
             outcome.failed.append(cell.key)
             _say(f"{cell.key}: left out, for it needs {', '.join(needed)}")
-        elif _run_cell(context, store):
+        elif _run_cell(context, store, results):
             outcome.cells_run += 1
         else:
             outcome.failed.append(cell.key)
     return outcome
 
 
-def _run_cell(context: CellContext, store: ResultsStore) -> bool:
-    """Run a cell to its end or first error; whether it was the end."""
+def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> bool:
+    """Run a cell to its end or first error, adding to ``results``; whether it was the end."""
     cell = context.cell
     batches = cell.run(context)
     while True:
@@ -250,10 +254,10 @@ def _run_cell(context: CellContext, store: ResultsStore) -> bool:
             return False
         if batch is None:
             break
-        new = [record for record in batch if record.key not in context.results]
+        new = [record for record in batch if record.key not in results]
         store.append(new)
-        context.results.update({record.key: record for record in new})
-    assert cell.is_done(context.results), f"{cell.key} did not make the records that it announced"
+        results.update({record.key: record for record in new})
+    assert cell.is_done(results), f"{cell.key} did not make the records that it announced"
     return True
 
 

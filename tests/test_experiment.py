@@ -159,7 +159,7 @@ def experiment_that_loads() -> Experiment:
 
 
 def test_a_pair_that_cannot_be_loaded_is_said_with_its_name_and_leaves_no_record(settings: RunSettings):
-    with pytest.raises(UnusablePairError, match="^tiny: there is no directory"):
+    with pytest.raises(UnusablePairError, match=r"^tiny: there is no directory"):
         run_experiment(experiment_that_loads(), SPEC, settings)
     assert not store_of(experiment_that_loads(), settings.output_dir).path.exists()
 

@@ -35,17 +35,17 @@ def test_hash_depends_on_every_setting_and_on_the_dtype_only():
     assert all(len(value) == 12 for value in hashes)
 
 
-def test_a_checkout_gives_its_commit(fresh_code_version: None):
+@pytest.mark.usefixtures("fresh_code_version")
+def test_a_checkout_gives_its_commit():
     found = provenance("llama/search", "0" * 12, "CPU, 2 threads")
     assert found.cell == "llama/search"
     assert found.versions.keys() == {"slr", "torch", "transformers", "numpy"}
     assert found.commit == "unknown" or len(found.commit) == 40
 
 
+@pytest.mark.usefixtures("fresh_code_version")
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.CalledProcessError(128, "git")])
-def test_without_git_the_commit_is_unknown(
-    monkeypatch: pytest.MonkeyPatch, fresh_code_version: None, error: Exception
-):
+def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, error: Exception):
     def fail(*_: object) -> str:
         raise error
 

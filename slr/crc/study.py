@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report
 from slr.crc.selection import MIN_VALIDITY_RATIO, select
-from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
 from slr.progress import progress_bar
@@ -140,16 +140,37 @@ def _with_num_layers(spec: PairSpec) -> PairSpec:
 
 def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:
     tokens = layer_evaluations * tokens_each
-    known = spec.num_parameters is not None and spec.num_layers is not None
-    # Embeddings count as layers here, which makes the estimate of a small model too high.
-    flops = 2 * spec.num_parameters / spec.num_layers * tokens if known else None
+    flops = None
+    if spec.num_parameters is not None and spec.num_layers is not None:
+        # Embeddings count as layers here, which makes the estimate of a small model too high.
+        flops = 2 * spec.num_parameters / spec.num_layers * tokens
     return Cost(layer_evaluations=layer_evaluations, tokens=tokens, flops=flops)
 
 
 def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet) -> EncodedPrompts:
     from slr.crc.scoring import encode_prompts
 
+    _check_same_pair(context)
     return encode_prompts(config.prompts(prompt_set), context.pair.tokenizer)
+
+
+def _check_same_pair(context: CellContext) -> None:
+    """Refuse to add to the records of another pair of that name.
+
+    Raises:
+        UnusablePairError: if the records were made with other checkpoints or another dtype.
+    """
+    now = _pair_info(context)
+    before = context.results.get(now.key, now)
+    assert isinstance(before, PairInfo)
+    fields = PairInfo.model_fields.keys() - {"provenance", "notes"}
+    differing = sorted(name for name in fields if getattr(before, name) != getattr(now, name))
+    if differing:
+        changes = [f"{name} was {getattr(before, name)}, is {getattr(now, name)}" for name in differing]
+        raise UnusablePairError(
+            f"{now.pair}: the records are of another pair ({'; '.join(changes)}): "
+            "give another --output-dir, or delete the file"
+        )
 
 
 def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:

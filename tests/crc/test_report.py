@@ -102,8 +102,10 @@ def test_categories_apart():
     report = crc_report(study(), "tiny")
     assert len(report.by_category) == 16
     letters, digits = (report.line("base", "selection", category) for category in ("letters", "digits"))
-    assert letters is not None and letters.validity is not None
-    assert digits is not None and digits.validity is not None
+    assert letters is not None
+    assert letters.validity is not None
+    assert digits is not None
+    assert digits.validity is not None
     assert (letters.validity.mean, digits.validity.mean) == pytest.approx((0.3, 0.4))
     assert letters.validity.n + digits.validity.n == len(load_prompts("selection")[::4])
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest
 from experiments import crc_search, search_cost
 from slr.crc import search as crc_search_module
 from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import CrcScore, Failure
+from slr.records import CrcScore, Failure, Family
 from slr.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
@@ -55,7 +56,8 @@ sys.exit(main(["--smoke", "--wandb", "disabled", "--output-dir", output_dir]))
 def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch) -> tuple[PairSpec, ...]:
     """Two tiny pairs in place of the shipped ones."""
     specs = []
-    for family, architecture in (("llama", "llama"), ("gemma", "gemma2")):
+    families: tuple[tuple[Family, str], ...] = (("llama", "llama"), ("gemma", "gemma2"))
+    for family, architecture in families:
         base, instruct = checkpoint_pairs(architecture, num_layers=NUM_LAYERS)
         specs.append(
             PairSpec(
@@ -218,6 +220,22 @@ def test_mistakes_of_the_user_are_one_line_and_status_2(
     assert run_crc_search(tmp_path) == 2
     assert "error: bad: there is no directory" in capsys.readouterr().err
     assert {record.pair for record in ResultsStore(records_file(tmp_path)).read()} == {good.name}
+
+
+def test_records_of_another_pair_of_that_name_are_not_added_to(
+    uninterrupted: Path,
+    tmp_path: Path,
+    tiny_preset: tuple[PairSpec, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    lines = records_file(whole_run(uninterrupted)).read_text(encoding="utf-8").splitlines(keepends=True)
+    records_file(tmp_path).write_text("".join(lines[:10]), encoding="utf-8")
+    swapped = replace(tiny_preset[0], base=tiny_preset[0].instruct)
+    monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (swapped,), "another base model"))
+    assert run_crc_search(tmp_path) == 2
+    assert "tiny-llama: the records are of another pair (base was" in capsys.readouterr().err
+    assert len(ResultsStore(records_file(tmp_path)).read()) == 10
 
 
 def test_a_dry_run_lists_cells_and_loads_nothing(
