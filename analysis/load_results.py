@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from slr.crc.report import CrcReport, crc_report
-from slr.records import AnyRecord, CrcSelection, PairInfo, SearchCost
+from slr.records import AnyRecord, CrcSelection, Failure, PairInfo, SearchCost
 from slr.results_store import ResultsStore
+
+CRC_EXPERIMENT = "crc_search"
+MESSAGE_CHARACTERS = 120
+"""So much of an error is quoted where its result is missing."""
 
 
 @dataclass(frozen=True)
@@ -15,12 +21,26 @@ class Results:
     """All records of a run, and of the search-cost measurements that may stand beside it."""
 
     records: tuple[AnyRecord, ...]
+    name: str = ""
+    """Of the directory, which is the preset's by default."""
 
-    @property
+    @cached_property
     def crc_reports(self) -> list[CrcReport]:
         """A report for each pair whose CRC study is complete, in the order in which they were run."""
         pairs = [record.pair for record in self.records if isinstance(record, CrcSelection)]
         return [crc_report(self.records, pair) for pair in pairs]
+
+    @property
+    def unfinished_pairs(self) -> list[str]:
+        """Pairs whose CRC study has begun and is not complete, each with the reason in words."""
+        study = [record for record in self.records if record.experiment == CRC_EXPERIMENT]
+        finished = {record.pair for record in study if isinstance(record, CrcSelection)}
+        reasons = {record.pair: "not finished" for record in study if record.pair not in finished}
+        for record in study:
+            if isinstance(record, Failure):
+                message = textwrap.shorten(record.message, MESSAGE_CHARACTERS, placeholder="...")
+                reasons[record.pair] = f"{record.error_type}: {message}"
+        return [f"{pair} ({reason})" for pair, reason in reasons.items()]
 
     @property
     def pair_infos(self) -> list[PairInfo]:
@@ -48,4 +68,5 @@ def load_results(results_dir: Path) -> Results:
         *sorted(results_dir.glob("*.jsonl")),
         *sorted((results_dir.parent / "search_cost").glob("*.jsonl")),
     ]
-    return Results(tuple(record for file in files for record in ResultsStore(file).read()))
+    records = tuple(record for file in files for record in ResultsStore(file).read())
+    return Results(records, results_dir.resolve().name)

@@ -11,55 +11,73 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 # Runs as a script from anywhere: its own directory is on the path then, the repository is not.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from analysis import figures, tables
+from matplotlib.figure import Figure
+
+from analysis.exhibit import Exhibit
+from analysis.figures import FIGURES
+from analysis.figures.gap import add_note, gap
 from analysis.load_results import Results, load_results
-from analysis.table import Table, save_table
+from analysis.tables import TABLES
+from analysis.tables.table import Table, save_table
 from slr.figure_style import save_figure, use_style
 
-COMMANDS: dict[str, tuple[Callable[[Results], object], str]] = {
-    "crc_heatmaps": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "crc_tradeoff": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "selected_intervals": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "by_category": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "selection_reasons": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "best_intervals": (lambda r: r.crc_reports, "python experiments/crc_search.py"),
-    "search_cost": (lambda r: r.search_costs, "python experiments/search_cost.py"),
-    "models": (lambda r: r.pair_infos, "python experiments/crc_search.py"),
-}
-"""What a figure or table needs, and the command that measures it; what is not here needs no records."""
+FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
 
 
-def make_all(results: Results, output_dir: Path) -> list[str]:
-    """Write everything; returns a line for each gap."""
+def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
+    """Write everything; returns what is missing, in words, and the figures and tables that lack it."""
+    _remove_earlier(output_dir)
     use_style()
-    gaps = []
-    for make_figure in figures.FIGURES:
-        name = make_figure.__name__
-        if command := _missing(name, results):
-            gaps.append(f"figure {name}: run {command}")
-            save_figure(figures.gap(name, command), output_dir / "figures", name)
-        else:
-            save_figure(make_figure(results), output_dir / "figures", name)
-    for make_table in tables.TABLES:
-        name = make_table.__name__
-        if command := _missing(name, results):
-            gaps.append(f"table {name}: run {command}")
-            table = Table(name, f"Not measured yet; run: {command}", ("not measured yet",), ())
-        else:
-            table = make_table(results)
-        save_table(table, output_dir / "tables")
+    gaps: dict[str, list[str]] = {}
+    for figure in FIGURES:
+        save_figure(_figure(figure, results), output_dir / "figures", figure.name)
+    for table in TABLES:
+        save_table(_table(table, results), output_dir / "tables")
+    for exhibit in (*FIGURES, *TABLES):
+        if words := _gap_of(exhibit, results):
+            gaps.setdefault(words, []).append(exhibit.name)
     return gaps
 
 
-def _missing(name: str, results: Results) -> str | None:
-    needed, command = COMMANDS.get(name, (lambda _: True, ""))
-    return None if needed(results) else command
+def _remove_earlier(output_dir: Path) -> None:
+    """Remove what an earlier run made, so that none of it stays if this one fails; nothing else."""
+    for kind, exhibits in (("figures", FIGURES), ("tables", TABLES)):
+        for exhibit in exhibits:
+            for suffix in FORMATS[kind]:
+                (output_dir / kind / f"{exhibit.name}.{suffix}").unlink(missing_ok=True)
+
+
+def _figure(exhibit: Exhibit[Figure], results: Results) -> Figure:
+    if not exhibit.need.found(results):
+        return gap(exhibit.name, exhibit.need.command(results))
+    figure = exhibit.make(results)
+    if words := _gap_of(exhibit, results):
+        add_note(figure, words)
+    return figure
+
+
+def _table(exhibit: Exhibit[Table], results: Results) -> Table:
+    words = _gap_of(exhibit, results)
+    if not exhibit.need.found(results):
+        return Table(exhibit.name, words, ("not measured yet",), ())
+    table = exhibit.make(results)
+    return replace(table, caption=f"{table.caption} {words}") if words else table
+
+
+def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
+    """In words what is missing in a figure or table, and what to run; empty if all is there."""
+    command = exhibit.need.command(results)
+    if not exhibit.need.found(results):
+        return f"Not measured yet; run: {command}"
+    lacking = exhibit.need.lacking(results)
+    return f"Missing: {'; '.join(lacking)}. Run: {command}" if lacking else ""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -76,10 +94,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     gaps = make_all(results, options.output_dir)
-    written = len(figures.FIGURES) + len(tables.TABLES) - len(gaps)
-    print(f"{written} figures and tables in {options.output_dir}", file=sys.stderr)
-    for line in gaps:
-        print(f"missing {line}", file=sys.stderr)
+    print(f"{len(FIGURES)} figures and {len(TABLES)} tables in {options.output_dir}", file=sys.stderr)
+    for words, names in gaps.items():
+        print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
     return 0
 
 

@@ -9,14 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import figures, tables
+from analysis.figures import FIGURES
+from analysis.figures.crc_heatmaps import crc_heatmaps
+from analysis.figures.crc_tradeoff import crc_tradeoff
+from analysis.figures.gap import add_note
 from analysis.load_results import Results, load_results
-from analysis.make_all import main
-from analysis.table import Table
+from analysis.make_all import main, make_all
+from analysis.tables import TABLES
+from analysis.tables.best_intervals import best_intervals
+from analysis.tables.by_category import by_category
+from analysis.tables.crc_prompts import crc_prompts
+from analysis.tables.search_cost import search_cost
+from analysis.tables.selected_intervals import selected_intervals
+from analysis.tables.selection_reasons import selection_reasons
+from analysis.tables.table import Table
 from slr.crc import plots
 from slr.figure_style import use_style
+from slr.records import CrcSelection, Failure
+from slr.results_store import ResultsStore
 from slr.uncertainty import Estimate
-from tests.analysis.synthetic import NUM_LAYERS, crc_records, write_results
+from tests.analysis.synthetic import NUM_LAYERS, PROVENANCE, crc_records, write_results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -32,7 +44,7 @@ def rows_of(table: Table) -> list[dict[str, str]]:
 
 
 def test_selected_intervals(results: Results) -> None:
-    rows = rows_of(tables.selected_intervals(results))
+    rows = rows_of(selected_intervals(results))
     assert [(row["model"], row["prompts"]) for row in rows] == [
         (model, prompts)
         for prompts in ("selection", "held-out")
@@ -47,21 +59,21 @@ def test_selected_intervals(results: Results) -> None:
 
 
 def test_categories_apart(results: Results) -> None:
-    rows = rows_of(tables.by_category(results))
+    rows = rows_of(by_category(results))
     letters = next(row for row in rows if (row["category"], row["model"]) == ("letters", "instruct"))
     assert float(letters["validity"]) == pytest.approx(0.785)
 
 
 def test_best_intervals_and_search_cost(results: Results) -> None:
-    best = rows_of(tables.best_intervals(results))
+    best = rows_of(best_intervals(results))
     assert [(row["rank"], row["layers"], row["on the Pareto front"]) for row in best] == [("1", "1:2", "yes")]
-    shared, loop = rows_of(tables.search_cost(results))
+    shared, loop = rows_of(search_cost(results))
     assert float(shared["loop's seconds / these"]) == 6.0
     assert loop["loop's seconds / these"] == ""
 
 
 def test_prompts_table_has_all_80() -> None:
-    assert len(tables.crc_prompts(Results(())).rows) == 80
+    assert len(crc_prompts(Results(())).rows) == 80
 
 
 def test_forms_of_a_table() -> None:
@@ -76,7 +88,7 @@ def test_forms_of_a_table() -> None:
 
 
 def test_heatmap_marks_the_chosen_cell(results: Results) -> None:
-    figure = figures.crc_heatmaps(results)
+    figure = crc_heatmaps(results)
     validity, diversity = figure.axes[:2]
     for axes in (validity, diversity):
         star = next(line for line in axes.lines if line.get_gid() == "chosen")
@@ -93,7 +105,7 @@ def test_heatmap_marks_the_chosen_cell(results: Results) -> None:
 
 
 def test_tradeoff_has_a_dot_an_interval(results: Results) -> None:
-    axes = figures.crc_tradeoff(results).axes[0]
+    axes = crc_tradeoff(results).axes[0]
     points = next(c for c in axes.collections if c.get_gid() == "intervals")
     assert np.shape(points.get_offsets()) == (6, 2)
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("validity", "diversity")
@@ -113,7 +125,7 @@ def test_everything_is_written_and_twice_the_same(tmp_path: Path) -> None:
         files = sorted((tmp_path / name).rglob("*.*"))
         contents.append({file.relative_to(tmp_path / name): file.read_bytes() for file in files})
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 2 * len(figures.FIGURES) + 3 * len(tables.TABLES)
+    assert len(contents[0]) == 2 * len(FIGURES) + 3 * len(TABLES)
 
 
 def test_what_is_missing_is_a_gap_that_names_the_command(
@@ -126,7 +138,79 @@ def test_what_is_missing_is_a_gap_that_names_the_command(
     assert main(["--results-dir", str(tmp_path / "empty"), "--output-dir", str(output)]) == 0
     assert (output / "figures" / "crc_heatmaps.png").read_bytes() != drawn
     assert "run: python experiments/crc_search.py" in (output / "tables" / "models.md").read_text()
-    assert "missing figure crc_heatmaps: run python experiments/crc_search.py" in capsys.readouterr().err
+    assert "gap in crc_heatmaps, crc_tradeoff" in (said := capsys.readouterr().err)
+    assert "Not measured yet; run: python experiments/crc_search.py" in said
+
+
+def test_an_unfinished_and_a_failed_pair_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results_dir, output = write_results(tmp_path / "paper", ("pair-one",)), tmp_path / "out"
+    begun = crc_records("pair-two")[0]
+    failure = Failure(
+        experiment="crc_search",
+        pair="pair-three",
+        provenance=PROVENANCE.model_copy(update={"cell": "pair-three/models"}),
+        error_type="ValueError",
+        message="a shard is missing",
+    )
+    ResultsStore(results_dir / "crc_search.jsonl").append([begun, failure])
+    assert main(["--results-dir", str(results_dir), "--output-dir", str(output)]) == 0
+    words = (
+        "Missing: pair-two (not finished); pair-three (ValueError: a shard is missing). "
+        "Run: python experiments/crc_search.py --preset paper"
+    )
+    assert words in capsys.readouterr().err
+    assert words in (output / "tables" / "selected_intervals.md").read_text()
+
+
+def test_a_figure_says_what_it_lacks(results: Results) -> None:
+    figure = crc_tradeoff(results)
+    add_note(figure, "Missing: " + "many words " * 20)
+    note = figure.get_suptitle()
+    assert note.startswith("Missing: many words")
+    assert "\n" in note
+
+
+def test_old_figures_go_and_files_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even when drawing fails, no figure of an earlier run is left behind."""
+    for name in ("crc_heatmaps.png", "somebody_elses.png"):
+        (tmp_path / "out" / "figures").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / "figures" / name).write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("cannot draw")
+
+    monkeypatch.setattr(plots, "heatmaps", fail)
+    with pytest.raises(RuntimeError, match="cannot draw"):
+        make_all(Results(tuple(crc_records("pair-one"))), tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert "somebody_elses.png" in left
+    assert "crc_heatmaps.png" not in left
+
+
+def test_nothing_chosen_is_said() -> None:
+    use_style()
+    records = [
+        record.model_copy(update={"interval": None, "soup_alpha": None, "interval_reason": "none: too low"})
+        if isinstance(record, CrcSelection)
+        else record
+        for record in crc_records("pair-one")
+    ]
+    results = Results(tuple(records))
+    rows = rows_of(selected_intervals(results))
+    hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
+    assert (hybrid["choice"], hybrid["validity"]) == ("none is valid enough", "")
+    assert "| pair-one | interval | none | none: too low |" in selection_reasons(results).markdown()
+    axes = crc_heatmaps(results).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["no interval is\nvalid enough"]
+    assert not [line for line in axes.lines if line.get_gid() == "chosen"]
+
+
+def test_long_tables_break_across_pages() -> None:
+    latex = crc_prompts(Results(())).latex()
+    assert latex.startswith(r"\begin{longtable}{llp{0.45\linewidth}l}")
+    assert latex.count(r" \\") == 80 + 2  # and the caption and the header
 
 
 def test_no_results_directory_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

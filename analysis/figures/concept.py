@@ -1,4 +1,4 @@
-"""The figures: pure functions of records."""
+"""What layer restoration does, as a picture that shows no data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from analysis.load_results import Results
-from slr.crc import plots
 from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, PANEL_WIDTH
 
 CONCEPT_LAYERS = 8
@@ -63,26 +62,3 @@ def _draw_block(axes: Axes, x: float, y: float, text: str, model: str) -> None:
 def _draw_arrow(axes: Axes, start: float, end: float, y: float) -> None:
     arrow = {"arrowstyle": "-|>", "color": LIMIT_COLOR, "linewidth": 1}
     axes.annotate("", xy=(end, y), xytext=(start, y), arrowprops=arrow)
-
-
-def crc_heatmaps(results: Results) -> Figure:
-    """CRC validity and diversity of every interval."""
-    return plots.heatmaps(results.crc_reports, results.records)
-
-
-def crc_tradeoff(results: Results) -> Figure:
-    """Diversity against validity."""
-    return plots.tradeoff(results.crc_reports, results.records)
-
-
-def gap(name: str, command: str) -> Figure:
-    """In place of a figure whose records are not there: says so, and how to get it."""
-    figure, axes = plt.subplots(figsize=(2 * PANEL_WIDTH, 0.5 * PANEL_WIDTH))
-    text = f"{name}: not measured yet\n\nrun: {command}"
-    axes.text(0.5, 0.5, text, ha="center", va="center", color=LIMIT_COLOR)
-    axes.axis("off")
-    return figure
-
-
-FIGURES = (concept, crc_heatmaps, crc_tradeoff)
-"""Every figure that there is."""

@@ -14,6 +14,9 @@ Cell = str | int | float | Estimate | None
 """None is undefined: an empty cell in CSV, "n/a" elsewhere."""
 
 DECIMALS = 3
+PAGE_ROWS = 40
+LINE_CHARACTERS = 60
+"""In LaTeX a table of more rows breaks across pages, and a column of longer cells breaks its lines."""
 _LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -64,14 +67,22 @@ class Table:
         return f"{self.caption}\n\n{body}\n"
 
     def latex(self) -> str:
-        """A booktabs table environment."""
-        header = " & ".join(map(_escaped, self.columns))
-        rows = "\n".join(" & ".join(_escaped(_shown(cell)) for cell in row) + r" \\" for row in self.rows)
+        """A booktabs table, over several pages (longtable) if it has many rows."""
+        shown = [[_shown(cell) for cell in row] for row in self.rows]
+        is_long = len(shown) > PAGE_ROWS
+        widths = [max((len(row[i]) for row in shown), default=0) for i in range(len(self.columns))]
+        layout = "".join(r"p{0.45\linewidth}" if width > LINE_CHARACTERS else "l" for width in widths)
+        caption = f"\\caption{{{_escaped(self.caption)}}}\n\\label{{tab:{self.name.replace('_', '-')}}}"
+        header = " & ".join(map(_escaped, self.columns)) + r" \\"
+        rows = "".join(" & ".join(map(_escaped, row)) + " \\\\\n" for row in shown)
+        if is_long:
+            return (
+                f"\\begin{{longtable}}{{{layout}}}\n{caption} \\\\\n"
+                f"\\toprule\n{header}\n\\midrule\n\\endhead\n{rows}\\bottomrule\n\\end{{longtable}}\n"
+            )
         return (
-            "\\begin{table}\n\\centering\n"
-            f"\\caption{{{_escaped(self.caption)}}}\n\\label{{tab:{self.name.replace('_', '-')}}}\n"
-            f"\\begin{{tabular}}{{{'l' * len(self.columns)}}}\n\\toprule\n{header} \\\\\n\\midrule\n"
-            f"{rows}\n\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+            f"\\begin{{table}}\n\\centering\n{caption}\n\\begin{{tabular}}{{{layout}}}\n"
+            f"\\toprule\n{header}\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
         )
 
 

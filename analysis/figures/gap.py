@@ -1,0 +1,28 @@
+"""What stands where something has not been measured: a gap that says so, and how to fill it."""
+
+from __future__ import annotations
+
+import textwrap
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from slr.figure_style import LIMIT_COLOR, TEXT_WIDTH
+
+NOTE_CHARACTERS = 95
+"""So many fit into a line of a note across a figure of full width."""
+
+
+def gap(name: str, command: str) -> Figure:
+    """In place of a figure of which nothing has been measured."""
+    figure, axes = plt.subplots(figsize=(TEXT_WIDTH, 0.25 * TEXT_WIDTH))
+    text = f"{name}: not measured yet\n\nrun: {command}"
+    axes.text(0.5, 0.5, text, ha="center", va="center", color=LIMIT_COLOR)
+    axes.axis("off")
+    return figure
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Above a figure of which a part has not been measured."""
+    width = round(NOTE_CHARACTERS * figure.get_figwidth() / TEXT_WIDTH)
+    figure.suptitle(textwrap.fill(text, width), fontsize=7, color=LIMIT_COLOR)

@@ -1,0 +1,35 @@
+"""What figures and tables need to have been measured, and the commands that measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from analysis.load_results import Results
+from slr.model_pairs import PRESETS
+
+
+@dataclass(frozen=True)
+class Need:
+    """``found`` is empty where nothing has been measured; ``lacking`` says in words which parts have not."""
+
+    found: Callable[[Results], Sequence[object]]
+    lacking: Callable[[Results], Sequence[str]] = lambda _: ()
+    script: str = ""
+    takes_preset: bool = False
+
+    def command(self, results: Results) -> str:
+        """What to run to have it measured."""
+        preset = results.name if self.takes_preset and results.name in PRESETS else "testbed"
+        return f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
+
+
+NOTHING = Need(lambda _: (True,))
+CRC_STUDY = Need(
+    lambda results: results.crc_reports,
+    lambda results: results.unfinished_pairs,
+    "experiments/crc_search.py",
+    takes_preset=True,
+)
+PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
+COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")

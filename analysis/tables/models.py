@@ -1,0 +1,33 @@
+"""The checkpoints compared."""
+
+from __future__ import annotations
+
+from analysis.load_results import Results
+from analysis.tables.table import Table
+
+
+def models(results: Results) -> Table:
+    """A row a pair, with revisions where they are known."""
+    return Table(
+        "models",
+        "The pairs compared, as they were opened.",
+        ("pair", "class", "base", "instruct", "layers", "hidden size", "parameters", "vocabulary", "dtype"),
+        tuple(
+            (
+                info.pair,
+                info.architecture,
+                _at(info.base, info.base_revision),
+                _at(info.instruct, info.instruct_revision),
+                info.num_layers,
+                info.hidden_size,
+                info.num_parameters,
+                info.vocab_size,
+                info.dtype,
+            )
+            for info in results.pair_infos
+        ),
+    )
+
+
+def _at(location: str, revision: str | None) -> str:
+    return f"{location}@{revision[:12]}" if revision else location
