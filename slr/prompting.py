@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from transformers import PreTrainedTokenizerBase
 
 CHAT_TEMPLATE_OPTIONS = {
@@ -23,7 +25,7 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
             f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
             "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
-    text = tokenizer.apply_chat_template(
+    text: Any = tokenizer.apply_chat_template(
         [{"role": "user", "content": request}],
         tokenize=False,
         add_generation_prompt=True,

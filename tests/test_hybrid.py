@@ -6,12 +6,14 @@ import re
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from transformers import PreTrainedModel
 
 from slr.checkpoints import ModelPair, load_pair
+from slr.decoder import decoder_layers
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs
@@ -81,7 +83,7 @@ def test_empty_interval_is_the_instruct_model(open_pair: OpenPair) -> None:
 def test_changing_the_hybrid_leaves_the_pair_alone(open_pair: OpenPair) -> None:
     pair = open_pair("gemma2")
     expected = logits(pair.instruct_model)
-    layers = list(pair.instruct_model.get_decoder().layers)
+    layers = list(decoder_layers(pair.instruct_model))
     hybrid = restore(pair, LayerInterval(1, 3))
 
     def fail(*_: object) -> None:
@@ -91,7 +93,7 @@ def test_changing_the_hybrid_leaves_the_pair_alone(open_pair: OpenPair) -> None:
     hybrid.generation_config.max_new_tokens = 3  # pyright: ignore[reportOptionalMemberAccess]
     with pytest.raises(KeyboardInterrupt):
         logits(hybrid)
-    assert list(pair.instruct_model.get_decoder().layers) == layers
+    assert list(decoder_layers(pair.instruct_model)) == layers
     assert torch.equal(logits(pair.instruct_model), expected)
     assert pair.instruct_model.generation_config.max_new_tokens != 3  # pyright: ignore[reportOptionalMemberAccess]
 
@@ -119,12 +121,12 @@ def test_soup_is_linear_and_exact_at_its_ends(open_pair: OpenPair) -> None:
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
 def test_generates_and_saves_as_any_model(open_pair: OpenPair, architecture: str, tmp_path) -> None:
     pair = open_pair(architecture)
-    hybrid = restore(pair, LayerInterval(2, 5))
+    hybrid: Any = restore(pair, LayerInterval(2, 5))
     prompt = torch.arange(5, 25)[None]
     options = {"max_new_tokens": 8, "do_sample": False, "attention_mask": torch.ones_like(prompt)}
-    generated = hybrid.generate(prompt, **options)  # pyright: ignore[reportCallIssue]
+    generated = hybrid.generate(prompt, **options)
     hybrid.save_pretrained(tmp_path)
-    loaded = type(hybrid).from_pretrained(tmp_path, attn_implementation=hybrid.config._attn_implementation)
+    loaded: Any = type(hybrid).from_pretrained(tmp_path, attn_implementation=hybrid.config._attn_implementation)
     assert torch.equal(loaded.generate(prompt, **options), generated)
     assert torch.equal(logits(loaded), logits(hybrid))
 
@@ -166,7 +168,7 @@ def test_interval_beyond_the_model_is_refused(open_pair: OpenPair) -> None:
 
 def test_layers_that_differ_are_named(checkpoint_pairs: CheckpointPairs) -> None:
     pair = load_pair(*checkpoint_pairs("qwen3"))
-    projection = pair.base_model.get_decoder().layers[2].mlp.up_proj
+    projection: Any = decoder_layers(pair.base_model)[2].get_submodule("mlp.up_proj")
     projection.weight = torch.nn.Parameter(projection.weight[:-1].clone())
     shapes = r"instruct \(64, 32\), base \(63, 32\)"
     with pytest.raises(ValueError, match=rf"decoder layer 2 .*mlp.up_proj.weight: {shapes}"):

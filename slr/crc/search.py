@@ -399,7 +399,7 @@ def _tree_layers(model: PreTrainedModel) -> list[nn.Module]:
 def _with_config(module: nn.Module, config: object) -> nn.Module:
     clone = shallow_copy(module)
     if "config" in vars(clone):
-        clone.config = config
+        vars(clone)["config"] = config
     for name, child in module.named_children():
         clone._modules[name] = _with_config(child, config)
     return clone
@@ -418,16 +418,17 @@ def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes
     token_bytes = config.hidden_size * torch.finfo(pair.instruct_model.dtype).bits // 8
     affordable = memory_budget_bytes // 2 // (token_bytes * (pair.num_layers + 1))
     num_prompts = len(encoded.prompts)
+    largest = 0
     for num_groups in range(1, num_prompts + 1):
         bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
         groups = [list(range(low, high)) for low, high in pairwise(bounds)]
-        sizes = [len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups]
-        if max(sizes) <= affordable:
+        largest = max(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
+        if largest <= affordable:
             return groups
     raise ValueError(
         f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single "
-        f"prompt ({max(sizes)} tokens, {pair.num_layers} layers); give at least "
-        f"{2 * token_bytes * (pair.num_layers + 1) * max(sizes) / 2**20:.0f} MiB"
+        f"prompt ({largest} tokens, {pair.num_layers} layers); give at least "
+        f"{2 * token_bytes * (pair.num_layers + 1) * largest / 2**20:.0f} MiB"
     )
 
 

@@ -93,22 +93,47 @@ class TokenTree:
 
 
 @dataclass(frozen=True, eq=False)
+class _Branches:
+    """Token indices of each branch's ``queries`` (G, S) and ``keys`` (G, T), padded to equal lengths.
+
+    ``mask`` (G, 1, S, T) is additive. ``is_query`` (G, S) is False where a query is padding: it repeats the
+    branch's first, so that no row of the mask is empty. Padding among the keys is never attended to.
+    """
+
+    queries: torch.Tensor
+    keys: torch.Tensor
+    mask: torch.Tensor
+    is_query: torch.Tensor
+
+    @classmethod
+    def pad(
+        cls,
+        tree: TokenTree,
+        queries: Sequence[Sequence[int]],
+        keys: Sequence[Sequence[int]],
+        may_attend_TT: torch.Tensor,
+        dtype: torch.dtype,
+    ) -> _Branches:
+        device = may_attend_TT.device
+        queries_GS, is_query_GS = _padded(queries, device)
+        keys_GK, is_key_GK = _padded(keys, device)
+        positions_N = torch.tensor(tree.positions, device=device)
+        may_attend_GSK = may_attend_TT[positions_N[queries_GS]][:, :, : keys_GK.shape[1]] & is_key_GK[:, None]
+        return cls(queries_GS, keys_GK, _additive(may_attend_GSK[:, None], dtype), is_query_GS)
+
+
+@dataclass(frozen=True, eq=False)
 class TreeAttention:
     """What ``attend_by_tree`` needs to know of one layer: who attends to whom, and through which function.
 
-    ``trunk_mask`` (1, 1, K, K) and ``branch_mask`` (G, 1, S, T) are additive, in the model's dtype.
-    ``is_query`` (G, S) is False where a branch is padded. Token indices are given by ``branch_queries``
-    (G, S) and ``branch_keys`` (G, T). ``stored`` holds the keys and values of all tokens when only some
-    tokens are queries, as at the last layer; then there is no trunk.
+    ``trunk_mask`` (1, 1, K, K) is additive, in the model's dtype. ``stored`` holds the keys and values of
+    all tokens when only some tokens are queries, as at the last layer; then there is no trunk.
     """
 
     implementation: str
     trunk_length: int
     trunk_mask: torch.Tensor
-    branch_queries: torch.Tensor
-    branch_keys: torch.Tensor
-    branch_mask: torch.Tensor
-    is_query: torch.Tensor
+    branches: _Branches
     stored: tuple[torch.Tensor, torch.Tensor] | None = None
     store_only: bool = False
 
@@ -119,8 +144,9 @@ class TreeAttention:
         """Every token is a query."""
         trunk, queries, keys = tree.trunk_and_branches()
         trunk_mask_KK = may_attend_TT[: len(trunk), : len(trunk)]
-        branches = _pad_branches(tree, queries, keys, may_attend_TT, dtype)
-        return cls(implementation, len(trunk), _additive(trunk_mask_KK[None, None], dtype), *branches)
+        branches = _Branches.pad(tree, queries, keys, may_attend_TT, dtype)
+        trunk_mask = _additive(trunk_mask_KK[None, None], dtype)
+        return cls(implementation, len(trunk), trunk_mask, branches)
 
     @classmethod
     def of_last_tokens(
@@ -128,9 +154,9 @@ class TreeAttention:
     ) -> TreeAttention:
         """Only the last token of each prompt is a query; query p is prompt p's."""
         queries = [(token,) for token in tree.last_tokens]
-        branches = list(_pad_branches(tree, queries, list(tree.paths), may_attend_TT, dtype))
-        branches[0] = torch.arange(len(queries), device=may_attend_TT.device)[:, None]
-        return cls(implementation, 0, may_attend_TT.new_zeros(1, 1, 0, 0), *branches)
+        branches = _Branches.pad(tree, queries, list(tree.paths), may_attend_TT, dtype)
+        rows = torch.arange(len(queries), device=may_attend_TT.device)[:, None]
+        return cls(implementation, 0, may_attend_TT[:0], replace(branches, queries=rows))
 
     def storing(self) -> TreeAttention:
         """The same, but the layer stops with ``KeysAndValues`` as soon as it has them."""
@@ -182,17 +208,18 @@ def attend_by_tree(
             **kwargs,
         )
         outputs.append(output)
-    if len(plan.branch_queries):
-        states, branches = len(query_RHNE), len(plan.branch_queries)
+    branches = plan.branches
+    if len(branches.queries):
+        num_states = len(query_RHNE)
         output, _ = attend(
             module,
-            _gather(query_RHNE, plan.branch_queries),
-            _gather(key_RHNE, plan.branch_keys),
-            _gather(value_RHNE, plan.branch_keys),
-            plan.branch_mask.repeat(states, 1, 1, 1),
+            _gather(query_RHNE, branches.queries),
+            _gather(key_RHNE, branches.keys),
+            _gather(value_RHNE, branches.keys),
+            branches.mask.repeat(num_states, 1, 1, 1),
             **kwargs,
         )
-        outputs.append(output.unflatten(0, (states, branches))[:, plan.is_query])
+        outputs.append(output.unflatten(0, (num_states, -1))[:, branches.is_query])
     return torch.cat(outputs, dim=1), None
 
 
@@ -211,34 +238,16 @@ def _gather(states_RHNE: torch.Tensor, indices_GS: torch.Tensor) -> torch.Tensor
     return branches_RHGSE.transpose(1, 2).flatten(0, 1)
 
 
-def _pad_branches(
-    tree: TokenTree,
-    queries: Sequence[Sequence[int]],
-    keys: Sequence[Sequence[int]],
-    may_attend_TT: torch.Tensor,
-    dtype: torch.dtype,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """``branch_queries``, ``branch_keys``, ``branch_mask`` and ``is_query`` of ``TreeAttention``.
-
-    Padded queries repeat the branch's first query, so that no row of the mask is empty; padded keys are
-    never attended to.
-    """
-    device = may_attend_TT.device
-    branch_queries = _rows([[*row, *[row[0]] * (_width(queries) - len(row))] for row in queries], device)
-    branch_keys = _rows([[*row, *[row[0]] * (_width(keys) - len(row))] for row in keys], device)
-    is_query = _rows([[i < len(row) for i in range(_width(queries))] for row in queries], device, torch.bool)
-    is_key = _rows([[i < len(row) for i in range(_width(keys))] for row in keys], device, torch.bool)
-    positions_N = torch.tensor(tree.positions, device=device)
-    may_attend = may_attend_TT[positions_N[branch_queries]][:, :, : branch_keys.shape[1]] & is_key[:, None]
-    return branch_queries, branch_keys, _additive(may_attend[:, None], dtype), is_query
-
-
-def _width(rows: Sequence[Sequence[int]]) -> int:
-    return max((len(row) for row in rows), default=0)
-
-
-def _rows(rows: list[list[int]], device: torch.device, dtype: torch.dtype = torch.long) -> torch.Tensor:
-    return torch.tensor(rows, device=device, dtype=dtype).reshape(len(rows), _width(rows))
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """The rows as one tensor, shorter ones filled up with their first entry; and where it is not filled."""
+    width = max((len(row) for row in rows), default=0)
+    filled = [[*row, *[row[0]] * (width - len(row))] for row in rows]
+    is_own = [[column < len(row) for column in range(width)] for row in rows]
+    shape = (len(rows), width)
+    return (
+        torch.tensor(filled, device=device, dtype=torch.long).reshape(shape),
+        torch.tensor(is_own, device=device, dtype=torch.bool).reshape(shape),
+    )
 
 
 def _additive(may_attend: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

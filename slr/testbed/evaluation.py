@@ -77,7 +77,8 @@ def measure_abilities(
 
 def render_document(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
     """A request as the base model knows it."""
-    return tokenizer((tokenizer.bos_token or "") + f"Q: {request}\nA:", add_special_tokens=False)["input_ids"]
+    text = f"{tokenizer.bos_token or ''}Q: {request}\nA:"
+    return tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 @torch.inference_mode()
@@ -91,9 +92,8 @@ def answers(
     """One answer to each rendered prompt, cut at ``stop``."""
     texts: list[str] = []
     for first in range(0, len(prompts), BATCH_SIZE):
-        batch = tokenizer.pad(
-            {"input_ids": prompts[first : first + BATCH_SIZE]}, padding_side="left", return_tensors="pt"
-        )
+        rows: Any = {"input_ids": prompts[first : first + BATCH_SIZE]}
+        batch = tokenizer.pad(rows, padding_side="left", return_tensors="pt")
         options: dict[str, Any] = {"do_sample": True, "top_k": 0} if do_sample else {"do_sample": False}
         output = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, **options)  # pyright: ignore
         new = output[:, batch["input_ids"].shape[1] :]

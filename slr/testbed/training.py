@@ -227,7 +227,7 @@ def _save(
         bos_token_id=tokenizer.bos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    saved.to(torch.bfloat16).save_pretrained(directory)
+    saved.bfloat16().save_pretrained(directory)
     tokenizer.save_pretrained(directory)
 
 

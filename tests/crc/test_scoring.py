@@ -82,7 +82,9 @@ def test_tokens_with_leading_space_count_and_longer_ones_do_not() -> None:
 def test_prompts_end_in_the_generation_prompt() -> None:
     tokenizer = make_tokenizer(CHAT_TEMPLATE)
     encoded = encode_prompts([prompt("ab", "Choose.")], tokenizer)
-    assert tokenizer.decode(encoded.token_ids[0]) == "<|start|>user\nChoose.<|end|>\n<|start|>assistant\n"
+    assert (
+        tokenizer.decode(list(encoded.token_ids[0])) == "<|start|>user\nChoose.<|end|>\n<|start|>assistant\n"
+    )
 
 
 def test_missing_chat_template_is_an_error() -> None:
@@ -109,7 +111,7 @@ def test_model_scores_equal_one_prompt_at_a_time(checkpoint_pairs: CheckpointPai
     for index, one in enumerate(prompts):
         logits = pair.instruct_model(torch.tensor([encoded.token_ids[index]])).logits[0, -1]
         probabilities = torch.softmax(logits.double(), -1)
-        texts = [pair.tokenizer.decode([token]).lstrip() for token in range(len(probabilities))]
+        texts = [str(pair.tokenizer.decode([token])).lstrip() for token in range(len(probabilities))]
         by_character = [
             float(sum(p for p, text in zip(probabilities, texts, strict=True) if text == character))
             for character in one.valid
