@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,9 +19,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from slr.model_pairs import PairSpec
-from slr.provenance import config_hash, describe_device, provenance
-from slr.records import AnyRecord, Failure
+from slr.model_pairs import ModelReference, PairSpec
+from slr.provenance import config_hash, describe_device, provenance, weights_digest
+from slr.records import AnyRecord, Configuration, Failure
 from slr.results_store import ResultsStore
 
 if TYPE_CHECKING:
@@ -98,10 +99,29 @@ class RunSettings:
     device: str = "cpu"
     dtype: torch.dtype | None = None
 
-    def config_hash(self, experiment: Experiment) -> str:
-        """Hash of all that the experiment's results depend on, beside pair and code."""
+    def configuration(self, experiment: Experiment, spec: PairSpec) -> Configuration:
+        """All that the experiment's results for the pair depend on, beside the code."""
         dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
-        return config_hash(experiment.config, dtype)
+        key = f"{spec.name}/configuration"
+        return Configuration(
+            experiment=experiment.name,
+            pair=spec.name,
+            provenance=provenance(key, config_hash(experiment.config, dtype), describe_device(self.device)),
+            settings=json.loads(json.dumps(dataclasses.asdict(experiment.config))),
+            dtype=dtype,
+            base=str(spec.base),
+            base_weights=_weights_digest(spec.base),
+            instruct=str(spec.instruct),
+            instruct_weights=_weights_digest(spec.instruct),
+        )
+
+
+def _weights_digest(reference: ModelReference) -> str | None:
+    try:
+        directory = reference.directory
+    except ValueError:  # there is no such directory, which is said when the pair is needed
+        return None
+    return None if directory is None else weights_digest(directory)
 
 
 class UnusablePairError(ValueError):
@@ -136,6 +156,10 @@ class PairOnDemand:
             raise UnusablePairError(f"{spec.name}: {error}") from error
         for note in pair.notes:
             _say(f"{spec.name}: {note}")
+        if spec.num_layers is not None and pair.num_layers != spec.num_layers:
+            raise UnusablePairError(
+                f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
+            )
         family = pair.family if spec.family == "other" else spec.family
         return dataclasses.replace(pair, name=spec.name, family=family)
 
@@ -146,6 +170,7 @@ class CellContext:
 
     cell: Cell
     experiment: Experiment
+    configuration: Configuration
     pair_on_demand: PairOnDemand
     results: Results
     settings: RunSettings
@@ -163,9 +188,8 @@ class CellContext:
     @cached_property
     def header(self) -> dict[str, Any]:
         """The fields that every record of this cell has in common."""
-        source = provenance(
-            self.cell.key, self.settings.config_hash(self.experiment), describe_device(self.settings.device)
-        )
+        config_hash = self.configuration.provenance.config_hash
+        source = provenance(self.cell.key, config_hash, describe_device(self.settings.device))
         return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": source}
 
 
@@ -213,7 +237,8 @@ def _run_missing_cells(
     experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None
 ) -> Outcome:
     store = store_of(experiment, settings.output_dir)
-    records = store.read_for(settings.config_hash(experiment))
+    configuration = settings.configuration(experiment, spec)
+    records = store.read_for(configuration)
     results: dict[str, AnyRecord] = {
         record.key: record for record in records if not isinstance(record, Failure)
     }
@@ -226,7 +251,12 @@ def _run_missing_cells(
     outcome = Outcome(cells_done=len(cells) - len(missing))
     for cell in missing:
         context = CellContext(
-            cell=cell, experiment=experiment, pair_on_demand=on_demand, results=results, settings=settings
+            cell=cell,
+            experiment=experiment,
+            configuration=configuration,
+            pair_on_demand=on_demand,
+            results=results,
+            settings=settings,
         )
         if needed := [key for key in cell.needs if key in outcome.failed]:
             outcome.failed.append(cell.key)
@@ -249,16 +279,21 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
             raise
         except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
             logger.debug("%s failed", cell.key, exc_info=True)
-            store.append([Failure(**context.header, error_type=type(error).__name__, message=str(error))])
+            failure = Failure(**context.header, error_type=type(error).__name__, message=str(error))
+            store.append([*_missing([context.configuration], context.results), failure])
             _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
             return False
         if batch is None:
             break
-        new = [record for record in batch if record.key not in results]
+        new = _missing([context.configuration, *batch], results)
         store.append(new)
         results.update({record.key: record for record in new})
     assert cell.is_done(results), f"{cell.key} did not make the records that it announced"
     return True
+
+
+def _missing(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
+    return [record for record in records if record.key not in results]
 
 
 def _say(line: str) -> None:

@@ -18,6 +18,9 @@ from slr.records import Provenance
 
 PACKAGES = ("slr", "torch", "transformers", "numpy")
 
+DIGESTED_BYTES = 2**20
+"""So many at either end of each weight file are digested."""
+
 
 def provenance(cell: str, config_hash: str, device: str) -> Provenance:
     """Provenance of a record that is made now by the cell of that key, on a device in words."""
@@ -38,6 +41,22 @@ def config_hash(config: Any, dtype: str) -> str:
     content = {"config": asdict(config), "dtype": dtype}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def weights_digest(directory: Path) -> str:
+    """The first 12 hexadecimal digits of a SHA-256 over names, sizes, beginnings and ends of the weight files.
+
+    Another training run gives another digest; even a large checkpoint takes milliseconds.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(directory.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name} {size} ".encode())
+        with path.open("rb") as file:
+            digest.update(file.read(DIGESTED_BYTES))
+            file.seek(max(0, size - DIGESTED_BYTES))
+            digest.update(file.read())
+    return digest.hexdigest()[:12]
 
 
 def describe_device(device: str) -> str:

@@ -7,7 +7,7 @@ what is there already. How the rows lie on disk is told in ``results_store``.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import override
@@ -51,6 +51,28 @@ class Record(BaseModel):
     def key(self) -> str:
         """What was measured; unique within the experiment."""
         raise NotImplementedError
+
+
+class Configuration(Record):
+    """What a pair's records were made with: all that they depend on, beside the code.
+
+    ``settings`` is the experiment's configuration as JSON; ``base`` and ``instruct`` are the checkpoints that
+    were asked for, and the digests are of the weights of those that are directories. All pairs in one file
+    have the same settings and dtype.
+    """
+
+    kind: Literal["configuration"] = "configuration"
+    settings: dict[str, Any]
+    dtype: str
+    base: str
+    base_weights: str | None
+    instruct: str
+    instruct_weights: str | None
+
+    @property
+    @override
+    def key(self) -> str:
+        return f"{self.pair}/configuration"
 
 
 class PairInfo(Record):
@@ -169,7 +191,7 @@ class Failure(Record):
 
 
 AnyRecord = Annotated[
-    PairInfo | CrcScore | CrcSelection | SearchCost | Failure,
+    Configuration | PairInfo | CrcScore | CrcSelection | SearchCost | Failure,
     Field(discriminator="kind"),
 ]
 RECORD_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from slr.records import RECORD_ADAPTER, AnyRecord, Failure
+from slr.records import RECORD_ADAPTER, AnyRecord, Configuration, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -64,19 +65,18 @@ class ResultsStore:
             file.flush()
             os.fsync(file.fileno())
 
-    def read_for(self, config_hash: str) -> list[AnyRecord]:
-        """All records that count, for a run of the configuration with that hash to go on from.
+    def read_for(self, configuration: Configuration) -> list[AnyRecord]:
+        """All records that count, for a run of that configuration to go on from.
 
         Raises:
             ValueError: if another configuration made some of them, or a line is no record.
         """
         records = self.read()
-        others = {record.provenance.config_hash for record in records} - {config_hash}
-        if others:
+        differences = _differences(records, configuration)
+        if differences:
             raise ValueError(
-                f"{self.path} holds records of another configuration ({', '.join(sorted(others))}; this one "
-                f"is {config_hash}): settings, dtype and number of prompts must be the same throughout a file. "
-                "Give another --output-dir, or delete the file"
+                f"{self.path} holds records of another configuration, and the two must not be mixed: "
+                f"{'; '.join(differences)}. Give another --output-dir, or delete the file"
             )
         return records
 
@@ -89,12 +89,41 @@ class ResultsStore:
         return complete
 
     def _cut_unfinished_line(self) -> None:
-        if not self.path.exists():
+        if not self.path.exists() or self.path.stat().st_size == 0:
             return
-        content = self.path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            with self.path.open("r+b") as file:
-                file.truncate(content.rfind(b"\n") + 1)
+        with self.path.open("r+b") as file:
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
+
+
+def _differences(records: Sequence[AnyRecord], now: Configuration) -> list[str]:
+    """In what the records' configuration was another one than now, a phrase each."""
+    found: dict[str, str] = {}
+    for then in records:
+        if isinstance(then, Configuration):
+            before, after = _comparable(then, now.pair), _comparable(now, then.pair)
+            for name in sorted(before.keys() | after.keys()):
+                if before.get(name) != after.get(name):
+                    found[name] = f"{name} was {before.get(name)} and is now {after.get(name)}"
+    config_hash = now.provenance.config_hash
+    others = {record.provenance.config_hash for record in records} - {config_hash}
+    if others and not found:  # the record that would say what was different is lost
+        found["hash"] = f"its hash was {', '.join(sorted(others))} and is now {config_hash}"
+    return list(found.values())
+
+
+def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]:
+    """What must be the same in a record of the other pair: of the same pair, the checkpoints too."""
+    values = {**configuration.settings, "dtype": configuration.dtype}
+    if configuration.pair == other_pair:
+        values |= {
+            "base": configuration.base,
+            "weights of base": configuration.base_weights,
+            "instruct": configuration.instruct,
+            "weights of instruct": configuration.instruct_weights,
+        }
+    return values
 
 
 def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:

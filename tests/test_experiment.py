@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_a_second_run_computes_nothing_and_says_so(settings: RunSettings, capsys
     assert (second.cells_done, second.cells_run, second.failed) == (3, 0, [])
     assert work.computed == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert store_of(work.experiment(), settings.output_dir).path.read_bytes() == content
-    assert capsys.readouterr().err == "soups tiny: nothing to do, 5 records are there\n"
+    assert capsys.readouterr().err == "soups tiny: nothing to do, 6 records are there\n"
 
 
 def test_a_stopped_cell_goes_on_where_it_was(settings: RunSettings):
@@ -105,7 +105,11 @@ def test_a_stopped_cell_goes_on_where_it_was(settings: RunSettings):
     work.failing = {0.3: KeyboardInterrupt()}
     with pytest.raises(KeyboardInterrupt):
         run_experiment(work.experiment(), SPEC, settings)
-    assert store_of(work.experiment(), settings.output_dir).keys() == {key_of(0.1), key_of(0.2)}
+    assert store_of(work.experiment(), settings.output_dir).keys() == {
+        "tiny/configuration",
+        key_of(0.1),
+        key_of(0.2),
+    }
     work.failing = {}
     run_experiment(work.experiment(), SPEC, settings)
     assert work.computed == [0.1, 0.2, 0.3, 0.4, 0.5]
@@ -147,6 +151,19 @@ def test_another_configuration_is_refused(settings: RunSettings):
         run_experiment(work.experiment(), SPEC, other_dtype)
 
 
+def test_other_checkpoints_under_the_same_name_are_refused(settings: RunSettings, tmp_path: Path):
+    spec = replace(SPEC, base=ModelReference(str(tmp_path)))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"trained once")
+    run_experiment(Work().experiment(), spec, settings)
+    assert run_experiment(Work().experiment(), spec, settings).cells_run == 0
+    with pytest.raises(ValueError, match=r"instruct was no-such-.* and is now org/other"):
+        run_experiment(Work().experiment(), replace(spec, instruct=ModelReference("org/other")), settings)
+    weights.write_bytes(b"trained again")
+    with pytest.raises(ValueError, match=r"weights of base was \w+ and is now \w+"):
+        run_experiment(Work().experiment(), spec, settings)
+
+
 def experiment_that_loads() -> Experiment:
     def run(context: CellContext) -> Iterator[list[AnyRecord]]:
         assert context.pair is context.pair
@@ -177,6 +194,7 @@ def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks(
         return checkpoints.ModelPair("other", "llama", SPEC.base, SPEC.instruct, models, models, models)
 
     monkeypatch.setattr(checkpoints, "load_pair", load_pair)
-    run_experiment(experiment_that_loads(), SPEC, settings)
-    run_experiment(experiment_that_loads(), SPEC, settings)
+    spec = replace(SPEC, num_layers=None)
+    run_experiment(experiment_that_loads(), spec, settings)
+    run_experiment(experiment_that_loads(), spec, settings)
     assert loads == [{"dtype": None, "device": "cpu"}]

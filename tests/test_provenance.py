@@ -3,11 +3,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from slr import provenance as module
-from slr.provenance import config_hash, describe_device, provenance
+from slr.provenance import config_hash, describe_device, provenance, weights_digest
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,24 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, erro
     monkeypatch.setattr(module, "_git", fail)
     found = provenance("cell", "0" * 12, "CPU")
     assert (found.commit, found.dirty) == ("unknown", None)
+
+
+def test_the_digest_of_weights_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "DIGESTED_BYTES", 4)
+    copies = [tmp_path / "first", tmp_path / "second"]
+    for directory in copies:
+        directory.mkdir()
+        (directory / "model.safetensors").write_bytes(b"head....tail")
+    first, second = copies
+    assert weights_digest(first) == weights_digest(second)
+    (second / "config.json").write_text("{}")
+    assert weights_digest(first) == weights_digest(second)
+    digests = {weights_digest(first)}
+    for content in (b"Head....tail", b"head....Tail", b"head.....tail", b"he", b""):
+        (second / "model.safetensors").write_bytes(content)
+        digests.add(weights_digest(second))
+    (second / "model-2.safetensors").write_bytes(b"")
+    assert len(digests | {weights_digest(second)}) == 7
 
 
 def test_names_the_cpu_by_its_threads():

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from slr.records import CrcSelection, Failure, Provenance
+from slr.records import Configuration, CrcSelection, Failure, Provenance
 from slr.results_store import ResultsStore
 
 
@@ -34,6 +35,23 @@ def selection(pair: str = "llama", reason: str = "best", config_hash: str = "aaa
         interval_reason=reason,
         soup_alpha=None,
         soup_reason="none",
+    )
+
+
+def configuration(pair: str = "llama", config_hash: str = "aaaaaaaaaaaa", **changes: Any) -> Configuration:
+    values: dict[str, Any] = {
+        "settings": {"ratio": 0.9},
+        "dtype": "float32",
+        "base": "a/base",
+        "base_weights": None,
+        "instruct": "a/instruct",
+        "instruct_weights": None,
+    }
+    return Configuration(
+        experiment="crc_search",
+        pair=pair,
+        provenance=provenance(f"{pair}/configuration", config_hash),
+        **(values | changes),
     )
 
 
@@ -106,8 +124,37 @@ def test_of_a_failed_cell_the_last_failure_is_given_and_is_no_result(store: Resu
     assert store.keys() == set()
 
 
-def test_refuses_records_of_another_configuration(store: ResultsStore):
+def test_the_same_configuration_goes_on(store: ResultsStore):
+    store.append([configuration(), selection()])
+    assert store.read_for(configuration()) == store.read()
+    assert store.read_for(configuration("qwen", base="b/base", instruct_weights="0123")) == store.read()
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"settings": {"ratio": 0.8}}, "ratio was 0.9 and is now 0.8"),
+        ({"settings": {"ratio": 0.9, "new": [1]}}, r"new was None and is now \[1\]"),
+        ({"dtype": "bfloat16"}, "dtype was float32 and is now bfloat16"),
+        ({"base": "b/base"}, "base was a/base and is now b/base"),
+        ({"instruct_weights": "0123"}, "weights of instruct was None and is now 0123"),
+    ],
+)
+def test_another_configuration_is_refused_and_the_difference_said(
+    store: ResultsStore, changes: dict[str, Any], difference: str
+):
+    store.append([configuration(), selection()])
+    with pytest.raises(ValueError, match=f"not be mixed: {difference}. Give another --output-dir, or delete"):
+        store.read_for(configuration(**changes))
+
+
+def test_another_pair_must_have_the_same_settings(store: ResultsStore):
+    store.append([configuration(), selection()])
+    with pytest.raises(ValueError, match=r"ratio was 0\.9 and is now 0\.8"):
+        store.read_for(configuration("qwen", settings={"ratio": 0.8}))
+
+
+def test_another_configuration_is_refused_where_it_is_not_known_what_it_was(store: ResultsStore):
     store.append([selection(config_hash="aaaaaaaaaaaa")])
-    assert store.read_for("aaaaaaaaaaaa") == store.read()
-    with pytest.raises(ValueError, match=r"aaaaaaaaaaaa.*bbbbbbbbbbbb.*--output-dir, or delete the file"):
-        store.read_for("bbbbbbbbbbbb")
+    with pytest.raises(ValueError, match="its hash was aaaaaaaaaaaa and is now bbbbbbbbbbbb"):
+        store.read_for(configuration(config_hash="bbbbbbbbbbbb"))

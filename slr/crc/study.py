@@ -6,15 +6,17 @@ each alpha), ``selection`` and ``held_out``.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report
 from slr.crc.selection import MIN_VALIDITY_RATIO, select
-from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
+from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
 from slr.progress import progress_bar
@@ -24,21 +26,31 @@ from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
 
+PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
+
 TYPICAL_PROMPT_TOKENS = 60
 TYPICAL_TREE_TOKENS = 20
 """Tokens of a CRC prompt with its chat template, and those it does not share: for cost estimates only."""
+
+
+def _prompts_digest() -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of all prompts."""
+    prompts = [asdict(prompt) for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
+    return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrcStudyConfig:
     """What the study's results depend on, beside the pair and the dtype.
 
-    ``max_prompts`` is how many prompts of each set are used; None: all.
+    ``max_prompts`` is how many prompts of each set are used; None: all. ``prompts_digest`` stands for the
+    prompts themselves: after a change of one, old results cannot be gone on from.
     """
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
     max_prompts: int | None = None
+    prompts_digest: str = field(default_factory=_prompts_digest)
 
     def __post_init__(self) -> None:
         if not 0 < self.min_validity_ratio <= 1:
@@ -86,9 +98,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     hybrid_keys = [_score_key(pair, "selection", "hybrid", interval=i) for i in all_intervals(num_layers)]
     soup_keys = [_score_key(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
     model_keys = [f"{pair}/pair_info"] + [
-        _score_key(pair, prompt_set, model)
-        for prompt_set in ("selection", "held_out")
-        for model in ("base", "instruct")
+        _score_key(pair, prompt_set, model) for prompt_set in PROMPT_SETS for model in ("base", "instruct")
     ]
     num_prompts = len(config.prompts("selection"))
     tree = TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS
@@ -150,34 +160,14 @@ def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:
 def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet) -> EncodedPrompts:
     from slr.crc.scoring import encode_prompts
 
-    _check_same_pair(context)
     return encode_prompts(config.prompts(prompt_set), context.pair.tokenizer)
-
-
-def _check_same_pair(context: CellContext) -> None:
-    """Refuse to add to the records of another pair of that name.
-
-    Raises:
-        UnusablePairError: if the records were made with other checkpoints or another dtype.
-    """
-    now = _pair_info(context)
-    before = context.results.get(now.key, now)
-    assert isinstance(before, PairInfo)
-    fields = PairInfo.model_fields.keys() - {"provenance", "notes"}
-    differing = sorted(name for name in fields if getattr(before, name) != getattr(now, name))
-    if differing:
-        changes = [f"{name} was {getattr(before, name)}, is {getattr(now, name)}" for name in differing]
-        raise UnusablePairError(
-            f"{now.pair}: the records are of another pair ({'; '.join(changes)}): "
-            "give another --output-dir, or delete the file"
-        )
 
 
 def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
     from slr.crc.scoring import score_model
 
     yield [_pair_info(context)]
-    for prompt_set in ("selection", "held_out"):
+    for prompt_set in PROMPT_SETS:
         encoded = _encoded(context, config, prompt_set)
         yield [
             _score(context, prompt_set, "base", score_model(context.pair.base_model, encoded)),

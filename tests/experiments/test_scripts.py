@@ -23,8 +23,8 @@ from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
 NUM_LAYERS = 6
-NUM_RECORDS = 5 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
-"""Pair and models, intervals, cost, soups, selection, and the choices on held-out prompts."""
+NUM_RECORDS = 6 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
+"""Configuration, pair and models, intervals, cost, soups, selection, and the choices on held-out prompts."""
 
 STOPPABLE_RUN = """
 import sys, time
@@ -222,6 +222,19 @@ def test_mistakes_of_the_user_are_one_line_and_status_2(
     assert {record.pair for record in ResultsStore(records_file(tmp_path)).read()} == {good.name}
 
 
+def test_a_pair_that_is_not_what_the_preset_says_is_refused(
+    tmp_path: Path,
+    tiny_preset: tuple[PairSpec, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    deeper = replace(tiny_preset[0], num_layers=NUM_LAYERS + 1)
+    monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (deeper,), "not what it seems"))
+    assert run_crc_search(tmp_path) == 2
+    assert "error: tiny-llama: the models have 6 layers, expected 7" in capsys.readouterr().err
+    assert not records_file(tmp_path).exists()
+
+
 def test_records_of_another_pair_of_that_name_are_not_added_to(
     uninterrupted: Path,
     tmp_path: Path,
@@ -234,7 +247,7 @@ def test_records_of_another_pair_of_that_name_are_not_added_to(
     swapped = replace(tiny_preset[0], base=tiny_preset[0].instruct)
     monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (swapped,), "another base model"))
     assert run_crc_search(tmp_path) == 2
-    assert "tiny-llama: the records are of another pair (base was" in capsys.readouterr().err
+    assert "must not be mixed: base was" in capsys.readouterr().err
     assert len(ResultsStore(records_file(tmp_path)).read()) == 10
 
 
