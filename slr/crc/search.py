@@ -327,7 +327,8 @@ class _LayerInputs:
         longest = tree.longest_path
         tokens = [tree.token_ids[node] for node in longest]
         _, prompt_arguments = _record_layer_calls(model, tokens, list(range(len(longest))))
-        masks = [_may_attend(arguments["attention_mask"], len(longest)) for arguments in prompt_arguments]
+        causal = torch.ones(len(longest), len(longest), dtype=torch.bool, device=model.device).tril()
+        masks = [_may_attend(arguments["attention_mask"], causal) for arguments in prompt_arguments]
         embedded_1ND, arguments = _record_layer_calls(model, tree.token_ids, tree.positions)
         dtype = embedded_1ND.dtype
         for layer_arguments, mask in zip(arguments, masks, strict=True):
@@ -382,10 +383,10 @@ def _record_layer_calls(
     return calls[0][0], [arguments for _, arguments in calls]
 
 
-def _may_attend(mask: torch.Tensor | None, length: int) -> torch.Tensor:
+def _may_attend(mask: torch.Tensor | None, causal_TT: torch.Tensor) -> torch.Tensor:
     """A layer's mask for one plain prompt as a boolean (T, T); None means plainly causal."""
     if mask is None:
-        return torch.ones(length, length, dtype=torch.bool).tril_()
+        return causal_TT
     return mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
 
 

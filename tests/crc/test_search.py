@@ -162,8 +162,7 @@ def test_layers_that_look_elsewhere_are_noticed(
 ) -> None:
     """A model whose masks were misread must be refused, not scored."""
     pair = load_pair(*checkpoint_pairs("gemma2"))
-    causal = search_module._may_attend
-    monkeypatch.setattr(search_module, "_may_attend", lambda _mask, length: causal(None, length))
+    monkeypatch.setattr(search_module, "_may_attend", lambda _mask, causal: causal)
     with pytest.raises(RuntimeError, match="does not reproduce Gemma2ForCausalLM"):
         search(pair, PROMPTS)
 
