@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slr.model_pairs import ModelReference, PairSpec
+from slr.progress import OnProgress, progress_bar
 from slr.provenance import config_hash, describe_device, provenance, weights_digest
 from slr.records import AnyRecord, Configuration, Failure
 from slr.results_store import ResultsStore
@@ -166,7 +167,10 @@ class PairOnDemand:
 
 @dataclass(frozen=True, kw_only=True)
 class CellContext:
-    """What a running cell has: its pair, all results so far (this cell's own too), and its provenance."""
+    """What a running cell has: its pair, all results so far (this cell's own too), and its provenance.
+
+    A long cell calls ``on_progress`` with the work done and its total, in any unit.
+    """
 
     cell: Cell
     experiment: Experiment
@@ -174,6 +178,7 @@ class CellContext:
     pair_on_demand: PairOnDemand
     results: Results
     settings: RunSettings
+    on_progress: OnProgress
 
     @property
     def spec(self) -> PairSpec:
@@ -249,23 +254,57 @@ def _run_missing_cells(
     _say(f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
     on_demand = PairOnDemand(spec, settings, loaded)
     outcome = Outcome(cells_done=len(cells) - len(missing))
-    for cell in missing:
-        context = CellContext(
-            cell=cell,
-            experiment=experiment,
-            configuration=configuration,
-            pair_on_demand=on_demand,
-            results=results,
-            settings=settings,
-        )
-        if needed := [key for key in cell.needs if key in outcome.failed]:
-            outcome.failed.append(cell.key)
-            _say(f"{cell.key}: left out, for it needs {', '.join(needed)}")
-        elif _run_cell(context, store, results):
-            outcome.cells_run += 1
-        else:
-            outcome.failed.append(cell.key)
+    if not missing:
+        return outcome
+    with progress_bar(f"{experiment.name} {spec.name}") as show:
+        progress = _Progress(missing, show)
+        for cell in missing:
+            context = CellContext(
+                cell=cell,
+                experiment=experiment,
+                configuration=configuration,
+                pair_on_demand=on_demand,
+                results=results,
+                settings=settings,
+                on_progress=progress.within(cell),
+            )
+            _run_unless_it_needs_a_failed_one(context, store, results, outcome)
+            progress.finish(cell)
     return outcome
+
+
+class _Progress:
+    """How much of the work to do is done, where a cell counts as much as it is estimated to cost."""
+
+    def __init__(self, cells: Iterable[Cell], show: OnProgress) -> None:
+        self._shares = {cell.key: max(cell.cost.tokens, 1) for cell in cells}
+        self._all = sum(self._shares.values())
+        self._finished = 0
+        self._show = show
+
+    def within(self, cell: Cell) -> OnProgress:
+        """What the cell reports its own progress to."""
+        return lambda done, total: self._show(
+            self._finished + self._shares[cell.key] * done / total, self._all
+        )
+
+    def finish(self, cell: Cell) -> None:
+        """Count the whole cell, whatever it reported."""
+        self._finished += self._shares[cell.key]
+        self._show(self._finished, self._all)
+
+
+def _run_unless_it_needs_a_failed_one(
+    context: CellContext, store: ResultsStore, results: dict[str, AnyRecord], outcome: Outcome
+) -> None:
+    cell = context.cell
+    if needed := [key for key in cell.needs if key in outcome.failed]:
+        _say(f"{cell.key}: left out, for it needs {', '.join(needed)}")
+        outcome.failed.append(cell.key)
+    elif _run_cell(context, store, results):
+        outcome.cells_run += 1
+    else:
+        outcome.failed.append(cell.key)
 
 
 def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> bool:
@@ -280,19 +319,20 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
         except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
             logger.debug("%s failed", cell.key, exc_info=True)
             failure = Failure(**context.header, error_type=type(error).__name__, message=str(error))
-            store.append([*_missing([context.configuration], context.results), failure])
+            store.append([*_new([context.configuration], results), failure])
+            results.setdefault(context.configuration.key, context.configuration)
             _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
             return False
         if batch is None:
             break
-        new = _missing([context.configuration, *batch], results)
+        new = _new([context.configuration, *batch], results)
         store.append(new)
         results.update({record.key: record for record in new})
     assert cell.is_done(results), f"{cell.key} did not make the records that it announced"
     return True
 
 
-def _missing(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
+def _new(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
     return [record for record in records if record.key not in results]
 
 

@@ -7,12 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+OnProgress = Callable[[float, float], None]
+"""Called with the work done and its total, in any unit."""
+
 SECONDS_BETWEEN_LINES = 10.0
 """Where the output is no terminal, a plain line is printed this often."""
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(description: str) -> Iterator[OnProgress]:
     """Show progress on stderr; call what is yielded with the work done and its total."""
     if sys.stderr.isatty():
         with _terminal_bar(description) as on_progress:
@@ -21,27 +24,38 @@ def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
         yield _plain_lines(description)
 
 
-@contextmanager
-def _terminal_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def format_seconds(seconds: float) -> str:
+    """A duration in the two units that matter, such as ``1 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+
+@contextmanager
+def _terminal_bar(description: str) -> Iterator[OnProgress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    left = TimeRemainingColumn(elapsed_when_finished=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left)
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _plain_lines(description: str) -> Callable[[int, int], None]:
+def _plain_lines(description: str) -> OnProgress:
     began = last = time.monotonic()
 
-    def on_progress(done: int, total: int) -> None:
+    def on_progress(done: float, total: float) -> None:
         nonlocal last
         now = time.monotonic()
-        if done < total and now - last < SECONDS_BETWEEN_LINES:
-            return
-        last = now
-        left = (now - began) * (total - done) / max(done, 1)
-        print(f"{description}: {done}/{total}, about {left:.0f} s left", file=sys.stderr, flush=True)
+        if done >= total:
+            print(f"{description}: 100%, {format_seconds(now - began)}", file=sys.stderr, flush=True)
+        elif done > 0 and now - last >= SECONDS_BETWEEN_LINES:
+            last = now
+            left = format_seconds((now - began) * (total - done) / done)
+            print(f"{description}: {done / total:.0%}, about {left} left", file=sys.stderr, flush=True)
 
     return on_progress

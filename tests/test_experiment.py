@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from slr.experiment import (
     store_of,
 )
 from slr.model_pairs import ModelReference, PairSpec
+from slr.progress import OnProgress
 from slr.records import AnyRecord, CrcScore, Failure
 
 SPEC = PairSpec(
@@ -115,6 +117,28 @@ def test_a_stopped_cell_goes_on_where_it_was(settings: RunSettings):
     assert work.computed == [0.1, 0.2, 0.3, 0.4, 0.5]
 
 
+def test_progress_counts_cells_by_their_cost_and_tells_of_parts(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+):
+    shown: list[tuple[float, float]] = []
+
+    @contextmanager
+    def spy(description: str) -> Iterator[OnProgress]:
+        assert description == "soups tiny"
+        yield lambda done, total: shown.append((done, total))
+
+    def run(context: CellContext) -> Iterator[list[AnyRecord]]:
+        context.on_progress(1, 2)
+        yield [score(context, 0.2)]
+
+    monkeypatch.setattr("slr.experiment.progress_bar", spy)
+    cheap = Work().cell("cheap", [0.1])
+    dear = Cell(key="tiny/dear", record_keys=lambda _: [key_of(0.2)], run=run, cost=replace(COST, tokens=8))
+    experiment = replace(Work().experiment(), cells=lambda _: [cheap, dear])
+    run_experiment(experiment, SPEC, settings)
+    assert shown == [(1, 9), (5, 9), (9, 9)]
+
+
 def test_a_failed_cell_is_recorded_skips_what_needs_it_and_is_tried_again(
     settings: RunSettings, capsys: pytest.CaptureFixture[str]
 ):
@@ -137,6 +161,7 @@ def test_a_failed_cell_is_recorded_skips_what_needs_it_and_is_tried_again(
     assert run_experiment(work.experiment(), SPEC, settings).failed == []
     assert work.computed == [0.1, 0.4, 0.2, 0.3, 0.5]
     assert not any(isinstance(record, Failure) for record in store.read())
+    assert store.path.read_text().count('"kind":"configuration"') == 1
 
 
 def test_another_configuration_is_refused(settings: RunSettings):

@@ -126,7 +126,9 @@ def test_generates_and_saves_as_any_model(open_pair: OpenPair, architecture: str
     options = {"max_new_tokens": 8, "do_sample": False, "attention_mask": torch.ones_like(prompt)}
     generated = hybrid.generate(prompt, **options)
     hybrid.save_pretrained(tmp_path)
-    loaded: Any = type(hybrid).from_pretrained(tmp_path, attn_implementation=hybrid.config._attn_implementation)
+    loaded: Any = type(hybrid).from_pretrained(
+        tmp_path, attn_implementation=hybrid.config._attn_implementation
+    )
     assert torch.equal(loaded.generate(prompt, **options), generated)
     assert torch.equal(logits(loaded), logits(hybrid))
 

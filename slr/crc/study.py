@@ -19,7 +19,6 @@ from slr.crc.selection import MIN_VALIDITY_RATIO, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
-from slr.progress import progress_bar
 from slr.provenance import peak_memory_bytes
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
@@ -194,9 +193,8 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     ]
     encoded = _encoded(context, config, "selection")
     began = time.perf_counter()
-    with progress_bar(f"{context.spec.name}: scoring every interval") as on_progress:
-        for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=on_progress):
-            yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
+    for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=context.on_progress):
+        yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
     if not done:
         seconds = time.perf_counter() - began
         yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded))]
@@ -207,12 +205,11 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
     from slr.hybrid import interpolate
 
     encoded = _encoded(context, config, "selection")
-    with progress_bar(f"{context.spec.name}: scoring soups") as on_progress:
-        for count, alpha in enumerate(config.soup_alphas, start=1):
-            if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results:
-                scores = score_model(interpolate(context.pair, alpha), encoded)
-                yield [_score(context, "selection", "soup", scores, alpha=alpha)]
-            on_progress(count, len(config.soup_alphas))
+    for count, alpha in enumerate(config.soup_alphas, start=1):
+        if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results:
+            scores = score_model(interpolate(context.pair, alpha), encoded)
+            yield [_score(context, "selection", "soup", scores, alpha=alpha)]
+        context.on_progress(count, len(config.soup_alphas))
 
 
 def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
