@@ -147,6 +147,13 @@ class PairOnDemand:
             self._loaded = self._load()
         return self._loaded
 
+    def give_up(self) -> None:
+        """Free the memory that the pair takes, for two pairs would not fit a device that one of them fills."""
+        self._loaded = None
+        gc.collect()
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()
+
     def _load(self) -> ModelPair:
         from slr.checkpoints import load_pair
 
@@ -215,32 +222,36 @@ def store_of(experiment: Experiment, output_dir: Path) -> ResultsStore:
 def run_experiment(
     experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
 ) -> Outcome:
-    """Run the cells of one pair that are not done.
+    """Run the cells of one experiment on one pair that are not done; see ``run_experiments``."""
+    return run_experiments([experiment], spec, settings, loaded)[0]
+
+
+def run_experiments(
+    experiments: Sequence[Experiment], spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
+) -> list[Outcome]:
+    """Run the cells of one pair that are not done, one experiment after the other.
 
     Args:
-        experiment: what to run.
+        experiments: what to run.
         spec: the pair. Its name is in the keys of the records.
         settings: where to run, and where the records are.
-        loaded: the pair, where the caller has it; else it is loaded when a cell first needs it, and given up
-            at the end.
+        loaded: the pair, where the caller has it; else it is loaded once, when a cell first needs it, and
+            given up at the end.
 
     Raises:
         UnusablePairError: if the pair cannot be loaded.
         ValueError: if the output directory holds records of another configuration, or damaged ones.
         OSError: if records cannot be written.
     """
+    pair = PairOnDemand(spec, settings, loaded)
     try:
-        return _run_missing_cells(experiment, spec, settings, loaded)
+        return [_run_missing_cells(experiment, pair, settings) for experiment in experiments]
     finally:
-        # Two pairs would not fit a device that one of them fills.
-        gc.collect()
-        if torch := sys.modules.get("torch"):
-            torch.cuda.empty_cache()
+        pair.give_up()
 
 
-def _run_missing_cells(
-    experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None
-) -> Outcome:
+def _run_missing_cells(experiment: Experiment, pair: PairOnDemand, settings: RunSettings) -> Outcome:
+    spec = pair.spec
     store = store_of(experiment, settings.output_dir)
     configuration = settings.configuration(experiment, spec)
     records = store.read_for(configuration)
@@ -252,7 +263,6 @@ def _run_missing_cells(
     num_records = sum(record.pair == spec.name for record in results.values())
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
     _say(f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
-    on_demand = PairOnDemand(spec, settings, loaded)
     outcome = Outcome(cells_done=len(cells) - len(missing))
     if not missing:
         return outcome
@@ -263,7 +273,7 @@ def _run_missing_cells(
                 cell=cell,
                 experiment=experiment,
                 configuration=configuration,
-                pair_on_demand=on_demand,
+                pair_on_demand=pair,
                 results=results,
                 settings=settings,
                 on_progress=progress.within(cell),

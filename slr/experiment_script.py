@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiment, store_of
+from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiments, store_of
 from slr.model_pairs import PRESETS, PairSpec, Preset
+from slr.progress import format_seconds
 from slr.tracking import WandbMode, check_account, mirror_pair
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def run_script(
 
     Args:
         description: of the script, for its help.
-        experiments: in the order in which they are run; each for all pairs before the next.
+        experiments: in the order in which they are run on each pair.
         argv: command-line arguments, by default the process's.
         draw: makes the figures from the records at the end, before all is mirrored to W&B.
 
@@ -122,7 +123,7 @@ def _run_all(
     check_account(options.wandb, options.output_dir)
     device, dtype = choose_device_and_dtype(options.device, options.dtype)
     settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
-    status = max(_run(experiment, specs, settings) for experiment in experiments)
+    status = _measure(experiments, specs, settings)
     images: list[Path] = []
     if draw is not None:
         drawn = draw(options.output_dir, options.figures_dir)
@@ -135,23 +136,22 @@ def _run_all(
     return status
 
 
-def _run(experiment: Experiment, specs: Sequence[PairSpec], settings: RunSettings) -> int:
-    """Run one experiment on all pairs; a pair that cannot be loaded does not keep the others from it."""
+def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
+    """Run all experiments pair by pair; a pair that cannot be loaded does not keep the others from it."""
     status = 0
     began = time.monotonic()
     for spec in specs:
         try:
-            outcome = run_experiment(experiment, spec, settings)
+            outcomes = run_experiments(experiments, spec, settings)
         except UnusablePairError as error:
             print(f"error: {error}", file=sys.stderr)
             status = BAD_INPUT
             continue
-        if outcome.failed:
-            print(f"{experiment.name} {spec.name}: failed: {', '.join(outcome.failed)}", file=sys.stderr)
+        if failed := [cell for outcome in outcomes for cell in outcome.failed]:
+            print(f"failed: {', '.join(failed)}", file=sys.stderr)
             status = max(status, FAILED)
-    seconds = time.monotonic() - began
-    where = store_of(experiment, settings.output_dir).path
-    print(f"{experiment.name}: finished in {seconds:.0f} s; records in {where}", file=sys.stderr)
+    seconds = format_seconds(time.monotonic() - began)
+    print(f"finished in {seconds}; records in {settings.output_dir}", file=sys.stderr)
     return status
 
 

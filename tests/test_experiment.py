@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from slr.experiment import (
     RunSettings,
     UnusablePairError,
     run_experiment,
+    run_experiments,
     store_of,
 )
 from slr.model_pairs import ModelReference, PairSpec
@@ -206,20 +208,27 @@ def test_a_pair_that_cannot_be_loaded_is_said_with_its_name_and_leaves_no_record
     assert not store_of(experiment_that_loads(), settings.output_dir).path.exists()
 
 
-def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks(
+def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks_and_then_freed(
     settings: RunSettings, monkeypatch: pytest.MonkeyPatch
 ):
+    from torch import nn
+
     from slr import checkpoints
 
     loads: list[object] = []
+    models: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
     def load_pair(*_: object, **options: object) -> checkpoints.ModelPair:
         loads.append(options)
-        models: Any = object()
-        return checkpoints.ModelPair("other", "llama", SPEC.base, SPEC.instruct, models, models, models)
+        model: Any = nn.Linear(1, 1)
+        models.add(model)
+        return checkpoints.ModelPair("other", "llama", SPEC.base, SPEC.instruct, model, model, model)
 
     monkeypatch.setattr(checkpoints, "load_pair", load_pair)
     spec = replace(SPEC, num_layers=None)
-    run_experiment(experiment_that_loads(), spec, settings)
-    run_experiment(experiment_that_loads(), spec, settings)
+    experiment = experiment_that_loads()
+    both = [experiment, replace(experiment, name="again")]
+    assert [outcome.cells_run for outcome in run_experiments(both, spec, settings)] == [1, 1]
+    assert not models
+    run_experiments(both, spec, settings)
     assert loads == [{"dtype": None, "device": "cpu"}]
