@@ -68,12 +68,20 @@ class Cell:
         return keys is not None and all(key in results for key in keys)
 
 
+Columns = tuple[list[str], list[list[Any]]]
+"""Names of columns, and rows."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunMirror:
-    """What of one pair's records is shown in W&B: summary figures, and tables as columns and rows."""
+    """What of one pair's records is shown in W&B: summary figures, tables as columns and rows, and curves.
+
+    A curve is written like a table; its first column is the horizontal axis.
+    """
 
     summary: dict[str, Any]
-    tables: dict[str, tuple[list[str], list[list[Any]]]]
+    tables: dict[str, Columns]
+    curves: dict[str, Columns] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -192,6 +192,8 @@ def _log_content(
         run.log(
             {name: wandb.Table(columns=columns, data=rows) for name, (columns, rows) in mirror.tables.items()}
         )
+        for name, (columns, rows) in mirror.curves.items():
+            _log_curve(run, name, columns, rows)
         run.summary.update({name: value for name, value in mirror.summary.items() if value is not None})
     if images:
         run.log({f"figures/{image.stem}": wandb.Image(str(image)) for image in images})
@@ -199,6 +201,13 @@ def _log_content(
     with artifact.new_file(f"{experiment.name}.jsonl", mode="w") as file:
         file.writelines(record.model_dump_json() + "\n" for record in records)
     run.log_artifact(artifact)
+
+
+def _log_curve(run: Any, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    run.define_metric(f"{name}/*", step_metric=f"{name}/{columns[0]}", summary="none")
+    for row in rows:
+        values = zip(columns, row, strict=True)
+        run.log({f"{name}/{column}": value for column, value in values if value is not None})
 
 
 def _run_id(experiment: Experiment, spec: PairSpec, records: Sequence[AnyRecord]) -> str:

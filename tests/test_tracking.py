@@ -91,7 +91,8 @@ def test_a_run_shows_configuration_tables_summary_and_images(
     assert found["config"]["provenance"]["config_hash"] == "aaaaaaaaaaaa"
     assert found["summary"]["interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
     assert found["summary"]["selection/base/validity"] == pytest.approx(0.35, abs=0.05)
-    assert {"intervals", "soups", "figures/heatmap"} <= found["history"]
+    assert {"intervals", "soups", "figures/heatmap", "soup/alpha", "soup/diversity"} <= found["history"]
+    assert "soup/validity" not in found["summary"]
     assert "crc_search-tiny" in found["artifacts"]
 
 

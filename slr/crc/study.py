@@ -359,9 +359,7 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     for candidate in candidates(records, "hybrid"):
         assert isinstance(candidate.choice, LayerInterval)
         rows.append([candidate.choice.start, candidate.choice.end, candidate.validity, candidate.diversity])
-    soups = [[c.choice, c.validity, c.diversity] for c in candidates(records, "soup")]
-    tables = {
-        "intervals": (["start", "end", "validity", "diversity"], rows),
-        "soups": (["alpha", "validity", "diversity"], soups),
-    }
-    return RunMirror(summary=summary, tables=tables)
+    soups = sorted([c.choice, c.validity, c.diversity] for c in candidates(records, "soup"))
+    curve = (["alpha", "validity", "diversity"], soups)
+    tables = {"intervals": (["start", "end", "validity", "diversity"], rows), "soups": curve}
+    return RunMirror(summary=summary, tables=tables, curves={"soup": curve})
