@@ -80,6 +80,14 @@ def peak_memory_bytes(device: str) -> int:
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+def reset_peak_memory(device: str) -> None:
+    """Have ``peak_memory_bytes`` of an accelerator count from now on; a process's own cannot be reset."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
 @cache
 def _code_version() -> tuple[str, bool | None]:
     """Commit of the checkout that the package is in, and whether its code has changes."""

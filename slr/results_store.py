@@ -1,7 +1,8 @@
 """Records on disk: append-only JSON lines, read back by key.
 
     results/testbed/
-      crc_search.jsonl    one record a line (see ``records``); this is the truth, all else is made from it
+      crc_search.jsonl    one record a line (see ``records``); this is the truth, all else is made from it.
+                          Each pair's first line is the configuration that its records were made with
       wandb/              a mirror of it, which can be made again
 
 A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
@@ -54,16 +55,23 @@ class ResultsStore:
         return {record.key for record in self.read() if not isinstance(record, Failure)}
 
     def append(self, records: Iterable[AnyRecord]) -> None:
-        """Write records so that they outlast a crash of the machine."""
+        """Write records so that they outlast a crash of the machine.
+
+        Raises:
+            OSError: if they cannot be written, for lack of space or of the permission.
+        """
         lines = "".join(record.model_dump_json() + "\n" for record in records)
         if not lines:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._cut_unfinished_line()
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._cut_unfinished_line()
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(f"records cannot be written to {self.path}: {error.strerror}") from error
 
     def read_for(self, configuration: Configuration) -> list[AnyRecord]:
         """All records that count, for a run of that configuration to go on from.

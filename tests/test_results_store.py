@@ -94,6 +94,12 @@ def test_a_cut_last_line_is_dropped_and_then_overwritten(
     assert store.read() == [selection("llama"), selection("gemma")]
 
 
+def test_where_records_cannot_be_written_the_file_is_named(tmp_path: Path):
+    (tmp_path / "results").touch()
+    with pytest.raises(OSError, match=r"cannot be written to .*/results/crc_search\.jsonl: \w+"):
+        ResultsStore(tmp_path / "results" / "crc_search.jsonl").append([selection()])
+
+
 def test_a_damaged_line_is_named(store: ResultsStore):
     store.append([selection("llama"), selection("qwen")])
     first, second = store.path.read_text().splitlines()

@@ -19,7 +19,7 @@ from slr.crc.selection import MIN_VALIDITY_RATIO, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
-from slr.provenance import peak_memory_bytes
+from slr.provenance import peak_memory_bytes, reset_peak_memory
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
         )
     ]
     encoded = _encoded(context, config, "selection")
+    reset_peak_memory(context.settings.device)
     began = time.perf_counter()
     for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=context.on_progress):
         yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
