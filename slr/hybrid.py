@@ -126,23 +126,39 @@ def shallow_copy(module: ModuleT) -> ModuleT:
 def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
     result = copy.deepcopy(instruct)
     with torch.no_grad():
-        for (_, target), (_, other) in zip(_tensors(result), _tensors(base), strict=True):
+        # A tensor that is shared, as by a tied head, comes once.
+        for target, other in zip(_each_tensor(result), _each_tensor(base), strict=True):
             target.copy_(interpolate_tensor(target, other, alpha))
     return result
 
 
+def _each_tensor(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
+
+
 def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    return [*module.named_parameters(), *module.named_buffers()]
+    # One walk over the submodules, for restoring must stay under a millisecond.
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, part in module.named_modules()
+        for registry in (part._parameters, part._buffers)
+        for name, tensor in registry.items()
+        if tensor is not None
+    ]
 
 
 def _check_same_tensors(instruct: nn.Module, base: nn.Module, where: str) -> None:
-    instruct_shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(instruct)}
-    base_shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(base)}
+    instruct_shapes = {name: tensor.shape for name, tensor in _tensors(instruct)}
+    base_shapes = {name: tensor.shape for name, tensor in _tensors(base)}
     if instruct_shapes == base_shapes:
         return
     differences = [
-        f"{name}: instruct {instruct_shapes.get(name, 'missing')}, base {base_shapes.get(name, 'missing')}"
+        f"{name}: instruct {_shape(instruct_shapes.get(name))}, base {_shape(base_shapes.get(name))}"
         for name in sorted(instruct_shapes.keys() | base_shapes.keys())
         if instruct_shapes.get(name) != base_shapes.get(name)
     ]
     raise ValueError(f"{where} cannot be restored, the tensors differ: " + "; ".join(differences))
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "missing" if shape is None else str(tuple(shape))

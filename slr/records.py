@@ -155,7 +155,10 @@ class CrcSelection(Record):
 
 
 class SearchCost(Record):
-    """What scoring every interval cost, by the shared search or by the plain loop."""
+    """What scoring intervals cost, by the shared search or by the plain loop over hybrids.
+
+    ``num_intervals`` says how many were scored: of a loop, whose every step costs the same, maybe a sample.
+    """
 
     kind: Literal["search_cost"] = "search_cost"
     method: Literal["shared", "loop"]
@@ -170,6 +173,11 @@ class SearchCost(Record):
     layer_evaluations: int
     tokens_computed: int
     peak_memory_bytes: int | None
+
+    @property
+    def seconds_per_interval(self) -> float:
+        """By this the two methods compare."""
+        return self.seconds / self.num_intervals
 
     @property
     @override

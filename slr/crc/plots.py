@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
+from matplotlib.ticker import MultipleLocator
 
 from slr.crc.report import CrcReport, candidates
 from slr.crc.selection import Candidate
@@ -39,9 +41,10 @@ from slr.records import AnyRecord, ModelKind
 from slr.uncertainty import Estimate
 
 Quantity = Literal["validity", "diversity"]
+Limits = tuple[float, float]
 
 MAX_COLUMNS = 3
-PANEL_HEIGHT = 2.1
+PANEL_HEIGHT = 2.3
 """Inches, of one panel of the trade-off."""
 
 _STAR: dict[str, Any] = {
@@ -51,7 +54,8 @@ _STAR: dict[str, Any] = {
     "markeredgewidth": 0.6,
     "path_effects": [Stroke(linewidth=2.6, foreground="white"), Normal()],  # to be seen on any colour
 }
-_HATCHED: dict[str, Any] = {"facecolor": (1, 1, 1, 0.3), "edgecolor": "white", "hatch": "//////"}
+# No ground of its own, so that the colours below stay those of the scale.
+_HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "//////"}
 
 
 def save_pictures(reports: Sequence[CrcReport], records: Sequence[AnyRecord], directory: Path) -> list[Path]:
@@ -65,7 +69,7 @@ def save_pictures(reports: Sequence[CrcReport], records: Sequence[AnyRecord], di
 
 
 def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figure:
-    """Validity and diversity of every interval: a row a pair, in two columns."""
+    """Validity and diversity of every interval: a row a pair, in two columns, each with one scale of colours."""
     figure, axes = plt.subplots(
         len(reports),
         2,
@@ -73,18 +77,23 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         squeeze=False,
         layout="constrained",
     )
-    for row, report in zip(axes, reports, strict=True):
-        scored = candidates([r for r in records if r.pair == report.pair], "hybrid")
-        draw_heatmap(row[0], report, scored, "validity")
-        draw_heatmap(row[1], report, scored, "diversity")
+    scored = [candidates([r for r in records if r.pair == report.pair], "hybrid") for report in reports]
+    quantities: tuple[Quantity, ...] = ("validity", "diversity")
+    for column, quantity in zip(axes.T, quantities, strict=True):
+        limits = _limits(reports, scored, quantity)
+        for panel, report, intervals in zip(column, reports, scored, strict=True):
+            draw_heatmap(panel, report, intervals, quantity, limits)
     figure.legend(handles=_heatmap_legend(), loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
-def draw_heatmap(axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: Quantity) -> None:
+def draw_heatmap(
+    axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: Quantity, limits: Limits = (0, 1)
+) -> None:
     """One quantity over all intervals: start layer upwards, end layer (not itself restored) to the right.
 
-    The chosen cell has a star. In the map of diversity, inadmissible intervals are hatched.
+    The chosen cell has a star. In the map of diversity, inadmissible intervals are hatched. ``limits`` are the
+    ends of the scale of colours.
     """
     num_layers = report.num_layers
     values = np.full((num_layers, num_layers), np.nan)
@@ -92,7 +101,7 @@ def draw_heatmap(axes: Axes, report: CrcReport, scored: Sequence[Candidate], qua
     for candidate in scored:
         interval = candidate.choice
         assert isinstance(interval, LayerInterval)
-        value = candidate.validity if quantity == "validity" else candidate.diversity
+        value = getattr(candidate, quantity)
         values[interval.start, interval.end - 1] = np.nan if value is None else value
         if candidate.validity < report.min_validity:
             inadmissible.append(interval)
@@ -101,20 +110,23 @@ def draw_heatmap(axes: Axes, report: CrcReport, scored: Sequence[Candidate], qua
         origin="lower",
         extent=(0.5, num_layers + 0.5, -0.5, num_layers - 0.5),
         cmap=VALIDITY_MAP if quantity == "validity" else DIVERSITY_MAP,
-        vmin=0,
-        vmax=1,
+        vmin=limits[0],
+        vmax=limits[1],
         interpolation="nearest",
     )
     if quantity == "diversity":
         _hatch(axes, inadmissible)
     _mark_chosen(axes, report.interval)
-    axes.set_title(f"{report.pair}: {quantity}")
+    axes.set_title(f"{report.pair}: CRC {quantity}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
     step = 2 if num_layers <= 16 else 4
     axes.set_xticks(range(step, num_layers + 1, step))
     axes.set_yticks(range(0, num_layers, step))
-    _mark_models(axes.figure.colorbar(image, ax=axes, shrink=0.9), report, quantity)
+    # Ticks at tenths: short numbers, so that there is room for names beside them.
+    ticks = MultipleLocator(0.1 if limits[1] - limits[0] < 0.8 else 0.2)
+    colorbar = axes.figure.colorbar(image, ax=axes, shrink=0.9, ticks=ticks, format="%.1f")
+    _mark_models(colorbar, report, quantity)
 
 
 def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figure:
@@ -143,7 +155,15 @@ def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         for panel in axes.flat
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(list(entries.values()), list(entries), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        title="lines through a marker: 95% intervals over prompts",
+        title_fontsize=7,
+    )
     return figure
 
 
@@ -177,14 +197,17 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     axes.axvline(
         report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="least validity allowed"
     )
-    models: tuple[ModelKind, ...] = ("base", "instruct", "soup", "hybrid")
+    models: tuple[ModelKind, ...] = (
+        "base",
+        "instruct",
+        "hybrid",
+        "soup",
+    )  # the star, being large, goes below
     for model in models:
         _draw_model(axes, report, model)
     axes.set_title(report.pair)
-    axes.set_xlabel("validity")
-    axes.set_ylabel("diversity")
-    axes.set_xlim(-0.03, 1.03)
-    axes.set_ylim(-0.03, 1.03)
+    axes.set_xlabel("CRC validity")
+    axes.set_ylabel("CRC diversity")
 
 
 def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
@@ -244,18 +267,14 @@ def _heatmap_legend() -> list[Artist]:
 
 def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> None:
     """Lines on the colour bar at the values of base and instruct, with their names beside them."""
-    models: tuple[ModelKind, ...] = ("base", "instruct")
-    values: dict[ModelKind, float] = {}
-    for model in models:
-        line = report.line(model, "selection")
-        estimate = line and (line.validity if quantity == "validity" else line.diversity)
-        if estimate:
-            values[model] = estimate.mean
-    heights = _apart(values)
+    values = dict(_model_means(report, quantity))
+    heights = _apart(values, 0.075 * (colorbar.vmax - colorbar.vmin))
     for model, value in values.items():
         color = MODEL_COLORS[model]
-        colorbar.ax.plot([0, 1], [value] * 2, color="white", linewidth=3.2, solid_capstyle="butt")
-        colorbar.ax.plot([0, 1], [value] * 2, color=color, linewidth=2, solid_capstyle="butt")
+        for line_color, width in (("white", 3.2), (color, 2)):
+            colorbar.ax.plot(
+                [0, 1], [value] * 2, color=line_color, linewidth=width, solid_capstyle="butt", clip_on=False
+            )
         colorbar.ax.annotate(
             model,
             (1, heights[model]),
@@ -268,8 +287,29 @@ def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> N
     colorbar.ax.tick_params(pad=1)
 
 
-def _apart(values: dict[ModelKind, float], distance: float = 0.075) -> dict[ModelKind, float]:
-    """Heights for labels of two values on a scale from 0 to 1, moved apart where they would overlap."""
+def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelKind, float]]:
+    """The means of base and instruct, where they are defined."""
+    models: tuple[ModelKind, ...] = ("base", "instruct")
+    for model in models:
+        line = report.line(model, "selection")
+        estimate = getattr(line, quantity) if line else None
+        if estimate is not None:
+            yield model, estimate.mean
+
+
+def _limits(
+    reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate]], quantity: Quantity
+) -> Limits:
+    """The tenths around all values of a quantity, so that colours are spent on what there is."""
+    values = [getattr(candidate, quantity) for intervals in scored for candidate in intervals]
+    values += [mean for report in reports for _, mean in _model_means(report, quantity)]
+    defined = [value for value in values if value is not None]
+    low, high = math.floor(10 * min(defined)) / 10, math.ceil(10 * max(defined)) / 10
+    return low, max(high, low + 0.1)
+
+
+def _apart(values: dict[ModelKind, float], distance: float) -> dict[ModelKind, float]:
+    """Heights for labels of two values, moved apart to the distance at which they do not overlap."""
     if len(values) < 2:
         return dict(values)
     (low, low_value), (high, high_value) = sorted(values.items(), key=lambda item: item[1])

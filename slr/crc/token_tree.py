@@ -22,6 +22,9 @@ from torch import nn
 from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+NUM_BUCKETS = 4
+"""Branches are padded to equal lengths in so many groups, the shortest together."""
+
 ATTENTION_NAME = "slr_token_tree"
 """The attention implementation under which ``attend_by_tree`` is registered with transformers."""
 
@@ -126,14 +129,16 @@ class _Branches:
 class TreeAttention:
     """What ``attend_by_tree`` needs to know of one layer: who attends to whom, and through which function.
 
-    ``trunk_mask`` (1, 1, K, K) is additive, in the model's dtype. ``stored`` holds the keys and values of
-    all tokens when only some tokens are queries, as at the last layer; then there is no trunk.
+    ``trunk_mask`` (1, 1, K, K) is additive, in the model's dtype. Attention yields the trunk's tokens and
+    then those of each bucket of branches; ``order`` (N) puts them into the tree's order. ``stored`` holds the
+    keys and values of all tokens when only some are queries, as at the last layer; then there is no trunk.
     """
 
     implementation: str
     trunk_length: int
     trunk_mask: torch.Tensor
-    branches: _Branches
+    buckets: tuple[_Branches, ...]
+    order: torch.Tensor
     stored: tuple[torch.Tensor, torch.Tensor] | None = None
     store_only: bool = False
 
@@ -144,9 +149,17 @@ class TreeAttention:
         """Every token is a query."""
         trunk, queries, keys = tree.trunk_and_branches()
         trunk_mask_KK = may_attend_TT[: len(trunk), : len(trunk)]
-        branches = _Branches.pad(tree, queries, keys, may_attend_TT, dtype)
         trunk_mask = _additive(trunk_mask_KK[None, None], dtype)
-        return cls(implementation, len(trunk), trunk_mask, branches)
+        by_length = sorted(range(len(queries)), key=lambda branch: (len(queries[branch]), len(keys[branch])))
+        size = max(1, -(-len(by_length) // NUM_BUCKETS))
+        groups = [by_length[first : first + size] for first in range(0, len(by_length), size)]
+        buckets = tuple(
+            _Branches.pad(tree, [queries[i] for i in group], [keys[i] for i in group], may_attend_TT, dtype)
+            for group in groups
+        )
+        computed = [*trunk, *(token for group in groups for branch in group for token in queries[branch])]
+        order = torch.tensor(computed, device=may_attend_TT.device).argsort()
+        return cls(implementation, len(trunk), trunk_mask, buckets, order)
 
     @classmethod
     def of_last_tokens(
@@ -155,8 +168,9 @@ class TreeAttention:
         """Only the last token of each prompt is a query; query p is prompt p's."""
         queries = [(token,) for token in tree.last_tokens]
         branches = _Branches.pad(tree, queries, list(tree.paths), may_attend_TT, dtype)
-        rows = torch.arange(len(queries), device=may_attend_TT.device)[:, None]
-        return cls(implementation, 0, may_attend_TT[:0], replace(branches, queries=rows))
+        order = torch.arange(len(queries), device=may_attend_TT.device)
+        buckets = (replace(branches, queries=order[:, None]),)
+        return cls(implementation, 0, may_attend_TT[:0], buckets, order)
 
     def storing(self) -> TreeAttention:
         """The same, but the layer stops with ``KeysAndValues`` as soon as it has them."""
@@ -208,9 +222,8 @@ def attend_by_tree(
             **kwargs,
         )
         outputs.append(output)
-    branches = plan.branches
-    if len(branches.queries):
-        num_states = len(query_RHNE)
+    num_states = len(query_RHNE)
+    for branches in plan.buckets:
         output, _ = attend(
             module,
             _gather(query_RHNE, branches.queries),
@@ -220,7 +233,7 @@ def attend_by_tree(
             **kwargs,
         )
         outputs.append(output.unflatten(0, (num_states, -1))[:, branches.is_query])
-    return torch.cat(outputs, dim=1), None
+    return torch.cat(outputs, dim=1)[:, plan.order], None
 
 
 AttentionInterface.register(ATTENTION_NAME, attend_by_tree)
