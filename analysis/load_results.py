@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from slr.crc.report import CrcReport, crc_report
+from slr.model_pairs import PRESETS
 from slr.records import AnyRecord, CrcSelection, Failure, PairInfo, SearchCost
 from slr.results_store import ResultsStore
 
@@ -32,10 +33,13 @@ class Results:
 
     @property
     def unfinished_pairs(self) -> list[str]:
-        """Pairs whose CRC study has begun and is not complete, each with the reason in words."""
+        """Pairs of the preset, and others begun, whose CRC study is not complete: each with why, in words."""
         study = [record for record in self.records if record.experiment == CRC_EXPERIMENT]
+        wanted = PRESETS[self.name].pairs if self.name in PRESETS else ()
+        reasons = {spec.name: "not begun" for spec in wanted}
+        reasons |= {record.pair: "not finished" for record in study}
         finished = {record.pair for record in study if isinstance(record, CrcSelection)}
-        reasons = {record.pair: "not finished" for record in study if record.pair not in finished}
+        reasons = {pair: reason for pair, reason in reasons.items() if pair not in finished}
         for record in study:
             if isinstance(record, Failure):
                 message = textwrap.shorten(record.message, MESSAGE_CHARACTERS, placeholder="...")
@@ -53,6 +57,27 @@ class Results:
         return [record for record in self.records if isinstance(record, SearchCost)]
 
 
+def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
+    """Directories of runs: of the preset in ``results_dir``, of every preset, or ``results_dir`` itself.
+
+    The last is meant if it holds records, or has the name of a preset.
+
+    Raises:
+        ValueError: if no preset has records there.
+    """
+    if preset is not None:
+        return [results_dir / preset]
+    if results_dir.resolve().name in PRESETS or _record_files(results_dir):
+        return [results_dir]
+    found = [results_dir / name for name in PRESETS if _record_files(results_dir / name)]
+    if not found:
+        raise ValueError(
+            f"there are no records in {results_dir}, nor in a directory in it that has a preset's name "
+            f"({', '.join(PRESETS)}): run experiments/run_all.py first, or give the directory as --results-dir"
+        )
+    return found
+
+
 def load_results(results_dir: Path) -> Results:
     """Read every JSON-lines file of the directory, and ``search_cost/`` beside it.
 
@@ -64,9 +89,10 @@ def load_results(results_dir: Path) -> Results:
             f"there is no directory {results_dir} with results: run experiments/run_all.py first, or give the "
             "directory that holds crc_search.jsonl as --results-dir"
         )
-    files = [
-        *sorted(results_dir.glob("*.jsonl")),
-        *sorted((results_dir.parent / "search_cost").glob("*.jsonl")),
-    ]
+    files = [*_record_files(results_dir), *_record_files(results_dir.parent / "search_cost")]
     records = tuple(record for file in files for record in ResultsStore(file).read())
     return Results(records, results_dir.resolve().name)
+
+
+def _record_files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("*.jsonl"))

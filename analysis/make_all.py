@@ -1,7 +1,10 @@
 """Make every figure and table from records alone: ``python analysis/make_all.py``.
 
-    OUTPUT/figures/NAME.pdf  NAME.png
-    OUTPUT/tables/NAME.csv   NAME.md   NAME.tex
+    results/PRESET/*.jsonl  ->  paper_figures/PRESET/figures/NAME.pdf  NAME.png
+                                paper_figures/PRESET/tables/NAME.csv   NAME.md   NAME.tex
+
+For every preset that has records, or for one of them (``--preset``), or for one directory of records, such as
+``slr search`` makes: ``--results-dir DIR --output-dir FIGURES`` puts figures/ and tables/ right into FIGURES.
 
 Needs no model and no torch. What has not been measured is a gap that names the command to run; what was
 drawn before is replaced or removed, so nothing old can be mistaken for a result.
@@ -15,18 +18,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Runs as a script from anywhere: its own directory is on the path then, the repository is not.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+if not __package__:  # run as a script: its own directory is on the path then, the repository is not
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from matplotlib.figure import Figure
 
 from analysis.exhibit import Exhibit
 from analysis.figures import FIGURES
 from analysis.figures.gap import add_note, gap
-from analysis.load_results import Results, load_results
+from analysis.load_results import Results, find_runs, load_results
 from analysis.tables import TABLES
 from analysis.tables.table import Table, save_table
 from slr.figure_style import save_figure, use_style
+from slr.model_pairs import PRESETS
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
 
@@ -82,22 +86,47 @@ def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the options, make everything, say what is missing."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__).splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--results-dir", type=Path, default=Path("results/testbed"), help="holds *.jsonl")
-    parser.add_argument("--output-dir", type=Path, default=Path("paper_figures/testbed"))
-    options = parser.parse_args(argv)
+    options = _parse(argv)
     try:
-        results = load_results(options.results_dir)
+        runs = [(run, load_results(run)) for run in find_runs(options.results_dir, options.preset)]
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    gaps = make_all(results, options.output_dir)
-    print(f"{len(FIGURES)} figures and {len(TABLES)} tables in {options.output_dir}", file=sys.stderr)
-    for words, names in gaps.items():
-        print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
+    for run, results in runs:
+        # A preset's directory in --results-dir has one of the same name in --output-dir.
+        output_dir = options.output_dir / run.relative_to(options.results_dir)
+        gaps = make_all(results, output_dir)
+        print(f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}", file=sys.stderr)
+        for words, names in gaps.items():
+            print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
+    for directory in _without_records(options, [run for run, _ in runs]):
+        print(f"left as it is, for there are no records of it here: {directory}", file=sys.stderr)
     return 0
+
+
+def _without_records(options: argparse.Namespace, runs: list[Path]) -> list[Path]:
+    """Figures of presets, perhaps run elsewhere, that a call for every preset cannot make again."""
+    if options.preset is not None or options.results_dir in runs:
+        return []
+    drawn = {run.name for run in runs}
+    return [path for name in PRESETS if name not in drawn and (path := options.output_dir / name).is_dir()]
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="analysis/make_all.py"
+    )
+    parser.add_argument(
+        "--results-dir",
+        type=Path,
+        default=Path("results"),
+        help="holds a directory of records for each preset, or the *.jsonl of one run (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--output-dir", type=Path, default=Path("paper_figures"), help="(default: %(default)s)"
+    )
+    parser.add_argument("--preset", choices=list(PRESETS), help="only this one of those in --results-dir")
+    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def concept(_results: Results) -> Figure:
     figure, axes = plt.subplots(figsize=(2 * PANEL_WIDTH, 1.15 * PANEL_WIDTH), layout="constrained")
     stacks = (
         (0.0, "instruct", "instruct model", "follows requests, has lost diversity"),
-        (3.1, "hybrid", "hybrid", "follows requests, diverse again"),
+        (3.1, "hybrid", "SLR hybrid", "follows requests, diverse again"),
         (6.2, "base", "base model", "diverse, does not follow requests"),
     )
     for x, model, title, subtitle in stacks:
@@ -28,7 +28,9 @@ def concept(_results: Results) -> Figure:
             _draw_block(axes, x, layer, f"decoder layer {layer}", "base" if restored else _outside(model))
         _draw_block(axes, x, -1.25, "embeddings", _outside(model))
         _draw_block(axes, x, CONCEPT_LAYERS + 0.25, "final norm, LM head", _outside(model))
-        axes.text(x + 1, CONCEPT_LAYERS + 2.2, title, ha="center", fontweight="bold")
+        axes.text(
+            x + 1, CONCEPT_LAYERS + 2.2, title, ha="center", fontweight="bold", color=MODEL_COLORS[model]
+        )
         axes.text(x + 1, CONCEPT_LAYERS + 1.55, subtitle, ha="center", fontsize=6.5, color=LIMIT_COLOR)
     for y in (-1.25, *range(CONCEPT_LAYERS), CONCEPT_LAYERS + 0.25):
         start, end = (6.12, 5.18) if y in CONCEPT_RESTORED else (2.08, 3.02)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from analysis.load_results import Results
-from analysis.tables.selected_intervals import COLUMNS, MODELS, score_row
+from analysis.tables.selected_intervals import MODELS, SCORE_COLUMNS, score_cells
 from analysis.tables.table import Table
 from slr.crc.report import CATEGORIES, PROMPT_SETS
+from slr.figure_style import MODEL_NAMES
 
 
 def by_category(results: Results) -> Table:
     """As the table of selected intervals, once for each category of prompts."""
     rows = [
-        (category, *score_row(report, model, prompt_set, category))
+        (
+            report.pair,
+            category,
+            MODEL_NAMES[model],
+            prompt_set.replace("_", "-"),
+            *score_cells(report, model, prompt_set, category),
+        )
         for report in results.crc_reports
         for category in CATEGORIES
         for prompt_set in PROMPT_SETS
@@ -19,7 +26,8 @@ def by_category(results: Results) -> Table:
     ]
     return Table(
         "by_category",
-        "CRC validity and diversity by category of prompt; columns as in the table of selected intervals.",
-        ("category", *COLUMNS),
+        "CRC validity and diversity by category of prompt, of the models in the table of selected intervals. "
+        "Means over prompts with 95% bootstrap intervals; differences are paired by prompt.",
+        ("pair", "category", "model", "prompts", *SCORE_COLUMNS),
         tuple(rows),
     )

@@ -10,8 +10,19 @@ def models(results: Results) -> Table:
     """A row a pair, with revisions where they are known."""
     return Table(
         "models",
-        "The pairs compared, as they were opened.",
-        ("pair", "class", "base", "instruct", "layers", "hidden size", "parameters", "vocabulary", "dtype"),
+        "The pairs compared, as they were opened. Sizes are those of either model.",
+        (
+            "pair",
+            "class",
+            "base",
+            "instruct",
+            "layers",
+            "hidden size",
+            "parameters",
+            "vocabulary",
+            "dtype",
+            "notes",
+        ),
         tuple(
             (
                 info.pair,
@@ -23,6 +34,7 @@ def models(results: Results) -> Table:
                 info.num_parameters,
                 info.vocab_size,
                 info.dtype,
+                "; ".join(info.notes),
             )
             for info in results.pair_infos
         ),

@@ -10,11 +10,12 @@ from slr.records import SearchCost
 def search_cost(results: Results) -> Table:
     """A row a pair and method; the ratio stands with the shared search."""
     costs = results.search_costs
-    loops = {cost.pair: cost for cost in costs if cost.method == "loop"}
+    loops = {_circumstances(cost): cost for cost in costs if cost.method == "loop"}
     return Table(
         "search_cost",
-        "Cost of scoring every interval: the shared search, and where it was measured the plain loop over "
-        "hybrids, on the same machine in one run. Tokens are summed over layer evaluations.",
+        "Cost of scoring every interval by the shared search, and where it was measured of the plain loop over "
+        "hybrids (an even sample of them), on the same machine in one run. The ratio is of seconds an interval. "
+        "Tokens are summed over layer evaluations.",
         (
             "pair",
             "method",
@@ -22,15 +23,20 @@ def search_cost(results: Results) -> Table:
             "intervals",
             "prompts",
             "seconds",
-            "loop's seconds / these",
+            "times faster than the loop",
             "layer evaluations",
             "tokens computed",
             "peak memory (MB)",
             "dtype",
             "device",
         ),
-        tuple(_cost_row(cost, loops.get(cost.pair)) for cost in costs),
+        tuple(_cost_row(cost, loops.get(_circumstances(cost))) for cost in costs),
     )
+
+
+def _circumstances(cost: SearchCost) -> tuple[object, ...]:
+    """What two costs must have in common to be compared."""
+    return cost.experiment, cost.pair, cost.num_prompts, cost.dtype, cost.threads, cost.provenance.device
 
 
 def _cost_row(cost: SearchCost, loop: SearchCost | None) -> tuple[Cell, ...]:
@@ -41,7 +47,7 @@ def _cost_row(cost: SearchCost, loop: SearchCost | None) -> tuple[Cell, ...]:
         cost.num_intervals,
         cost.num_prompts,
         cost.seconds,
-        loop.seconds / cost.seconds if loop and cost.method == "shared" else None,
+        loop.seconds_per_interval / cost.seconds_per_interval if loop and cost.method == "shared" else None,
         cost.layer_evaluations,
         cost.tokens_computed,
         round(cost.peak_memory_bytes / 1e6) if cost.peak_memory_bytes else None,

@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.tables import latex
 from slr.uncertainty import Estimate
 
 Cell = str | int | float | Estimate | None
 """None is undefined: an empty cell in CSV, "n/a" elsewhere."""
 
 DECIMALS = 3
-PAGE_ROWS = 40
-LINE_CHARACTERS = 60
-"""In LaTeX a table of more rows breaks across pages, and a column of longer cells breaks its lines."""
-_LATEX_ESCAPES = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-}
+"""Of numbers up to 1 in size; larger ones have so many digits in all, or all digits before the point."""
+
+UNDEFINED_NOTE = "n/a: not measured, or not defined for this row."
 
 
 @dataclass(frozen=True)
@@ -40,9 +30,14 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
+    @property
+    def note(self) -> str:
+        """What stands below the table, if anything."""
+        return UNDEFINED_NOTE if any(cell is None for row in self.rows for cell in row) else ""
+
     def csv(self) -> str:
         """Unrounded; a column of estimates becomes NAME, NAME low and NAME high."""
-        estimated = [any(isinstance(row[i], Estimate) for row in self.rows) for i in range(len(self.columns))]
+        estimated = [any(isinstance(cell, Estimate) for cell in cells) for cells in self._cells_by_column()]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
@@ -59,31 +54,35 @@ class Table:
         return text.getvalue()
 
     def markdown(self) -> str:
-        """A table under its caption."""
-        lines = [self.columns, ["---"] * len(self.columns), *(map(_shown, row) for row in self.rows)]
+        """A table between its caption and its note."""
+        rules = ["---:" if is_number else "---" for is_number in self._are_numbers()]
+        lines = [self.columns, rules, *(map(_shown, row) for row in self.rows)]
         body = "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
-        return f"{self.caption}\n\n{body}\n"
+        return "\n\n".join(part for part in (self.caption, body, self.note) if part) + "\n"
 
     def latex(self) -> str:
-        """A booktabs table, over several pages (longtable) if it has many rows."""
-        shown = [[_shown(cell) for cell in row] for row in self.rows]
-        is_long = len(shown) > PAGE_ROWS
-        widths = [max((len(row[i]) for row in shown), default=0) for i in range(len(self.columns))]
-        layout = "".join(r"p{0.45\linewidth}" if width > LINE_CHARACTERS else "l" for width in widths)
-        caption = f"\\caption{{{_escaped(self.caption)}}}\n\\label{{tab:{self.name.replace('_', '-')}}}"
-        header = " & ".join(map(_escaped, self.columns)) + r" \\"
-        rows = "".join(" & ".join(map(_escaped, row)) + " \\\\\n" for row in shown)
-        if is_long:
-            return (
-                f"\\begin{{longtable}}{{{layout}}}\n{caption} \\\\\n"
-                f"\\toprule\n{header}\n\\midrule\n\\endhead\n{rows}\\bottomrule\n\\end{{longtable}}\n"
-            )
-        return (
-            f"\\begin{{table}}\n\\centering\n{caption}\n\\begin{{tabular}}{{{layout}}}\n"
-            f"\\toprule\n{header}\n\\midrule\n{rows}\\bottomrule\n\\end{{tabular}}\n\\end{{table}}\n"
+        """A booktabs table, over several pages if it has many rows."""
+        return latex.table(
+            label=f"tab:{self.name.replace('_', '-')}",
+            caption=latex.escaped(self.caption),
+            columns=[latex.escaped(column) for column in self.columns],
+            are_numbers=self._are_numbers(),
+            rows=[[_in_latex(cell) for cell in row] for row in self.rows],
+            note=self.note,
         )
+
+    def _are_numbers(self) -> list[bool]:
+        """For each column, whether it holds plain numbers, which are then set flush right."""
+        return [
+            any(isinstance(cell, int | float) for cell in cells)
+            and all(cell is None or isinstance(cell, int | float) for cell in cells)
+            for cells in self._cells_by_column()
+        ]
+
+    def _cells_by_column(self) -> list[list[Cell]]:
+        return [[row[i] for row in self.rows] for i in range(len(self.columns))]
 
 
 def save_table(table: Table, directory: Path) -> list[Path]:
@@ -104,10 +103,23 @@ def _ends(cell: Cell) -> Sequence[Cell]:
 def _shown(cell: Cell) -> str:
     if cell is None:
         return "n/a"
+    if isinstance(cell, Estimate):
+        if cell.low is None or cell.high is None:
+            return _rounded(cell.mean)[0]
+        mean, low, high = _rounded(cell.mean, cell.low, cell.high)
+        return f"{mean} [{low}, {high}]"
     if isinstance(cell, float):
-        return f"{cell:.{DECIMALS}f}"
-    return f"{cell:,}" if isinstance(cell, int) else str(cell)
+        return _rounded(cell)[0]
+    return f"{cell:,}" if isinstance(cell, int) else cell
 
 
-def _escaped(text: str) -> str:
-    return "".join(_LATEX_ESCAPES.get(character, character) for character in text)
+def _rounded(*numbers: float) -> list[str]:
+    """All to the decimals of the largest."""
+    size = max(map(abs, numbers))
+    digits_before_point = 1 + math.floor(math.log10(size)) if size > 1 else 0
+    return [f"{number:z,.{max(0, DECIMALS - digits_before_point)}f}" for number in numbers]
+
+
+def _in_latex(cell: Cell) -> str:
+    text = latex.escaped(_shown(cell))
+    return text if isinstance(cell, str) else text.replace("-", "$-$")

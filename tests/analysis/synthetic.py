@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from slr.crc.prompts import load_prompts
@@ -39,6 +40,7 @@ def crc_records(pair: str) -> list[AnyRecord]:
             vocab_size=100,
             num_parameters=1_234_567,
             dtype="float32",
+            notes=("base weights were converted",),
         )
     ]
 
@@ -83,6 +85,15 @@ def crc_records(pair: str) -> list[AnyRecord]:
     )
     records += [_cost(header, method, seconds) for method, seconds in (("shared", 2.0), ("loop", 12.0))]
     return records
+
+
+def nothing_chosen(records: Iterable[AnyRecord]) -> list[AnyRecord]:
+    """The same records of a study in which no interval and no soup was admissible."""
+    nothing = {"interval": None, "soup_alpha": None, "interval_reason": "none: too low"}
+    return [
+        record.model_copy(update=nothing) if isinstance(record, CrcSelection) else record
+        for record in records
+    ]
 
 
 def _cost(header: dict, method: str, seconds: float) -> SearchCost:

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from analysis.load_results import Results
+from analysis.tables.best_intervals import best_intervals
+from analysis.tables.by_category import by_category
+from analysis.tables.crc_prompts import crc_prompts
+from analysis.tables.models import models
+from analysis.tables.search_cost import search_cost
+from analysis.tables.selected_intervals import selected_intervals
+from analysis.tables.selection_reasons import selection_reasons
+from analysis.tables.table import UNDEFINED_NOTE, Table
+from slr.records import SearchCost
+from slr.uncertainty import Estimate
+from tests.analysis.synthetic import crc_records, nothing_chosen
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results(tuple(crc_records("pair-one")))
+
+
+def rows_of(table: Table) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(table.csv())))
+
+
+def test_selected_intervals(results: Results) -> None:
+    rows = rows_of(selected_intervals(results))
+    assert [(row["model"], row["prompts"]) for row in rows] == [
+        (model, prompts)
+        for prompts in ("selection", "held-out")
+        for model in ("base", "instruct", "SLR hybrid", "soup")
+    ]
+    hybrid = rows[2]
+    assert (hybrid["choice"], hybrid["layers restored"]) == ("layers 1:2", "1 of 3")
+    assert float(hybrid["validity"]) == pytest.approx(0.75)
+    assert 0.73 <= float(hybrid["validity low"]) < 0.75 < float(hybrid["validity high"]) <= 0.77
+    assert float(hybrid["diversity less instruct's"]) == pytest.approx(0.3)
+    assert rows[1]["diversity less instruct's"] == ""
+    assert rows[3]["choice"] == "alpha 0"
+
+
+def test_nothing_chosen_is_no_number(results: Results) -> None:
+    results = Results(tuple(nothing_chosen(results.records)))
+    rows = rows_of(selected_intervals(results))
+    hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
+    assert (hybrid["choice"], hybrid["layers restored"]) == ("none is valid enough", "0 of 3")
+    assert (hybrid["validity"], hybrid["validity low"], hybrid["diversity"]) == ("", "", "")
+    reasons = selection_reasons(results).markdown()
+    assert "| pair-one | interval | none | none: too low |" in reasons
+
+
+def test_categories_apart(results: Results) -> None:
+    rows = rows_of(by_category(results))
+    assert len(rows) == 2 * 2 * 4
+    letters = next(row for row in rows if (row["category"], row["model"]) == ("letters", "instruct"))
+    assert float(letters["validity"]) == pytest.approx(0.785)  # the first two of its four prompts
+
+
+def test_best_intervals(results: Results) -> None:
+    best = rows_of(best_intervals(results))
+    assert [(row["rank"], row["layers"], row["on the Pareto front"]) for row in best] == [("1", "1:2", "yes")]
+    assert int(best[0]["size of the front"]) == 1 + 5  # five equal ones are more diverse and less valid
+
+
+def test_search_cost_has_the_ratio_of_comparable_costs(results: Results) -> None:
+    shared, loop = rows_of(search_cost(results))
+    assert (shared["method"], shared["peak memory (MB)"]) == ("shared search", "5")
+    assert float(shared["times faster than the loop"]) == 6.0
+    assert loop["times faster than the loop"] == ""
+
+
+@pytest.mark.parametrize("change", [{"dtype": "bfloat16"}, {"num_prompts": 5}, {"experiment": "another"}])
+def test_no_ratio_of_costs_measured_otherwise(results: Results, change: dict[str, object]) -> None:
+    costs = [
+        cost.model_copy(update=change) if cost.method == "loop" else cost
+        for cost in results.records
+        if isinstance(cost, SearchCost)
+    ]
+    assert rows_of(search_cost(Results(tuple(costs))))[0]["times faster than the loop"] == ""
+
+
+def test_models(results: Results) -> None:
+    (row,) = rows_of(models(results))
+    assert (row["base"], row["instruct"]) == ("some/base_model@0123456789ab", "some/instruct")
+    assert (row["layers"], row["parameters"], row["dtype"]) == ("3", "1234567", "float32")
+    assert row["notes"] == "base weights were converted"
+    assert "| 1,234,567 |" in models(results).markdown()
+
+
+def test_prompts_table_has_all_80() -> None:
+    assert len(crc_prompts(Results(())).rows) == 80
+
+
+MIXED = Table(
+    "a_b",
+    "Of 100%",
+    ("x_1", "y", "n"),
+    ((Estimate(1.23456, 1.0, None, 3), None, 7), (Estimate(-0.25, -0.5, 0.0, 3), "p|q & r", 12345)),
+)
+
+
+def test_csv_has_full_precision_and_empty_cells() -> None:
+    assert MIXED.csv() == ("x_1,x_1 low,x_1 high,y,n\n1.23456,1.0,,,7\n-0.25,-0.5,0.0,p|q & r,12345\n")
+
+
+def test_markdown_is_rounded_and_says_what_is_undefined() -> None:
+    assert MIXED.markdown() == (
+        "Of 100%\n\n| x_1 | y | n |\n| --- | --- | ---: |\n| 1.23 | n/a | 7 |\n"
+        f"| -0.250 [-0.500, 0.000] | p\\|q & r | 12,345 |\n\n{UNDEFINED_NOTE}\n"
+    )
+    assert UNDEFINED_NOTE not in Table("t", "", ("x",), ((1,),)).markdown()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.12345, "0.123"),
+        (1.0, "1.000"),
+        (-0.0001, "0.000"),
+        (5.2148, "5.21"),
+        (20.29, "20.3"),
+        (1403.2, "1,403"),
+    ],
+)
+def test_rounding_is_for_the_eye_only(value: float, shown: str) -> None:
+    table = Table("t", "", ("x",), ((value,),))
+    assert table.markdown().splitlines()[-1] == f"| {shown} |"
+    assert table.csv() == f"x\n{value}\n"
+
+
+def test_latex_escapes_and_aligns() -> None:
+    latex = MIXED.latex()
+    assert latex.startswith(
+        "% packages: booktabs\n\\begin{table}\n\\centering\n\\caption{Of 100\\%}\\label{tab:a-b}\n"
+    )
+    assert "\\begin{tabular}{llr}\n\\toprule\nx\\_1 & y & n \\\\\n\\midrule\n1.23 & n/a & 7 \\\\\n" in latex
+    assert "$-$0.250 [$-$0.500, 0.000] & p\\textbar{}q \\& r & 12,345 \\\\\n\\bottomrule" in latex
+    assert f"{{\\footnotesize {UNDEFINED_NOTE}}}" in latex
+
+
+def test_wide_latex_is_scaled_to_the_text() -> None:
+    wide = Table("w", "", ("one", "two"), (("x" * 50, "y" * 50),)).latex()
+    assert wide.startswith("% packages: booktabs, graphicx\n")
+    assert "\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}{ll}" in wide
+
+
+def test_long_latex_breaks_across_pages() -> None:
+    latex = crc_prompts(Results(())).latex()
+    assert latex.startswith("% packages: booktabs, longtable, pdflscape\n\\begin{landscape}")
+    assert r"\begin{longtable}{llp{0.45\linewidth}l}" in latex
+    assert latex.count(r"\label{") == 1
+    assert latex.count(r" \\") == 80 + 3  # and the caption and the header, on the first page and the others
+
+
+def test_latex_groups_and_environments_are_closed(results: Results) -> None:
+    for make in (selected_intervals, by_category, selection_reasons, best_intervals, search_cost, models):
+        latex = make(results).latex().replace(r"\{", "").replace(r"\}", "")
+        assert latex.count("{") == latex.count("}"), make
+        for environment in ("table", "tabular", "longtable", "landscape"):
+            assert latex.count(rf"\begin{{{environment}}}") == latex.count(rf"\end{{{environment}}}"), make
+
+
+def test_ends_of_an_estimate_have_the_decimals_of_its_largest() -> None:
+    table = Table("t", "", ("x",), ((Estimate(0.99, 0.75, 1.25, 9),),))
+    assert table.markdown().splitlines()[-1] == "| 0.99 [0.75, 1.25] |"
