@@ -22,24 +22,51 @@ TORCH_FREE = (
     "slr.uncertainty",
     "slr.model_pairs",
     "slr.provenance",
+    "slr.figure_style",
     "slr.crc.prompts",
     "slr.crc.selection",
     "slr.crc.report",
     "slr.crc.plots",
     "slr.cli",
-    "analysis.make_all",
 )
+"""Beside all of ``analysis``."""
+
+IMPORT_ALL_WATCHED = """
+import argparse, importlib, sys
+import numpy
+import torch
+
+def refuse(*_arguments, **_options):
+    raise AssertionError("importing a module read the command line")
+
+argparse.ArgumentParser.parse_args = refuse
+sys.argv = ["a-program", "--nonsense"]
+generators = str(numpy.random.get_state()), torch.random.get_rng_state().tolist()
+for module in sys.stdin.read().split():
+    importlib.import_module(module)
+assert (str(numpy.random.get_state()), torch.random.get_rng_state().tolist()) == generators
+assert "wandb" not in sys.modules
+assert not torch.cuda.is_initialized()
+"""
 
 
 def source_files(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
 
 
+def modules_of(package: str) -> list[str]:
+    """Every module, by its full name."""
+    paths = [path.relative_to(ROOT).with_suffix("") for path in source_files(package)]
+    return [".".join(path.parent.parts if path.name == "__init__" else path.parts) for path in paths]
+
+
 def imported_modules(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "a relative import does not say from where"
+            assert node.module is not None
             yield node.module
 
 
@@ -61,6 +88,8 @@ def test_the_rule_would_notice() -> None:
     )
     assert found == ["analysis.table", "slr.cli"]
     assert "analysis" not in ALLOWED["slr"]
+    with pytest.raises(AssertionError, match="relative import"):
+        list(imported_modules(ast.parse("from .. import analysis")))
 
 
 @pytest.mark.parametrize("package", [*ALLOWED, "tests"])
@@ -74,15 +103,37 @@ def test_analysis_never_imports_torch() -> None:
         assert not {module for module in modules if module.split(".")[0] in ("torch", "transformers")}, path
 
 
-@pytest.mark.parametrize("module", TORCH_FREE)
-def test_light_modules_stay_light(module: str) -> None:
-    """In a process of its own: what the module imports must not bring torch, transformers or W&B in."""
+@pytest.mark.parametrize(
+    "modules", [*([module] for module in TORCH_FREE), modules_of("analysis")], ids=lambda m: m[-1]
+)
+def test_light_modules_stay_light(modules: list[str]) -> None:
+    """In a process of their own: what the modules import must not bring torch, transformers or W&B in."""
     code = (
-        f"import sys, {module}\n"
+        f"import sys, {', '.join(modules)}\n"
         "heavy = {'torch', 'transformers', 'wandb'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_importing_does_nothing(tmp_path: Path) -> None:
+    """Reads no command line, opens neither W&B nor CUDA, draws no random number, writes no file."""
+    modules = [module for package in ALLOWED for module in modules_of(package)]
+    assert {"slr.tracking", "slr.testbed.training", "analysis.make_all", "experiments.run_all"} <= set(
+        modules
+    )
+    search_path = [str(ROOT), str(ROOT / "experiments")]
+    code = f"import sys; sys.path[:0] = {search_path}\n{IMPORT_ALL_WATCHED}"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input="\n".join(modules),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_public_api_is_what_it_says() -> None:

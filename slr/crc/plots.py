@@ -268,7 +268,8 @@ def _heatmap_legend() -> list[Artist]:
 def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> None:
     """Lines on the colour bar at the values of base and instruct, with their names beside them."""
     values = dict(_model_means(report, quantity))
-    heights = _apart(values, 0.075 * (colorbar.vmax - colorbar.vmin))
+    bottom, top = colorbar.ax.get_ylim()
+    heights = _apart(values, 0.075 * (top - bottom))
     for model, value in values.items():
         color = MODEL_COLORS[model]
         for line_color, width in (("white", 3.2), (color, 2)):

@@ -30,9 +30,8 @@ def report(records: list[AnyRecord]) -> CrcReport:
 
 def marked(axes: Axes) -> list[list[float]]:
     """End and start layer of every marked cell."""
-    return [
-        point for line in axes.lines if line.get_gid() == "chosen" for point in line.get_xydata().tolist()
-    ]  # pyright: ignore[reportAttributeAccessIssue]
+    stars = [line for line in axes.lines if line.get_gid() == "chosen"]
+    return [point for star in stars for point in np.asarray(star.get_xydata()).tolist()]
 
 
 def test_heatmaps_mark_the_chosen_cell(report: CrcReport, records: list[AnyRecord]) -> None:
