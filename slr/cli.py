@@ -5,12 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
+    from slr.intervals import LayerInterval
+    from slr.model_pairs import ModelReference
     from slr.uncertainty import Estimate
 
 app = typer.Typer(
@@ -51,16 +53,18 @@ def search(
     import dataclasses
 
     from slr.checkpoints import load_pair, resolve_pair
+    from slr.crc.plots import save_pictures
     from slr.crc.report import crc_report
     from slr.crc.study import CrcStudyConfig, crc_experiment
     from slr.experiment import RunSettings, run_experiment, store_of
+    from slr.experiment_script import choose_device_and_dtype
     from slr.tracking import mirror_pair
 
     if wandb not in ("offline", "online", "disabled"):
         raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
     spec = resolve_pair(base, instruct, base_revision=base_revision, instruct_revision=instruct_revision)
     output_dir = output_dir or Path("results") / spec.name
-    device, torch_dtype = _device_and_dtype(device, dtype)
+    device, torch_dtype = choose_device_and_dtype(device, dtype)
     # Loaded before anything is written, so that what is wrong with the pair is said at once.
     pair = load_pair(spec.base, spec.instruct, dtype=torch_dtype, device=device)
     for note in pair.notes:
@@ -73,7 +77,7 @@ def search(
         raise typer.Exit(1)
     records = store_of(experiment, output_dir).read()
     report = crc_report(records, spec.name)
-    pictures = _draw(report, records, output_dir)
+    pictures = save_pictures([report], records, output_dir / "figures")
     mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
     print(f"\nrecords: {store_of(experiment, output_dir).path}")
@@ -143,33 +147,22 @@ def score(
     from rich.table import Table
 
     from slr.checkpoints import load_model
-    from slr.crc.prompts import load_prompts
+    from slr.crc.prompts import PROMPT_SETS, load_prompts
     from slr.crc.scoring import encode_prompts, score_model
+    from slr.experiment_script import choose_device_and_dtype
     from slr.opening import open_checkpoint
     from slr.uncertainty import estimate_mean
 
-    device, torch_dtype = _device_and_dtype(device, dtype)
+    device, torch_dtype = choose_device_and_dtype(device, dtype)
     renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
     loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
     table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
-    for prompt_set in ("selection", "held_out"):
+    for prompt_set in PROMPT_SETS:
         encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
         scores = score_model(loaded.model, encoded)
         validity, diversity = estimate_mean(scores.validity), estimate_mean(scores.diversity)
         table.add_row(prompt_set.replace("_", "-"), _cell(validity), _cell(diversity))
     Console(width=max(100, Console().width)).print(table)
-
-
-def _device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, Any]:
-    from slr.experiment_script import choose_device_and_dtype
-
-    return choose_device_and_dtype(device, dtype)
-
-
-def _draw(report: CrcReport, records: Any, output_dir: Path) -> list[Path]:
-    from slr.crc.plots import save_pictures
-
-    return save_pictures([report], records, output_dir / "figures")
 
 
 def _print_report(report: CrcReport) -> None:
@@ -206,7 +199,7 @@ def _cell(estimate: Estimate | None) -> str:
     return "n/a" if estimate is None else str(estimate)
 
 
-def _build_command(base: Any, instruct: Any, interval: Any, name: str) -> str:
+def _build_command(base: ModelReference, instruct: ModelReference, interval: LayerInterval, name: str) -> str:
     words = ["slr", "build", base.location, instruct.location, "--layers", str(interval)]
     for option, reference in (("--base-revision", base), ("--instruct-revision", instruct)):
         if reference.revision is not None:

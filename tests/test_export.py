@@ -425,9 +425,9 @@ def test_plain_slices_of_mergekit_are_wrong_at_the_ends(
 
 def run_mergekit(configuration: str, directory: Path) -> dict[str, torch.Tensor]:
     import yaml
-    from mergekit.config import MergeConfiguration
-    from mergekit.merge import run_merge
-    from mergekit.options import MergeOptions
+    from mergekit.config import MergeConfiguration  # pyright: ignore[reportMissingImports]
+    from mergekit.merge import run_merge  # pyright: ignore[reportMissingImports]
+    from mergekit.options import MergeOptions  # pyright: ignore[reportMissingImports]
 
     run_merge(
         MergeConfiguration.model_validate(yaml.safe_load(configuration)),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slr.progress import progress_bar
+from slr.progress import OnProgress, progress_bar
 from slr.provenance import config_hash, describe_device, peak_memory_bytes, provenance
 from slr.records import SearchCost
 from slr.results_store import ResultsStore
@@ -22,7 +22,6 @@ from slr.results_store import ResultsStore
 if TYPE_CHECKING:
     from slr.checkpoints import ModelPair
     from slr.crc.scoring import EncodedPrompts
-    from slr.crc.search import OnProgress
 
 Method = Literal["shared", "loop"]
 

@@ -14,6 +14,8 @@ from typing import Literal
 
 from slr.records import PromptSet
 
+PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
+
 
 @dataclass(frozen=True, kw_only=True)
 class CrcPrompt:

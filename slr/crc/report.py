@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from slr.crc.prompts import load_prompts
+from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.selection import Candidate, pareto_front, select
 from slr.intervals import LayerInterval
 from slr.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
@@ -17,7 +17,6 @@ from slr.uncertainty import Estimate, estimate_difference, estimate_mean
 
 Category = Literal["letters", "digits"]
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")
-PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 
 NUM_BEST = 5
 """So many of the best admissible intervals are reported."""

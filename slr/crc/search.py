@@ -23,21 +23,19 @@ Shape letters: R states (hybrids), N tokens of the tree, D hidden size, P prompt
 
 from __future__ import annotations
 
-import copy
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import PreTrainedModel
 
 from slr.checkpoints import ModelPair
+from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt
 from slr.crc.scoring import (
     MAX_LOGIT_BYTES,
@@ -49,15 +47,12 @@ from slr.crc.scoring import (
     score_model,
     scores_from_log_probs,
 )
-from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
-from slr.decoder import decoder_layers
-from slr.hybrid import restore, shallow_copy, with_layers
+from slr.crc.token_tree import KeysAndValues, TokenTree
+from slr.hybrid import restore, with_layers
 from slr.intervals import LayerInterval
+from slr.progress import OnProgress
 
 logger = logging.getLogger(__name__)
-
-OnProgress = Callable[[int, int], None]
-"""Called with the layer evaluations done, and their total."""
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
 """Bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
@@ -68,10 +63,10 @@ CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
 LAYER_CALL_FACTOR = 24
 """A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
 
-MAX_LOG_PROB_ERROR = {torch.float32: 1e-3}
-"""Allowed in the check against the plain forward; see ``COARSE_LOG_PROB_ERROR`` for other dtypes."""
+MAX_LOG_PROB_ERROR = 1e-3
+"""Allowed in float32 in the check against the plain forward."""
 
-COARSE_LOG_PROB_ERROR = 0.5
+MAX_LOG_PROB_ERROR_16_BIT = 0.5
 """In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
 
 
@@ -160,7 +155,7 @@ def iter_search(
         alpha: the base model's share within the interval, in (0, 1].
         starts: the start layers to do, by default all; a resumed search names those still missing.
         memory_budget_bytes: for hidden states and intermediates, beside the two models.
-        on_progress: called after every layer.
+        on_progress: called after every layer call with the layer evaluations done, and their total.
 
     Yields:
         The start layer, and the scored intervals that begin there, by end.
@@ -231,9 +226,9 @@ class _Walk:
         self._encoded = encoded
         self._advance_progress = advance_progress
         self._last_tokens = tree.last_tokens
-        self._instruct_layers = _tree_layers(model)
-        self._base_layers = _tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
-        self._inputs = _LayerInputs.of_tree(model, tree)
+        self._instruct_layers = tree_layers(model)
+        self._base_layers = tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
+        self._inputs = LayerInputs.of_tree(model, tree)
         self._prefix_1ND = self._inputs.embedded_1ND.clone()
         self._prefix_layer = 0
         self._head = with_layers(model, [])
@@ -302,110 +297,6 @@ class _Walk:
         return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
 
 
-@dataclass(frozen=True, eq=False)
-class _LayerInputs:
-    """What the model's own forward hands to its layers for a token tree.
-
-    ``embedded_1ND`` enters the first layer; ``arguments`` are each layer's keyword arguments.
-    """
-
-    embedded_1ND: torch.Tensor
-    arguments: list[dict[str, Any]]
-    storing_arguments: dict[str, Any]
-    _last_arguments: dict[str, Any]
-
-    @classmethod
-    @torch.inference_mode()
-    def of_tree(cls, model: PreTrainedModel, tree: TokenTree) -> _LayerInputs:
-        """Record the model's forward over the tree, and over its longest prompt for the masks."""
-        implementation = model.config._attn_implementation
-        if implementation not in ("eager", "sdpa"):
-            raise ValueError(
-                "the search needs a model loaded with attn_implementation 'eager' or 'sdpa', "
-                f"got {implementation!r}"
-            )
-        longest = tree.longest_path
-        tokens = [tree.token_ids[node] for node in longest]
-        _, prompt_arguments = _record_layer_calls(model, tokens, list(range(len(longest))))
-        causal = torch.ones(len(longest), len(longest), dtype=torch.bool, device=model.device).tril()
-        masks = [_may_attend(arguments["attention_mask"], causal) for arguments in prompt_arguments]
-        embedded_1ND, arguments = _record_layer_calls(model, tree.token_ids, tree.positions)
-        dtype = embedded_1ND.dtype
-        for layer_arguments, mask in zip(arguments, masks, strict=True):
-            layer_arguments["attention_mask"] = None
-            layer_arguments["tree_attention"] = TreeAttention.of_all_tokens(tree, mask, dtype, implementation)
-        last = tree.last_tokens
-        _, at_last_tokens = _record_layer_calls(
-            model, [tree.token_ids[node] for node in last], [tree.positions[node] for node in last]
-        )
-        last_attention = TreeAttention.of_last_tokens(tree, masks[-1], dtype, implementation)
-        last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
-        storing = {**arguments[-1], "tree_attention": last_attention.storing()}
-        return cls(embedded_1ND, arguments, storing, last_arguments)
-
-    def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
-        """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""
-        attention = self._last_arguments["tree_attention"].with_stored(stored.keys, stored.values)
-        return {**self._last_arguments, "tree_attention": attention}
-
-
-class _Recorder(nn.Module):
-    """Stands in for a decoder layer: keeps what it is called with, and passes the hidden states on."""
-
-    def __init__(self, layer: nn.Module, calls: list[tuple[torch.Tensor, dict[str, Any]]]) -> None:
-        super().__init__()
-        self._layer = layer
-        self._calls = calls
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:  # such as a layer's attention type, which some models look at
-            return getattr(super().__getattr__("_layer"), name)
-
-    def forward(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
-        self._calls.append((hidden_states, arguments))
-        return hidden_states
-
-
-def _record_layer_calls(
-    model: PreTrainedModel, token_ids: Sequence[int], positions: Sequence[int]
-) -> tuple[torch.Tensor, list[dict[str, Any]]]:
-    """Embedded tokens (1, N, D), and every layer's keyword arguments, from the model's own forward."""
-    calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
-    recording = with_layers(model, [_Recorder(layer, calls) for layer in decoder_layers(model)])
-    recording(
-        input_ids=torch.tensor([token_ids], device=model.device),
-        position_ids=torch.tensor([positions], device=model.device),
-        use_cache=False,
-        logits_to_keep=1,
-    )
-    return calls[0][0], [arguments for _, arguments in calls]
-
-
-def _may_attend(mask: torch.Tensor | None, causal_TT: torch.Tensor) -> torch.Tensor:
-    """A layer's mask for one plain prompt as a boolean (T, T); None means plainly causal."""
-    if mask is None:
-        return causal_TT
-    return mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
-
-
-def _tree_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The model's decoder layers, sharing its tensors, but attending over a token tree."""
-    config = copy.copy(model.config)
-    config._attn_implementation = ATTENTION_NAME
-    return [_with_config(layer, config) for layer in decoder_layers(model)]
-
-
-def _with_config(module: nn.Module, config: object) -> nn.Module:
-    clone = shallow_copy(module)
-    if "config" in vars(clone):
-        vars(clone)["config"] = config
-    for name, child in module.named_children():
-        clone._modules[name] = _with_config(child, config)
-    return clone
-
-
 def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:
     _, num_tokens, hidden_size = state_1ND.shape
     affordable = memory_budget_bytes // 2 // (state_1ND.element_size() * hidden_size * LAYER_CALL_FACTOR)
@@ -447,7 +338,8 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     found_PC = walk.log_probs_from(start)[end - start - 1]
     expected_PC = answer_log_probs(restore(pair, LayerInterval(start, end), alpha), short)
     error = float(np.max(np.abs(found_PC - expected_PC)))
-    allowed = MAX_LOG_PROB_ERROR.get(pair.instruct_model.dtype, COARSE_LOG_PROB_ERROR)
+    is_float32 = pair.instruct_model.dtype == torch.float32
+    allowed = MAX_LOG_PROB_ERROR if is_float32 else MAX_LOG_PROB_ERROR_16_BIT
     logger.info("search checked against a plain forward: log-probabilities differ by at most %.1e", error)
     if not error <= allowed:
         raise RuntimeError(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from slr.crc.prompts import CrcPrompt, load_prompts
+from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report
 from slr.crc.selection import MIN_VALIDITY_RATIO, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
@@ -24,8 +24,6 @@ from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, 
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
-
-PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 
 TYPICAL_PROMPT_TOKENS = 60
 TYPICAL_TREE_TOKENS = 20
@@ -178,25 +176,19 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     """A batch a start layer. The cost is recorded only if the whole search was one run."""
     from slr.crc.search import count_tokens_computed, iter_search
 
-    num_layers = context.pair.num_layers
-    done = {
-        key for key in context.results if key.startswith(f"{context.spec.name}/crc_score/selection/hybrid/")
-    }
-    starts = [
-        start
-        for start in range(num_layers)
-        if any(
-            _score_key(context.spec.name, "selection", "hybrid", interval=interval) not in done
-            for interval in all_intervals(num_layers)
-            if interval.start == start
-        )
+    intervals = all_intervals(context.pair.num_layers)
+    missing = [
+        interval
+        for interval in intervals
+        if _score_key(context.spec.name, "selection", "hybrid", interval=interval) not in context.results
     ]
+    starts = sorted({interval.start for interval in missing})
     encoded = _encoded(context, config, "selection")
     reset_peak_memory(context.settings.device)
     began = time.perf_counter()
     for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=context.on_progress):
         yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
-    if not done:
+    if missing == intervals:
         seconds = time.perf_counter() - began
         yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded))]
 

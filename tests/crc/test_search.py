@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from slr.checkpoints import ModelPair, load_pair
+from slr.crc import layer_inputs
 from slr.crc import search as search_module
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import EncodedPrompts, character_log_probs, encode_prompts, score_model
@@ -109,7 +110,7 @@ def test_bfloat16(checkpoint_pairs: CheckpointPairs) -> None:
 
 def test_scores_and_order_of_the_result(checkpoint_pairs: CheckpointPairs) -> None:
     pair = load_pair(*checkpoint_pairs("llama"))
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[float, float]] = []
     result = search(pair, PROMPTS, on_progress=lambda done, total: calls.append((done, total)))
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     assert [scored.interval for scored in result.intervals] == all_intervals(pair.num_layers)
@@ -128,7 +129,7 @@ def test_resumes_at_any_start(checkpoint_pairs: CheckpointPairs) -> None:
     pair = load_pair(*checkpoint_pairs("qwen2"))
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     whole = dict(iter_search(pair, encoded))
-    calls: list[tuple[int, int]] = []
+    calls: list[tuple[float, float]] = []
     some = dict(iter_search(pair, encoded, starts=[4, 2], on_progress=lambda *call: calls.append(call)))
     assert some == {start: whole[start] for start in (2, 4)}
     assert calls[-1][0] == calls[-1][1] == count_layer_evaluations(5, [2, 4])
@@ -162,7 +163,7 @@ def test_layers_that_look_elsewhere_are_noticed(
 ) -> None:
     """A model whose masks were misread must be refused, not scored."""
     pair = load_pair(*checkpoint_pairs("gemma2"))
-    monkeypatch.setattr(search_module, "_may_attend", lambda _mask, causal: causal)
+    monkeypatch.setattr(layer_inputs, "_may_attend", lambda _mask, causal: causal)
     with pytest.raises(RuntimeError, match="does not reproduce Gemma2ForCausalLM"):
         search(pair, PROMPTS)
 

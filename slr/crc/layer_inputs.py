@@ -1,0 +1,132 @@
+"""What a model's own forward hands to its decoder layers, recorded for a token tree.
+
+Masks, position embeddings and whatever else a layer is called with come from the model, so that sliding
+windows and rotary embeddings of each layer are right without knowing the architecture.
+
+Shape letters: R states, N tokens of the tree, D hidden size, T tokens of the longest prompt.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
+from slr.decoder import decoder_layers
+from slr.hybrid import shallow_copy, with_layers
+
+
+@dataclass(frozen=True, eq=False)
+class LayerInputs:
+    """What the model's own forward hands to its layers for a token tree.
+
+    ``embedded_1ND`` enters the first layer; ``arguments`` are each layer's keyword arguments.
+    """
+
+    embedded_1ND: torch.Tensor
+    arguments: list[dict[str, Any]]
+    storing_arguments: dict[str, Any]
+    _last_arguments: dict[str, Any]
+
+    @classmethod
+    @torch.inference_mode()
+    def of_tree(cls, model: PreTrainedModel, tree: TokenTree) -> LayerInputs:
+        """Record the model's forward over the tree, and over its longest prompt for the masks."""
+        implementation = model.config._attn_implementation
+        if implementation not in ("eager", "sdpa"):
+            raise ValueError(
+                "the search needs a model loaded with attn_implementation 'eager' or 'sdpa', "
+                f"got {implementation!r}"
+            )
+        longest = tree.longest_path
+        tokens = [tree.token_ids[node] for node in longest]
+        _, prompt_arguments = _record_layer_calls(model, tokens, list(range(len(longest))))
+        causal = torch.ones(len(longest), len(longest), dtype=torch.bool, device=model.device).tril()
+        masks = [arguments["attention_mask"] for arguments in prompt_arguments]
+        embedded_1ND, arguments = _record_layer_calls(model, tree.token_ids, tree.positions)
+        dtype = embedded_1ND.dtype
+        # Layers of one kind are given one and the same mask.
+        by_mask = {
+            id(mask): TreeAttention.of_all_tokens(tree, _may_attend(mask, causal), dtype, implementation)
+            for mask in {id(mask): mask for mask in masks}.values()
+        }
+        for layer_arguments, mask in zip(arguments, masks, strict=True):
+            layer_arguments["attention_mask"] = None
+            layer_arguments["tree_attention"] = by_mask[id(mask)]
+        last = tree.last_tokens
+        _, at_last_tokens = _record_layer_calls(
+            model, [tree.token_ids[node] for node in last], [tree.positions[node] for node in last]
+        )
+        may_attend = _may_attend(masks[-1], causal)
+        last_attention = TreeAttention.of_last_tokens(tree, may_attend, dtype, implementation)
+        last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
+        storing = {**arguments[-1], "tree_attention": last_attention.storing()}
+        return cls(embedded_1ND, arguments, storing, last_arguments)
+
+    def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
+        """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""
+        attention = self._last_arguments["tree_attention"].with_stored(stored.keys, stored.values)
+        return {**self._last_arguments, "tree_attention": attention}
+
+
+class _Recorder(nn.Module):
+    """Stands in for a decoder layer: keeps what it is called with, and passes the hidden states on."""
+
+    def __init__(self, layer: nn.Module, calls: list[tuple[torch.Tensor, dict[str, Any]]]) -> None:
+        super().__init__()
+        self._layer = layer
+        self._calls = calls
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # such as a layer's attention type, which some models look at
+            return getattr(super().__getattr__("_layer"), name)
+
+    def forward(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
+        self._calls.append((hidden_states, arguments))
+        return hidden_states
+
+
+def _record_layer_calls(
+    model: PreTrainedModel, token_ids: Sequence[int], positions: Sequence[int]
+) -> tuple[torch.Tensor, list[dict[str, Any]]]:
+    """Embedded tokens (1, N, D), and every layer's keyword arguments, from the model's own forward."""
+    calls: list[tuple[torch.Tensor, dict[str, Any]]] = []
+    recording = with_layers(model, [_Recorder(layer, calls) for layer in decoder_layers(model)])
+    recording(
+        input_ids=torch.tensor([token_ids], device=model.device),
+        position_ids=torch.tensor([positions], device=model.device),
+        use_cache=False,
+        logits_to_keep=1,
+    )
+    return calls[0][0], [arguments for _, arguments in calls]
+
+
+def _may_attend(mask: torch.Tensor | None, causal_TT: torch.Tensor) -> torch.Tensor:
+    """A layer's mask for one plain prompt as a boolean (T, T); None means plainly causal."""
+    if mask is None:
+        return causal_TT
+    return mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
+
+
+def tree_layers(model: PreTrainedModel) -> list[nn.Module]:
+    """The model's decoder layers, sharing its tensors, but attending over a token tree."""
+    config = copy.copy(model.config)
+    config._attn_implementation = ATTENTION_NAME
+    return [_with_config(layer, config) for layer in decoder_layers(model)]
+
+
+def _with_config(module: nn.Module, config: object) -> nn.Module:
+    clone = shallow_copy(module)
+    if "config" in vars(clone):
+        vars(clone)["config"] = config
+    for name, child in module.named_children():
+        clone._modules[name] = _with_config(child, config)
+    return clone
