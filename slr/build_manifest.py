@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -23,7 +24,8 @@ class TensorOrigin(BaseModel):
 class BuildManifest(BaseModel):
     """Models, revisions (None for a directory) and settings of a built checkpoint, and all its tensors.
 
-    ``interval`` is half-open, ``alpha`` the base model's share within it, and ``shards`` has the SHA-256
+    ``instruct_is_adapter``: the instruct model is the base model with that LoRA adapter. ``interval`` is
+    half-open, ``alpha`` the base model's share within it, and ``shards`` has the SHA-256
     of each weight file.
     """
 
@@ -35,6 +37,7 @@ class BuildManifest(BaseModel):
     base_revision: str | None
     instruct: str
     instruct_revision: str | None
+    instruct_is_adapter: bool = False
     interval: tuple[int, int]
     num_layers: int
     alpha: float
@@ -42,3 +45,11 @@ class BuildManifest(BaseModel):
     notes: tuple[str, ...]
     shards: dict[str, str]
     tensors: dict[str, TensorOrigin]
+
+
+def slr_version() -> str:
+    """The installed version of this package."""
+    try:
+        return metadata.version("slr")
+    except metadata.PackageNotFoundError:  # used from a source tree that is not installed
+        return "not installed"

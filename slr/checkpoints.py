@@ -5,12 +5,14 @@ Two checkpoints are opened and compared before gigabytes are downloaded or loade
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from slr.adapters import open_adapter
 from slr.compatibility import check_compatible, conversion_note
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
@@ -53,6 +55,7 @@ def load_pair(
     base: Location,
     instruct: Location | None = None,
     *,
+    adapter: Location | None = None,
     base_revision: str | None = None,
     instruct_revision: str | None = None,
     dtype: torch.dtype | None = None,
@@ -64,9 +67,10 @@ def load_pair(
         base: directory or hub id of the base model; or the name of a preset's pair, such as
             ``testbed-llama``, and then nothing for ``instruct``.
         instruct: directory or hub id of the instruct model.
+        adapter: in place of ``instruct``, a PEFT LoRA adapter of the base model, which is merged into it.
         base_revision: commit, tag or branch of a base model on the hub.
-        instruct_revision: the same for the instruct model.
-        dtype: of both models; None: what the instruct checkpoint has.
+        instruct_revision: the same for the instruct model or adapter.
+        dtype: of both models; None: what the instruct checkpoint has, or with an adapter the base one.
         device: where both go; None: the CPU.
 
     Raises:
@@ -74,24 +78,46 @@ def load_pair(
             every mismatch is a line of it. No weight is read, or downloaded, before this is known.
         HubError: if the hub does not give a model.
         ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, has only pickle
-            weights, or the instruct model has no chat template.
+            weights, or the instruct model has no chat template; if the adapter is none of LoRA.
     """
-    spec = resolve_pair(base, instruct, base_revision=base_revision, instruct_revision=instruct_revision)
-    base_checkpoint, instruct_checkpoint = open_checkpoint(spec.base), open_checkpoint(spec.instruct)
-    notes = check_compatible(base_checkpoint, instruct_checkpoint)
-    tokenizer = _tokenizer_with_chat_template(instruct_checkpoint)
-    dtype = dtype or instruct_checkpoint.dtype
-    for side, checkpoint in (("base", base_checkpoint), ("instruct", instruct_checkpoint)):
-        notes += conversion_note(side, checkpoint, dtype)
-    base_checkpoint = with_local_weights(base_checkpoint)
-    instruct_checkpoint = with_local_weights(instruct_checkpoint)
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
+    return load_spec(spec, dtype=dtype, device=device)
+
+
+def load_spec(
+    spec: PairSpec, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+) -> ModelPair:
+    """Load a pair that is given as a specification; for the arguments and errors see ``load_pair``."""
+    base = open_checkpoint(spec.base)
+    adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
+    instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
+    notes = check_compatible(base, instruct)
+    tokenizer = _tokenizer_with_chat_template(instruct)
+    dtype = dtype or instruct.dtype
+    for side, checkpoint in (("base", base), ("instruct", instruct)):
+        if adapter is None or side == "base":
+            notes += conversion_note(side, checkpoint, dtype)
+    base = with_local_weights(base)
+    base_model = load_weights(base, dtype, device)
+    if adapter is None:
+        instruct = with_local_weights(instruct)
+        instruct_model = load_weights(instruct, dtype, device)
+    else:
+        instruct_model = adapter.merge_into(copy.deepcopy(base_model))
+        notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
     return ModelPair(
         name=spec.name,
-        family=spec.family if spec.family != "other" else family_of(instruct_checkpoint.config),
-        base=base_checkpoint.reference,
-        instruct=instruct_checkpoint.reference,
-        base_model=_load_weights(base_checkpoint, dtype, device),
-        instruct_model=_load_weights(instruct_checkpoint, dtype, device),
+        family=spec.family if spec.family != "other" else family_of(instruct.config),
+        base=base.reference,
+        instruct=instruct.reference,
+        base_model=base_model,
+        instruct_model=instruct_model,
         tokenizer=tokenizer,
         notes=notes,
     )
@@ -114,7 +140,7 @@ def load_model(
         raise ValueError(
             f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
         )
-    model = _load_weights(checkpoint, dtype or checkpoint.dtype, device)
+    model = load_weights(checkpoint, dtype or checkpoint.dtype, device)
     return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
 
 
@@ -122,6 +148,7 @@ def resolve_pair(
     base: Location,
     instruct: Location | None = None,
     *,
+    adapter: Location | None = None,
     base_revision: str | None = None,
     instruct_revision: str | None = None,
 ) -> PairSpec:
@@ -130,20 +157,26 @@ def resolve_pair(
     A pair that is not from a preset has family "other" here, for the family is in its configuration.
 
     Raises:
-        ValueError: if there is no instruct model and no preset's pair of that name, or a revision is given
-            for a preset's pair.
+        ValueError: if there is neither instruct model nor adapter and no preset's pair of that name; if both
+            are there, or a revision is given for a preset's pair.
     """
-    if instruct is None:
+    if instruct is not None and adapter is not None:
+        raise ValueError(
+            f"both an instruct model ({instruct}) and an adapter ({adapter}) are given: expected one of them"
+        )
+    post_trained = instruct if adapter is None else adapter
+    if post_trained is None:
         spec = find_pair(str(base))
         if base_revision is not None or instruct_revision is not None:
             raise ValueError(f"{spec.name} is a preset's pair with revisions of its own: give none for it")
         return spec
-    instruct_reference = as_reference(instruct, instruct_revision)
+    instruct_reference = as_reference(post_trained, instruct_revision)
     return PairSpec(
         name=_pair_name(instruct_reference),
         family="other",
         base=as_reference(base, base_revision),
         instruct=instruct_reference,
+        instruct_is_adapter=adapter is not None,
         num_layers=None,
         num_parameters=None,
     )
@@ -177,9 +210,14 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
     return checkpoint.tokenizer
 
 
-def _load_weights(
+def load_weights(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
 ) -> PreTrainedModel:
+    """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
+
+    Raises:
+        ValueError: if weights are missing.
+    """
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         checkpoint.directory,
         dtype=dtype,

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
     from slr.intervals import LayerInterval
-    from slr.model_pairs import ModelReference
+    from slr.model_pairs import PairSpec
     from slr.uncertainty import Estimate
 
 app = typer.Typer(
@@ -25,7 +25,12 @@ app = typer.Typer(
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 Base = Annotated[str, typer.Argument(help=f"pre-trained model: {MODEL_HELP}")]
-Instruct = Annotated[str, typer.Argument(help=f"post-trained model: {MODEL_HELP}")]
+Instruct = Annotated[
+    str | None, typer.Argument(help="post-trained model, as BASE; none if BASE is a preset's pair")
+]
+AdapterOption = Annotated[
+    str | None, typer.Option(help="in place of INSTRUCT, a PEFT LoRA adapter of BASE: directory or hub id")
+]
 Revision = Annotated[str | None, typer.Option(help="commit, tag or branch, for a model on the hub")]
 Device = Annotated[str | None, typer.Option(help="such as cuda:0; by default the first GPU, else the CPU")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default float32 on a CPU")]
@@ -36,7 +41,8 @@ Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default
 )
 def search(
     base: Base,
-    instruct: Annotated[str | None, typer.Argument(help="as BASE; none if BASE is a preset's pair")] = None,
+    instruct: Instruct = None,
+    adapter: AdapterOption = None,
     output_dir: Annotated[Path | None, typer.Option(help="default: results/NAME-OF-THE-PAIR")] = None,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
@@ -46,13 +52,13 @@ def search(
 ) -> None:
     """Score every layer range by CRC, choose the best one, and say how to build it.
 
-    BASE and INSTRUCT are two checkpoints of one architecture; or BASE alone is the name of a preset's pair,
-    such as testbed-llama. Records, heatmap and trade-off plot go to the output directory. A search that was
-    stopped goes on where it was.
+    BASE and INSTRUCT are two checkpoints of one architecture, or BASE and --adapter a model and a LoRA
+    adapter of it; or BASE alone is the name of a preset's pair, such as testbed-llama. Records, heatmap and
+    trade-off plot go to the output directory. A search that was stopped goes on where it was.
     """
     import dataclasses
 
-    from slr.checkpoints import load_pair, resolve_pair
+    from slr.checkpoints import load_spec, resolve_pair
     from slr.crc.plots import save_pictures
     from slr.crc.report import crc_report
     from slr.crc.study import CrcStudyConfig, crc_experiment
@@ -62,11 +68,17 @@ def search(
 
     if wandb not in ("offline", "online", "disabled"):
         raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
-    spec = resolve_pair(base, instruct, base_revision=base_revision, instruct_revision=instruct_revision)
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
     output_dir = output_dir or Path("results") / spec.name
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     # Loaded before anything is written, so that what is wrong with the pair is said at once.
-    pair = load_pair(spec.base, spec.instruct, dtype=torch_dtype, device=device)
+    pair = load_spec(spec, dtype=torch_dtype, device=device)
     for note in pair.notes:
         print(f"note: {note}", file=sys.stderr)
     experiment = crc_experiment(CrcStudyConfig())
@@ -85,7 +97,7 @@ def search(
         print(f"picture: {picture}")
     if report.interval is not None:
         print("\nto build this hybrid:\n")
-        print("  " + _build_command(spec.base, spec.instruct, report.interval, spec.name))
+        print("  " + _build_command(spec, report.interval))
 
 
 @app.command(
@@ -93,9 +105,13 @@ def search(
 )
 def build(
     base: Base,
-    instruct: Instruct,
     layers: Annotated[str, typer.Option(help="layers to restore, START:END, from 0, END not included")],
-    output: Annotated[Path, typer.Option(help="checkpoint directory to write")],
+    output: Annotated[Path, typer.Option(help="directory to write")],
+    instruct: Instruct = None,
+    adapter: AdapterOption = None,
+    as_adapter: Annotated[
+        bool, typer.Option("--as-adapter", help="write an adapter of BASE again, not a merged checkpoint")
+    ] = False,
     alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
@@ -104,19 +120,39 @@ def build(
     """Write the hybrid as a checkpoint that any tool for checkpoints can load.
 
     It has the instruct model's tokenizer, chat template and generation settings, a manifest that says where
-    every tensor came from (slr_manifest.json), and a model card.
+    every tensor came from (slr_manifest.json), and a model card. Of an adapter's hybrid, --as-adapter writes
+    a few megabytes that peft loads onto BASE.
     """
     from slr.export import build as build_checkpoint
     from slr.intervals import LayerInterval
     from slr.progress import progress_bar
 
     interval = LayerInterval.parse(layers)
+    share = "" if alpha == 1 else f" at alpha {alpha:g}"
+    if as_adapter:
+        from slr.adapter_export import build_adapter
+
+        if instruct is not None:
+            raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
+        manifest = build_adapter(
+            base,
+            adapter,
+            interval,
+            output,
+            alpha=alpha,
+            overwrite=overwrite,
+            base_revision=base_revision,
+            adapter_revision=instruct_revision,
+        )
+        print(f"wrote {output}: an adapter with layers {interval} of {manifest.num_layers} restored{share}")
+        return
     with progress_bar("writing bytes") as on_progress:
         report = build_checkpoint(
             base,
             instruct,
             interval,
             output,
+            adapter=adapter,
             alpha=alpha,
             overwrite=overwrite,
             base_revision=base_revision,
@@ -125,7 +161,6 @@ def build(
         )
     for note in report.manifest.notes:
         print(f"note: {note}", file=sys.stderr)
-    share = "" if alpha == 1 else f" at alpha {alpha:g}"
     print(
         f"wrote {report.output_dir}: layers {interval} of {report.manifest.num_layers} restored{share} "
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB)"
@@ -199,12 +234,13 @@ def _cell(estimate: Estimate | None) -> str:
     return "n/a" if estimate is None else str(estimate)
 
 
-def _build_command(base: ModelReference, instruct: ModelReference, interval: LayerInterval, name: str) -> str:
-    words = ["slr", "build", base.location, instruct.location, "--layers", str(interval)]
-    for option, reference in (("--base-revision", base), ("--instruct-revision", instruct)):
+def _build_command(spec: PairSpec, interval: LayerInterval) -> str:
+    option = ["--adapter"] if spec.instruct_is_adapter else []
+    words = ["slr", "build", spec.base.location, *option, spec.instruct.location, "--layers", str(interval)]
+    for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
         if reference.revision is not None:
-            words += [option, reference.revision]
-    return shlex.join([*words, "--output", f"{name}-slr"])
+            words += [option_name, reference.revision]
+    return shlex.join([*words, "--output", f"{spec.name}-slr"])
 
 
 def main() -> None:

@@ -149,7 +149,7 @@ class PairOnDemand:
         """The pair.
 
         Raises:
-            UnusablePairError: for every error of ``load_pair``.
+            UnusablePairError: for every error of ``load_spec``.
         """
         if self._loaded is None:
             self._loaded = self._load()
@@ -163,11 +163,11 @@ class PairOnDemand:
             torch.cuda.empty_cache()
 
     def _load(self) -> ModelPair:
-        from slr.checkpoints import load_pair
+        from slr.checkpoints import load_spec
 
         spec, settings = self.spec, self._settings
         try:
-            pair = load_pair(spec.base, spec.instruct, dtype=settings.dtype, device=settings.device)
+            pair = load_spec(spec, dtype=settings.dtype, device=settings.device)
         except ValueError as error:
             raise UnusablePairError(f"{spec.name}: {error}") from error
         for note in pair.notes:

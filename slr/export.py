@@ -14,21 +14,24 @@ The directory appears under its name only when it is complete.
 
 from __future__ import annotations
 
-import secrets
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
-from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource
+from slr.adapter_merging import write_merged_checkpoint
+from slr.adapters import open_adapter
+from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
+from slr.checkpoints import resolve_pair
 from slr.compatibility import check_compatible, conversion_note
-from slr.hub import SMALL_FILE_PATTERNS
 from slr.hybrid_shards import StoredTensor, stored_tensors, write_hybrid_shard
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, check_alpha
 from slr.model_card import model_card
+from slr.model_pairs import PairSpec
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
+from slr.output_directory import check_output, complete_or_absent, copy_small_files
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
 
@@ -48,10 +51,11 @@ class BuildReport:
 
 def build(
     base: Location,
-    instruct: Location,
+    instruct: Location | None,
     interval: LayerInterval,
     output_dir: str | Path,
     *,
+    adapter: Location | None = None,
     alpha: float = 1.0,
     overwrite: bool = False,
     base_revision: str | None = None,
@@ -62,13 +66,15 @@ def build(
 
     Args:
         base: directory or hub id of the base model.
-        instruct: directory or hub id of the instruct model.
+        instruct: directory or hub id of the instruct model; None if there is an adapter in its place.
         interval: the decoder layers to restore; empty: a copy of the instruct model.
         output_dir: the checkpoint directory to write.
+        adapter: a PEFT LoRA adapter of the base model. The instruct model is the two merged, for which there
+            must be room on disk until the hybrid is written.
         alpha: the base model's share within the interval, in (0, 1].
         overwrite: replace an existing checkpoint directory, once the new one is complete.
         base_revision: commit, tag or branch of a base model on the hub.
-        instruct_revision: the same for the instruct model.
+        instruct_revision: the same for the instruct model or adapter.
         on_progress: told the bytes of weights written so far, and their total.
 
     Raises:
@@ -77,66 +83,77 @@ def build(
         ValueError: if the interval does not fit, alpha is not in (0, 1], the output directory exists and
             is not to be overwritten, or a checkpoint cannot be opened.
     """
-    if not 0 < alpha <= 1:
-        raise ValueError(
-            f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
-        )
+    check_alpha(alpha)
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
     output_dir = Path(output_dir).expanduser().resolve()
-    _check_output(output_dir, overwrite)
-    base_checkpoint = open_checkpoint(base, revision=base_revision)
-    instruct_checkpoint = open_checkpoint(instruct, revision=instruct_revision)
-    interval.check_within(instruct_checkpoint.num_layers)
-    notes = check_compatible(base_checkpoint, instruct_checkpoint)
-    notes += conversion_note("base", base_checkpoint, instruct_checkpoint.dtype)
-    base_checkpoint = with_local_weights(base_checkpoint)
-    instruct_checkpoint = with_local_weights(instruct_checkpoint)
-    for checkpoint in (base_checkpoint, instruct_checkpoint):
-        _check_apart(output_dir, checkpoint)
-    replacements = _base_tensors(base_checkpoint, instruct_checkpoint, interval)
-    num_bytes = _num_bytes(instruct_checkpoint)
-    with _complete_or_absent(output_dir) as partial:
-        shards = _write_shards(
-            instruct_checkpoint, partial, replacements, alpha, _progress(on_progress, num_bytes)
-        )
+    check_output(output_dir, overwrite)
+    with ExitStack() as stack:
+        pair = stack.enter_context(_opened(spec, interval, output_dir))
+        replacements = _base_tensors(pair.base, pair.instruct, interval)
+        num_bytes = _num_bytes(pair.instruct)
+        partial = stack.enter_context(complete_or_absent(output_dir))
+        shards = _write_shards(pair.instruct, partial, replacements, alpha, _progress(on_progress, num_bytes))
         manifest = BuildManifest(
-            slr_version=_slr_version(),
-            architecture=instruct_checkpoint.layout.architecture,
-            base=base_checkpoint.reference.location,
-            base_revision=base_checkpoint.reference.revision,
-            instruct=instruct_checkpoint.reference.location,
-            instruct_revision=instruct_checkpoint.reference.revision,
+            slr_version=slr_version(),
+            architecture=pair.instruct.layout.architecture,
+            base=pair.base.reference.location,
+            base_revision=pair.base.reference.revision,
+            instruct=pair.instruct.reference.location,
+            instruct_revision=pair.instruct.reference.revision,
+            instruct_is_adapter=spec.instruct_is_adapter,
             interval=(interval.start, interval.end),
-            num_layers=instruct_checkpoint.num_layers,
+            num_layers=pair.instruct.num_layers,
             alpha=alpha,
-            dtype=str(instruct_checkpoint.dtype).removeprefix("torch."),
-            notes=notes,
+            dtype=str(pair.instruct.dtype).removeprefix("torch."),
+            notes=pair.notes,
             shards=shards,
-            tensors=_origins(instruct_checkpoint, replacements, alpha),
+            tensors=_origins(pair.instruct, replacements, alpha),
         )
-        _write_small_files(instruct_checkpoint, partial, manifest)
+        _write_small_files(pair.instruct, partial, manifest)
     return BuildReport(output_dir, manifest, num_bytes)
 
 
-def _check_output(output_dir: Path, overwrite: bool) -> None:
-    if not output_dir.exists():
+@dataclass(frozen=True)
+class _OpenedPair:
+    """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly."""
+
+    base: Checkpoint
+    instruct: Checkpoint
+    notes: tuple[str, ...]
+
+
+@contextmanager
+def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterator[_OpenedPair]:
+    """An adapter is merged into a checkpoint beside the output, which is removed at the end."""
+    base = open_checkpoint(spec.base)
+    interval.check_within(base.num_layers)
+    adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
+    instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
+    notes = check_compatible(base, instruct)
+    notes += conversion_note("base", base, instruct.dtype)
+    base = with_local_weights(base)
+    if adapter is None:
+        instruct = with_local_weights(instruct)
+    for directory in (base.directory, adapter.directory if adapter else instruct.directory):
+        _check_apart(output_dir, directory)
+    if adapter is None:
+        yield _OpenedPair(base, instruct, notes)
         return
-    if not overwrite:
-        raise ValueError(
-            f"{output_dir} exists already: choose another output directory, or ask to overwrite it"
-        )
-    is_checkpoint = output_dir.is_dir() and (
-        (output_dir / "config.json").exists() or not any(output_dir.iterdir())
-    )
-    if not is_checkpoint:
-        raise ValueError(
-            f"{output_dir} is no checkpoint directory and is not overwritten: choose another output directory"
-        )
+    output_dir.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
+        yield _OpenedPair(base, write_merged_checkpoint(base, adapter, Path(merged)), notes)
 
 
-def _check_apart(output_dir: Path, source: Checkpoint) -> None:
-    if source.directory.resolve().is_relative_to(output_dir):
+def _check_apart(output_dir: Path, source: Path) -> None:
+    if source.resolve().is_relative_to(output_dir):
         raise ValueError(
-            f"{output_dir} would overwrite {source.reference}, which the hybrid is made from: "
+            f"{output_dir} would overwrite {source}, which the hybrid is made from: "
             "choose another output directory"
         )
 
@@ -189,41 +206,9 @@ def _origins(
 def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest) -> None:
     (output_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (output_dir / "README.md").write_text(model_card(manifest, instruct.layout.layers_path), encoding="utf-8")
-    sources = {path for pattern in SMALL_FILE_PATTERNS for path in instruct.directory.glob(pattern)}
-    for source in sorted(path for path in sources if path.is_file() and path.name != INDEX_FILE):
-        target = output_dir / source.relative_to(instruct.directory)
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(source, target)
+    copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():
         shutil.copyfile(instruct.directory / INDEX_FILE, output_dir / INDEX_FILE)
-
-
-@contextmanager
-def _complete_or_absent(output_dir: Path) -> Iterator[Path]:
-    """A directory to write into, which gets its name at the end, or is removed if anything fails."""
-    output_dir.parent.mkdir(parents=True, exist_ok=True)
-    partial = output_dir.with_name(f".{output_dir.name}.partial-{secrets.token_hex(4)}")
-    partial.mkdir()
-    try:
-        yield partial
-        _move_into_place(partial, output_dir)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-
-
-def _move_into_place(partial: Path, output_dir: Path) -> None:
-    if not output_dir.exists():
-        partial.rename(output_dir)
-        return
-    replaced = partial.with_name(partial.name.replace(".partial-", ".replaced-"))
-    output_dir.rename(replaced)
-    try:
-        partial.rename(output_dir)
-    except BaseException:
-        replaced.rename(output_dir)
-        raise
-    shutil.rmtree(replaced)
 
 
 def _num_bytes(checkpoint: Checkpoint) -> int:
@@ -240,10 +225,3 @@ def _progress(on_progress: Callable[[int, int], None] | None, total: int) -> Cal
             on_progress(written, total)
 
     return on_bytes
-
-
-def _slr_version() -> str:
-    try:
-        return metadata.version("slr")
-    except metadata.PackageNotFoundError:  # used from a source tree that is not installed
-        return "not installed"

@@ -68,6 +68,15 @@ def fetch_weights(reference: ModelReference, shards: tuple[str, ...]) -> Path:
     return _fetch(reference, shards)
 
 
+def fetch_adapter(reference: ModelReference, weights_file: str) -> Path:
+    """Download an adapter, unless it is in the cache, and return its directory; named by the commit.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+    """
+    return _fetch(reference, (*SMALL_FILE_PATTERNS, weights_file))
+
+
 def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorIndex:
     """The tensor index of a hub model of which ``directory`` has the small files.
 

@@ -19,7 +19,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from slr.checkpoints import ModelPair
 from slr.decoder import decoder_layers, decoder_layers_path
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, check_alpha
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +39,7 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
         ValueError: if the interval does not fit the model, alpha is not in (0, 1], or a layer's tensors
             differ in name or shape between the two models.
     """
-    if not 0 < alpha <= 1:
-        raise ValueError(
-            f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
-        )
+    check_alpha(alpha)
     instruct_layers = decoder_layers(pair.instruct_model)
     base_layers = decoder_layers(pair.base_model)
     interval.check_within(len(instruct_layers))

@@ -1,4 +1,4 @@
-"""Ranges of decoder layers: half-open, zero-based, validated on construction."""
+"""Ranges of decoder layers: half-open, zero-based, validated on construction; and their share of the base."""
 
 from __future__ import annotations
 
@@ -55,6 +55,14 @@ class LayerInterval:
 
     def __str__(self) -> str:
         return f"{self.start}:{self.end}"
+
+
+def check_alpha(alpha: float) -> None:
+    """Raise ``ValueError`` unless alpha, the base model's share within an interval, is in (0, 1]."""
+    if not 0 < alpha <= 1:
+        raise ValueError(
+            f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
+        )
 
 
 def all_intervals(num_layers: int) -> list[LayerInterval]:

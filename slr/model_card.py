@@ -16,13 +16,14 @@ def model_card(manifest: BuildManifest, layers_path: str) -> str:
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
+    instruct_name = f"{base} with the adapter {instruct}" if manifest.instruct_is_adapter else str(instruct)
     return f"""{_metadata(base, instruct)}
 # {instruct.location}, layers {start}:{end} restored
 
-The decoder layers are those of {instruct}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
+The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
 the end not included) were restored{share} to {base} by Selective Layer Restoration, which gives a
 post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
-and generation settings are those of {instruct}. `{MANIFEST_FILE}` says of every tensor where it came from.
+and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
 Made with slr {manifest.slr_version}.
 
 It is made from both models: the licences and terms of use of {base.location} and of {instruct.location} both
@@ -40,8 +41,8 @@ def _metadata(base: ModelReference, instruct: ModelReference) -> str:
 def _mergekit_section(
     manifest: BuildManifest, base: ModelReference, instruct: ModelReference, layers_path: str
 ) -> str:
-    # A directory's path would mean nothing to the reader of a card.
-    if base.directory is not None or instruct.directory is not None:
+    # A directory's path would mean nothing to the reader of a card, nor an adapter to mergekit.
+    if manifest.instruct_is_adapter or base.directory is not None or instruct.directory is not None:
         return ""
     text = mergekit_yaml(
         base,

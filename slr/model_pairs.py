@@ -1,8 +1,8 @@
 """Which pairs of checkpoints there are by name: presets, each model with a pinned revision.
 
-A model is a directory, a hub repository at a commit, or one of the pairs that ship with the package,
-written ``testbed:llama/base``: such a name is the same on every machine, so records that carry it are
-too. Nothing here opens a model, and nothing heavy is imported.
+A model is a directory, a hub repository at a commit, or one that comes with a package, written
+``testbed:llama/base`` or ``laptop:gemma/adapter``: such a name is the same on every machine, so records that
+carry it are too. Nothing here opens a model, and nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
+from slr.laptop.start_models import start_model_directory
 from slr.records import Family
 from slr.testbed import FAMILIES, pair_directory
 
 TESTBED_PREFIX = "testbed:"
+LAPTOP_PREFIX = "laptop:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
 
@@ -22,8 +25,9 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 class ModelReference:
     """Where one model's checkpoint is.
 
-    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, or ``testbed:FAMILY/SIDE``. A
-    ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head of its main branch.
+    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, ``testbed:FAMILY/SIDE`` or
+    ``laptop:MODEL/PART``. A ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head
+    of its main branch.
     """
 
     location: str
@@ -33,10 +37,12 @@ class ModelReference:
     def directory(self) -> Path | None:
         """The local directory meant, or None for a hub id.
 
-        A hub id that is also the path of an existing directory means the directory.
+        A hub id that is also the path of an existing directory means the directory. A laptop model is made
+        out of its package when it is first asked for.
 
         Raises:
-            ValueError: if the location is neither, or a revision is given for a directory.
+            ValueError: if the location is neither, a revision is given for a directory, or a laptop model's
+                package is not installed.
         """
         directory = self._find_directory()
         if directory is not None and self.revision is not None:
@@ -49,6 +55,8 @@ class ModelReference:
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
             return _testbed_directory(self.location)
+        if self.location.startswith(LAPTOP_PREFIX):
+            return _laptop_directory(self.location)
         path = Path(self.location).expanduser()
         if self.location and path.is_dir():
             return path
@@ -70,12 +78,16 @@ class ModelReference:
 
 @dataclass(frozen=True, kw_only=True)
 class PairSpec:
-    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened."""
+    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened.
+
+    ``instruct`` is a LoRA adapter of the base model if ``instruct_is_adapter``.
+    """
 
     name: str
     family: Family
     base: ModelReference
     instruct: ModelReference
+    instruct_is_adapter: bool = False
     num_layers: int | None
     num_parameters: int | None
 
@@ -111,12 +123,35 @@ def _testbed_directory(location: str) -> Path:
     return pair_directory(family) / side
 
 
+def _laptop_directory(location: str) -> Path:
+    name, _, part = location.removeprefix(LAPTOP_PREFIX).partition("/")
+    for known in LAPTOP_MODELS:
+        if name == known and part in ("base", "adapter"):
+            return start_model_directory(known) if part == "base" else adapter_directory(known)
+    raise ValueError(
+        f"there is no laptop model {location!r}: expected {LAPTOP_PREFIX}MODEL/PART with a model of "
+        f"{', '.join(LAPTOP_MODELS)} and a part of base, adapter"
+    )
+
+
 def _testbed_pair(family: Family, num_layers: int, num_parameters: int) -> PairSpec:
     return PairSpec(
         name=f"testbed-{family}",
         family=family,
         base=ModelReference(f"{TESTBED_PREFIX}{family}/base"),
         instruct=ModelReference(f"{TESTBED_PREFIX}{family}/instruct"),
+        num_layers=num_layers,
+        num_parameters=num_parameters,
+    )
+
+
+def _laptop_pair(family: Family, model: LaptopModel, num_layers: int, num_parameters: int) -> PairSpec:
+    return PairSpec(
+        name=f"laptop-{family}",
+        family=family,
+        base=ModelReference(f"{LAPTOP_PREFIX}{model}/base"),
+        instruct=ModelReference(f"{LAPTOP_PREFIX}{model}/adapter"),
+        instruct_is_adapter=True,
         num_layers=num_layers,
         num_parameters=num_parameters,
     )
@@ -133,6 +168,14 @@ PRESETS: dict[str, Preset] = {
                 _testbed_pair("gemma", 14, 1_082_320),
             ),
             "three tiny pairs that ship with the package: no GPU, no download",
+        ),
+        Preset(
+            "laptop",
+            (
+                _laptop_pair("llama", "smollm2", 30, 134_515_008),
+                _laptop_pair("gemma", "gemma", 18, 268_098_176),
+            ),
+            "SmolLM2-135M and gemma-3-270m from registry packages: real English on a CPU",
         ),
         Preset(
             "small",

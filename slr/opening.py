@@ -83,7 +83,7 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
         reference,
         directory,
         config,
-        _read_tokenizer(directory, reference),
+        read_tokenizer(directory, reference),
         read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory),
         model_layout(config, str(reference)),
     )
@@ -137,7 +137,10 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
     path = directory / "config.json"
     # Beside whole weights, too, an adapter would be applied by transformers without a word.
     if (directory / "adapter_config.json").exists():
-        raise ValueError(f"{reference} has an adapter: merge it into its model and save that elsewhere")
+        raise ValueError(
+            f"{reference} has an adapter: give the model that it was trained on as the base model and this "
+            "directory as --adapter, or merge it into its model and save that elsewhere"
+        )
     if not path.exists():
         raise ValueError(f"{reference} has no config.json: expected the directory of a checkpoint")
     try:
@@ -146,7 +149,12 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
         raise ValueError(f"config.json of {reference} is not readable: {error}") from error
 
 
-def _read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
+def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
+    """The tokenizer in a directory; None if there is none.
+
+    Raises:
+        ValueError: if it cannot be opened.
+    """
     if not any(path for pattern in TOKENIZER_FILES for path in directory.glob(pattern)):
         return None
     try:

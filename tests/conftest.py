@@ -29,3 +29,15 @@ def checkpoint_pairs(tmp_path_factory: pytest.TempPathFactory) -> CheckpointPair
         return made[key]
 
     return checkpoint_pair
+
+
+@pytest.fixture
+def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A CRC study by default takes 4 prompts and 3 soups."""
+    from slr.crc import study
+
+    defaults = study.CrcStudyConfig.__init__.__kwdefaults__
+    assert defaults is not None
+    changed = {"max_prompts": 4, "soup_alphas": (0.0, 0.5, 1.0)}
+    assert changed.keys() <= defaults.keys()
+    monkeypatch.setattr(study.CrcStudyConfig.__init__, "__kwdefaults__", {**defaults, **changed})

@@ -576,14 +576,14 @@ def test_directory_that_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"has no config\.json: expected the directory of a checkpoint"):
         open_checkpoint(tmp_path)
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match="has an adapter: merge it into its model"):
+    with pytest.raises(ValueError, match="has an adapter: give the model that it was"):
         open_checkpoint(tmp_path)
 
 
 def test_adapter_beside_the_weights(copied_pair: CopiedPair) -> None:
     base, _ = copied_pair("llama")
     (base / "adapter_config.json").write_text('{"base_model_name_or_path": "somewhere/else"}')
-    with pytest.raises(ValueError, match="has an adapter: merge it into its model"):
+    with pytest.raises(ValueError, match="has an adapter: give the model that it was"):
         open_checkpoint(base)
 
 

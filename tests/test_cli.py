@@ -23,15 +23,6 @@ def run(*arguments: object, monkeypatch: pytest.MonkeyPatch) -> int:
     return int(exit_.value.code or 0)
 
 
-@pytest.fixture
-def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from slr.crc import study
-
-    monkeypatch.setattr(study.CrcStudyConfig.__init__, "__kwdefaults__", {
-        **(study.CrcStudyConfig.__init__.__kwdefaults__ or {}), "num_prompts": 4, "soup_alphas": (0.0, 0.5, 1.0),
-    })  # fmt: skip
-
-
 @pytest.mark.usefixtures("few_prompts")
 def test_search_prints_a_build_command_that_works(
     checkpoint_pairs: CheckpointPairs,

@@ -218,13 +218,13 @@ def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks_and_then_freed(
     loads: list[object] = []
     models: weakref.WeakSet[nn.Module] = weakref.WeakSet()
 
-    def load_pair(*_: object, **options: object) -> checkpoints.ModelPair:
+    def load_spec(*_: object, **options: object) -> checkpoints.ModelPair:
         loads.append(options)
         model: Any = nn.Linear(1, 1)
         models.add(model)
         return checkpoints.ModelPair("other", "llama", SPEC.base, SPEC.instruct, model, model, model)
 
-    monkeypatch.setattr(checkpoints, "load_pair", load_pair)
+    monkeypatch.setattr(checkpoints, "load_spec", load_spec)
     spec = replace(SPEC, num_layers=None)
     experiment = experiment_that_loads()
     both = [experiment, replace(experiment, name="again")]

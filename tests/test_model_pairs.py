@@ -15,9 +15,10 @@ HUB_PAIRS = [pair for name in ("small", "paper") for pair in PRESETS[name].pairs
 
 
 def test_every_preset_has_one_pair_a_family() -> None:
-    assert list(PRESETS) == ["testbed", "small", "paper"]
+    assert list(PRESETS) == ["testbed", "laptop", "small", "paper"]
     for preset in PRESETS.values():
-        assert [pair.family for pair in preset.pairs] == ["llama", "qwen", "gemma"]
+        families = ["llama", "gemma"] if preset.name == "laptop" else ["llama", "qwen", "gemma"]
+        assert [pair.family for pair in preset.pairs] == families
         assert [pair.name for pair in preset.pairs] == [
             f"{preset.name}-{pair.family}" for pair in preset.pairs
         ]
@@ -72,6 +73,12 @@ def test_reference_to_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("location", ["testbed:mistral/base", "testbed:llama", "testbed:llama/chat"])
 def test_reference_to_an_unknown_testbed_model(location: str) -> None:
     with pytest.raises(ValueError, match=r"there is no testbed model.*llama, qwen, gemma.*base, instruct"):
+        ModelReference(location).directory  # noqa: B018
+
+
+@pytest.mark.parametrize("location", ["laptop:llama/base", "laptop:gemma", "laptop:gemma/instruct"])
+def test_reference_to_an_unknown_laptop_model(location: str) -> None:
+    with pytest.raises(ValueError, match=r"there is no laptop model.*smollm2, gemma.*base, adapter"):
         ModelReference(location).directory  # noqa: B018
 
 

@@ -142,7 +142,7 @@ def _with_num_layers(spec: PairSpec) -> PairSpec:
         return spec
     from slr.opening import open_checkpoint
 
-    return replace(spec, num_layers=open_checkpoint(spec.instruct).num_layers)
+    return replace(spec, num_layers=open_checkpoint(spec.base).num_layers)
 
 
 def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:

@@ -1,0 +1,29 @@
+"""Write a base model and its adapter as one checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from slr.adapters import CONFIG_FILE, Adapter
+from slr.checkpoints import load_weights
+from slr.opening import Checkpoint, open_checkpoint
+from slr.output_directory import copy_small_files
+from slr.tensor_index import INDEX_FILE
+
+
+def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path) -> Checkpoint:
+    """Merge the adapter into the base model, in its dtype, and write it; the weights of both are local.
+
+    Returns:
+        The new checkpoint under the adapter's name.
+
+    Raises:
+        ValueError: if peft cannot merge the adapter.
+    """
+    merged = adapter.merge_into(load_weights(base, base.dtype, device=None))
+    merged.save_pretrained(directory)
+    # The adapter's files, such as a chat template, go over the base model's.
+    for source_dir in (base.directory, adapter.directory):
+        copy_small_files(source_dir, directory, leave_out=(INDEX_FILE, CONFIG_FILE))
+    return replace(open_checkpoint(directory), reference=adapter.reference)

