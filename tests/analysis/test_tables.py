@@ -10,6 +10,7 @@ from analysis.tables.best_intervals import best_intervals
 from analysis.tables.by_category import by_category
 from analysis.tables.crc_prompts import crc_prompts
 from analysis.tables.models import models
+from analysis.tables.runs import runs
 from analysis.tables.search_cost import search_cost
 from analysis.tables.selected_intervals import selected_intervals
 from analysis.tables.selection_reasons import selection_reasons
@@ -92,6 +93,19 @@ def test_models(results: Results) -> None:
     assert "| 1,234,567 |" in models(results).markdown()
 
 
+def test_runs_say_commits_times_and_devices(results: Results) -> None:
+    first, *rest = results.records
+    source = first.provenance.model_copy(
+        update={"commit": "a" * 40, "dirty": True, "created_at": "2026-01-02T00:00:00+00:00", "device": "GPU"}
+    )
+    changed = Results((first.model_copy(update={"provenance": source}), *rest))
+    row = rows_of(runs(changed))[0]
+    assert (row["experiment"], row["pair"]) == (first.experiment, first.pair)
+    assert (row["begun"], row["ended"]) == ("2026-01-01T00:00:00+00:00", "2026-01-02T00:00:00+00:00")
+    assert row["commit"] == "aaaaaaaaaaaa+; unknown"
+    assert row["device"] == "GPU; CPU, 2 threads"
+
+
 def test_prompts_table_has_all_80() -> None:
     assert len(crc_prompts(Results(())).rows) == 80
 
@@ -158,7 +172,15 @@ def test_long_latex_breaks_across_pages() -> None:
 
 
 def test_latex_groups_and_environments_are_closed(results: Results) -> None:
-    for make in (selected_intervals, by_category, selection_reasons, best_intervals, search_cost, models):
+    for make in (
+        selected_intervals,
+        by_category,
+        selection_reasons,
+        best_intervals,
+        search_cost,
+        models,
+        runs,
+    ):
         latex = make(results).latex().replace(r"\{", "").replace(r"\}", "")
         assert latex.count("{") == latex.count("}"), make
         for environment in ("table", "tabular", "longtable", "landscape"):

