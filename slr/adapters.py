@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,7 +68,10 @@ class Adapter:
         from peft import PeftModel
 
         try:
-            merged: Any = PeftModel.from_pretrained(model, str(self.directory)).merge_and_unload()
+            with warnings.catch_warnings():
+                # peft reads an attribute that transformers has renamed; nobody can act on it here.
+                warnings.simplefilter("ignore", FutureWarning)
+                merged: Any = PeftModel.from_pretrained(model, str(self.directory)).merge_and_unload()
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise ValueError(f"peft cannot merge the adapter {self.reference}: {reason}") from error

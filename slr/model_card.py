@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from slr.adapters import WEIGHTS_FILE
 from slr.build_manifest import MANIFEST_FILE, BuildManifest
 from slr.intervals import LayerInterval
 from slr.mergekit import mergekit_yaml
@@ -17,7 +18,8 @@ def model_card(manifest: BuildManifest, layers_path: str) -> str:
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
     instruct_name = f"{base} with the adapter {instruct}" if manifest.instruct_is_adapter else str(instruct)
-    return f"""{_metadata(base, instruct)}
+    library = "peft" if WEIGHTS_FILE in manifest.shards else "transformers"
+    return f"""{_metadata(base, instruct, library)}
 # {instruct.location}, layers {start}:{end} restored
 
 The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
@@ -31,8 +33,8 @@ apply to it.
 {_mergekit_section(manifest, base, instruct, layers_path)}"""
 
 
-def _metadata(base: ModelReference, instruct: ModelReference) -> str:
-    lines = ["library_name: transformers", "pipeline_tag: text-generation"]
+def _metadata(base: ModelReference, instruct: ModelReference, library: str) -> str:
+    lines = [f"library_name: {library}", "pipeline_tag: text-generation"]
     if base.directory is None and instruct.directory is None:
         lines += ["base_model:", f"- {instruct.location}", f"- {base.location}", "base_model_relation: merge"]
     return "\n".join(["---", *lines, "tags:", "- merge", "- selective-layer-restoration", "---"])

@@ -118,6 +118,8 @@ def test_what_is_written_beside_the_weights(make_adapter: MakeAdapter, tmp_path:
         assert json.loads((output / "generation_config.json").read_text())["eos_token_id"] == [2, 4]
         assert f"with the adapter {adapter}" in (output / "README.md").read_text().replace("\n", " ")
         assert json.loads((output / "slr_manifest.json").read_text())["interval"] == [1, 3]
+    assert "library_name: transformers" in (tmp_path / "merged" / "README.md").read_text()
+    assert "library_name: peft" in (tmp_path / "hybrid" / "README.md").read_text()
     assert AutoTokenizer.from_pretrained(tmp_path / "merged").chat_template == CHAT_TEMPLATE
     assert not (tmp_path / "merged" / "adapter_config.json").exists()
     tensors = load_file(tmp_path / "hybrid" / "adapter_model.safetensors")
