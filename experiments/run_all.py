@@ -7,10 +7,24 @@ import sys
 from pathlib import Path
 
 import crc_search
+import creative_writing
+import decoding_methods
+import open_qa
+import prompting_methods
+import reasoning
+import restoration_controls
 
 from slr.experiment_script import run_script
 
-EXPERIMENTS = [crc_search.experiment]
+EXPERIMENTS = [
+    crc_search.experiment,
+    creative_writing.experiment,
+    open_qa.experiment,
+    reasoning.experiment,
+    restoration_controls.experiment,
+    decoding_methods.experiment,
+    prompting_methods.experiment,
+]
 MAKE_ALL = Path(__file__).resolve().parent.parent / "analysis" / "make_all.py"
 
 

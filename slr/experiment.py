@@ -89,7 +89,9 @@ class Experiment:
     """A question, the configuration that answers it, and the cells for each pair.
 
     ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
-    ``mirror`` only the records themselves go there.
+    ``mirror`` only the records themselves go there. An experiment that ``builds_on`` another finds the other's
+    records of the pair among its results; ``inputs`` names what of them its own depend on, and raises
+    ``ValueError`` if it is not there.
     """
 
     name: str
@@ -98,6 +100,8 @@ class Experiment:
     cells: Callable[[PairSpec], list[Cell]]
     job_type: str
     mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
+    builds_on: Experiment | None = None
+    inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +112,11 @@ class RunSettings:
     device: str = "cpu"
     dtype: torch.dtype | None = None
 
-    def configuration(self, experiment: Experiment, spec: PairSpec) -> Configuration:
-        """All that the experiment's results for the pair depend on, beside the code."""
+    def configuration(self, experiment: Experiment, spec: PairSpec, earlier: Results) -> Configuration:
+        """All that the experiment's results for the pair depend on, beside the code.
+
+        ``earlier`` has the results of the experiment that it builds on.
+        """
         dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
         key = f"{spec.name}/configuration"
         return Configuration(
@@ -122,6 +129,7 @@ class RunSettings:
             base_weights=_weights_digest(spec.base),
             instruct=str(spec.instruct),
             instruct_weights=_weights_digest(spec.instruct),
+            inputs=json.loads(json.dumps(experiment.inputs(earlier, spec))),
         )
 
 
@@ -261,14 +269,13 @@ def run_experiments(
 def _run_missing_cells(experiment: Experiment, pair: PairOnDemand, settings: RunSettings) -> Outcome:
     spec = pair.spec
     store = store_of(experiment, settings.output_dir)
-    configuration = settings.configuration(experiment, spec)
-    records = store.read_for(configuration)
-    results: dict[str, AnyRecord] = {
-        record.key: record for record in records if not isinstance(record, Failure)
-    }
+    earlier = _results_of(experiment.builds_on, spec, settings)
+    configuration = settings.configuration(experiment, spec, earlier)
+    own = _without_failures(store.read_for(configuration))
+    num_records = sum(record.pair == spec.name for record in own.values())
+    results = {**earlier, **own}
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
-    num_records = sum(record.pair == spec.name for record in results.values())
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
     _say(f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
     outcome = Outcome(cells_done=len(cells) - len(missing))
@@ -289,6 +296,20 @@ def _run_missing_cells(experiment: Experiment, pair: PairOnDemand, settings: Run
             _run_unless_it_needs_a_failed_one(context, store, results, outcome)
             progress.finish(cell)
     return outcome
+
+
+def _results_of(experiment: Experiment | None, spec: PairSpec, settings: RunSettings) -> dict[str, AnyRecord]:
+    """The pair's results of another experiment, but for what says how they were made."""
+    if experiment is None:
+        return {}
+    records = store_of(experiment, settings.output_dir).read()
+    results = _without_failures(record for record in records if record.pair == spec.name)
+    results.pop(f"{spec.name}/configuration", None)
+    return results
+
+
+def _without_failures(records: Iterable[AnyRecord]) -> dict[str, AnyRecord]:
+    return {record.key: record for record in records if not isinstance(record, Failure)}
 
 
 class _Progress:

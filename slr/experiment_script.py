@@ -17,8 +17,8 @@ from slr.tracking import WandbMode, check_account, mirror_pair
 if TYPE_CHECKING:
     import torch
 
-MakeExperiment = Callable[[bool], Experiment]
-"""Makes an experiment; True asks for its smoke size."""
+MakeExperiment = Callable[[str, bool], Experiment]
+"""Makes an experiment for a preset, by name; True asks for its smoke size."""
 
 Draw = Callable[[Path, Path], int]
 """Makes figures from the records of one directory into another; gives an exit status."""
@@ -50,7 +50,7 @@ def run_script(
         0 if every cell is done, 1 if one failed, 2 for bad input, 130 if stopped.
     """
     options = _parse(description, argv)
-    made = [make(options.smoke) for make in experiments]
+    made = [make(options.preset, options.smoke) for make in experiments]
     try:
         specs = _choose_pairs(PRESETS[options.preset], options.families)
         if options.dry_run:
@@ -186,7 +186,8 @@ def _list_cells(
     print(f"{'cell':42} {'layer evaluations':>17} {'tokens':>13} {'FLOP':>8} {'seconds':>9}  state")
     total = 0.0
     for experiment in experiments:
-        results = {r.key: r for r in store_of(experiment, options.output_dir).read()}
+        stores = [e for e in (experiment.builds_on, experiment) if e is not None]
+        results = {r.key: r for e in stores for r in store_of(e, options.output_dir).read()}
         for spec in specs:
             for cell in experiment.cells(spec):
                 state = "done" if cell.is_done(results) else "to do"

@@ -47,11 +47,15 @@ def _terminal_bar(description: str) -> Iterator[OnProgress]:
 
 def _plain_lines(description: str) -> OnProgress:
     began = last = time.monotonic()
+    is_complete = False
 
     def on_progress(done: float, total: float) -> None:
-        nonlocal last
+        nonlocal last, is_complete
         now = time.monotonic()
         if done >= total:
+            if is_complete:
+                return
+            is_complete = True
             print(f"{description}: 100%, {format_seconds(now - began)}", file=sys.stderr, flush=True)
         elif done > 0 and now - last >= SECONDS_BETWEEN_LINES:
             last = now

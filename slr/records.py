@@ -57,8 +57,8 @@ class Configuration(Record):
     """What a pair's records were made with: all that they depend on, beside the code.
 
     ``settings`` is the experiment's configuration as JSON; ``base`` and ``instruct`` are the checkpoints that
-    were asked for, and the digests are of the weights of those that are directories. All pairs in one file
-    have the same settings and dtype.
+    were asked for, and the digests are of the weights of those that are directories. ``inputs`` is what was
+    taken from the pair's results of other experiments. All pairs in one file have the same settings and dtype.
     """
 
     kind: Literal["configuration"] = "configuration"
@@ -68,6 +68,7 @@ class Configuration(Record):
     base_weights: str | None
     instruct: str
     instruct_weights: str | None
+    inputs: dict[str, Any] = {}
 
     @property
     @override
@@ -185,6 +186,81 @@ class SearchCost(Record):
         return f"{self.pair}/search_cost/{self.method}"
 
 
+class Samples(Record):
+    """All samples of one method for one prompt and one seed, as they came; every metric can be made from them.
+
+    ``method`` is the condition's name, ``model`` what was compared, ``interval`` and ``alpha`` what that was made
+    of. ``text`` is the request before a prompting method changed it to ``request``, ``expected`` the right answer
+    where there is but one. ``texts``, ``num_tokens`` and
+    ``finished`` (whether it ended by itself) have one entry a sample.
+    """
+
+    kind: Literal["samples"] = "samples"
+    family: Family
+    task: str
+    source: str
+    group: str
+    prompt_id: str
+    text: str
+    request: str
+    method: str
+    model: str
+    interval: tuple[int, int] | None
+    alpha: float | None
+    prompting: str
+    sampling: dict[str, float]
+    seed: int
+    expected: str | None
+    texts: tuple[str, ...]
+    num_tokens: tuple[int, ...]
+    finished: tuple[bool, ...]
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.method, self.prompt_id, self.seed)
+
+    @staticmethod
+    def key_of(pair: str, method: str, prompt_id: str, seed: int) -> str:
+        """The key of samples with these fields."""
+        return f"{pair}/samples/{method}/{prompt_id}/seed={seed}"
+
+
+class SampleMeasures(Record):
+    """What other models say of the samples with key ``samples``, one number a sample.
+
+    ``embedding_diversity`` is of all of them together. ``fluency`` is the mean token log-probability under
+    ``fluency_model``, ``adherence`` the cosine similarity of sample and request under the encoder; None where
+    they were not measured, or a sample has no text.
+    """
+
+    kind: Literal["sample_measures"] = "sample_measures"
+    samples: str
+    encoder: str
+    embedding_diversity: float | None
+    adherence: tuple[float | None, ...]
+    fluency_model: str | None = None
+    fluency: tuple[float | None, ...] | None = None
+
+    @property
+    @override
+    def key(self) -> str:
+        return f"{self.samples}/measures"
+
+
+class ProblemSet(Record):
+    """The problems that the instruct model's greedy answer gets wrong, of those tried in order."""
+
+    kind: Literal["problem_set"] = "problem_set"
+    tried: tuple[str, ...]
+    wrong: tuple[str, ...]
+
+    @property
+    @override
+    def key(self) -> str:
+        return f"{self.pair}/problem_set"
+
+
 class Failure(Record):
     """A cell that could not be computed: its error in place of a number."""
 
@@ -199,7 +275,15 @@ class Failure(Record):
 
 
 AnyRecord = Annotated[
-    Configuration | PairInfo | CrcScore | CrcSelection | SearchCost | Failure,
+    Configuration
+    | PairInfo
+    | CrcScore
+    | CrcSelection
+    | SearchCost
+    | Samples
+    | SampleMeasures
+    | ProblemSet
+    | Failure,
     Field(discriminator="kind"),
 ]
 RECORD_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)

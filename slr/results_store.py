@@ -130,6 +130,7 @@ def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]
             "weights of base": configuration.base_weights,
             "instruct": configuration.instruct,
             "weights of instruct": configuration.instruct_weights,
+            **configuration.inputs,
         }
     return values
 

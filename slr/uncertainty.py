@@ -1,4 +1,4 @@
-"""Means over prompts with 95% intervals, by resampling prompts; differences between models are paired."""
+"""Means over prompts with 95% intervals, by resampling prompts; differences between models are paired and tested."""
 
 from __future__ import annotations
 
@@ -65,14 +65,64 @@ def estimate_difference(values: Sequence[float | None], reference: Sequence[floa
     Raises:
         ValueError: if the two do not have one number for each of the same prompts.
     """
-    if len(values) != len(reference):
-        raise ValueError(
-            "a paired difference needs the same prompts on both sides: "
-            f"got {len(values)} and {len(reference)} values"
-        )
+    _check_paired(values, reference)
     return estimate_mean(
         [
             None if value is None or other is None else value - other
             for value, other in zip(values, reference, strict=True)
         ]
     )
+
+
+def _check_paired(values: Sequence[float | None], reference: Sequence[float | None]) -> None:
+    if len(values) != len(reference):
+        raise ValueError(
+            "a paired difference needs the same prompts on both sides: "
+            f"got {len(values)} and {len(reference)} values"
+        )
+
+
+def paired_p_value(values: Sequence[float | None], reference: Sequence[float | None]) -> float | None:
+    """Two-sided p-value of the mean paired difference, over the prompts where both are defined.
+
+    By flipping the signs of differences: all combinations where they are few, else 9999 random ones. None with
+    fewer than two pairs.
+
+    Source: the paired permutation test, by ``scipy.stats.permutation_test``.
+
+    Raises:
+        ValueError: if the two do not have one number for each of the same prompts.
+    """
+    _check_paired(values, reference)
+    differences = np.array(
+        [v - r for v, r in zip(values, reference, strict=True) if v is not None and r is not None]
+    )
+    if differences.size < 2:
+        return None
+    if not differences.any():
+        return 1.0
+    result = stats.permutation_test(
+        (differences,),
+        np.mean,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=NUM_RESAMPLES,
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    )
+    return float(result.pvalue)
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """P-values of several comparisons, corrected so that the chance of any false one is kept; None stays None.
+
+    The i-th smallest of m is multiplied by ``m - i + 1``, never below the one before it, and at most 1.
+
+    Source: Holm 1979 (Scandinavian Journal of Statistics 6).
+    """
+    order = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    largest = 0.0
+    for rank, (p, index) in enumerate(order):
+        largest = max(largest, min(1.0, p * (len(order) - rank)))
+        corrected[index] = largest
+    return corrected

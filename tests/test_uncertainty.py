@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+from slr.uncertainty import Estimate, estimate_difference, estimate_mean, holm, paired_p_value
 
 
 def test_mean_and_interval_of_random_values() -> None:
@@ -46,3 +48,33 @@ def test_difference_is_paired() -> None:
 def test_difference_needs_the_same_prompts() -> None:
     with pytest.raises(ValueError, match="got 2 and 3 values"):
         estimate_difference([1.0, 2.0], [1.0, 2.0, 3.0])
+
+
+def test_p_value_counts_the_signs_that_give_as_large_a_mean() -> None:
+    # Of the 32 ways to flip five equal differences, two give a mean as large in size.
+    assert paired_p_value([2.0] * 5, [1.0] * 5) == pytest.approx(2 / 32)
+    assert paired_p_value([1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) == 1.0
+    assert paired_p_value([1.0, None], [0.0, 0.0]) is None
+    with pytest.raises(ValueError, match="same prompts on both sides"):
+        paired_p_value([1.0], [1.0, 2.0])
+
+
+def test_p_value_against_all_flips_by_brute_force() -> None:
+    differences = [0.3, -0.1, 0.7, 0.2, 0.05, -0.4]
+    means = [
+        abs(sum(sign * d for sign, d in zip(signs, differences, strict=True)))
+        for signs in itertools.product((1, -1), repeat=6)
+    ]
+    expected = sum(mean >= abs(sum(differences)) - 1e-12 for mean in means) / 64
+    assert paired_p_value(differences, [0.0] * 6) == pytest.approx(expected)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, None, 0.03]) == [
+        pytest.approx(0.03),
+        pytest.approx(0.06),
+        None,
+        pytest.approx(0.06),
+    ]
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -30,7 +30,7 @@ def write_card(adapters_dir: Path) -> str:
 
 LoRA adapters that post-train two real language models which come inside packages of the Python registry. *Base* in
 the table is the start model, *instruct* the start model with the adapter merged. The start model of the Llama family
-is itself an instruction-tuned model; nothing smaller than that could be had without a model hub.
+is itself an instruction-tuned model, for no purely pre-trained one of this size comes in a package.
 
 CRC, mean over 40 prompts with a 95% bootstrap interval; base and instruct in the same chat template:
 

@@ -1,0 +1,241 @@
+"""The downstream experiments in pictures: diversity against quality, curves over samples, one distribution."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from analysis.load_results import Results
+from slr.downstream.report import MethodLine, coverage_curve_of, num_right_of, num_solved, right_answers
+from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH
+from slr.metrics.coverage import ideal_coverage_at_k
+from slr.metrics.pass_at_k import pass_at_k_curve
+from slr.records import Samples
+from slr.uncertainty import Estimate
+
+PANEL_HEIGHT = 2.3
+GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
+CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
+"""Random ranges have the colour of lines."""
+MAX_ANSWERS = 24
+"""So many of a question's answers are shown, the most frequent first."""
+
+
+def creative_tradeoff(results: Results) -> Figure:
+    """Diversity against quality of poems, stories and jokes."""
+    lines = results.method_lines("creative_writing")
+    quality = next(
+        line.metric
+        for line in lines
+        if line.metric in ("accepted by the grammar", "adherence (proxy)") and line.estimate is not None
+    )
+
+    def draw(axes: Axes, pair: str) -> None:
+        for line in lines:
+            if line.pair == pair and line.metric == "embedding diversity":
+                _cross(
+                    axes,
+                    _same(lines, line, quality),
+                    line.estimate,
+                    line.model,
+                    GROUP_MARKERS.get(line.group, "o"),
+                )
+
+    figure, axes = _panels(results, "creative_writing", draw, quality, "embedding diversity")
+    for genre, marker in GROUP_MARKERS.items():
+        axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=genre)
+    return _with_legend(figure, "lines: 95% intervals over prompts")
+
+
+def qa_coverage(results: Results) -> Figure:
+    """Share of all right answers found, by the number of samples."""
+
+    def draw(axes: Axes, pair: str) -> None:
+        samples = [s for s in results.samples_of("open_qa") if s.pair == pair]
+        for model, records in _by_model(samples).items():
+            _curve(axes, np.mean([coverage_curve_of(record) for record in records], axis=0), model)
+        ideal = np.mean(
+            [
+                [ideal_coverage_at_k(num_right_of(s), k) for k in range(1, len(s.texts) + 1)]
+                for s in samples
+                if s.model == "instruct"
+            ],
+            axis=0,
+        )
+        numbers = range(1, len(ideal) + 1)
+        axes.plot(
+            numbers, ideal, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="ideal: uniform and right"
+        )
+
+    figure, _ = _panels(results, "open_qa", draw, "samples", "coverage of right answers")
+    return _with_legend(figure)
+
+
+def pass_at_k(results: Results) -> Figure:
+    """Share of problems solved by at least one of k samples."""
+
+    def draw(axes: Axes, pair: str) -> None:
+        samples = [s for s in results.samples_of("reasoning") if s.pair == pair]
+        for model, records in _by_model(samples).items():
+            curves = [pass_at_k_curve(len(record.texts), num_solved(record)) for record in records]
+            _curve(axes, np.mean(curves, axis=0), model)
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
+
+    figure, _ = _panels(results, "reasoning", draw, "samples", "pass@k")
+    return _with_legend(figure)
+
+
+def answer_distribution(results: Results) -> Figure:
+    """How often each right answer to one question is given, before and after."""
+
+    def draw(axes: Axes, pair: str) -> None:
+        samples = [s for s in results.samples_of("open_qa") if s.pair == pair]
+        question = samples[0].prompt_id
+        shares = {
+            model: Counter(
+                a for s in records if s.prompt_id == question for a in right_answers(s) if a is not None
+            )
+            for model, records in _by_model(samples).items()
+            if model in ("instruct", "slr")
+        }
+        number = sum(len(s.texts) for s in samples if s.prompt_id == question and s.model == "instruct")
+        width = 0.8 / max(1, len(shares))
+        for offset, (model, counts) in enumerate(shares.items()):
+            heights = [count / number for _, count in counts.most_common(MAX_ANSWERS)]
+            places = np.arange(len(heights)) + offset * width
+            axes.bar(places, heights, width, color=_color(model), label=_name(model))
+        axes.set_title(f"{pair}\n{samples[0].text}", fontsize=7)
+
+    figure, _ = _panels(results, "open_qa", draw, "right answers, most frequent first", "share of samples")
+    return _with_legend(figure)
+
+
+def decoding_frontier(results: Results) -> Figure:
+    """Coverage against precision at every sampling setting."""
+    return _frontier(results, "decoding_methods", join=True)
+
+
+def prompting_frontier(results: Results) -> Figure:
+    """Coverage against precision with every way to ask."""
+    return _frontier(results, "prompting_methods", join=False)
+
+
+def controls_tradeoff(results: Results) -> Figure:
+    """Coverage against precision of ranges of the same length."""
+    return _frontier(results, "restoration_controls", join=False)
+
+
+def _frontier(results: Results, experiment: str, join: bool) -> Figure:
+    lines = results.method_lines(experiment)
+    coverage = next(line.metric for line in lines if line.metric.startswith("coverage"))
+
+    def draw(axes: Axes, pair: str) -> None:
+        families: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for line in lines:
+            precision = _same(lines, line, "precision")
+            if line.pair != pair or line.metric != coverage or precision is None or line.estimate is None:
+                continue
+            setting = line.method.removeprefix(line.model).strip()
+            _cross(axes, precision, line.estimate, line.model, "o")
+            axes.annotate(
+                setting or _name(line.model),
+                (precision.mean, line.estimate.mean),
+                xytext=(3, 3),
+                textcoords="offset points",
+                fontsize=5,
+                color=_color(line.model),
+            )
+            families.setdefault((line.model, setting.split("=")[0]), []).append(
+                (precision.mean, line.estimate.mean)
+            )
+        if join:
+            for (model, _), points in families.items():
+                axes.plot(*zip(*points, strict=True), color=_color(model), linewidth=0.6)
+
+    figure, _ = _panels(results, experiment, draw, "precision", coverage)
+    return _with_legend(figure, "lines through a marker: 95% intervals over prompts")
+
+
+def _panels(
+    results: Results, experiment: str, draw: Callable[[Axes, str], None], xlabel: str, ylabel: str
+) -> tuple[Figure, Axes]:
+    """A panel a pair; and the first of them."""
+    pairs = list(dict.fromkeys(record.pair for record in results.samples_of(experiment)))
+    figure, axes = plt.subplots(
+        1, len(pairs), figsize=(TEXT_WIDTH, PANEL_HEIGHT + 0.5), squeeze=False, layout="constrained"
+    )
+    for panel, pair in zip(axes.flat, pairs, strict=True):
+        panel.set_title(pair)
+        draw(panel, pair)
+        panel.set_xlabel(xlabel)
+    axes[0, 0].set_ylabel(ylabel)
+    return figure, axes[0, 0]
+
+
+def _with_legend(figure: Figure, title: str | None = None) -> Figure:
+    entries = {
+        label: handle
+        for panel in figure.axes
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(entries.values()),
+        list(entries),
+        loc="outside lower center",
+        ncols=min(7, max(1, len(entries))),
+        frameon=False,
+        title=title,
+        title_fontsize=7,
+    )
+    return figure
+
+
+def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: str, marker: str) -> None:
+    if x is None or y is None:
+        return
+    color = _color(model)
+    axes.scatter([x.mean], [y.mean], marker=marker, color=color, s=14, zorder=3)
+    if x.low is not None and x.high is not None:
+        axes.plot([x.low, x.high], [y.mean] * 2, color=color, linewidth=0.6)
+    if y.low is not None and y.high is not None:
+        axes.plot([x.mean] * 2, [y.low, y.high], color=color, linewidth=0.6)
+    axes.scatter([], [], marker="o", color=color, s=14, label=_name(model))
+
+
+def _curve(axes: Axes, values: NDArray[np.float64], model: str) -> None:
+    axes.plot(range(1, len(values) + 1), values, color=_color(model), linewidth=1.2, label=_name(model))
+
+
+def _by_model(samples: Sequence[Samples]) -> dict[str, list[Samples]]:
+    models: dict[str, list[Samples]] = {}
+    for record in samples:
+        models.setdefault(record.model, []).append(record)
+    return models
+
+
+def _same(lines: Sequence[MethodLine], line: MethodLine, metric: str) -> Estimate | None:
+    """Another metric of the same method on the same prompts."""
+    return next(
+        (
+            other.estimate
+            for other in lines
+            if other.metric == metric
+            and (other.pair, other.group, other.method) == (line.pair, line.group, line.method)
+        ),
+        None,
+    )
+
+
+def _color(model: str) -> str:
+    return MODEL_COLORS.get("hybrid" if model == "slr" else model, CONTROL_COLORS.get(model, LIMIT_COLOR))
+
+
+def _name(model: str) -> str:
+    return MODEL_NAMES.get("hybrid" if model == "slr" else model, model)

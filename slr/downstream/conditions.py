@@ -1,0 +1,118 @@
+"""What is compared: a model, a way to sample from it, and a way to ask it; each under one name.
+
+Which range or share a model stands for comes from the pair's ``crc_search`` records, never from here.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from slr.intervals import LayerInterval
+from slr.records import CrcSelection
+from slr.sampling_config import SamplingConfig
+from slr.seeding import seed_from_key
+from slr.tasks.prompting_methods import PromptingMethod
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from slr.checkpoints import ModelPair
+
+ComparedModel = Literal[
+    "base", "instruct", "slr", "soup", "early", "late", "random-1", "random-2", "random-3"
+]
+"""``early`` and ``late``: the first and the last layers, as many as ``slr`` restores; ``random``: so many elsewhere."""
+
+TEMPERATURES = (0.7, 1.0, 1.3, 1.6)
+MIN_PS = (0.02, 0.05, 0.2)
+"""0.1 is that of temperature 1."""
+TOP_PS = (0.8, 0.9, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One method. ``sampling`` lacks the number of tokens, which is the task's."""
+
+    name: str
+    model: ComparedModel
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    prompting: PromptingMethod = "direct"
+
+
+def _plain(*models: ComparedModel) -> tuple[Condition, ...]:
+    return tuple(Condition(name=model, model=model) for model in models)
+
+
+BASELINES = _plain("instruct", "base", "slr", "soup")
+CONTROLS = _plain("instruct", "slr", "early", "late", "random-1", "random-2", "random-3")
+DECODING = tuple(
+    Condition(name=f"{model} {name}", model=model, sampling=sampling)
+    for name, sampling in (
+        *((f"temperature={t:g}", SamplingConfig(temperature=t)) for t in TEMPERATURES),
+        *((f"min-p={p:g}", SamplingConfig(min_p=p)) for p in MIN_PS),
+        *((f"top-p={p:g}", SamplingConfig(min_p=0.0, top_p=p)) for p in TOP_PS),
+    )
+    for model in ("instruct", "slr")
+)
+"""Temperatures are with min-p 0.1, as everywhere; min-p and top-p are at temperature 1, each alone."""
+PROMPTING = tuple(
+    Condition(name=f"{model} {prompting}", model=model, prompting=prompting)
+    for prompting in ("direct", "list", "verbalized")
+    for model in ("instruct", "slr")
+)
+
+
+def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval | None:
+    """The layers that a compared model restores; None if it is no such hybrid, or there is none to be had.
+
+    Random ranges have the length of the chosen one and are drawn from a seed of the pair's name, without the
+    chosen, the first and the last range.
+    """
+    if selection.interval is None or model in ("base", "instruct", "soup"):
+        return None
+    chosen, num_layers = LayerInterval(*selection.interval), selection.num_layers
+    length = len(chosen)
+    if model == "slr":
+        return chosen
+    if model == "early":
+        return LayerInterval(0, length)
+    if model == "late":
+        return LayerInterval(num_layers - length, num_layers)
+    others = [
+        LayerInterval(start, start + length)
+        for start in range(1, num_layers - length)
+        if start != chosen.start
+    ]
+    random.Random(seed_from_key("random ranges", selection.pair)).shuffle(others)
+    number = int(model.removeprefix("random-"))
+    return others[number - 1] if number <= len(others) else None
+
+
+def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
+    """Whether the search gave what the model is made of; and whether it is another than ``slr`` itself."""
+    if model in ("base", "instruct"):
+        return True
+    if model == "soup":
+        return selection.soup_alpha is not None
+    interval = interval_of(model, selection)
+    if interval is None:
+        return False
+    return model == "slr" or selection.interval != (interval.start, interval.end)
+
+
+def make_model(pair: ModelPair, model: ComparedModel, selection: CrcSelection) -> PreTrainedModel:
+    """The compared model in memory; see ``is_available``."""
+    from slr.hybrid import interpolate, restore
+
+    if model == "base":
+        return pair.base_model
+    if model == "instruct":
+        return pair.instruct_model
+    if model == "soup":
+        assert selection.soup_alpha is not None
+        return interpolate(pair, selection.soup_alpha)
+    interval = interval_of(model, selection)
+    assert interval is not None
+    return restore(pair, interval)

@@ -1,0 +1,371 @@
+"""A downstream study of one pair: sample every condition on every prompt, then measure the samples.
+
+Its cells, in order: ``problems`` (reasoning only), one for each condition and seed, and ``measures``. A
+condition that the search found nothing for is left out, and the tables say so.
+
+Prompts are sampled in fixed groups, for the last bits of a model's numbers depend on what is in a batch. A group
+of which a record is missing is drawn anew as a whole, and gives equal records.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from slr.crc.study import CrcStudyConfig, crc_experiment
+from slr.downstream.conditions import Condition, interval_of, is_available, make_model
+from slr.downstream.report import method_lines
+from slr.downstream.tasks import Source, TaskName, TaskPrompt, load_task
+from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.model_pairs import PairSpec
+from slr.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.sampling_config import SamplingConfig
+from slr.seeding import seed_from_key
+from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
+from slr.tasks.reasoning import ReasoningProblem, is_right
+
+if TYPE_CHECKING:
+    from slr.metrics.semantic import SentenceEncoder
+
+TYPICAL_PROMPT_TOKENS = 60
+TYPICAL_ANSWER_SHARE = 0.5
+"""Of the largest number of new tokens, for cost estimates only."""
+
+
+RECORDS_MEASURED_TOGETHER = 64
+TEXTS_SHOWN = 4
+"""Of each prompt's samples, so many are in W&B's table; all are in the records that go there as an artifact."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownstreamConfig:
+    """What the results depend on, beside the pair, the search's choice and the dtype.
+
+    ``num_prompts`` is of each genre, of questions, or of problems that the instruct model gets wrong, out of
+    ``num_candidates``. ``batch_size`` is the largest number of samples drawn together. ``fluency_model`` is a
+    checkpoint that is none of those compared, under which samples are scored.
+    """
+
+    task: TaskName
+    source: Source
+    conditions: tuple[Condition, ...]
+    num_prompts: int
+    num_samples: int
+    max_new_tokens: int
+    num_seeds: int = 1
+    num_candidates: int | None = None
+    batch_size: int = 256
+    num_asked_for: int = 5
+    fluency_models: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def prompts_in_group(self) -> int:
+        """So many prompts are sampled together."""
+        return max(1, self.batch_size // self.num_samples)
+
+    def shortened(self) -> DownstreamConfig:
+        """Small enough to see in seconds that everything runs; its numbers mean nothing."""
+        return dataclasses.replace(
+            self,
+            num_prompts=1,
+            num_samples=4,
+            max_new_tokens=min(self.max_new_tokens, 8),
+            num_seeds=1,
+            num_candidates=None if self.num_candidates is None else 8,
+        )
+
+
+def downstream_experiment(
+    name: str, question: str, config: DownstreamConfig, crc: CrcStudyConfig
+) -> Experiment:
+    """An experiment that compares conditions on one task, with the choice of the search ``crc``."""
+    return Experiment(
+        name=name,
+        question=question,
+        config=config,
+        cells=lambda spec: _cells(spec, config),
+        job_type="downstream",
+        mirror=_mirror,
+        builds_on=crc_experiment(crc),
+        inputs=_inputs,
+    )
+
+
+def _inputs(results: Results, spec: PairSpec) -> dict[str, Any]:
+    selection = _selection(results, spec.name)
+    if selection is None:
+        raise ValueError(
+            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
+            "--output-dir first"
+        )
+    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
+
+
+def _selection(results: Results, pair: str) -> CrcSelection | None:
+    selection = results.get(f"{pair}/crc_selection")
+    return selection if isinstance(selection, CrcSelection) else None
+
+
+def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
+    cells = []
+    if config.task == "reasoning":
+        cells.append(
+            Cell(
+                key=f"{spec.name}/problems",
+                record_keys=lambda _: [f"{spec.name}/problem_set"],
+                run=lambda context: _choose_problems(context, config),
+                cost=_cost(spec, config, config.num_candidates or 0),
+            )
+        )
+    needs = tuple(cell.key for cell in cells)
+    for condition in config.conditions:
+        for seed in range(config.num_seeds):
+            cells.append(_sampling_cell(spec, config, condition, seed, needs))
+    if config.task == "creative_writing":
+        samplings = tuple(cell.key for cell in cells)
+        cells.append(
+            Cell(
+                key=f"{spec.name}/measures",
+                record_keys=lambda results: _measure_keys(spec, config, results),
+                run=lambda context: _measure(context, config),
+                cost=_cost(spec, config, 0),
+                needs=samplings,
+            )
+        )
+    return cells
+
+
+def _sampling_cell(
+    spec: PairSpec, config: DownstreamConfig, condition: Condition, seed: int, needs: tuple[str, ...]
+) -> Cell:
+    num_prompts = config.num_prompts * (3 if config.task == "creative_writing" else 1)
+    return Cell(
+        key=f"{spec.name}/{condition.name}/seed={seed}",
+        record_keys=lambda results: _sample_keys(spec, config, condition, seed, results),
+        run=lambda context: _sample(context, config, condition, seed),
+        cost=_cost(spec, config, num_prompts * config.num_samples),
+        needs=needs,
+    )
+
+
+def _cost(spec: PairSpec, config: DownstreamConfig, num_answers: int) -> Cost:
+    tokens = round(num_answers * (config.max_new_tokens * TYPICAL_ANSWER_SHARE))
+    flops = None if spec.num_parameters is None else 2.0 * spec.num_parameters * tokens
+    return Cost(layer_evaluations=tokens * (spec.num_layers or 0), tokens=tokens, flops=flops)
+
+
+def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[TaskPrompt, ...] | None:
+    """The prompts to sample; None as long as it is not known which problems they are."""
+    if config.task != "reasoning":
+        return load_task(config.task, config.source, config.num_prompts)
+    chosen = results.get(f"{pair}/problem_set")
+    if not isinstance(chosen, ProblemSet):
+        return None
+    by_id = {
+        prompt.id: prompt for prompt in load_task(config.task, config.source, config.num_candidates or 0)
+    }
+    return tuple(by_id[id_] for id_ in chosen.wrong)
+
+
+def _sample_keys(
+    spec: PairSpec, config: DownstreamConfig, condition: Condition, seed: int, results: Results
+) -> list[str] | None:
+    selection, prompts = _selection(results, spec.name), _prompts(config, results, spec.name)
+    if selection is None or prompts is None:
+        return None
+    if not is_available(condition.model, selection):
+        return []
+    return [Samples.key_of(spec.name, condition.name, prompt.id, seed) for prompt in prompts]
+
+
+def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
+    """Greedy answers of the instruct model, in order, until enough of them are wrong."""
+    from slr.generation import sample
+
+    assert config.num_candidates is not None
+    prompts = load_task("reasoning", config.source, config.num_candidates)
+    pair = context.pair
+    greedy = SamplingConfig(temperature=0, max_new_tokens=config.max_new_tokens)
+    tried: list[str] = []
+    wrong: list[str] = []
+    for first in range(0, len(prompts), config.batch_size):
+        group = prompts[first : first + config.batch_size]
+        answers = sample(
+            pair.instruct_model,
+            pair.tokenizer,
+            [_tokens(context, prompt.text) for prompt in group],
+            1,
+            greedy,
+            [0] * len(group),
+        )
+        for prompt, (answer,) in zip(group, answers, strict=True):
+            if len(wrong) < config.num_prompts:
+                tried.append(prompt.id)
+                assert prompt.expected is not None
+                if not is_right(ReasoningProblem(prompt.id, prompt.text, prompt.expected), answer.text):
+                    wrong.append(prompt.id)
+        context.on_progress(len(tried), len(prompts))
+        if len(wrong) == config.num_prompts:
+            break
+    yield [ProblemSet(**context.header, tried=tuple(tried), wrong=tuple(wrong))]
+
+
+def _sample(
+    context: CellContext, config: DownstreamConfig, condition: Condition, seed: int
+) -> Iterator[list[AnyRecord]]:
+    from slr.generation import end_tokens_of, sample
+
+    selection = _selection(context.results, context.spec.name)
+    prompts = _prompts(config, context.results, context.spec.name)
+    assert selection is not None
+    assert prompts is not None
+    pair = context.pair
+    model = make_model(pair, condition.model, selection)
+    sampling = dataclasses.replace(condition.sampling, max_new_tokens=config.max_new_tokens)
+    interval = interval_of(condition.model, selection)
+    size = config.prompts_in_group
+    for first in range(0, len(prompts), size):
+        group = prompts[first : first + size]
+        keys = [Samples.key_of(context.spec.name, condition.name, prompt.id, seed) for prompt in group]
+        if all(key in context.results for key in keys):
+            continue
+        requests = [_request(prompt, condition, config) for prompt in group]
+        drawn = sample(
+            model,
+            pair.tokenizer,
+            [_tokens(context, request) for request in requests],
+            config.num_samples,
+            sampling,
+            [seed_from_key(context.experiment.name, key) for key in keys],
+            end_tokens=end_tokens_of(pair.instruct_model),
+        )
+        yield [
+            Samples(
+                **context.header,
+                family=pair.family,
+                task=config.task,
+                source=config.source,
+                group=prompt.group,
+                prompt_id=prompt.id,
+                text=prompt.text,
+                request=request,
+                method=condition.name,
+                model=condition.model,
+                interval=(interval.start, interval.end) if interval else None,
+                alpha=selection.soup_alpha if condition.model == "soup" else None,
+                prompting=condition.prompting,
+                sampling=dataclasses.asdict(sampling),
+                seed=seed,
+                expected=prompt.expected,
+                texts=tuple(s.text for s in samples),
+                num_tokens=tuple(s.num_tokens for s in samples),
+                finished=tuple(s.finished for s in samples),
+            )
+            for prompt, request, samples in zip(group, requests, drawn, strict=True)
+        ]
+        context.on_progress(first + len(group), len(prompts))
+
+
+def _request(prompt: TaskPrompt, condition: Condition, config: DownstreamConfig) -> str:
+    if condition.prompting == "direct":
+        return prompt.text
+    if prompt.things is not None:
+        return compose_testbed_request(condition.prompting, prompt.text, prompt.things, config.num_asked_for)
+    return compose_english_request(condition.prompting, prompt.text, config.num_asked_for)
+
+
+def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
+    """Means of all metrics, and a table of texts that one can read."""
+    lines = method_lines(records, pair)
+    summary = {
+        f"{line.group}/{line.method}/{line.metric}": line.estimate.mean
+        for line in lines
+        if line.estimate is not None
+    }
+    rows: list[list[Any]] = [
+        [record.group, record.prompt_id, record.request, record.method, record.seed, text]
+        for record in records
+        if isinstance(record, Samples)
+        for text in record.texts[:TEXTS_SHOWN]
+    ]
+    columns = ["group", "prompt", "request", "method", "seed", "text"]
+    return RunMirror(summary=summary, tables={"samples": (columns, rows)})
+
+
+def _tokens(context: CellContext, request: str) -> list[int]:
+    from slr.prompting import render_chat
+
+    return render_chat(context.pair.tokenizer, request)
+
+
+def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) -> list[str] | None:
+    keys = []
+    for condition in config.conditions:
+        for seed in range(config.num_seeds):
+            of_condition = _sample_keys(spec, config, condition, seed, results)
+            if of_condition is None:
+                return None
+            keys += of_condition
+    return [f"{key}/measures" for key in keys]
+
+
+def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
+    """Embeddings, and fluency where there is a model for it."""
+    records = [
+        record
+        for record in context.results.values()
+        if isinstance(record, Samples) and f"{record.key}/measures" not in context.results
+    ]
+    fluency_model = config.fluency_models.get(context.spec.name)
+    for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
+        group = records[first : first + RECORDS_MEASURED_TOGETHER]
+        yield _measures_of(context, group, fluency_model)
+        context.on_progress(first + len(group), len(records))
+
+
+def _measures_of(
+    context: CellContext, records: Sequence[Samples], fluency_model: str | None
+) -> list[AnyRecord]:
+    from slr.metrics.semantic import ENCODER_PACKAGE, embedding_diversity
+
+    # Many texts of like length make full batches; of the same text, only one is encoded.
+    texts = list(dict.fromkeys(text for record in records for text in (record.text, *record.texts)))
+    embeddings = dict(zip(texts, _encoder(context.settings.device).encode(texts), strict=True))
+    measures: list[AnyRecord] = []
+    for record in records:
+        written = [embeddings[text] for text in record.texts if text.strip()]
+        measures.append(
+            SampleMeasures(
+                **context.header,
+                samples=record.key,
+                encoder=ENCODER_PACKAGE,
+                embedding_diversity=embedding_diversity(np.stack(written)) if written else None,
+                adherence=tuple(
+                    float(embeddings[text] @ embeddings[record.text]) if text.strip() else None
+                    for text in record.texts
+                ),
+                fluency_model=fluency_model,
+                fluency=None
+                if fluency_model is None
+                else _fluency(record.texts, fluency_model, context.settings.device),
+            )
+        )
+    return measures
+
+
+@cache
+def _encoder(device: str) -> SentenceEncoder:
+    from slr.metrics.semantic import SentenceEncoder
+
+    return SentenceEncoder(device=device)
+
+
+def _fluency(texts: Sequence[str], model: str, device: str) -> tuple[float | None, ...]:
+    from slr.quality.fluency import FluencyModel
+
+    return FluencyModel.load(model, device).score(texts)

@@ -1,0 +1,126 @@
+"""The prompts of the downstream tasks, for real models and for the testbed's world, and how answers are checked.
+
+Everything here can be found again by a prompt's id, so that records are scored without a model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from slr.tasks.answers import OpenQuestion, load_open_questions
+from slr.tasks.creative_prompts import GENRES, load_creative_prompts
+from slr.tasks.reasoning import gsm8k_problems, small_word_problems, testbed_problems
+from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
+from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
+
+TaskName = Literal["creative_writing", "open_qa", "reasoning"]
+Source = Literal["testbed", "offline", "hub"]
+"""``testbed``: its world. ``offline`` and ``hub``: prompts for real models, reasoning by problems of our own or by
+GSM8K from the hub."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPrompt:
+    """A request. ``group`` is what results are gathered by, such as a genre.
+
+    ``things`` is what a testbed question asks for, in the plural, ``expected`` a problem's right answer; both
+    None elsewhere.
+    """
+
+    id: str
+    group: str
+    text: str
+    things: str | None = None
+    expected: str | None = None
+
+
+def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """The first prompts of a task: ``count`` of each genre, of questions, or of problems to choose from."""
+    if task == "creative_writing":
+        return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
+    if task == "open_qa":
+        return _testbed_questions(count) if source == "testbed" else _open_questions(count)
+    load = {"testbed": testbed_problems, "offline": small_word_problems, "hub": gsm8k_problems}[source]
+    return tuple(TaskPrompt(id=p.id, group="reasoning", text=p.text, expected=p.answer) for p in load(count))
+
+
+def _creative_prompts(per_genre: int) -> tuple[TaskPrompt, ...]:
+    return tuple(
+        TaskPrompt(id=prompt.id, group=genre, text=prompt.text)
+        for genre in GENRES
+        for prompt in load_creative_prompts(genre)[:per_genre]
+    )
+
+
+def _open_questions(count: int) -> tuple[TaskPrompt, ...]:
+    return tuple(
+        TaskPrompt(id=question.id, group="open_qa", text=question.text)
+        for question in load_open_questions()[:count]
+    )
+
+
+def _testbed_writing(per_genre: int) -> tuple[TaskPrompt, ...]:
+    return tuple(
+        TaskPrompt(id=id_, group=genre, text=request.text)
+        for genre in GENRES
+        for id_, request in list(testbed_writing_requests(genre).items())[:per_genre]
+    )
+
+
+def _testbed_questions(count: int) -> tuple[TaskPrompt, ...]:
+    prompts = [
+        TaskPrompt(
+            id=f"{relation.thing}-{number}",
+            group="open_qa",
+            text=wording.format(thing=relation.thing, things=relation.things),
+            things=relation.things,
+        )
+        for number, wording in enumerate(HELD_OUT_QUESTIONS, start=1)
+        for relation in RELATIONS.values()
+    ]
+    return tuple(prompts[:count])
+
+
+@cache
+def testbed_writing_requests(genre: str) -> dict[str, WritingRequest]:
+    """The world's held-out writing requests of a genre, by prompt id."""
+    assert genre in GENRES
+    return {
+        f"{genre}-{number:02}": request
+        for number, request in enumerate(held_out_writing_requests(genre), start=1)
+    }
+
+
+def is_good_testbed_writing(prompt_id: str, text: str) -> bool:
+    """Whether the world's grammar accepts the text and it keeps to the subject asked for."""
+    genre = prompt_id.rsplit("-", maxsplit=1)[0]
+    request = testbed_writing_requests(genre)[prompt_id]
+    return accepts(request.genre, text) and keeps_constraint(request, text)
+
+
+@dataclass(frozen=True)
+class QuestionKey:
+    """The right answers of an open question: how many, and which one a text gives."""
+
+    question: OpenQuestion | Relation
+
+    @property
+    def num_right(self) -> int:
+        """Number of right answers."""
+        return len(self.question.answers)
+
+    def recognise(self, text: str) -> str | None:
+        """The canonical right answer that a sample gives, or None."""
+        if isinstance(self.question, OpenQuestion):
+            return self.question.recognise(text)
+        lines = text.strip().splitlines()
+        return self.question.recognise(lines[0]) if lines else None
+
+
+def question_key(source: Source, prompt_id: str) -> QuestionKey:
+    """The key of an open question by its prompt's id."""
+    if source == "testbed":
+        return QuestionKey(RELATIONS[prompt_id.rsplit("-", maxsplit=1)[0]])
+    return QuestionKey(next(q for q in load_open_questions() if q.id == prompt_id))

@@ -1,0 +1,1 @@
+"""What diversity costs: quality of samples and of models."""

@@ -1,0 +1,370 @@
+r"""Reasoning problems of several steps, each with one number as its right answer.
+
+Three sources: the sums of the testbed (``sums-000``), easy word problems for small models
+(``word-000``), and the test split of GSM8K (``gsm8k-0000``).
+
+Where the final answer of a text stands, and how it is read:
+
+1. Behind ``answer:`` (in any case, also as ``**Answer:**``), behind ``####``, or in ``\boxed{}``. Of several
+   marks the last one with a number counts. Without any such mark: behind "the answer is", the last one too.
+2. What counts there is the line that follows the mark, or the next one if nothing follows. Its number is the
+   one it starts with, after signs and markdown ("$7", "**7** apples"); or else the one behind its last "="
+   ("3 + 4 = 7"); or else the only one of the first sentence ("Tom has 7 apples."). Nothing is calculated.
+3. A number is an integer, a decimal or a fraction (``3/4``), with commas between thousands or without.
+   Anything else with digits in it ("1,23", "7:30", "1e3", "3 + 4") is no number, rather than part of one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import random
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from httpx2 import TransportError
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+from slr.testbed.documents import NUM_HELD_OUT_PROBLEMS
+from slr.testbed.sums import held_out_problems
+
+GSM8K_REPOSITORY = "openai/gsm8k"
+GSM8K_REVISION = "e53f048856ff4f594e959d75785d2c2d37b678ee"
+GSM8K_FILE = "main/test-00000-of-00001.parquet"
+
+INSTRUCTION = "Work step by step, and end with 'answer: ' and the number."
+
+_CANONICAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+_DIGITS = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_NUMBER = (
+    rf"(?<![\w.,:/^])(?P<sign>(?<!\w)[-+])?[$£€]?(?P<inner_sign>-)?(?P<digits>{_DIGITS}(?:/0*[1-9][0-9]*)?)"
+    r"(?![0-9]|[.,:/^][0-9]|[eE][-+]?[0-9])"
+)
+_NUMBER_ANYWHERE = re.compile(_NUMBER)
+_NUMBER_FIRST = re.compile(rf"[^\w=]*?{_NUMBER}(?!\s*[-+*/×÷^–xX]\s*[$£€(]*[0-9])")
+_LONGEST_NUMBER = 100
+
+_ANSWER_MARK = re.compile(r"(?<!\w)answer[\s*_\"']{0,4}[:：]|####", re.IGNORECASE)
+_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_THE_ANSWER_IS = re.compile(r"(?<!\w)the\s(?:\w+\s){0,2}answer\sis(?!\s+not(?!\w))", re.IGNORECASE)
+
+_FRACTION_COMMAND = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
+_PLAIN_FORMS = {"−": "-", "\\times": "*", "\\cdot": "*", "\\div": "÷", "{,}": ",", "\\,": "", "\\!": ""}
+_COMMAND = re.compile(r"\\(?:[a-zA-Z]+|.)|[{}]")
+_LINE_MARKER = re.compile(r"^\s*[-*•]\s+")
+_SPACED_MINUS = re.compile(r"^\s*-\s+(?=[$£€]?[0-9])")
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
+
+NAMES = ("Tom", "Ann", "Max", "Lea", "Sam", "Ida", "Ben", "Eva", "Noah", "Mia", "Omar", "Rosa")
+THINGS = ("apples", "coins", "books", "stones", "cards", "eggs", "keys", "cakes", "pens", "shells")
+
+
+@dataclass(frozen=True)
+class ReasoningProblem:
+    """``text`` is the whole request, ``answer`` an integer or a decimal such as ``-1234.5``."""
+
+    id: str
+    text: str
+    answer: str
+
+    def __post_init__(self) -> None:
+        if not _CANONICAL.fullmatch(self.answer):
+            raise ValueError(
+                f"problem {self.id!r} has the answer {self.answer!r}, expected an integer or a decimal "
+                "without thousands separators"
+            )
+
+
+@dataclass(frozen=True)
+class WordTemplate:
+    """A text with the gaps ``name``, ``other``, ``things`` and the numbers ``a``, ``b``, ``c``, in that order.
+
+    ``smallest`` and ``largest`` bound each number, both inclusive. Numbers for which ``solve`` is no
+    whole positive number are drawn anew.
+    """
+
+    text: str
+    smallest: tuple[int, ...]
+    largest: tuple[int, ...]
+    solve: Callable[..., Fraction]
+
+
+WORD_TEMPLATES = (
+    WordTemplate(
+        "{name} has {a} {things} and finds {b} more. How many {things} does {name} have now?",
+        (2, 2),
+        (20, 20),
+        lambda a, b: a + b,
+    ),
+    WordTemplate(
+        "{name} had {a} {things} and gave {b} of them to {other}. How many {things} does {name} have left?",
+        (15, 2),
+        (40, 14),
+        lambda a, b: a - b,
+    ),
+    WordTemplate(
+        "{name} buys {a} boxes with {b} {things} in each box. How many {things} does {name} buy?",
+        (2, 2),
+        (9, 9),
+        lambda a, b: a * b,
+    ),
+    WordTemplate(
+        "{name} shares {a} {things} equally among {b} friends. How many {things} does each friend get?",
+        (6, 2),
+        (48, 9),
+        lambda a, b: a / b,
+    ),
+    WordTemplate(
+        "{name} has {a} {things}. {other} has {b} more {things} than {name}. "
+        "How many {things} do they have together?",
+        (2, 2),
+        (20, 9),
+        lambda a, b: a + a + b,
+    ),
+    WordTemplate(
+        "{name} has {a} {things}, finds {b} more, and then loses {c}. How many {things} does {name} have now?",
+        (10, 2, 2),
+        (30, 15, 9),
+        lambda a, b, c: a + b - c,
+    ),
+    WordTemplate(
+        "There are {a} {things} on a table. {name} takes {b} of them and {other} takes {c}. "
+        "How many {things} are left on the table?",
+        (22, 2, 2),
+        (45, 10, 10),
+        lambda a, b, c: a - b - c,
+    ),
+    WordTemplate(
+        "{name} has {a} bags with {b} {things} in each bag, and {c} {things} outside the bags. "
+        "How many {things} does {name} have in all?",
+        (2, 2, 2),
+        (6, 9, 12),
+        lambda a, b, c: a * b + c,
+    ),
+    WordTemplate(
+        "{name} had {a} {things} and gave {b} {things} to each of {c} friends. "
+        "How many {things} does {name} still have?",
+        (31, 2, 2),
+        (49, 6, 5),
+        lambda a, b, c: a - b * c,
+    ),
+    WordTemplate(
+        "{name} has {a} {things} and {other} has {b}. They put them together and share them equally "
+        "among {c} children. How many {things} does each child get?",
+        (4, 4, 2),
+        (25, 25, 6),
+        lambda a, b, c: (a + b) / c,
+    ),
+    WordTemplate(
+        "{name} had {a} {things}, broke {b} of them, and packed the rest equally into {c} boxes. "
+        "How many {things} are in each box?",
+        (20, 2, 2),
+        (45, 9, 6),
+        lambda a, b, c: (a - b) / c,
+    ),
+    WordTemplate(
+        "{name} finds {a} {things} in the morning and {b} {things} in the evening, every day. "
+        "How many {things} does {name} find in {c} days?",
+        (2, 2, 2),
+        (8, 8, 5),
+        lambda a, b, c: (a + b) * c,
+    ),
+    WordTemplate(
+        "Each of the {things} costs {a} dollars. {name} buys {b} of them and pays with {c} dollars. "
+        "How many dollars does {name} get back?",
+        (2, 2, 37),
+        (6, 6, 49),
+        lambda a, b, c: c - a * b,
+    ),
+    WordTemplate(
+        "{name} needs {a} {things}. {name} has {b} already, and {other} brings {c}. "
+        "How many {things} are still missing?",
+        (25, 2, 2),
+        (48, 12, 12),
+        lambda a, b, c: a - b - c,
+    ),
+)
+
+
+def testbed_problems(count: int) -> tuple[ReasoningProblem, ...]:
+    """The first sums that the testbed's training leaves out, with ids ``sums-000``, ``sums-001`` and so on.
+
+    Raises:
+        ValueError: if ``count`` is below 1 or above ``NUM_HELD_OUT_PROBLEMS``.
+    """
+    _check_count(count, NUM_HELD_OUT_PROBLEMS, "problems that the testbed's training leaves out")
+    return tuple(
+        ReasoningProblem(f"sums-{index:03d}", problem.text, str(problem.answer))
+        for index, problem in enumerate(held_out_problems(count))
+    )
+
+
+def small_word_problems(count: int) -> tuple[ReasoningProblem, ...]:
+    """The first of a fixed sequence of different word problems of one or two steps, below 50 in all numbers.
+
+    The ids are ``word-000``, ``word-001`` and so on; the templates take turns. A larger ``count`` begins with
+    the problems of a smaller one.
+
+    Raises:
+        ValueError: if ``count`` is below 1 or above 1000.
+    """
+    _check_count(count, 1000, "word problems")
+    rng = random.Random("small word problems")
+    problems: dict[str, ReasoningProblem] = {}
+    while len(problems) < count:
+        index = len(problems)
+        text, answer = _fill(WORD_TEMPLATES[index % len(WORD_TEMPLATES)], rng)
+        problems.setdefault(text, ReasoningProblem(f"word-{index:03d}", f"{text} {INSTRUCTION}", str(answer)))
+    return tuple(problems.values())
+
+
+def gsm8k_problems(count: int) -> tuple[ReasoningProblem, ...]:
+    """The first problems of the test split of GSM8K (Cobbe et al., 2021), which has 1319 of them.
+
+    Read from the Hugging Face hub, or its local cache, at a pinned revision of ``openai/gsm8k``. The file
+    was not downloaded where this was written: neither its layout nor its content is checked by our tests.
+
+    Raises:
+        HubError: if the hub cannot be reached and the file is not in its cache, or the hub refuses it.
+        ValueError: if pyarrow is missing, ``count`` is out of range, or the file has another layout.
+    """
+    rows = _read_parquet(_download_gsm8k())
+    _check_count(count, len(rows), f"rows in {GSM8K_FILE} of {GSM8K_REPOSITORY}")
+    return parse_gsm8k_rows(rows[:count])
+
+
+def parse_gsm8k_rows(rows: Sequence[Mapping[str, str]]) -> tuple[ReasoningProblem, ...]:
+    """Problems out of rows with ``question`` and ``answer``, where the answer ends in ``#### 1,234``.
+
+    Raises:
+        ValueError: if a row has no question or no number behind ``####``.
+    """
+    return tuple(_parse_gsm8k_row(index, row) for index, row in enumerate(rows))
+
+
+def parse_final_answer(text: str) -> str | None:
+    """The number that a text marks as its answer, by the rules of the module, or None; never raises.
+
+    It is given as it stands there, without currency, plus sign and thousands separators: ``-1234.50``.
+    """
+    marked = [(match.end(), text[match.end() :]) for match in _ANSWER_MARK.finditer(text)]
+    boxed = [(match.end(), match[1]) for match in _BOXED.finditer(text)]
+    said = [text[match.end() :] for match in _THE_ANSWER_IS.finditer(text)]
+    by_position = [region for _, region in sorted(marked + boxed)] or said
+    numbers = (_number_in_region(region) for region in reversed(by_position))
+    return next((number for number in numbers if number is not None), None)
+
+
+def is_right(problem: ReasoningProblem, text: str) -> bool:
+    """Whether the text's final answer is the problem's, compared as numbers: 7, 7.0 and $7 are the same."""
+    answer = parse_final_answer(text)
+    return answer is not None and Fraction(answer) == Fraction(problem.answer)
+
+
+def _number_in_region(region: str) -> str | None:
+    """The number of the first line with anything in it (rule 2); ``region`` starts behind a mark."""
+    same_line, _, below = region.partition("\n")
+    if _has_content(same_line):
+        return _number_in_line(_SPACED_MINUS.sub("-", _plain(same_line)))
+    line = next((line for line in below.split("\n") if _has_content(line)), "")
+    return _number_in_line(_LINE_MARKER.sub("", _plain(line)))
+
+
+def _has_content(line: str) -> bool:
+    return any(character.isalnum() for character in line)
+
+
+def _number_in_line(line: str) -> str | None:
+    if (first := _NUMBER_FIRST.match(line)) is not None:
+        return _as_text(first)
+    if "=" in line:
+        last = _NUMBER_FIRST.match(line.rpartition("=")[2])
+        return None if last is None else _as_text(last)
+    sentence = _END_OF_SENTENCE.split(line.strip(), maxsplit=1)[0]
+    numbers = list(_NUMBER_ANYWHERE.finditer(sentence))
+    if len(numbers) != 1 or len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", numbers[0][0])):
+        return None
+    return _as_text(numbers[0])
+
+
+def _as_text(match: re.Match[str]) -> str | None:
+    digits = match["digits"].replace(",", "")
+    if len(digits) > _LONGEST_NUMBER:
+        return None
+    negative = (match["sign"] == "-") != (match["inner_sign"] == "-")
+    return f"-{digits}" if negative else digits
+
+
+def _plain(line: str) -> str:
+    """The line without LaTeX and with plain signs."""
+    for written, plain in _PLAIN_FORMS.items():
+        line = line.replace(written, plain)
+    return _COMMAND.sub(" ", _FRACTION_COMMAND.sub(r"\1/\2", line.replace("\\$", "$")))
+
+
+def _fill(template: WordTemplate, rng: random.Random) -> tuple[str, Fraction]:
+    """One problem's text and its answer."""
+    name, other = rng.sample(NAMES, 2)
+    things = rng.choice(THINGS)
+    numbers, answer = next(
+        (numbers, answer)
+        for numbers, answer in _draws(template, rng)
+        if answer.denominator == 1 and 0 < answer < 50
+    )
+    gaps = dict(zip("abc", numbers, strict=False))
+    return template.text.format(name=name, other=other, things=things, **gaps), answer
+
+
+def _draws(template: WordTemplate, rng: random.Random) -> Iterator[tuple[tuple[int, ...], Fraction]]:
+    """Numbers for the gaps with what ``solve`` makes of them, without an end."""
+    while True:
+        numbers = tuple(map(rng.randint, template.smallest, template.largest))
+        yield numbers, template.solve(*map(Fraction, numbers))
+
+
+def _download_gsm8k() -> Path:
+    where = f"{GSM8K_FILE} of the dataset {GSM8K_REPOSITORY} at revision {GSM8K_REVISION}"
+    try:
+        return Path(
+            hf_hub_download(GSM8K_REPOSITORY, GSM8K_FILE, repo_type="dataset", revision=GSM8K_REVISION)
+        )
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, TransportError) as error:
+        raise _hub_error(
+            f"{where} is not in the hub's local cache, and the hub cannot be reached: download it once with a "
+            "connection, or take the problems of small_word_problems"
+        ) from error
+    except HfHubHTTPError as error:
+        raise _hub_error(f"the hub does not give {where}: {str(error).splitlines()[0]}") from error
+
+
+def _hub_error(message: str) -> ValueError:
+    from slr.hub import HubError  # at the top it would import torch
+
+    return HubError(message)
+
+
+def _read_parquet(path: Path) -> list[dict[str, str]]:
+    try:
+        parquet = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ValueError("GSM8K is stored as parquet, which needs pyarrow: pip install pyarrow") from error
+    return parquet.read_table(path).to_pylist()
+
+
+def _parse_gsm8k_row(index: int, row: Mapping[str, str]) -> ReasoningProblem:
+    missing = sorted({"question", "answer"} - row.keys())
+    if missing:
+        raise ValueError(f"row {index} of GSM8K has no {' and no '.join(missing)}, only {sorted(row)}")
+    _, mark, answer = row["answer"].rpartition("####")
+    if not mark:
+        raise ValueError(f"the answer of row {index} of GSM8K has no '####' before its number")
+    text = f"{row['question'].strip()}\n{INSTRUCTION}"
+    return ReasoningProblem(f"gsm8k-{index:04d}", text, answer.strip().replace(",", ""))
+
+
+def _check_count(count: int, largest: int, what: str) -> None:
+    if not 1 <= count <= largest:
+        raise ValueError(f"{count} problems asked for, expected 1 to {largest}: there are {largest} {what}")

@@ -1,0 +1,83 @@
+"""What the compared models are made of follows from the search's record alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from slr.downstream.conditions import (
+    BASELINES,
+    CONTROLS,
+    DECODING,
+    PROMPTING,
+    ComparedModel,
+    interval_of,
+    is_available,
+)
+from slr.intervals import LayerInterval
+from slr.records import CrcSelection
+from tests.analysis.synthetic import PROVENANCE
+
+
+def selection(interval: tuple[int, int] | None, num_layers: int = 12, pair: str = "pair") -> CrcSelection:
+    return CrcSelection(
+        experiment="crc_search",
+        pair=pair,
+        provenance=PROVENANCE,
+        family="llama",
+        num_layers=num_layers,
+        min_validity_ratio=0.9,
+        instruct_validity=0.5,
+        interval=interval,
+        interval_reason="",
+        soup_alpha=0.4 if interval else None,
+        soup_reason="",
+    )
+
+
+RANDOM: tuple[ComparedModel, ...] = ("random-1", "random-2", "random-3")
+
+
+def test_ranges_of_the_same_length() -> None:
+    chosen = selection((4, 8))
+    assert interval_of("slr", chosen) == LayerInterval(4, 8)
+    assert interval_of("early", chosen) == LayerInterval(0, 4)
+    assert interval_of("late", chosen) == LayerInterval(8, 12)
+    others = [interval_of(model, chosen) for model in RANDOM]
+    assert len(set(others)) == 3
+    assert all(other is not None and len(other) == 4 for other in others)
+    assert not set(others) & {LayerInterval(4, 8), LayerInterval(0, 4), LayerInterval(8, 12)}
+    assert others == [interval_of(model, chosen) for model in RANDOM]
+    assert others != [interval_of(model, selection((4, 8), pair="other")) for model in RANDOM]
+
+
+def test_nothing_is_made_of_nothing() -> None:
+    none = selection(None)
+    assert [condition.name for condition in BASELINES if is_available(condition.model, none)] == [
+        "instruct",
+        "base",
+    ]
+    assert [condition.name for condition in CONTROLS if is_available(condition.model, none)] == ["instruct"]
+
+
+def test_a_range_that_is_the_chosen_one_is_left_out() -> None:
+    assert not is_available("late", selection((8, 12)))
+    assert not is_available("early", selection((0, 4)))
+    assert is_available("early", selection((8, 12)))
+
+
+def test_too_few_other_ranges() -> None:
+    chosen = selection((1, 4), num_layers=5)  # of length 3 there are 0:3, 1:4 and 2:5 only
+    assert not any(is_available(model, chosen) for model in RANDOM)
+
+
+@pytest.mark.parametrize("conditions", [BASELINES, CONTROLS, DECODING, PROMPTING])
+def test_names_are_unique_and_settings_too(conditions) -> None:
+    assert len({condition.name for condition in conditions}) == len(conditions)
+    settings = {(c.model, c.sampling, c.prompting) for c in conditions}
+    assert len(settings) == len(conditions)
+
+
+def test_every_method_is_with_and_without_restored_layers() -> None:
+    for conditions in (DECODING, PROMPTING):
+        of_instruct = {c.name.removeprefix("instruct ") for c in conditions if c.model == "instruct"}
+        assert of_instruct == {c.name.removeprefix("slr ") for c in conditions if c.model == "slr"}

@@ -1,0 +1,179 @@
+"""Studies of a shipped pair, small: complete, resumed to equal records, and scored from raw samples alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from slr.crc.study import SMOKE, crc_experiment
+from slr.downstream import report, study
+from slr.downstream.conditions import BASELINES, PROMPTING
+from slr.downstream.report import method_lines
+from slr.downstream.study import DownstreamConfig, downstream_experiment
+from slr.experiment import RunSettings, run_experiment, run_experiments, store_of
+from slr.metrics.lexical import distinct_n
+from slr.model_pairs import find_pair
+from slr.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.testbed.facts import RELATIONS
+
+SPEC = find_pair("testbed-llama")
+QA = DownstreamConfig(
+    task="open_qa",
+    source="testbed",
+    conditions=BASELINES,
+    num_prompts=5,
+    num_samples=4,
+    max_new_tokens=8,
+    batch_size=8,
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
+    """After a search; with an encoder that needs no package."""
+
+    class CountingEncoder:
+        def encode(self, texts):
+            import numpy as np
+
+            return np.array([[len(text) + 1.0, text.count("e") + 1.0] for text in texts], dtype=np.float32)
+
+    monkeypatch.setattr(study, "_encoder", lambda _device: CountingEncoder())
+    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
+    run_experiment(crc_experiment(SMOKE), SPEC, made)
+    return made
+
+
+def run(config: DownstreamConfig, settings: RunSettings, name: str = "tested") -> list[AnyRecord]:
+    experiment = downstream_experiment(name, "?", config, SMOKE)
+    outcome = run_experiment(experiment, SPEC, settings)
+    assert not outcome.failed
+    return store_of(experiment, settings.output_dir).read()
+
+
+def without_time(records: list[AnyRecord]) -> dict[str, dict]:
+    return {record.key: record.model_dump(exclude={"provenance"}) for record in records}
+
+
+def chosen(settings: RunSettings) -> CrcSelection:
+    records = store_of(crc_experiment(SMOKE), settings.output_dir).read()
+    return next(record for record in records if isinstance(record, CrcSelection))
+
+
+def test_every_condition_on_every_prompt(settings: RunSettings) -> None:
+    records = run(QA, settings)
+    samples = [record for record in records if isinstance(record, Samples)]
+    selection = chosen(settings)
+    expected = ["instruct", "base"]
+    expected += ["slr"] if selection.interval else []
+    expected += ["soup"] if selection.soup_alpha is not None else []
+    assert list(dict.fromkeys(record.method for record in samples)) == expected
+    assert len(samples) == 5 * len(expected)
+    for record in samples:
+        assert len(record.texts) == len(record.num_tokens) == len(record.finished) == 4
+        assert record.sampling["max_new_tokens"] == 8
+        assert record.interval == (selection.interval if record.method == "slr" else None)
+
+
+def test_half_of_the_lines_deleted_gives_equal_records(settings: RunSettings) -> None:
+    records = run(QA, settings)
+    path = settings.output_dir / "tested.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "".join(lines[1::2]))
+    assert without_time(run(QA, settings)) == without_time(records)
+
+
+def test_order_of_conditions_does_not_matter(settings: RunSettings) -> None:
+    records = run(QA, settings, "same")
+    reversed_config = dataclasses.replace(QA, conditions=BASELINES[::-1])
+    (settings.output_dir / "same.jsonl").unlink()
+    turned = run(reversed_config, settings, "same")
+    texts = [{r.key: r.texts for r in some if isinstance(r, Samples)} for some in (records, turned)]
+    assert texts[0] == texts[1]
+
+
+def test_another_choice_of_layers_is_refused(settings: RunSettings) -> None:
+    run(QA, settings)
+    path = settings.output_dir / "crc_search.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in rows:
+        if row["kind"] == "crc_selection":
+            row["interval"] = [0, 1]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match=r"chosen interval was .* and is now"):
+        run(QA, settings)
+
+
+def test_without_a_search_it_says_what_to_run(tmp_path: Path) -> None:
+    experiment = downstream_experiment("tested", "?", QA, SMOKE)
+    with pytest.raises(ValueError, match=r"no chosen layers yet: run experiments/crc_search\.py"):
+        run_experiments([experiment], SPEC, RunSettings(output_dir=tmp_path))
+
+
+def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSettings) -> None:
+    config = DownstreamConfig(
+        task="reasoning",
+        source="testbed",
+        conditions=BASELINES[:1],
+        num_prompts=3,
+        num_candidates=40,
+        num_samples=6,
+        max_new_tokens=64,
+    )
+    records = run(config, settings)
+    (problems,) = [record for record in records if isinstance(record, ProblemSet)]
+    samples = [record for record in records if isinstance(record, Samples)]
+    assert [record.prompt_id for record in samples] == list(problems.wrong)
+    assert 0 < len(problems.wrong) <= 3
+    assert set(problems.wrong) <= set(problems.tried)
+    solved = {line.metric: line for line in method_lines(records, SPEC.name)}
+    by_hand = sum(report.num_solved(record) / 6 for record in samples) / len(samples)
+    assert solved["pass@1"].estimate is not None
+    assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
+
+
+def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
+    config = dataclasses.replace(QA, task="creative_writing", num_prompts=1, max_new_tokens=40, num_seeds=2)
+    records = run(config, settings)
+    samples = [r for r in records if isinstance(r, Samples) and (r.method, r.group) == ("instruct", "poem")]
+    assert {record.seed for record in samples} == {0, 1}
+    assert samples[0].texts != samples[1].texts
+    by_hand = sum(distinct_n(record.texts, 2) or 0.0 for record in samples) / 2
+    (line,) = [
+        line
+        for line in method_lines(records, SPEC.name)
+        if (line.method, line.group, line.metric) == ("instruct", "poem", "distinct-2")
+    ]
+    assert line.estimate is not None
+    assert line.estimate.mean == pytest.approx(by_hand)
+    assert line.difference is None
+    assert len(line.seed_means) == 2
+    measured = [record for record in records if isinstance(record, SampleMeasures)]
+    assert {m.samples for m in measured} == {r.key for r in records if isinstance(r, Samples)}
+    assert all(len(m.adherence) == 4 for m in measured)
+
+
+def test_prompting_methods_are_parsed(settings: RunSettings) -> None:
+    config = dataclasses.replace(QA, conditions=PROMPTING, max_new_tokens=48, num_prompts=3)
+    records = run(config, settings)
+    lines = {(line.method, line.metric): line for line in method_lines(records, SPEC.name)}
+    assert lines["instruct direct", "answers not parsed"].estimate is None
+    unparsed = lines["instruct list", "answers not parsed"].estimate
+    assert unparsed is not None
+    assert unparsed.mean < 0.5
+    precise = lines["instruct list", "precision"].estimate
+    assert precise is not None
+    assert precise.mean > 0.2
+
+
+def test_right_answers_of_the_world(settings: RunSettings) -> None:
+    records = run(QA, settings)
+    record = next(record for record in records if isinstance(record, Samples))
+    relation = RELATIONS[record.prompt_id.rsplit("-", 1)[0]]
+    right = report.right_answers(record)
+    assert right == [relation.recognise(text.strip().split("\n")[0]) for text in record.texts]
+    assert report.num_right_of(record) == len(relation.answers)

@@ -1,0 +1,92 @@
+"""The paper preset from search to figures, offline: only the size of its models is not run here.
+
+Tiny random checkpoints of the three architectures, with as many layers as the real ones, stand under the real hub
+ids and revisions in a local cache, and so do a few problems in GSM8K's file.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from slr.model_pairs import PRESETS, ModelReference
+from slr.records import ProblemSet, Samples
+from slr.results_store import ResultsStore
+from slr.tasks import reasoning
+from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURES = {"llama": "llama", "qwen": "qwen2", "gemma": "gemma2"}
+EXPERIMENTS = (
+    "crc_search",
+    "creative_writing",
+    "open_qa",
+    "reasoning",
+    "restoration_controls",
+    "decoding_methods",
+    "prompting_methods",
+)
+
+
+def put_model(hub: Path, reference: ModelReference, architecture: str, num_layers: int, seed: int) -> None:
+    assert reference.revision is not None
+    snapshot = hub / f"models--{reference.location.replace('/', '--')}" / "snapshots" / reference.revision
+    make_model(architecture, num_layers=num_layers, seed=seed).save_pretrained(snapshot)
+    make_tokenizer(CHAT_TEMPLATE if seed % 2 else None).save_pretrained(snapshot)
+
+
+def put_gsm8k(hub: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    file = hub / "datasets--openai--gsm8k" / "snapshots" / reasoning.GSM8K_REVISION / reasoning.GSM8K_FILE
+    file.parent.mkdir(parents=True)
+    rows = [
+        {
+            "question": f"Ann has {n} eggs and finds {n} more. How many?",
+            "answer": f"{n}+{n}={2 * n}\n#### {2 * n}",
+        }
+        for n in range(1, 12)
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), file)
+
+
+def test_from_search_to_figures(tmp_path: Path) -> None:
+    hub = tmp_path / "home" / "hub"
+    put_gsm8k(hub)
+    for number, spec in enumerate(PRESETS["paper"].pairs):
+        assert spec.num_layers is not None
+        for side, reference in enumerate((spec.base, spec.instruct)):
+            put_model(hub, reference, ARCHITECTURES[spec.family], spec.num_layers, 2 * number + side)
+    environment = {
+        **os.environ,
+        "HF_HOME": str(tmp_path / "home"),
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    environment.pop("HF_HUB_CACHE", None)
+    options = ["--preset", "paper", "--smoke", "--device", "cpu", "--wandb", "disabled"]
+    done = subprocess.run(
+        [sys.executable, "experiments/run_all.py", *options, "--output-dir", str(tmp_path / "results")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    pairs = {spec.name for spec in PRESETS["paper"].pairs}
+    for experiment in EXPERIMENTS:
+        records = ResultsStore(tmp_path / "results" / f"{experiment}.jsonl").read()
+        assert {record.pair for record in records} == pairs
+        if experiment != "crc_search":
+            assert {record.pair for record in records if isinstance(record, Samples)} == pairs
+    problems = ResultsStore(tmp_path / "results" / "reasoning.jsonl").read()
+    assert all(r.tried[0] == "gsm8k-0000" for r in problems if isinstance(r, ProblemSet))
+    figures = tmp_path / "results" / "figures"
+    assert (figures / "figures" / "qa_coverage.png").exists()
+    assert "gap in" not in done.stderr.replace("gap in search_cost", "")
