@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.load_results import Results
@@ -21,6 +22,7 @@ from slr.uncertainty import Estimate
 
 PANEL_HEIGHT = 2.3
 GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
+SETTING_MARKERS = {"temperature": "o", "min-p": "^", "top-p": "s"}
 CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
 """Random ranges have the colour of lines."""
 MAX_ANSWERS = 24
@@ -109,8 +111,9 @@ def answer_distribution(results: Results) -> Figure:
         width = 0.8 / max(1, len(shares))
         for offset, (model, counts) in enumerate(shares.items()):
             heights = [count / number for _, count in counts.most_common(MAX_ANSWERS)]
-            places = np.arange(len(heights)) + offset * width
+            places = np.arange(1, len(heights) + 1) + offset * width
             axes.bar(places, heights, width, color=_color(model), label=_name(model))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title(f"{pair}\n{samples[0].text}", fontsize=7)
 
     figure, _ = _panels(results, "open_qa", draw, "right answers, most frequent first", "share of samples")
@@ -142,25 +145,32 @@ def _frontier(results: Results, experiment: str, join: bool) -> Figure:
             precision = _same(lines, line, "precision")
             if line.pair != pair or line.metric != coverage or precision is None or line.estimate is None:
                 continue
-            setting = line.method.removeprefix(line.model).strip()
-            _cross(axes, precision, line.estimate, line.model, "o")
-            axes.annotate(
-                setting or _name(line.model),
-                (precision.mean, line.estimate.mean),
-                xytext=(3, 3),
-                textcoords="offset points",
-                fontsize=5,
-                color=_color(line.model),
-            )
-            families.setdefault((line.model, setting.split("=")[0]), []).append(
-                (precision.mean, line.estimate.mean)
-            )
+            family, _, value = line.method.removeprefix(line.model).strip().partition("=")
+            point = (precision.mean, line.estimate.mean)
+            families.setdefault((line.model, family), []).append(point)
+            if join:
+                marker = SETTING_MARKERS[family]
+                axes.scatter(*point, marker=marker, color=_color(line.model), s=14, label=_name(line.model))
+            else:
+                _cross(axes, precision, line.estimate, line.model, "o")
+            if not join or family == "temperature":
+                axes.annotate(
+                    value or family or _name(line.model),
+                    point,
+                    xytext=(3, 3),
+                    textcoords="offset points",
+                    fontsize=6,
+                    color=_color(line.model),
+                )
         if join:
             for (model, _), points in families.items():
                 axes.plot(*zip(*points, strict=True), color=_color(model), linewidth=0.6)
+            for family, marker in SETTING_MARKERS.items():
+                axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=family)
 
     figure, _ = _panels(results, experiment, draw, "precision", coverage)
-    return _with_legend(figure, "lines through a marker: 95% intervals over prompts")
+    title = "numbers: temperature" if join else "lines through a marker: 95% intervals over prompts"
+    return _with_legend(figure, title)
 
 
 def _panels(
