@@ -27,9 +27,9 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         conditions=PROMPTING,
-        num_prompts=10,
+        num_prompts=6,
         num_samples=16,
-        max_new_tokens=64,
+        max_new_tokens=48,
     ),
     "small": DownstreamConfig(
         task="open_qa",

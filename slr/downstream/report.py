@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from slr.downstream.tasks import Source, is_good_testbed_writing, question_key
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
-from slr.metrics.lexical import compression_ratio, distinct_n, self_bleu
+from slr.metrics.lexical import compression_ratio, distinct_n, self_bleu, words
 from slr.metrics.pass_at_k import pass_at_k
 from slr.records import AnyRecord, Family, SampleMeasures, Samples
 from slr.tasks.prompting_methods import PromptingMethod, draw_samples
@@ -68,7 +68,7 @@ def metrics_of(task: str, source: str, num_samples: int) -> tuple[Metric, ...]:
         return (
             Metric("embedding diversity", "diversity", _embedding_diversity),
             *(Metric(f"distinct-{n}", "diversity", partial(_distinct, n=n)) for n in (1, 2, 3, 4)),
-            Metric("self-BLEU-4", "diversity", lambda samples, _: self_bleu(_answers(samples))),
+            Metric("self-BLEU-4", "diversity", _self_bleu),
             Metric("compression ratio", "diversity", lambda samples, _: compression_ratio(_answers(samples))),
             *quality,
             Metric("answers not parsed", "quality", _unparsed),
@@ -201,6 +201,11 @@ def _unparsed(samples: Samples, _: SampleMeasures | None) -> float | None:
 
 def _distinct(samples: Samples, _: SampleMeasures | None, n: int) -> float | None:
     return distinct_n(_answers(samples), n)
+
+
+def _self_bleu(samples: Samples, _: SampleMeasures | None) -> float | None:
+    # A sample without words would score 0, as if it were unlike all others.
+    return self_bleu([answer for answer in _answers(samples) if words(answer)])
 
 
 def _embedding_diversity(_: Samples, measures: SampleMeasures | None) -> float | None:

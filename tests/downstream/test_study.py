@@ -177,3 +177,17 @@ def test_right_answers_of_the_world(settings: RunSettings) -> None:
     right = report.right_answers(record)
     assert right == [relation.recognise(text.strip().split("\n")[0]) for text in record.texts]
     assert report.num_right_of(record) == len(relation.answers)
+
+
+def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
+    config = dataclasses.replace(QA, task="creative_writing", num_prompts=1, max_new_tokens=8)
+    record = next(record for record in run(config, settings) if isinstance(record, Samples))
+    wordless = record.model_copy(update={"texts": ("", " ", "...", "")})
+    metrics = {
+        metric.name: metric.of(wordless, None)
+        for metric in report.metrics_of("creative_writing", "testbed", 4)
+    }
+    assert metrics["self-BLEU-4"] is None
+    assert metrics["distinct-1"] is None
+    assert metrics["embedding diversity"] is None
+    assert metrics["accepted by the grammar"] == 0.0
