@@ -271,7 +271,7 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path, monkeypatch: pytest.
     figures = list((tmp_path / "figures").rglob("*.png"))
     assert figures
     marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
-    assert marks.keys() == {"crc_search/tiny-llama"}
+    assert marks.keys() == {f"{make('testbed', True).name}/tiny-llama" for make in run_all.EXPERIMENTS}
     assert "images" in marks["crc_search/tiny-llama"]
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
     assert run_all.main(arguments) == 0
