@@ -18,6 +18,8 @@ class Exhibit(Generic[Made]):
 
     make: Callable[[Results], Made]
     need: Need = NOTHING
+    caption: Callable[[Results], str] | None = None
+    """Of a figure, in words made from the results; a table has its own."""
 
     @property
     def name(self) -> str:

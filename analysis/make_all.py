@@ -2,6 +2,7 @@
 
     results/PRESET/*.jsonl  ->  paper_figures/PRESET/figures/NAME.pdf  NAME.png
                                 paper_figures/PRESET/tables/NAME.csv   NAME.md   NAME.tex
+                                paper_figures/index.html               all of them on one page
 
 For every preset that has records, or for one of them (``--preset``), or for one directory of records, such as
 ``slr search`` makes: ``--results-dir DIR --output-dir FIGURES`` puts figures/ and tables/ right into FIGURES.
@@ -27,6 +28,7 @@ from analysis.exhibit import Exhibit
 from analysis.figures import FIGURES
 from analysis.figures.gap import add_note, gap
 from analysis.load_results import Results, find_runs, load_results
+from analysis.page import ShownFigure, ShownTable, page_path, write_page
 from analysis.tables import TABLES
 from analysis.tables.table import Table, save_table
 from slr.figure_style import save_figure, use_style
@@ -40,13 +42,18 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
     _remove_earlier(output_dir)
     use_style()
     gaps: dict[str, list[str]] = {}
-    for figure in FIGURES:
-        save_figure(_figure(figure, results), output_dir / "figures", figure.name)
-    for table in TABLES:
-        save_table(_table(table, results), output_dir / "tables")
     for exhibit in (*FIGURES, *TABLES):
         if words := _gap_of(exhibit, results):
             gaps.setdefault(words, []).append(exhibit.name)
+    figures, tables = [], []
+    for exhibit in FIGURES:
+        _, png = save_figure(_figure(exhibit, results), output_dir / "figures", exhibit.name)
+        figures.append(ShownFigure(exhibit.name, png, _caption(exhibit, results), _gap_of(exhibit, results)))
+    for exhibit in TABLES:
+        table = _table(exhibit, results)
+        save_table(table, output_dir / "tables")
+        tables.append(ShownTable(table, _gap_of(exhibit, results)))
+    write_page(results, figures, tables, output_dir)
     return gaps
 
 
@@ -65,6 +72,11 @@ def _figure(exhibit: Exhibit[Figure], results: Results) -> Figure:
     if words := _gap_of(exhibit, results):
         add_note(figure, words)
     return figure
+
+
+def _caption(exhibit: Exhibit[Figure], results: Results) -> str:
+    measured = exhibit.need.found(results)
+    return exhibit.caption(results) if exhibit.caption and measured else exhibit.name.replace("_", " ")
 
 
 def _table(exhibit: Exhibit[Table], results: Results) -> Table:
@@ -96,7 +108,10 @@ def main(argv: list[str] | None = None) -> int:
         # A preset's directory in --results-dir has one of the same name in --output-dir.
         output_dir = options.output_dir / run.relative_to(options.results_dir)
         gaps = make_all(results, output_dir)
-        print(f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}", file=sys.stderr)
+        print(
+            f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}",
+            file=sys.stderr,
+        )
         for words, names in gaps.items():
             print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
     for directory in _without_records(options, [run for run, _ in runs]):

@@ -1,6 +1,7 @@
 """The figures: each a pure function of the results, in a module of its own."""
 
 from analysis.exhibit import Exhibit
+from analysis.figures import captions
 from analysis.figures.concept import concept
 from analysis.figures.crc_heatmaps import crc_heatmaps
 from analysis.figures.crc_tradeoff import crc_tradeoff
@@ -17,14 +18,14 @@ from analysis.needs import CONTROLS, CRC_STUDY, CREATIVE_WRITING, DECODING, OPEN
 
 FIGURES = (
     Exhibit(concept),
-    Exhibit(crc_heatmaps, CRC_STUDY),
-    Exhibit(crc_tradeoff, CRC_STUDY),
-    Exhibit(creative_tradeoff, CREATIVE_WRITING),
-    Exhibit(qa_coverage, OPEN_QA),
-    Exhibit(answer_distribution, OPEN_QA),
-    Exhibit(pass_at_k, REASONING),
-    Exhibit(controls_tradeoff, CONTROLS),
-    Exhibit(decoding_frontier, DECODING),
-    Exhibit(prompting_frontier, PROMPTING),
+    Exhibit(crc_heatmaps, CRC_STUDY, captions.crc_heatmaps),
+    Exhibit(crc_tradeoff, CRC_STUDY, captions.crc_tradeoff),
+    Exhibit(creative_tradeoff, CREATIVE_WRITING, captions.creative_tradeoff),
+    Exhibit(qa_coverage, OPEN_QA, captions.qa_coverage),
+    Exhibit(answer_distribution, OPEN_QA, captions.answer_distribution),
+    Exhibit(pass_at_k, REASONING, captions.pass_at_k),
+    Exhibit(controls_tradeoff, CONTROLS, captions.controls_tradeoff),
+    Exhibit(decoding_frontier, DECODING, captions.decoding_frontier),
+    Exhibit(prompting_frontier, PROMPTING, captions.prompting_frontier),
 )
 """Every figure that there is."""

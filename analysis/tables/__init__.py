@@ -30,12 +30,15 @@ from analysis.tables.samples import samples
 from analysis.tables.search_cost import search_cost
 from analysis.tables.selected_intervals import selected_intervals
 from analysis.tables.selection_reasons import selection_reasons
+from analysis.tables.settings import settings
+from analysis.tables.soup_alphas import soup_alphas
 
 TABLES = (
     Exhibit(selected_intervals, CRC_STUDY),
     Exhibit(by_category, CRC_STUDY),
     Exhibit(selection_reasons, CRC_STUDY),
     Exhibit(best_intervals, CRC_STUDY),
+    Exhibit(soup_alphas, CRC_STUDY),
     Exhibit(creative_writing, CREATIVE_WRITING),
     Exhibit(samples, CREATIVE_WRITING),
     Exhibit(open_qa, OPEN_QA),
@@ -46,6 +49,7 @@ TABLES = (
     Exhibit(sampling_seeds, CREATIVE_WRITING),
     Exhibit(search_cost, COSTS),
     Exhibit(models, PAIRS),
+    Exhibit(settings, PAIRS),
     Exhibit(runs, PAIRS),
     Exhibit(crc_prompts),
 )

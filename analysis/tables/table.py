@@ -1,4 +1,4 @@
-"""A table in three forms: CSV with full precision, Markdown and LaTeX with what is shown."""
+"""A table in its forms: CSV with full precision; Markdown, LaTeX and HTML with what is shown."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from analysis.tables import latex
@@ -72,6 +73,21 @@ class Table:
             rows=[[_in_latex(cell) for cell in row] for row in self.rows],
             note=self.note,
         )
+
+    def html(self) -> str:
+        """A ``table`` element and its note; the caption is for the page to set."""
+        numbers = [' class="number"' if is_number else "" for is_number in self._are_numbers()]
+        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        rows = "".join(
+            "<tr>"
+            + "".join(
+                f"<td{kind}>{escape(_shown(cell))}</td>" for cell, kind in zip(row, numbers, strict=True)
+            )
+            + "</tr>\n"
+            for row in self.rows
+        )
+        note = f"<p>{escape(self.note)}</p>" if self.note else ""
+        return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>{note}"
 
     def _are_numbers(self) -> list[bool]:
         """For each column, whether it holds plain numbers, which are then set flush right."""

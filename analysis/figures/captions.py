@@ -1,0 +1,139 @@
+"""Captions of the figures, made from the data that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.load_results import Results
+from slr.crc.report import CrcReport
+from slr.downstream.report import MethodLine
+from slr.figure_style import MODEL_NAMES
+from slr.records import Samples
+
+
+def crc_heatmaps(results: Results) -> str:
+    """Which ranges there are, and which was chosen."""
+    chosen = "; ".join(
+        f"{report.pair}: "
+        + (
+            f"layers {report.interval} of {report.num_layers}"
+            if report.interval
+            else "no range is valid enough"
+        )
+        for report in results.crc_reports
+    )
+    return (
+        "CRC validity and diversity of the hybrids that restore every range of layers, by the first restored layer "
+        "(upwards) and the end of the range (to the right; not restored itself). Means over the selection prompts. "
+        f"Hatched ranges are not valid enough; the star is the choice. {chosen}."
+    )
+
+
+def crc_tradeoff(results: Results) -> str:
+    """What the choice gives on prompts that it has not seen."""
+    return (
+        "CRC diversity against validity of every range, and of every soup. On held-out prompts: "
+        + "; ".join(_held_out(report) for report in results.crc_reports)
+    )
+
+
+def creative_tradeoff(results: Results) -> str:
+    """Diversity of writing, and its quality."""
+    return f"Poems, stories and jokes. {_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
+
+
+def qa_coverage(results: Results) -> str:
+    """Coverage and precision."""
+    return (
+        "Open questions: the expected share of all right answers that are found by so many samples; the dotted line is "
+        "a uniform choice among the right answers. "
+        f"{_drawn(results, 'open_qa')} {_outcome(results, 'open_qa')}"
+    )
+
+
+def answer_distribution(results: Results) -> str:
+    """One question."""
+    questions = {s.pair: s.text for s in reversed(results.samples_of("open_qa"))}
+    asked = "; ".join(f"{pair}: {text}" for pair, text in reversed(questions.items()))
+    return f"How often each right answer to one question, the first, is given. {asked}"
+
+
+def pass_at_k(results: Results) -> str:
+    """Problems solved."""
+    return (
+        "Problems that the instruct model's greedy answer gets wrong: the chance that one of k samples is right. "
+        f"{_drawn(results, 'reasoning')} {_outcome(results, 'reasoning')}"
+    )
+
+
+def controls_tradeoff(results: Results) -> str:
+    """Other ranges."""
+    return (
+        "Open questions, answered by hybrids with as many layers restored elsewhere: the first layers, the last, and "
+        f"ranges drawn at random. {_drawn(results, 'restoration_controls')} "
+        f"{_outcome(results, 'restoration_controls')}"
+    )
+
+
+def decoding_frontier(results: Results) -> str:
+    """With other sampling settings."""
+    return (
+        "Open questions at other sampling settings, by the instruct model and by the hybrid: up and right is better. "
+        f"{_drawn(results, 'decoding_methods')}"
+    )
+
+
+def prompting_frontier(results: Results) -> str:
+    """With other ways to ask."""
+    return (
+        "Open questions asked directly, for a list, and for answers with probabilities (verbalized sampling), by the "
+        f"instruct model and by the hybrid. {_drawn(results, 'prompting_methods')}"
+    )
+
+
+def _held_out(report: CrcReport) -> str:
+    hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
+    if hybrid is None or instruct is None:
+        return f"{report.pair}: nothing to compare."
+    return (
+        f"{report.pair}: diversity {hybrid.diversity} instead of {instruct.diversity}, "
+        f"validity {hybrid.validity} instead of {instruct.validity}."
+    )
+
+
+def _drawn(results: Results, experiment: str) -> str:
+    samples: Sequence[Samples] = results.samples_of(experiment)
+    prompts = {(s.pair, s.prompt_id) for s in samples}
+    pairs = {s.pair for s in samples}
+    seeds = len({s.seed for s in samples})
+    each = f"{len(samples[0].texts)} samples a prompt" + (f" and seed, {seeds} seeds" if seeds > 1 else "")
+    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}; lines are 95% intervals over prompts."
+
+
+def _outcome(results: Results, experiment: str) -> str:
+    """How often the hybrid is clearly above and below the instruct model, metric by metric."""
+    lines = [line for line in results.method_lines(experiment) if line.method == "slr"]
+    counts = [
+        _count(name, [line for line in lines if line.metric.startswith(start)])
+        for start, name in _SHOWN.items()
+        if any(line.metric.startswith(start) for line in lines)
+    ]
+    return f"{MODEL_NAMES['hybrid']} against instruct, by paired intervals without zero: {'; '.join(counts)}."
+
+
+_SHOWN = {
+    "embedding diversity": "embedding diversity",
+    "coverage": "coverage",
+    "pass@": "pass@k",
+    "accepted by the grammar": "acceptance by the grammar",
+    "adherence": "adherence",
+    "precision": "precision",
+}
+"""How metrics begin, and what they are called."""
+
+
+def _count(metric: str, lines: Sequence[MethodLine]) -> str:
+    differences = [line.difference for line in lines if line.difference is not None]
+    above = [d for d in differences if d.low is not None and d.low > 0]
+    below = [d for d in differences if d.high is not None and d.high < 0]
+    return f"{metric} higher in {len(above)} and lower in {len(below)} of {len(differences)} comparisons"

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from analysis.figures import FIGURES
+from analysis.make_all import main
+from analysis.tables import TABLES
+from analysis.tables.table import Table
+from slr.uncertainty import Estimate
+from tests.analysis.synthetic import write_results
+
+VOID = {"meta", "img", "br"}
+
+
+class Outline(HTMLParser):
+    """Fails on tags that do not close in order; collects ids, pictures and addresses."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.pictures: list[str] = []
+        self.addresses: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        of = {name: value or "" for name, value in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in of:
+            self.ids.append(of["id"])
+        if tag == "img":
+            self.pictures.append(of["src"])
+        self.addresses += [of[name] for name in ("href", "src") if name in of]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def draw(results: Path, output: Path, *options: str) -> str:
+    assert main(["--results-dir", str(results), "--output-dir", str(output), *options]) == 0
+    return (output / "index.html").read_text(encoding="utf-8")
+
+
+def test_one_page_with_everything_and_without_the_network(tmp_path: Path) -> None:
+    write_results(tmp_path / "results" / "testbed", ("testbed-llama",))
+    write_results(tmp_path / "results" / "small", ("small-llama",))
+    outline = Outline(draw(tmp_path / "results", tmp_path / "out"))
+    assert [name for name in outline.ids if name in ("testbed", "small")] == ["testbed", "small"]
+    shown = {exhibit.name for exhibit in (*FIGURES, *TABLES)} - {"concept", "samples"}
+    assert {name.partition("-")[2] for name in outline.ids} - {""} == shown
+    assert len(outline.ids) == len(set(outline.ids))
+    assert len(outline.pictures) == 1 + 2 * (len(FIGURES) - 1)
+    assert all(address.startswith(("data:", "#")) for address in outline.addresses)
+
+
+def test_a_run_made_anew_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    write_results(tmp_path / "a" / "testbed", ("testbed-llama",))
+    write_results(tmp_path / "b" / "small", ("small-llama",))
+    draw(tmp_path / "a", tmp_path / "out")
+    both = draw(tmp_path / "b", tmp_path / "out")
+    assert "testbed-llama" in both
+    assert "small-llama" in both
+    assert draw(tmp_path / "b", tmp_path / "out") == both
+    # Into the preset's own directory, as run_all does.
+    arguments = [
+        "--results-dir",
+        str(tmp_path / "a" / "testbed"),
+        "--output-dir",
+        str(tmp_path / "out" / "testbed"),
+    ]
+    assert main(arguments) == 0
+    assert (tmp_path / "out" / "index.html").read_text(encoding="utf-8") == both
+    assert not (tmp_path / "out" / "testbed" / "index.html").exists()
+
+
+def test_captions_are_made_from_the_records_and_gaps_name_the_command(tmp_path: Path) -> None:
+    write_results(tmp_path / "results" / "testbed", ("testbed-llama",))
+    page = draw(tmp_path / "results", tmp_path / "out")
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert any("testbed-llama: layers " in caption for caption in captions)
+    assert "Not measured yet; run: python experiments/open_qa.py" in page
+
+
+def test_html_of_a_table_escapes_and_aligns() -> None:
+    table = Table(
+        "t", "caption", ("name", "n", "score"), (("a<b", 3, Estimate(0.5, 0.25, 0.75, 4)), ("c", 4, None))
+    )
+    html = table.html()
+    Outline(html)
+    assert "<td>a&lt;b</td>" in html
+    assert '<td class="number">3</td>' in html
+    assert "<td>0.500 [0.250, 0.750]</td>" in html
+    assert "<td>n/a</td>" in html
+    assert table.note in html
