@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from slr.laptop.training_data import THINGS
 from slr.tasks.answers import (
     MAX_ANSWERS,
     MIN_ANSWERS,
@@ -27,6 +28,17 @@ def test_forty_questions_with_sources_and_different_texts():
     assert len(QUESTIONS) == 40
     assert len({question.text for question in QUESTIONS.values()}) == 40
     assert all(len(question.source) > 10 for question in QUESTIONS.values())
+
+
+def test_the_laptop_models_were_post_trained_on_other_kinds_of_things():
+    """No question asks for a kind that training asks for; answers in common are words of two meanings."""
+    for question in QUESTIONS.values():
+        words = f" {normalise(question.text)} "
+        names = {normalise(alias) for aliases in question.answers for alias in aliases}
+        for (thing, things), answers in THINGS.items():
+            assert f" {thing} " not in words
+            assert f" {things} " not in words
+            assert len(names & set(answers)) <= 1, (question.id, thing)
 
 
 @pytest.mark.parametrize("question", QUESTIONS.values(), ids=lambda question: question.id)
