@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from slr.uncertainty import Estimate, estimate_difference, estimate_mean, holm, paired_p_value
 
@@ -67,6 +68,16 @@ def test_p_value_against_all_flips_by_brute_force() -> None:
     ]
     expected = sum(mean >= abs(sum(differences)) - 1e-12 for mean in means) / 64
     assert paired_p_value(differences, [0.0] * 6) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("size", "tolerance"), [(7, 1e-12), (12, 1e-12), (40, 0.02)])
+def test_p_value_against_scipy(size: int, tolerance: float) -> None:
+    """Exactly where all flips are counted; by chance a little off where both draw their own."""
+    differences = np.random.default_rng(size).normal(0.25, 1.0, size)
+    expected = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", vectorized=True, n_resamples=9999, rng=1
+    ).pvalue
+    assert paired_p_value(list(differences), [0.0] * size) == pytest.approx(expected, abs=tolerance)
 
 
 def test_holm_by_hand() -> None:
