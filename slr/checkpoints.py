@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,6 +18,11 @@ from slr.compatibility import check_compatible, conversion_note
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
 from slr.records import Family
+from slr.streamed_layers import fits, load_streamed
+
+
+DeviceMap = str | dict[str, int | str | torch.device]
+"""As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def load_pair(
     instruct_revision: str | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    stream: bool | None = False,
 ) -> ModelPair:
     """Open two checkpoints, check that they are a pair, and load both.
 
@@ -72,6 +79,8 @@ def load_pair(
         instruct_revision: the same for the instruct model or adapter.
         dtype: of both models; None: what the instruct checkpoint has, or with an adapter the base one.
         device: where both go; None: the CPU.
+        stream: leave the decoder layers on disk, and read each when it is called (``slr.streamed_layers``): slower,
+            for pairs that are larger than the memory. None: if the memory that is free is too small for the pair.
 
     Raises:
         IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards;
@@ -87,13 +96,29 @@ def load_pair(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    return load_spec(spec, dtype=dtype, device=device)
+    return load_spec(spec, dtype=dtype, device=device, stream=stream)
 
 
 def load_spec(
-    spec: PairSpec, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    spec: PairSpec,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    stream: bool | None = False,
+    device_map: DeviceMap | None = None,
 ) -> ModelPair:
-    """Load a pair that is given as a specification; for the arguments and errors see ``load_pair``."""
+    """Load a pair that is given as a specification; for the arguments and errors see ``load_pair``.
+
+    Args:
+        spec: the pair.
+        dtype: as for ``load_pair``.
+        device: as for ``load_pair``.
+        stream: as for ``load_pair``.
+        device_map: in place of ``device``, how transformers is to spread each model over several devices.
+
+    Raises:
+        ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
+    """
     base = open_checkpoint(spec.base)
     adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
@@ -103,11 +128,28 @@ def load_spec(
     for side, checkpoint in (("base", base), ("instruct", instruct)):
         if adapter is None or side == "base":
             notes += conversion_note(side, checkpoint, dtype)
+    if stream and adapter is not None:
+        raise ValueError(
+            f"{adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the merged "
+            "checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
+        )
+    if stream and device_map is not None:
+        raise ValueError("a streamed pair computes on one device: give a device map or stream, not both")
+    if stream is None and device_map is not None:
+        stream = False
+    if stream is None:
+        num_bytes = 2 * instruct.layout.num_parameters * dtype.itemsize
+        stream = adapter is None and not fits(num_bytes, device)
+        if stream:
+            notes += (
+                f"the pair takes {num_bytes / 1e9:.1f} GB, more than is free: its layers are streamed from disk",
+            )
+    load = load_streamed if stream else partial(load_weights, device_map=device_map)
     base = with_local_weights(base)
-    base_model = load_weights(base, dtype, device)
+    base_model = load(base, dtype, device)
     if adapter is None:
         instruct = with_local_weights(instruct)
-        instruct_model = load_weights(instruct, dtype, device)
+        instruct_model = load(instruct, dtype, device)
     else:
         instruct_model = adapter.merge_into(copy.deepcopy(base_model))
         notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
@@ -211,17 +253,22 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
 
 
 def load_weights(
-    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
+    device_map: DeviceMap | None = None,
 ) -> PreTrainedModel:
     """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
 
     Raises:
-        ValueError: if weights are missing.
+        ValueError: if weights are missing, or do not fit the devices of ``device_map``.
     """
+    if device_map is None and device is not None:
+        device_map = {"": device}
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         checkpoint.directory,
         dtype=dtype,
-        device_map={"": device} if device is not None else None,
+        device_map=device_map,
         attn_implementation=checkpoint.layout.attention,
         use_safetensors=True,
         trust_remote_code=False,
@@ -231,4 +278,9 @@ def load_weights(
     model, loading = loaded  # the stubs do not know what output_loading_info does
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
+    if any(parameter.is_meta for parameter in model.parameters()):  # accelerate keeps them in memory or on disk
+        raise ValueError(
+            f"{checkpoint.reference} does not fit the devices of its device map, and what does not is left out "
+            "of hybrids: give it more or larger devices, or let slr search stream it from disk"
+        )
     return model.eval().requires_grad_(False)

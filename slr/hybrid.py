@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable
-from typing import TypeVar, cast
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -20,6 +21,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 from slr.checkpoints import ModelPair
 from slr.decoder import decoder_layers, decoder_layers_path
 from slr.intervals import LayerInterval, check_alpha
+from slr.streamed_layers import is_streamed, weights_in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
         layers[index] = (
             base_layers[index]
             if alpha == 1
-            else _interpolated(instruct_layers[index], base_layers[index], alpha)
+            else _interpolated_layer(instruct_layers[index], base_layers[index], alpha)
         )
     logger.info("%s: restored layers %s at alpha %g", pair.name, interval, alpha)
     return with_layers(pair.instruct_model, layers)
@@ -69,8 +71,17 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}, expected a number in [0, 1]: the base model's share")
-    _check_same_tensors(pair.instruct_model, pair.base_model, "the models")
-    return _interpolated(pair.instruct_model, pair.base_model, alpha)
+    instruct, base = pair.instruct_model, pair.base_model
+    _check_same_tensors(instruct, base, "the models")
+    if not is_streamed(instruct):
+        return _interpolated(instruct, base, alpha)
+    layers = [
+        _interpolated_layer(*both, alpha)
+        for both in zip(decoder_layers(instruct), decoder_layers(base), strict=True)
+    ]
+    # Without their layers the two are small enough to be interpolated now.
+    frames = [with_layers(model, [nn.Identity() for _ in layers]) for model in (instruct, base)]
+    return with_layers(_interpolated(*frames, alpha), layers)
 
 
 def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float) -> torch.Tensor:
@@ -120,13 +131,50 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     return clone
 
 
+class _MixedLayer(nn.Module):
+    """A layer between two streamed ones, mixed anew whenever it is called."""
+
+    def __init__(self, instruct: nn.Module, base: nn.Module, alpha: float) -> None:
+        super().__init__()
+        self.instruct = instruct
+        self.base = base
+        self._alpha = alpha
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("instruct"), name)
+
+    @contextmanager
+    def loaded(self) -> Iterator[nn.Module]:
+        """The layer with its weights, which are given up at the end."""
+        with weights_in_memory(self.instruct) as mixed:
+            with weights_in_memory(self.base) as base:
+                _interpolate_into(mixed, base, self._alpha)
+            yield mixed
+
+    def forward(self, *arguments: Any, **named: Any) -> Any:
+        with self.loaded() as layer:
+            return layer(*arguments, **named)
+
+
+def _interpolated_layer(instruct: nn.Module, base: nn.Module, alpha: float) -> nn.Module:
+    is_on_disk = hasattr(instruct, "loaded")
+    return _MixedLayer(instruct, base, alpha) if is_on_disk else _interpolated(instruct, base, alpha)
+
+
 def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
     result = copy.deepcopy(instruct)
-    with torch.no_grad():
-        # A tensor that is shared, as by a tied head, comes once.
-        for target, other in zip(_each_tensor(result), _each_tensor(base), strict=True):
-            target.copy_(interpolate_tensor(target, other, alpha))
+    _interpolate_into(result, base, alpha)
     return result
+
+
+@torch.no_grad()
+def _interpolate_into(target: nn.Module, base: nn.Module, alpha: float) -> None:
+    # A tensor that is shared, as by a tied head, comes once.
+    for tensor, other in zip(_each_tensor(target), _each_tensor(base), strict=True):
+        tensor.copy_(interpolate_tensor(tensor, other, alpha))
 
 
 def _each_tensor(module: nn.Module) -> list[torch.Tensor]:

@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.crc.prompts import CrcPrompt
 from slr.prompting import render_chat
+from slr.streamed_layers import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20
 """Prompts are scored in batches whose float32 logits stay below this."""
@@ -106,20 +107,38 @@ def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores
 def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
     """Log-probability of each character as the next token, shape (P, C); -inf where it is 0.
 
-    Prompts of equal length are batched, so that nothing is padded.
+    Prompts of equal length are batched, so that nothing is padded; but where a model's layers are on disk they are
+    filled up on the left, so that each layer is read once for all of them.
     """
+    lengths = [0 if is_streamed(model) else len(token_ids) for token_ids in encoded.token_ids]
     by_length: dict[int, list[int]] = defaultdict(list)
-    for index, token_ids in enumerate(encoded.token_ids):
-        by_length[len(token_ids)].append(index)
+    for index, length in enumerate(lengths):
+        by_length[length].append(index)
     batch_size = max(1, MAX_LOGIT_BYTES // (4 * model.config.get_text_config(decoder=True).vocab_size))
     result_PC = np.empty((len(encoded.prompts), len(encoded.characters)))
     for indices in by_length.values():
         for first in range(0, len(indices), batch_size):
             batch = indices[first : first + batch_size]
-            tokens_BT = torch.tensor([encoded.token_ids[i] for i in batch], device=model.device)
-            logits_BV = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False).logits[:, -1]
+            logits_BV = _next_token_logits(model, [encoded.token_ids[i] for i in batch])
             result_PC[batch] = character_log_probs(logits_BV, encoded.character_tokens).cpu().numpy()
     return result_PC
+
+
+def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Shape (B, V)."""
+    longest = max(map(len, prompts))
+    padded = [longest - len(prompt) for prompt in prompts]
+    rows = [[0] * count + list(prompt) for count, prompt in zip(padded, prompts, strict=True)]
+    arguments: dict[str, torch.Tensor] = {}
+    if any(padded):
+        mask_BT = torch.tensor(
+            [[0] * count + [1] * (longest - count) for count in padded], device=model.device
+        )
+        positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
+        arguments = {"attention_mask": mask_BT, "position_ids": positions_BT}
+    tokens_BT = torch.tensor(rows, device=model.device)
+    output = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False, **arguments)
+    return output.logits[:, -1]
 
 
 def character_log_probs(logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
