@@ -232,7 +232,7 @@ def _ending(kind: str, rng: random.Random) -> str:
 
 
 def _subset(alphabet: str, rng: random.Random) -> list[str]:
-    size = rng.choice([2, 3, 3, 4, 4, 5, 5, 6, 7, 8])
+    size = rng.choice([2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8])
     chosen = rng.sample(alphabet, size)
     return sorted(chosen) if rng.random() < 0.7 else chosen
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-TYPICALITY = 0.3
+TYPICALITY = 0.2
 """Each answer is this many times as likely as the one before it in the typical order."""
 
 

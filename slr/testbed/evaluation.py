@@ -204,10 +204,11 @@ experiment runs end to end on a laptop, without a GPU, an account or a download.
 
 **Data.** Requests and answers composed by rules: one random character out of a set, open questions with 10 to 40
 right answers, lists and answers with probabilities, stories, poems and jokes from a grammar, word problems of two
-to four steps. *Base* models see them as plain documents, every right answer equally likely, and never a chat
-template. *Instruct* models go on from the base, in the family's chat template, with answers of which each is 0.3
-times as likely as the one before it in a typical order: mode collapse, put in on purpose. The CRC prompts, the
-wordings of the open questions and writing requests below, and the problems below are held out of training.
+to four steps. *Base* models see them as plain documents, every right answer equally likely; one document in twenty is
+a chat in the family's template, for what real base models learn from has chats in it too. *Instruct* models go on from
+the base, in that template alone, with answers of which each is 0.2 times as likely as the one before it in a typical
+order: mode collapse, put in on purpose. The CRC prompts, the wordings of the open questions and writing requests
+below, and the problems below are held out of training.
 
 **Limits.** The pairs show that the software works and that there is a trade-off between validity and diversity over
 layer ranges. They say nothing about models of 8 billion parameters. They were not tuned to make any method win.

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
@@ -25,6 +25,7 @@ from transformers import (
 
 VOCAB_SIZE = 704
 MAX_POSITIONS = 512
+SINGLE_LETTER = r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
 SYSTEM_MESSAGE = "You are a helpful assistant."
 
 _LLAMA_TEMPLATE = (
@@ -73,10 +74,17 @@ class TestbedFamily:
         return AutoModelForCausalLM.from_config(self.config, attn_implementation=self.attention)
 
     def make_tokenizer(self, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-        """Byte-level BPE, trained on the texts; digits always stand alone, every letter is a token."""
+        """Byte-level BPE, trained on the texts; digits and single letters always stand alone.
+
+        So a character has one token, with white space before it or without.
+        """
         backend = Tokenizer(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+            [
+                pre_tokenizers.Digits(individual_digits=True),
+                pre_tokenizers.Split(Regex(SINGLE_LETTER), behavior="isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False),
+            ]
         )
         backend.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(

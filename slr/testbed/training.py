@@ -1,7 +1,8 @@
 """Make the testbed's pairs again: ``python -m slr.testbed.training --family llama --output-dir DIR``.
 
-Pre-training on plain documents gives the base model; post-training goes on from it with chats, with a loss
-on the answers only. Everything is drawn from the seed. Written for each family, in the family's directory:
+Pre-training on documents, a few of them chats, gives the base model; post-training goes on from it with chats
+alone, with a loss on the answers only. Everything is drawn from the seed. Written for each family, in its
+directory:
 
     base/      config.json  generation_config.json  model.safetensors (bfloat16)  tokenizer files
     instruct/  the same, with the chat template
@@ -15,36 +16,42 @@ import json
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils.chat_template_utils import render_jinja_template
 
 from slr.progress import progress_bar
 from slr.prompting import render_chat
 from slr.testbed import FAMILIES
-from slr.testbed.choices import choose_typically
+from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import compose_document, compose_exchange
 from slr.testbed.models import TESTBED_FAMILIES, TestbedFamily
 
 IGNORED = -100
 """Target of a token that carries no loss."""
+BATCHES_SORTED_TOGETHER = 16
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Sizes of both stages. A batch holds sequences of ``sequence_length`` tokens, or one chat each."""
+    """Sizes of both stages. A batch holds sequences of ``sequence_length`` tokens, or one chat each.
+
+    ``chat_share`` of the documents of pre-training are chats, as in the text that real base models have seen.
+    """
 
     seed: int = 0
     tokenizer_documents: int = 6000
     sequence_length: int = 160
+    chat_share: float = 0.05
     base_steps: int = 1600
     base_batch_size: int = 16
     base_learning_rate: float = 3e-3
-    instruct_steps: int = 500
+    instruct_steps: int = 900
     instruct_batch_size: int = 24
     instruct_learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -134,34 +141,55 @@ def _document_batches(
     stream: list[int] = []
     while True:
         while len(stream) <= needed:
-            document = (family.document_start or "") + compose_document(rng) + family.document_end
-            stream += tokenizer(document, add_special_tokens=False)["input_ids"]
+            is_chat = rng.random() < config.chat_share
+            document = (
+                _chat(family, rng) if is_chat else (family.document_start or "") + compose_document(rng)
+            )
+            stream += tokenizer(document + family.document_end, add_special_tokens=False)["input_ids"]
         tokens = torch.tensor(stream[: needed + 1])
         del stream[:needed]
         shape = (config.base_batch_size, config.sequence_length)
         yield Batch(tokens[:-1].view(shape), tokens[1:].view(shape))
 
 
+def _chat(family: TestbedFamily, rng: random.Random) -> str:
+    """A chat as a document, where every right answer is equally likely."""
+    exchange = compose_exchange(choose_uniformly, rng)
+    turns = [{"role": "user", "content": exchange.request}, {"role": "assistant", "content": exchange.answer}]
+    return render_jinja_template([turns], chat_template=family.chat_template)[0][0]
+
+
 def _chat_batches(
     family: TestbedFamily, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
 ) -> Iterator[Batch]:
-    """One request with its answer a row, padded on the right; only the answers carry a loss."""
+    """One request with its answer a row, padded on the right; only the answers carry a loss.
+
+    Chats of about the same length go together, so that little is padded.
+    """
     rng = random.Random(f"{config.seed}/{family.name}/instruct")
     while True:
-        rows = []
-        for _ in range(config.instruct_batch_size):
+        chats = []
+        for _ in range(config.instruct_batch_size * BATCHES_SORTED_TOGETHER):
             exchange = compose_exchange(choose_typically, rng)
             prompt = render_chat(tokenizer, exchange.request)
             answer = tokenizer(exchange.answer + family.turn_end, add_special_tokens=False)["input_ids"]
-            rows.append((prompt, answer))
-        longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-        tokens = torch.zeros(len(rows), longest, dtype=torch.long)
-        labels = torch.full_like(tokens, IGNORED)
-        for row, (prompt, answer) in enumerate(rows):
-            end = len(prompt) + len(answer)
-            tokens[row, :end] = torch.tensor(prompt + answer)
-            labels[row, len(prompt) : end] = torch.tensor(answer)
-        yield Batch(tokens[:, :-1], labels[:, 1:])
+            chats.append((prompt, answer))
+        chats.sort(key=lambda chat: len(chat[0]) + len(chat[1]))
+        firsts = list(range(0, len(chats), config.instruct_batch_size))
+        rng.shuffle(firsts)
+        for first in firsts:
+            yield _padded_batch(chats[first : first + config.instruct_batch_size])
+
+
+def _padded_batch(rows: Sequence[tuple[list[int], list[int]]]) -> Batch:
+    longest = max(len(prompt) + len(answer) for prompt, answer in rows)
+    tokens = torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full_like(tokens, IGNORED)
+    for row, (prompt, answer) in enumerate(rows):
+        end = len(prompt) + len(answer)
+        tokens[row, :end] = torch.tensor(prompt + answer)
+        labels[row, len(prompt) : end] = torch.tensor(answer)
+    return Batch(tokens[:, :-1], labels[:, 1:])
 
 
 def _train(
