@@ -24,6 +24,8 @@ from slr.sampling_config import SamplingConfig
 
 COMPACT_BELOW = 0.75
 """When no more than this share of a batch is still running, the finished samples are taken out of it."""
+SORTED_AT_FIRST = 1024
+"""Tokens, for top-p."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def sample(
         ValueError: if there is no prompt, an empty one, or not one seed a prompt; if nothing ends an answer; if
             the model's logits are not finite.
     """
-    _check(prompts, num_samples, seeds, end_tokens)
+    check_request(prompts, num_samples, seeds, end_tokens)
     ends = torch.tensor(end_tokens_of(model) if end_tokens is None else list(end_tokens), device=model.device)
     draws_BT = torch.cat(
         [
@@ -169,16 +171,30 @@ def end_tokens_of(model: PreTrainedModel) -> list[int]:
 
 
 def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Remove the least likely tokens whose probabilities together are at most 1 - top_p."""
-    ascending_BV, order_BV = logits_BV.sort(dim=-1)
-    removed_BV = ascending_BV.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p
-    removed_BV[:, -1] = False
-    return logits_BV.masked_fill(removed_BV.scatter(1, order_BV, removed_BV), -torch.inf)
+    """Keep the likeliest tokens, as few as have a probability of ``top_p`` together.
+
+    Only as many tokens are sorted as are needed for it: a whole vocabulary would take longer than the model.
+    """
+    total_B1 = logits_BV.logsumexp(dim=-1, keepdim=True)
+    vocabulary = logits_BV.shape[-1]
+    count = min(SORTED_AT_FIRST, vocabulary)
+    while True:
+        descending_BK, order_BK = logits_BV.topk(count, dim=-1)
+        probabilities_BK = (descending_BK - total_B1).exp()
+        cumulative_BK = probabilities_BK.cumsum(dim=-1)
+        if count == vocabulary or bool((cumulative_BK[:, -1] >= top_p).all()):
+            break
+        count = min(8 * count, vocabulary)
+    kept_BK = cumulative_BK - probabilities_BK < top_p
+    kept_BK[:, 0] = True
+    kept_BV = torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BK, kept_BK)
+    return logits_BV.masked_fill(~kept_BV, -torch.inf)
 
 
-def _check(
+def check_request(
     prompts: Sequence[Sequence[int]], num_samples: int, seeds: Sequence[int], end_tokens: Sequence[int] | None
 ) -> None:
+    """Check what any engine is asked for; for the arguments and errors see ``sample``."""
     if not prompts or not all(prompts):
         raise ValueError("there is nothing to answer: expected at least one prompt, and no empty one")
     if len(seeds) != len(prompts):

@@ -181,6 +181,18 @@ def test_equals_the_processors_of_transformers(config: SamplingConfig) -> None:
     np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "top_p"), [(6.0, 0.9), (1.0, 0.9), (0.1, 0.9), (0.1, 0.999)])
+def test_top_p_of_a_large_vocabulary_whatever_must_be_sorted_for_it(scale: float, top_p: float) -> None:
+    """From a few tokens to nearly all of them."""
+    logits = scale * torch.randn(3, 20_000, generator=torch.Generator().manual_seed(0))
+    expected = TopPLogitsWarper(top_p)(cast(torch.LongTensor, torch.zeros(3, 1).long()), logits)
+    found = token_probabilities(logits, SamplingConfig(top_p=top_p, min_p=0.0))
+    # Where the sum of the kept is next to top_p, either order of addition is right.
+    assert int(((found > 0) != expected.isfinite()).sum()) <= 2
+    assert bool((found.sum(dim=-1) - 1).abs().max() < 1e-5)
+    assert bool((found > 0).any(dim=-1).all())
+
+
 @pytest.mark.parametrize(
     "config",
     [
