@@ -113,6 +113,11 @@ def find_pair(name: str) -> PairSpec:
     return pairs[name]
 
 
+def preset_of(pair: str) -> str | None:
+    """The name of the preset that has a pair of that name; None if there is none."""
+    return next((p.name for p in PRESETS.values() if any(spec.name == pair for spec in p.pairs)), None)
+
+
 def _testbed_directory(location: str) -> Path:
     family, _, side = location.removeprefix(TESTBED_PREFIX).partition("/")
     if family not in FAMILIES or side not in ("base", "instruct"):

@@ -8,8 +8,19 @@ with ``wandb sync OUTPUT_DIR/wandb/offline-run-*``. All that W&B writes stays un
     wandb/staging/          artifacts and caches
     wandb/mirrored.json     what each run shows, so that an unchanged result makes no second run
 
-Names: run ``EXPERIMENT/PAIR``, group ``EXPERIMENT``, tags family and preset. The run's id follows from
-experiment, pair and configuration, so that a mirror made again replaces the older one on a server.
+Names, of which docs/wandb.md tells more:
+
+    run                 EXPERIMENT/PAIR, in the group EXPERIMENT, with the experiment's job type
+    tags                family; preset, if the pair is one's; "smoke" if the run is
+    config              family, preset and size ("full" or "smoke"), to group and filter by; all else below them
+    metric              EXPERIMENT/[GROUP/]METHOD/METRIC, a GROUP such as a genre or a benchmark
+    table, curve        EXPERIMENT/NAME, EXPERIMENT/NAME/COLUMN
+    picture             figures/NAME
+    artifact            EXPERIMENT-PAIR of the type "records", with the file EXPERIMENT.jsonl; of a smoke run
+                        EXPERIMENT-PAIR-smoke of the type "smoke-records", so that nobody takes it for a result
+
+The run's id follows from experiment, pair and configuration, so that a mirror made again replaces the older one
+on a server.
 """
 
 from __future__ import annotations
@@ -17,19 +28,23 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from slr.experiment import Experiment, store_of
-from slr.model_pairs import PairSpec
+from slr.experiment import Experiment, RunMirror, store_of
+from slr.model_pairs import PairSpec, preset_of
 from slr.records import AnyRecord, Failure, PairInfo
 
 WandbMode = Literal["offline", "online", "disabled"]
 PROJECT = "slr"
+RECORDS = "records"
+SMOKE_RECORDS = "smoke-records"
+"""Types of artifacts."""
 
 OFFLINE_INSTEAD = "Or choose offline, and send the runs later with `wandb sync`"
 
@@ -42,15 +57,27 @@ def check_account(mode: WandbMode, output_dir: Path) -> None:
     """
     if mode != "online":
         return
-    with _environment(output_dir, mode):
-        import wandb
-
+    with wandb_files_below(output_dir, mode):
         try:
-            known = wandb.login(prompt=False)
-        except wandb.Error as error:
-            raise ValueError(f"W&B cannot be used online: {error}. {OFFLINE_INSTEAD}") from None
+            log_in()
+        except ValueError as error:
+            raise ValueError(f"{error}. {OFFLINE_INSTEAD}") from None
+
+
+def log_in() -> None:
+    """Use the account that W&B knows, and never ask for one.
+
+    Raises:
+        ValueError: if no key is known, or the server does not accept it or cannot be reached.
+    """
+    import wandb
+
+    try:
+        known = wandb.login(prompt=False)
+    except wandb.Error as error:
+        raise ValueError(f"W&B cannot be used online: {error}") from None
     if not known:
-        raise ValueError(f"W&B knows no account: run `wandb login` first. {OFFLINE_INSTEAD}")
+        raise ValueError("W&B knows no account: run `wandb login` first")
 
 
 def mirror_pair(
@@ -59,7 +86,7 @@ def mirror_pair(
     output_dir: Path,
     mode: WandbMode,
     images: Sequence[Path] = (),
-    tags: Sequence[str] = (),
+    smoke: bool = False,
 ) -> bool:
     """Mirror one pair's records to a run of its own, unless nothing has changed since the last time.
 
@@ -71,7 +98,7 @@ def mirror_pair(
         output_dir: where its records are.
         mode: ``offline`` touches no network; ``disabled`` does nothing.
         images: pictures to show. A call without any does not undo an earlier one with some.
-        tags: beside the family.
+        smoke: whether the numbers mean nothing, which is then told in the run.
 
     Returns:
         Whether a run was made.
@@ -91,8 +118,9 @@ def mirror_pair(
         if not records or mark == marks.get(run_name):
             return False
         check_account(mode, output_dir)  # without one, W&B would ask for it, and wait
-        with _environment(output_dir, mode):
-            _log_run(experiment, spec, records, output_dir, mode, images, tags)
+        run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
+        with wandb_files_below(output_dir, mode):
+            _log_run(run, output_dir, mode)
         marks_file.write_text(json.dumps(marks | {run_name: mark}, indent=2) + "\n", encoding="utf-8")
     except Exception as error:  # the records are safe whatever W&B does
         print(f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}", file=sys.stderr)
@@ -113,8 +141,8 @@ def _digest(content: bytes) -> str:
 
 
 @contextmanager
-def _environment(output_dir: Path, mode: Literal["offline", "online"]) -> Iterator[None]:
-    """Have W&B write below the output directory, where it would use the user's home otherwise."""
+def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> Iterator[None]:
+    """Have W&B write below ``output_dir/wandb``, where it would use the user's home otherwise."""
     directory = (output_dir / "wandb").resolve()
     staging = directory / "staging"
     staging.mkdir(parents=True, exist_ok=True)
@@ -142,27 +170,94 @@ def _restore_environment(before: Mapping[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def _log_run(
-    experiment: Experiment,
-    spec: PairSpec,
-    records: Sequence[AnyRecord],
-    output_dir: Path,
-    mode: Literal["offline", "online"],
-    images: Sequence[Path],
-    tags: Sequence[str],
-) -> None:
+def logged_name(experiment: str, name: str) -> str:
+    """Under what name W&B has a figure that the experiment's mirror calls ``name``."""
+    return f"{experiment}/{_in_wandb_characters(name)}"
+
+
+def named_for_wandb(experiment: str, mirror: RunMirror) -> RunMirror:
+    """The same under the names that it has in W&B: below the experiment's, in W&B's own characters.
+
+    Raises:
+        ValueError: if two names are the same there.
+    """
+    return RunMirror(
+        summary=_renamed(experiment, mirror.summary),
+        tables=_renamed(experiment, mirror.tables),
+        curves={
+            name: ([_in_wandb_characters(column) for column in columns], rows)
+            for name, (columns, rows) in _renamed(experiment, mirror.curves).items()
+        },
+    )
+
+
+def _renamed(experiment: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {logged_name(experiment, name): value for name, value in values.items()}
+    if len(renamed) < len(values):
+        raise ValueError(f"two of {', '.join(values)} have the same name in W&B: name them more differently")
+    return renamed
+
+
+def _in_wandb_characters(name: str) -> str:
+    """Lower-case letters, digits and underscores, for W&B sorts and filters by no other names; ``/`` stays."""
+    parts = name.lower().replace("@", " at ").split("/")
+    return "/".join(re.sub("[^a-z0-9]+", "_", part).strip("_") for part in parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """What becomes one run in W&B."""
+
+    experiment: Experiment
+    spec: PairSpec
+    records: Sequence[AnyRecord]
+    images: Sequence[Path]
+    smoke: bool
+
+    @property
+    def id(self) -> str:
+        content = f"{self.experiment.name}/{self.spec.name}/{self.records[0].provenance.config_hash}"
+        return _digest(content.encode())
+
+    @property
+    def tags(self) -> list[str]:
+        labels: Iterable[str | None] = (
+            self.spec.family,
+            preset_of(self.spec.name),
+            "smoke" if self.smoke else None,
+        )
+        return [label for label in labels if label is not None]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config = {
+            "family": self.spec.family,
+            "preset": preset_of(self.spec.name),
+            "size": "smoke" if self.smoke else "full",
+            "experiment": asdict(self.experiment.config),
+            "question": self.experiment.question,
+            "pair": asdict(self.spec),
+            "provenance": self.records[-1].provenance.model_dump(),
+        }
+        for record in self.records:
+            if isinstance(record, PairInfo):
+                config["pair"] = record.model_dump(exclude={"provenance"})
+        return config
+
+
+def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> None:
     import wandb
 
-    run = wandb.init(
+    wandb_run = wandb.init(
         project=PROJECT,
         mode=mode,
         dir=str(output_dir.resolve()),
-        id=_run_id(experiment, spec, records),
-        name=f"{experiment.name}/{spec.name}",
-        group=experiment.name,
-        job_type=experiment.job_type,
-        tags=[spec.family, *tags],
-        config=_config(experiment, spec, records),
+        id=run.id,
+        name=f"{run.experiment.name}/{run.spec.name}",
+        group=run.experiment.name,
+        job_type=run.experiment.job_type,
+        tags=run.tags,
+        config=run.config,
         settings=wandb.Settings(
             silent=True,
             console="off",
@@ -174,55 +269,43 @@ def _log_run(
         ),
     )
     try:
-        _log_content(wandb, run, experiment, spec, records, images)
+        if run.experiment.mirror is not None:
+            mirror = run.experiment.mirror(run.records, run.spec.name)
+            _log_mirror(wandb, wandb_run, named_for_wandb(run.experiment.name, mirror))
+        if run.images:
+            wandb_run.log({f"figures/{image.stem}": wandb.Image(str(image)) for image in run.images})
+        wandb_run.log_artifact(_artifact(run))
     finally:
-        run.finish()
+        wandb_run.finish()
 
 
-def _log_content(
-    wandb: Any,
-    run: Any,
-    experiment: Experiment,
-    spec: PairSpec,
-    records: Sequence[AnyRecord],
-    images: Sequence[Path],
-) -> None:
-    if experiment.mirror is not None:
-        mirror = experiment.mirror(records, spec.name)
-        run.log(
-            {name: wandb.Table(columns=columns, data=rows) for name, (columns, rows) in mirror.tables.items()}
-        )
-        for name, (columns, rows) in mirror.curves.items():
-            _log_curve(run, name, columns, rows)
-        run.summary.update({name: value for name, value in mirror.summary.items() if value is not None})
-    if images:
-        run.log({f"figures/{image.stem}": wandb.Image(str(image)) for image in images})
-    artifact = wandb.Artifact(f"{experiment.name}-{spec.name}", type="records")
-    with artifact.new_file(f"{experiment.name}.jsonl", mode="w") as file:
-        file.writelines(record.model_dump_json() + "\n" for record in records)
-    run.log_artifact(artifact)
+def _log_mirror(wandb: Any, wandb_run: Any, mirror: RunMirror) -> None:
+    tables = {
+        name: wandb.Table(columns=columns, data=rows) for name, (columns, rows) in mirror.tables.items()
+    }
+    if tables:
+        wandb_run.log(tables)
+    for name, (columns, rows) in mirror.curves.items():
+        _log_curve(wandb_run, name, columns, rows)
+    wandb_run.summary.update({name: value for name, value in mirror.summary.items() if value is not None})
 
 
-def _log_curve(run: Any, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    run.define_metric(f"{name}/*", step_metric=f"{name}/{columns[0]}", summary="none")
+def _log_curve(wandb_run: Any, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    wandb_run.define_metric(f"{name}/*", step_metric=f"{name}/{columns[0]}", summary="none")
     for row in rows:
         values = zip(columns, row, strict=True)
-        run.log({f"{name}/{column}": value for column, value in values if value is not None})
+        wandb_run.log({f"{name}/{column}": value for column, value in values if value is not None})
 
 
-def _run_id(experiment: Experiment, spec: PairSpec, records: Sequence[AnyRecord]) -> str:
-    content = f"{experiment.name}/{spec.name}/{records[0].provenance.config_hash}"
-    return _digest(content.encode())
+def _artifact(run: _Run) -> Any:
+    import wandb
 
-
-def _config(experiment: Experiment, spec: PairSpec, records: Sequence[AnyRecord]) -> dict[str, Any]:
-    config = {
-        "experiment": asdict(experiment.config),
-        "question": experiment.question,
-        "pair": asdict(spec),
-        "provenance": records[-1].provenance.model_dump(),
-    }
-    for record in records:
-        if isinstance(record, PairInfo):
-            config["pair"] = record.model_dump(exclude={"provenance"})
-    return config
+    name = f"{run.experiment.name}-{run.spec.name}"
+    artifact = (
+        wandb.Artifact(f"{name}-smoke", type=SMOKE_RECORDS)
+        if run.smoke
+        else wandb.Artifact(name, type=RECORDS)
+    )
+    with artifact.new_file(f"{run.experiment.name}.jsonl", mode="w") as file:
+        file.writelines(record.model_dump_json() + "\n" for record in run.records)
+    return artifact

@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.experiment import Experiment, store_of
+from slr.experiment import Experiment, RunMirror, store_of
 from slr.model_pairs import ModelReference, PairSpec
-from slr.tracking import check_account, mirror_pair
+from slr.tracking import check_account, logged_name, mirror_pair, named_for_wandb
 from tests.crc.test_report import CHOSEN, study
 
 SPEC = PairSpec(
@@ -68,14 +69,14 @@ def read_back(run_file: Path) -> dict[str, Any]:
         elif entry["type"] == "history":
             found["history"] |= {name.split(".")[0] for name in content["item"]}
         elif entry["type"] == "artifact":
-            found["artifacts"].add(content["name"])
+            found["artifacts"].add((content["name"], content["type"]))
     return found
 
 
 def test_a_run_shows_configuration_tables_summary_and_images(
     experiment: Experiment, output_dir: Path, image: Path
 ):
-    assert mirror_pair(experiment, SPEC, output_dir, "offline", [image], ["testbed"])
+    assert mirror_pair(experiment, SPEC, output_dir, "offline", [image])
     assert not {"WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"} & os.environ.keys()
     [run_file] = runs_of(output_dir)
     found = read_back(run_file)
@@ -85,15 +86,66 @@ def test_a_run_shows_configuration_tables_summary_and_images(
         "crc_search",
         "search",
     )
-    assert run["tags"] == ["llama", "testbed"]
+    assert run["tags"] == ["llama"]
+    assert {key: found["config"][key] for key in ("family", "preset", "size")} == {
+        "family": "llama",
+        "preset": None,
+        "size": "full",
+    }
     assert found["config"]["experiment"]["min_validity_ratio"] == 0.9
     assert found["config"]["pair"]["name"] == "tiny"
     assert found["config"]["provenance"]["config_hash"] == "aaaaaaaaaaaa"
-    assert found["summary"]["interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
-    assert found["summary"]["selection/base/validity"] == pytest.approx(0.35, abs=0.05)
-    assert {"intervals", "soups", "figures/heatmap", "soup/alpha", "soup/diversity"} <= found["history"]
-    assert "soup/validity" not in found["summary"]
-    assert "crc_search-tiny" in found["artifacts"]
+    assert found["summary"]["crc_search/slr/interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
+    assert found["summary"]["crc_search/selection/base/validity"] == pytest.approx(0.35, abs=0.05)
+    assert {"crc_search/intervals", "crc_search/soups", "figures/heatmap"} <= found["history"]
+    assert "crc_search/soups/validity" not in found["summary"]
+    assert ("crc_search-tiny", "records") in found["artifacts"]
+
+
+def test_every_metric_is_logged_under_the_name_that_is_told(experiment: Experiment, output_dir: Path):
+    """Those of the summary and those of curves; a value that is not defined is not logged."""
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    [run_file] = runs_of(output_dir)
+    found = read_back(run_file)
+    assert experiment.mirror is not None
+    mirror = named_for_wandb(experiment.name, experiment.mirror(study(), SPEC.name))
+    told = {name for name, value in mirror.summary.items() if value is not None}
+    told |= {f"{name}/{column}" for name, (columns, _) in mirror.curves.items() for column in columns}
+    assert len(told) > 12
+    logged = {*found["summary"], *found["history"]}
+    assert told == {
+        name for name in logged if name.startswith("crc_search/") and name.count("/") > 1 and "." not in name
+    }
+
+
+def test_names_are_in_characters_that_wandb_sorts_by():
+    assert logged_name("open_qa", "instruct temperature=0.7/pass@16") == (
+        "open_qa/instruct_temperature_0_7/pass_at_16"
+    )
+    assert logged_name("creative_writing", "poem/slr/fluency (proxy)") == (
+        "creative_writing/poem/slr/fluency_proxy"
+    )
+
+
+def test_two_names_that_would_be_one_are_refused():
+    with pytest.raises(ValueError, match="a b, a-b have the same name in W&B"):
+        named_for_wandb("one", RunMirror(summary={"a b": 1, "a-b": 2}, tables={}))
+
+
+def test_a_smoke_run_says_so_and_its_records_are_not_taken_for_results(
+    experiment: Experiment, output_dir: Path
+):
+    spec = replace(SPEC, name="testbed-llama")
+    records = [record.model_copy(update={"pair": spec.name}) for record in study()]
+    store_of(experiment, output_dir).append(records)
+    assert mirror_pair(experiment, spec, output_dir, "offline", smoke=True)
+    [run_file] = runs_of(output_dir)
+    found = read_back(run_file)
+    assert found["run"]["tags"] == ["llama", "testbed", "smoke"]
+    assert (found["config"]["preset"], found["config"]["size"]) == ("testbed", "smoke")
+    names = {name for name, kind in found["artifacts"] if kind != "run_table"}
+    assert names == {"crc_search-testbed-llama-smoke"}
+    assert ("crc_search-testbed-llama-smoke", "smoke-records") in found["artifacts"]
 
 
 def test_everything_is_written_below_the_output_directory(

@@ -1,0 +1,109 @@
+"""Records of every experiment beside the search, as its configuration would make them; the numbers are invented."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from slr.downstream.study import DownstreamConfig
+from slr.downstream.tasks import load_task
+from slr.experiment import Experiment
+from slr.quality.harness_study import HarnessConfig
+from slr.quality.judge import ASPECTS
+from slr.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
+from tests.analysis.synthetic import PROVENANCE
+
+TEXTS = ("the red fox sings", "a blue crow waits here", "the red fox sings", "one owl")
+MODELS = ("base", "instruct", "slr", "soup")
+
+
+def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples | SampleMeasures]:
+    """Four samples of every condition for the task's first prompts."""
+    config = experiment.config
+    assert isinstance(config, DownstreamConfig)
+    for prompt in load_task(config.task, config.source, 1):
+        for condition in config.conditions:
+            samples = Samples(
+                experiment=experiment.name,
+                pair=pair,
+                provenance=PROVENANCE,
+                family="llama",
+                task=config.task,
+                source=config.source,
+                group=prompt.group,
+                prompt_id=prompt.id,
+                text=prompt.text,
+                request=prompt.text,
+                method=condition.name,
+                model=condition.model,
+                interval=None,
+                alpha=None,
+                prompting=condition.prompting,
+                sampling=dataclasses.asdict(condition.sampling),
+                seed=0,
+                expected=prompt.expected,
+                texts=TEXTS,
+                num_tokens=(5, 6, 5, 3),
+                finished=(True,) * len(TEXTS),
+            )
+            yield samples
+            if config.task == "creative_writing":
+                yield SampleMeasures(
+                    experiment=experiment.name,
+                    pair=pair,
+                    provenance=PROVENANCE,
+                    samples=samples.key,
+                    encoder="an encoder",
+                    embedding_diversity=0.5,
+                    adherence=(0.5,) * len(TEXTS),
+                    fluency_model="a model",
+                    fluency=(-2.0,) * len(TEXTS),
+                )
+
+
+def harness_scores(experiment: Experiment, pair: str) -> Iterator[HarnessScore]:
+    """Every metric of every task."""
+    config = experiment.config
+    assert isinstance(config, HarnessConfig)
+    for task in config.tasks:
+        for metric in task.metrics:
+            for model in MODELS:
+                yield HarnessScore(
+                    experiment=experiment.name,
+                    pair=pair,
+                    provenance=PROVENANCE,
+                    family="llama",
+                    model=model,
+                    interval=None,
+                    alpha=None,
+                    task=task.name,
+                    task_version="1",
+                    num_fewshot=task.num_fewshot,
+                    chat_template=task.chat_template,
+                    metric=metric,
+                    value=0.5,
+                    standard_error=0.1,
+                    document_scores=(0.0, 1.0),
+                    harness_version="1",
+                )
+
+
+def judge_scores(experiment: Experiment, samples: Iterable[AnyRecord]) -> Iterator[JudgeScores]:
+    """Two texts of each of the samples' records."""
+    for record in samples:
+        if isinstance(record, Samples):
+            yield JudgeScores(
+                experiment=experiment.name,
+                pair=record.pair,
+                provenance=PROVENANCE,
+                family=record.family,
+                group=record.group,
+                prompt_id=record.prompt_id,
+                method=record.method,
+                samples=record.key,
+                judge="a judge",
+                host="somewhere",
+                rubric_version="1",
+                indices=(0, 1),
+                scores=dict.fromkeys(ASPECTS, (5, 6)),
+            )
