@@ -1,0 +1,102 @@
+"""Judges' scores put together: metrics of each prompt, and how far two judges agree."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from statistics import fmean
+
+import numpy as np
+from scipy import stats
+
+from slr.downstream.report import MethodLine, Metric, method_lines
+from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
+from slr.records import AnyRecord, JudgeScores, SampleMeasures, Samples
+from slr.uncertainty import BOOTSTRAP_SEED, CONFIDENCE_LEVEL, NUM_RESAMPLES, Estimate
+
+RESAMPLES_AT_ONCE = 100
+"""To bound memory."""
+
+
+def judged_lines(records: Sequence[AnyRecord], scores: Iterable[JudgeScores], pair: str) -> list[MethodLine]:
+    """Every aspect of every method of one pair, from the samples' records and one judge's scores.
+
+    A prompt's value is the mean over its texts that have a score; it is None where none has.
+    """
+    by_samples = {record.samples: record for record in scores}
+    metrics = [Metric(aspect, "quality", partial(_mean_score, by_samples, aspect)) for aspect in ASPECTS]
+    return method_lines(records, pair, metrics)
+
+
+def _mean_score(
+    scores: Mapping[str, JudgeScores], aspect: str, samples: Samples, _: SampleMeasures | None
+) -> float | None:
+    record = scores.get(samples.key)
+    given = [] if record is None else [score for score in record.scores[aspect] if score is not None]
+    return fmean(given) if given else None
+
+
+def agreement(
+    first: Iterable[JudgeScores], second: Iterable[JudgeScores], aspect: str
+) -> tuple[Estimate | None, int]:
+    """Spearman's rank correlation of two judges' scores of the same texts, and how many texts both scored.
+
+    The interval is a 95% percentile bootstrap over prompts, each of which keeps all its texts; ``n`` of the
+    estimate counts prompts. None if either judge gave all texts one score, or no text was scored by both.
+    """
+    tables = _tables_by_prompt(first, second, aspect)
+    num_texts = int(tables.sum())
+    correlation = float(_spearman(tables.sum(axis=0)))
+    if np.isnan(correlation):
+        return None, num_texts
+    if len(tables) < 2:
+        return Estimate(correlation, None, None, len(tables)), num_texts
+    interval = stats.bootstrap(
+        (np.arange(len(tables)),),
+        lambda prompts, axis: _spearman(tables[prompts].sum(axis=axis - 2)),
+        n_resamples=NUM_RESAMPLES,
+        batch=RESAMPLES_AT_ONCE,
+        confidence_level=CONFIDENCE_LEVEL,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    ).confidence_interval
+    low, high = (None if np.isnan(end) else float(end) for end in interval)
+    return Estimate(correlation, low, high, len(tables)), num_texts
+
+
+def _tables_by_prompt(first: Iterable[JudgeScores], second: Iterable[JudgeScores], aspect: str) -> np.ndarray:
+    """For each prompt that both judges scored, how often they gave each pair of scores: [prompts, 10, 10]."""
+    others = {
+        record.samples: dict(zip(record.indices, record.scores[aspect], strict=True)) for record in second
+    }
+    size = HIGHEST - LOWEST + 1
+    tables: dict[tuple[str, str], np.ndarray] = defaultdict(lambda: np.zeros((size, size)))
+    for record in first:
+        of_other = others.get(record.samples, {})
+        for index, score in zip(record.indices, record.scores[aspect], strict=True):
+            other = of_other.get(index)
+            if score is not None and other is not None:
+                tables[record.pair, record.prompt_id][score - LOWEST, other - LOWEST] += 1
+    return np.stack(list(tables.values())) if tables else np.zeros((0, size, size))
+
+
+def _spearman(tables: np.ndarray) -> np.ndarray:
+    """Spearman's correlation from counts of pairs of scores, [..., 10, 10]; nan where it is not defined.
+
+    It is Pearson's correlation of the ranks, where equal scores share their mean rank; from counts it takes the
+    same time however many texts there are.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centred = []
+        for axis in (-1, -2):
+            counts = tables.sum(axis=axis)
+            ranks = counts.cumsum(axis=-1) - counts / 2
+            centred.append(ranks - ((ranks * counts).sum(-1) / counts.sum(-1))[..., None])
+        rows, columns = centred
+        covariance = np.einsum("...ij,...i,...j->...", tables, rows, columns)
+        variances = np.einsum("...ij,...i->...", tables, rows**2) * np.einsum(
+            "...ij,...j->...", tables, columns**2
+        )
+        return covariance / np.sqrt(variances)
