@@ -10,8 +10,18 @@ from pathlib import Path
 from slr.crc.report import CrcReport, crc_report
 from slr.downstream.report import MethodLine, method_lines
 from slr.model_pairs import PRESETS
-from slr.records import AnyRecord, CrcSelection, Failure, PairInfo, Samples, SearchCost
-from slr.results_store import ResultsStore
+from slr.quality.harness_report import HarnessLine, harness_lines
+from slr.records import (
+    AnyRecord,
+    CanonicalAnswers,
+    CrcSelection,
+    Failure,
+    JudgeScores,
+    PairInfo,
+    Samples,
+    SearchCost,
+)
+from slr.results_store import stores_in
 
 CRC_EXPERIMENT = "crc_search"
 MESSAGE_CHARACTERS = 120
@@ -75,6 +85,28 @@ class Results:
         pairs = dict.fromkeys(record.pair for record in records)
         return [line for pair in pairs for line in method_lines(records, pair)]
 
+    @cached_property
+    def harness_lines(self) -> list[HarnessLine]:
+        """Every score by lm-eval, pair by pair."""
+        records = self.of_experiment("quality")
+        pairs = dict.fromkeys(record.pair for record in records)
+        return [line for pair in pairs for line in harness_lines(records, pair)]
+
+    @property
+    def judge_scores(self) -> list[JudgeScores]:
+        """What the judge says of creative texts."""
+        return [r for r in self.of_experiment("judge") if isinstance(r, JudgeScores)]
+
+    @property
+    def second_judge_scores(self) -> list[JudgeScores]:
+        """What the second judge says of the same texts."""
+        return [r for r in self.of_experiment("second_judge") if isinstance(r, JudgeScores)]
+
+    @property
+    def canonical_answers(self) -> list[CanonicalAnswers]:
+        """What a language model reads in answers that the rules do not recognise."""
+        return [record for record in self.records if isinstance(record, CanonicalAnswers)]
+
     @property
     def search_costs(self) -> list[SearchCost]:
         """Costs of searches, by either method."""
@@ -91,9 +123,9 @@ def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
     """
     if preset is not None:
         return [results_dir / preset]
-    if results_dir.resolve().name in PRESETS or _record_files(results_dir):
+    if results_dir.resolve().name in PRESETS or stores_in(results_dir):
         return [results_dir]
-    found = [results_dir / name for name in PRESETS if _record_files(results_dir / name)]
+    found = [results_dir / name for name in PRESETS if stores_in(results_dir / name)]
     if not found:
         raise ValueError(
             f"there are no records in {results_dir}, nor in a directory in it that has a preset's name "
@@ -113,10 +145,6 @@ def load_results(results_dir: Path) -> Results:
             f"there is no directory {results_dir} with results: run experiments/run_all.py first, or give the "
             "directory that holds crc_search.jsonl as --results-dir"
         )
-    files = [*_record_files(results_dir), *_record_files(results_dir.parent / "search_cost")]
-    records = tuple(record for file in files for record in ResultsStore(file).read())
+    stores = [*stores_in(results_dir), *stores_in(results_dir.parent / "search_cost")]
+    records = tuple(record for store in stores for record in store.read())
     return Results(records, results_dir.resolve().name)
-
-
-def _record_files(directory: Path) -> list[Path]:
-    return sorted(directory.glob("*.jsonl"))

@@ -6,6 +6,7 @@
 
 For every preset that has records, or for one of them (``--preset``), or for one directory of records, such as
 ``slr search`` makes: ``--results-dir DIR --output-dir FIGURES`` puts figures/ and tables/ right into FIGURES.
+``--wandb ENTITY/PROJECT`` fetches the records from Weights & Biases first, and makes the same from them.
 
 Needs no model and no torch. What has not been measured is a gap that names the command to run; what was
 drawn before is replaced or removed, so nothing old can be mistaken for a result.
@@ -31,6 +32,7 @@ from analysis.load_results import Results, find_runs, load_results
 from analysis.page import ShownFigure, ShownTable, page_path, write_page
 from analysis.tables import TABLES
 from analysis.tables.table import Table, save_table
+from analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
 from slr.model_pairs import PRESETS
 
@@ -100,6 +102,8 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the options, make everything, say what is missing."""
     options = _parse(argv)
     try:
+        if options.wandb is not None:
+            options.results_dir = fetch_records(options.wandb, options.results_dir)
         runs = [(run, load_results(run)) for run in find_runs(options.results_dir, options.preset)]
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -139,6 +143,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--output-dir", type=Path, default=Path("paper_figures"), help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--wandb",
+        metavar="ENTITY/PROJECT",
+        help="fetch the records from this W&B project, into from_wandb/ in --results-dir, and use only them",
     )
     parser.add_argument("--preset", choices=list(PRESETS), help="only this one of those in --results-dir")
     return parser.parse_args(argv)

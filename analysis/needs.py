@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.load_results import Results
 from slr.model_pairs import PRESETS
@@ -11,17 +11,22 @@ from slr.model_pairs import PRESETS
 
 @dataclass(frozen=True)
 class Need:
-    """``found`` is empty where nothing has been measured; ``lacking`` says in words which parts have not."""
+    """``found`` is empty where nothing has been measured; ``lacking`` says in words which parts have not.
+
+    ``environment`` has the variables to set for the script.
+    """
 
     found: Callable[[Results], Sequence[object]]
     lacking: Callable[[Results], Sequence[str]] = lambda _: ()
     script: str = ""
     takes_preset: bool = False
+    environment: str = ""
 
     def command(self, results: Results) -> str:
         """What to run to have it measured."""
         preset = results.name if self.takes_preset and results.name in PRESETS else "testbed"
-        return f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
+        command = f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
+        return f"{self.environment} {command}" if self.environment else command
 
 
 NOTHING = Need(lambda _: (True,))
@@ -33,6 +38,26 @@ CRC_STUDY = Need(
 )
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
+
+QUALITY = Need(
+    lambda results: [line for line in results.harness_lines if line.difference is not None],
+    script="experiments/quality.py",
+    takes_preset=True,
+)
+JUDGE = Need(
+    lambda results: results.judge_scores,
+    script="experiments/judge.py",
+    takes_preset=True,
+    environment="SLR_JUDGE_BASE_URL=URL SLR_JUDGE_MODEL=NAME SLR_JUDGE_API_KEY=KEY",
+)
+TWO_JUDGES = replace(
+    JUDGE,
+    found=lambda results: results.judge_scores and results.second_judge_scores,
+    environment=f"{JUDGE.environment} {JUDGE.environment.replace('SLR_JUDGE', 'SLR_JUDGE2')}",
+)
+CANONICALISER = replace(
+    JUDGE, found=lambda results: results.canonical_answers, script="experiments/canonicalise.py"
+)
 
 
 def samples_of(experiment: str) -> Need:

@@ -6,15 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import canonicalise
 import crc_search
 import creative_writing
 import decoding_methods
+import judge
 import open_qa
 import prompting_methods
+import quality
 import reasoning
 import restoration_controls
 
-from slr.experiment_script import run_script
+from slr.experiment_script import MakeExperiment, run_script
 
 EXPERIMENTS = [
     crc_search.experiment,
@@ -24,6 +27,7 @@ EXPERIMENTS = [
     restoration_controls.experiment,
     decoding_methods.experiment,
     prompting_methods.experiment,
+    quality.experiment,
 ]
 MAKE_ALL = Path(__file__).resolve().parent.parent / "analysis" / "make_all.py"
 
@@ -37,9 +41,19 @@ def draw(results_dir: Path, figures_dir: Path) -> int:
     return subprocess.run([*command, "--output-dir", str(figures_dir)], check=False).returncode
 
 
+def by_endpoints() -> list[MakeExperiment]:
+    """The experiments that ask a chat endpoint, if the environment describes one."""
+    if not judge.configured():
+        print(
+            "no judge: set SLR_JUDGE_BASE_URL and SLR_JUDGE_MODEL to have one; see docs/judge.md",
+            file=sys.stderr,
+        )
+    return [*judge.configured(), *canonicalise.configured()]
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run everything; see ``--help``."""
-    return run_script(str(__doc__), EXPERIMENTS, argv, draw)
+    return run_script(str(__doc__), [*EXPERIMENTS, *by_endpoints()], argv, draw)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ SCHEMA_VERSION = 1
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
 PromptSet = Literal["selection", "held_out"]
 Family = Literal["llama", "qwen", "gemma", "other"]
+Engine = Literal["transformers", "vllm"]
+"""What samples answers."""
 
 
 class Provenance(BaseModel):
@@ -58,7 +60,8 @@ class Configuration(Record):
 
     ``settings`` is the experiment's configuration as JSON; ``base`` and ``instruct`` are the checkpoints that
     were asked for, and the digests are of the weights of those that are directories. ``inputs`` is what was
-    taken from the pair's results of other experiments. All pairs in one file have the same settings and dtype.
+    taken from the pair's results of other experiments. All pairs in one file have the same settings, dtype and
+    engine.
     """
 
     kind: Literal["configuration"] = "configuration"
@@ -69,6 +72,7 @@ class Configuration(Record):
     instruct: str
     instruct_weights: str | None
     inputs: dict[str, Any] = {}
+    engine: Engine = "transformers"
 
     @property
     @override
@@ -261,6 +265,98 @@ class ProblemSet(Record):
         return f"{self.pair}/problem_set"
 
 
+class JudgeScores(Record):
+    """What one judge says of some of the samples with key ``samples``.
+
+    ``indices`` are the places of the texts judged. ``scores`` has one whole number from 1 to 10 a text for every
+    aspect of the rubric; None where the judge's answer could not be read. ``judge`` is the model's name at
+    ``host``.
+    """
+
+    kind: Literal["judge_scores"] = "judge_scores"
+    family: Family
+    group: str
+    prompt_id: str
+    method: str
+    samples: str
+    judge: str
+    host: str
+    rubric_version: str
+    indices: tuple[int, ...]
+    scores: dict[str, tuple[int | None, ...]]
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.samples)
+
+    @staticmethod
+    def key_of(samples: str) -> str:
+        """The key of the scores of the samples with that key."""
+        return f"{samples}/scores"
+
+
+class CanonicalAnswers(Record):
+    """Which right answers a language model says are meant where the rules recognise none.
+
+    ``meant`` has one entry a sample of the record with key ``samples``: an answer's canonical name, or None.
+    Of ``num_asked`` samples that it was asked about, ``num_unusable`` got a reply that is none of those allowed.
+    """
+
+    kind: Literal["canonical_answers"] = "canonical_answers"
+    method: str
+    samples: str
+    model: str
+    host: str
+    prompt_version: str
+    meant: tuple[str | None, ...]
+    num_asked: int
+    num_unusable: int
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.samples)
+
+    @staticmethod
+    def key_of(samples: str) -> str:
+        """The key of what is said of the samples with that key."""
+        return f"{samples}/canonical"
+
+
+class HarnessScore(Record):
+    """One metric of one task of lm-evaluation-harness for one compared model.
+
+    ``metric`` is lm-eval's name with the filter that read the answers. ``value`` and ``standard_error`` are
+    lm-eval's; ``document_scores`` has one number a document, in the task's order, the same for all models.
+    """
+
+    kind: Literal["harness_score"] = "harness_score"
+    family: Family
+    model: str
+    interval: tuple[int, int] | None
+    alpha: float | None
+    task: str
+    task_version: str
+    num_fewshot: int
+    chat_template: bool
+    metric: str
+    value: float
+    standard_error: float | None
+    document_scores: tuple[float, ...]
+    harness_version: str
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.model, self.task, self.metric)
+
+    @staticmethod
+    def key_of(pair: str, model: str, task: str, metric: str) -> str:
+        """The key of a score with these fields."""
+        return f"{pair}/harness_score/{model}/{task}/{metric}"
+
+
 class Failure(Record):
     """A cell that could not be computed: its error in place of a number."""
 
@@ -283,6 +379,9 @@ AnyRecord = Annotated[
     | Samples
     | SampleMeasures
     | ProblemSet
+    | HarnessScore
+    | JudgeScores
+    | CanonicalAnswers
     | Failure,
     Field(discriminator="kind"),
 ]

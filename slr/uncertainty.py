@@ -14,6 +14,8 @@ from scipy import stats
 CONFIDENCE_LEVEL = 0.95
 NUM_RESAMPLES = 9999
 BOOTSTRAP_SEED = 20260206
+LARGE_SAMPLE = 2000
+"""From here on the normal interval is taken: the bootstrap comes to the same, and takes gigabytes for it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
 
     Args:
         values: one number a prompt; None where the quantity is undefined for that prompt. ``n`` of the
-            result counts the defined ones.
+            result counts the defined ones. Of ``LARGE_SAMPLE`` and more, the interval is the normal one.
 
     Source: Efron and Tibshirani 1993, percentile interval, by ``scipy.stats.bootstrap``.
     """
@@ -51,6 +53,9 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
         return Estimate(mean, None, None, 1)
     if np.ptp(defined) == 0.0:  # every resample has the same mean
         return Estimate(mean, mean, mean, defined.size)
+    if defined.size >= LARGE_SAMPLE:
+        half = float(stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2) * stats.sem(defined))
+        return Estimate(mean, mean - half, mean + half, defined.size)
     interval = stats.bootstrap(
         (defined,),
         np.mean,

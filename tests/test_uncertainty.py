@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean, holm, paired_p_value
+from slr.uncertainty import (
+    LARGE_SAMPLE,
+    Estimate,
+    estimate_difference,
+    estimate_mean,
+    holm,
+    paired_p_value,
+)
 
 
 def test_mean_and_interval_of_random_values() -> None:
@@ -19,6 +26,16 @@ def test_mean_and_interval_of_random_values() -> None:
     normal_half_width = 1.96 * values.std(ddof=1) / np.sqrt(len(values))
     assert estimate.high - estimate.mean == pytest.approx(normal_half_width, rel=0.1)
     assert estimate.mean - estimate.low == pytest.approx(normal_half_width, rel=0.1)
+
+
+def test_of_very_many_values_the_interval_is_the_bootstraps() -> None:
+    values = np.random.default_rng(0).choice([0.0, 1.0], size=LARGE_SAMPLE, p=[0.3, 0.7])
+    estimate = estimate_mean(list(values))
+    assert estimate is not None
+    interval = stats.bootstrap((values,), np.mean, rng=np.random.default_rng(1)).confidence_interval
+    width = interval.high - interval.low
+    assert estimate.low == pytest.approx(interval.low, abs=0.03 * width)
+    assert estimate.high == pytest.approx(interval.high, abs=0.03 * width)
 
 
 def test_same_values_same_interval() -> None:

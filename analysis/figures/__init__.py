@@ -14,7 +14,17 @@ from analysis.figures.downstream import (
     prompting_frontier,
     qa_coverage,
 )
-from analysis.needs import CONTROLS, CRC_STUDY, CREATIVE_WRITING, DECODING, OPEN_QA, PROMPTING, REASONING
+from analysis.figures.quality_cost import quality_cost
+from analysis.needs import (
+    CONTROLS,
+    CRC_STUDY,
+    CREATIVE_WRITING,
+    DECODING,
+    OPEN_QA,
+    PROMPTING,
+    QUALITY,
+    REASONING,
+)
 
 FIGURES = (
     Exhibit(concept),
@@ -27,5 +37,6 @@ FIGURES = (
     Exhibit(controls_tradeoff, CONTROLS, captions.controls_tradeoff),
     Exhibit(decoding_frontier, DECODING, captions.decoding_frontier),
     Exhibit(prompting_frontier, PROMPTING, captions.prompting_frontier),
+    Exhibit(quality_cost, QUALITY, captions.quality_cost),
 )
 """Every figure that there is."""

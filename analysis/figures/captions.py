@@ -8,6 +8,7 @@ from analysis.load_results import Results
 from slr.crc.report import CrcReport
 from slr.downstream.report import MethodLine
 from slr.figure_style import MODEL_NAMES
+from slr.quality.harness_report import HarnessLine
 from slr.records import Samples
 
 
@@ -91,6 +92,19 @@ def prompting_frontier(results: Results) -> str:
     )
 
 
+def quality_cost(results: Results) -> str:
+    """Benchmarks."""
+    lines = [line for line in results.harness_lines if line.model == "slr"]
+    documents = {line.score.task: len(line.score.document_scores) for line in lines}
+    sizes = ", ".join(f"{task} {number:,}" for task, number in documents.items())
+    return (
+        "What each model scores in benchmarks of lm-evaluation-harness, less what the instruct model scores: to the "
+        "left of the line is worse. Lines are 95% intervals over documents, paired with the instruct model "
+        f"(documents: {sizes or 'none of the hybrid'}). {MODEL_NAMES['hybrid']} against instruct, by paired intervals "
+        f"without zero: {_count('scores', lines)}."
+    )
+
+
 def _held_out(report: CrcReport) -> str:
     hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
     if hybrid is None or instruct is None:
@@ -132,7 +146,7 @@ _SHOWN = {
 """How metrics begin, and what they are called."""
 
 
-def _count(metric: str, lines: Sequence[MethodLine]) -> str:
+def _count(metric: str, lines: Sequence[MethodLine | HarnessLine]) -> str:
     differences = [line.difference for line in lines if line.difference is not None]
     above = [d for d in differences if d.low is not None and d.low > 0]
     below = [d for d in differences if d.high is not None and d.high < 0]

@@ -2,15 +2,19 @@
 
 from analysis.exhibit import Exhibit
 from analysis.needs import (
+    CANONICALISER,
     CONTROLS,
     COSTS,
     CRC_STUDY,
     CREATIVE_WRITING,
     DECODING,
+    JUDGE,
     OPEN_QA,
     PAIRS,
     PROMPTING,
+    QUALITY,
     REASONING,
+    TWO_JUDGES,
 )
 from analysis.tables.best_intervals import best_intervals
 from analysis.tables.by_category import by_category
@@ -24,7 +28,9 @@ from analysis.tables.downstream import (
     restoration_controls,
     sampling_seeds,
 )
+from analysis.tables.judge import canonicaliser, judge, judge_agreement
 from analysis.tables.models import models
+from analysis.tables.quality import quality
 from analysis.tables.runs import runs
 from analysis.tables.samples import samples
 from analysis.tables.search_cost import search_cost
@@ -41,11 +47,15 @@ TABLES = (
     Exhibit(soup_alphas, CRC_STUDY),
     Exhibit(creative_writing, CREATIVE_WRITING),
     Exhibit(samples, CREATIVE_WRITING),
+    Exhibit(judge, JUDGE),
+    Exhibit(judge_agreement, TWO_JUDGES),
     Exhibit(open_qa, OPEN_QA),
+    Exhibit(canonicaliser, CANONICALISER),
     Exhibit(reasoning, REASONING),
     Exhibit(restoration_controls, CONTROLS),
     Exhibit(decoding_methods, DECODING),
     Exhibit(prompting_methods, PROMPTING),
+    Exhibit(quality, QUALITY),
     Exhibit(sampling_seeds, CREATIVE_WRITING),
     Exhibit(search_cost, COSTS),
     Exhibit(models, PAIRS),

@@ -62,7 +62,7 @@ def decoding_methods(results: Results) -> Table:
         results,
         "decoding_methods",
         "Open questions at other sampling settings, by the instruct model and by the hybrid. Temperatures are with "
-        "min-p 0.1; min-p and top-p alone, at temperature 1.",
+        "min-p 0.1, so temperature=1 is min-p=0.1 as well; min-p and top-p are alone, at temperature 1.",
     )
 
 

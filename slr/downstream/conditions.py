@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from slr.experiment import Results
 from slr.intervals import LayerInterval
+from slr.model_pairs import PairSpec
 from slr.records import CrcSelection
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
@@ -62,6 +64,27 @@ PROMPTING = tuple(
     for prompting in ("direct", "list", "verbalized")
     for model in ("instruct", "slr")
 )
+
+
+def selection_of(results: Results, pair: str) -> CrcSelection | None:
+    """What the search chose for a pair, or None if it has not yet."""
+    selection = results.get(f"{pair}/crc_selection")
+    return selection if isinstance(selection, CrcSelection) else None
+
+
+def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
+    """The part of a pair's search results that every comparison depends on: an experiment's ``inputs``.
+
+    Raises:
+        ValueError: if the pair has not been searched.
+    """
+    selection = selection_of(results, spec.name)
+    if selection is None:
+        raise ValueError(
+            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
+            "--output-dir first"
+        )
+    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
 
 
 def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval | None:

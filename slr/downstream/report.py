@@ -14,7 +14,7 @@ from typing import Literal, get_args
 from slr.downstream.tasks import Source, is_good_testbed_writing, question_key
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
 from slr.metrics.lexical import compression_ratio, distinct_n, self_bleu, words
-from slr.metrics.pass_at_k import pass_at_k
+from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
 from slr.records import AnyRecord, Family, SampleMeasures, Samples
 from slr.tasks.prompting_methods import PromptingMethod, draw_samples
 from slr.tasks.reasoning import ReasoningProblem, is_right
@@ -168,6 +168,11 @@ def num_solved(samples: Samples) -> int:
     assert samples.expected is not None
     problem = ReasoningProblem(samples.prompt_id, samples.text, samples.expected)
     return sum(is_right(problem, text) for text in samples.texts)
+
+
+def pass_curve_of(samples: Samples) -> tuple[float, ...]:
+    """pass@k of a reasoning problem for every k up to the number of samples."""
+    return tuple(pass_at_k_curve(len(samples.texts), num_solved(samples)).tolist())
 
 
 def _source(samples: Samples) -> Source:

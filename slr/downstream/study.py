@@ -13,17 +13,26 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.downstream.conditions import Condition, interval_of, is_available, make_model
-from slr.downstream.report import method_lines
+from slr.downstream.conditions import (
+    Condition,
+    chosen_by_search,
+    interval_of,
+    is_available,
+    make_model,
+    selection_of,
+)
+from slr.downstream.opened_model import opened_model
+from slr.downstream.report import coverage_curve_of, method_lines, pass_curve_of
 from slr.downstream.tasks import Source, TaskName, TaskPrompt, load_task
-from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror
 from slr.model_pairs import PairSpec
-from slr.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.records import AnyRecord, ProblemSet, SampleMeasures, Samples
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
@@ -34,7 +43,9 @@ if TYPE_CHECKING:
 
 TYPICAL_PROMPT_TOKENS = 60
 TYPICAL_ANSWER_SHARE = 0.5
-"""Of the largest number of new tokens, for cost estimates only."""
+"""Of the largest number of new tokens."""
+TYPICAL_ANSWER_TOKENS = 400
+"""At most, for few answers go on for as long as they may. All three are for cost estimates only."""
 
 
 RECORDS_MEASURED_TOGETHER = 64
@@ -92,23 +103,9 @@ def downstream_experiment(
         job_type="downstream",
         mirror=_mirror,
         builds_on=crc_experiment(crc),
-        inputs=_inputs,
+        inputs=chosen_by_search,
+        samples_answers=True,
     )
-
-
-def _inputs(results: Results, spec: PairSpec) -> dict[str, Any]:
-    selection = _selection(results, spec.name)
-    if selection is None:
-        raise ValueError(
-            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
-            "--output-dir first"
-        )
-    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
-
-
-def _selection(results: Results, pair: str) -> CrcSelection | None:
-    selection = results.get(f"{pair}/crc_selection")
-    return selection if isinstance(selection, CrcSelection) else None
 
 
 def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
@@ -119,7 +116,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
                 key=f"{spec.name}/problems",
                 record_keys=lambda _: [f"{spec.name}/problem_set"],
                 run=lambda context: _choose_problems(context, config),
-                cost=_cost(spec, config, config.num_candidates or 0),
+                cost=_cost(spec, config, config.num_candidates or 0, 1),
             )
         )
     needs = tuple(cell.key for cell in cells)
@@ -133,7 +130,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
                 key=f"{spec.name}/measures",
                 record_keys=lambda results: _measure_keys(spec, config, results),
                 run=lambda context: _measure(context, config),
-                cost=_cost(spec, config, 0),
+                cost=_cost(spec, config, 0, 0),
                 needs=samplings,
             )
         )
@@ -148,15 +145,22 @@ def _sampling_cell(
         key=f"{spec.name}/{condition.name}/seed={seed}",
         record_keys=lambda results: _sample_keys(spec, config, condition, seed, results),
         run=lambda context: _sample(context, config, condition, seed),
-        cost=_cost(spec, config, num_prompts * config.num_samples),
+        cost=_cost(spec, config, num_prompts, config.num_samples),
         needs=needs,
     )
 
 
-def _cost(spec: PairSpec, config: DownstreamConfig, num_answers: int) -> Cost:
-    tokens = round(num_answers * (config.max_new_tokens * TYPICAL_ANSWER_SHARE))
-    flops = None if spec.num_parameters is None else 2.0 * spec.num_parameters * tokens
-    return Cost(layer_evaluations=tokens * (spec.num_layers or 0), tokens=tokens, flops=flops)
+def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_samples: int) -> Cost:
+    """Of so many samples to each prompt, whose prefill is computed once."""
+    answer = min(config.max_new_tokens * TYPICAL_ANSWER_SHARE, TYPICAL_ANSWER_TOKENS)
+    sampled = round(num_prompts * num_samples * answer)
+    tokens = num_prompts * TYPICAL_PROMPT_TOKENS + sampled
+    return Cost(
+        layer_evaluations=tokens * (spec.num_layers or 0),
+        tokens=tokens,
+        flops=None if spec.num_parameters is None else 2.0 * spec.num_parameters * tokens,
+        sampled_share=sampled / tokens if tokens else 0.0,
+    )
 
 
 def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[TaskPrompt, ...] | None:
@@ -175,7 +179,7 @@ def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[Tas
 def _sample_keys(
     spec: PairSpec, config: DownstreamConfig, condition: Condition, seed: int, results: Results
 ) -> list[str] | None:
-    selection, prompts = _selection(results, spec.name), _prompts(config, results, spec.name)
+    selection, prompts = selection_of(results, spec.name), _prompts(config, results, spec.name)
     if selection is None or prompts is None:
         return None
     if not is_available(condition.model, selection):
@@ -185,90 +189,80 @@ def _sample_keys(
 
 def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
     """Greedy answers of the instruct model, in order, until enough of them are wrong."""
-    from slr.generation import sample
+    from slr.prompting import render_chat
 
     assert config.num_candidates is not None
     prompts = load_task("reasoning", config.source, config.num_candidates)
-    pair = context.pair
     greedy = SamplingConfig(temperature=0, max_new_tokens=config.max_new_tokens)
     tried: list[str] = []
     wrong: list[str] = []
-    for first in range(0, len(prompts), config.batch_size):
-        group = prompts[first : first + config.batch_size]
-        answers = sample(
-            pair.instruct_model,
-            pair.tokenizer,
-            [_tokens(context, prompt.text) for prompt in group],
-            1,
-            greedy,
-            [0] * len(group),
-        )
-        for prompt, (answer,) in zip(group, answers, strict=True):
-            if len(wrong) < config.num_prompts:
-                tried.append(prompt.id)
-                assert prompt.expected is not None
-                if not is_right(ReasoningProblem(prompt.id, prompt.text, prompt.expected), answer.text):
-                    wrong.append(prompt.id)
-        context.on_progress(len(tried), len(prompts))
-        if len(wrong) == config.num_prompts:
-            break
+    with opened_model(context, lambda pair: pair.instruct_model) as instruct:
+        for first in range(0, len(prompts), config.batch_size):
+            group = prompts[first : first + config.batch_size]
+            requests = [render_chat(instruct.tokenizer, prompt.text) for prompt in group]
+            answers = instruct.draw(requests, 1, greedy, [0] * len(group))
+            for prompt, (answer,) in zip(group, answers, strict=True):
+                if len(wrong) < config.num_prompts:
+                    tried.append(prompt.id)
+                    assert prompt.expected is not None
+                    if not is_right(ReasoningProblem(prompt.id, prompt.text, prompt.expected), answer.text):
+                        wrong.append(prompt.id)
+            context.on_progress(len(tried), len(prompts))
+            if len(wrong) == config.num_prompts:
+                break
     yield [ProblemSet(**context.header, tried=tuple(tried), wrong=tuple(wrong))]
 
 
 def _sample(
     context: CellContext, config: DownstreamConfig, condition: Condition, seed: int
 ) -> Iterator[list[AnyRecord]]:
-    from slr.generation import end_tokens_of, sample
+    from slr.prompting import render_chat
 
-    selection = _selection(context.results, context.spec.name)
+    selection = selection_of(context.results, context.spec.name)
     prompts = _prompts(config, context.results, context.spec.name)
     assert selection is not None
     assert prompts is not None
-    pair = context.pair
-    model = make_model(pair, condition.model, selection)
     sampling = dataclasses.replace(condition.sampling, max_new_tokens=config.max_new_tokens)
     interval = interval_of(condition.model, selection)
     size = config.prompts_in_group
-    for first in range(0, len(prompts), size):
-        group = prompts[first : first + size]
-        keys = [Samples.key_of(context.spec.name, condition.name, prompt.id, seed) for prompt in group]
-        if all(key in context.results for key in keys):
-            continue
-        requests = [_request(prompt, condition, config) for prompt in group]
-        drawn = sample(
-            model,
-            pair.tokenizer,
-            [_tokens(context, request) for request in requests],
-            config.num_samples,
-            sampling,
-            [seed_from_key(context.experiment.name, key) for key in keys],
-            end_tokens=end_tokens_of(pair.instruct_model),
-        )
-        yield [
-            Samples(
-                **context.header,
-                family=pair.family,
-                task=config.task,
-                source=config.source,
-                group=prompt.group,
-                prompt_id=prompt.id,
-                text=prompt.text,
-                request=request,
-                method=condition.name,
-                model=condition.model,
-                interval=(interval.start, interval.end) if interval else None,
-                alpha=selection.soup_alpha if condition.model == "soup" else None,
-                prompting=condition.prompting,
-                sampling=dataclasses.asdict(sampling),
-                seed=seed,
-                expected=prompt.expected,
-                texts=tuple(s.text for s in samples),
-                num_tokens=tuple(s.num_tokens for s in samples),
-                finished=tuple(s.finished for s in samples),
+    with opened_model(context, lambda pair: make_model(pair, condition.model, selection)) as model:
+        for first in range(0, len(prompts), size):
+            group = prompts[first : first + size]
+            keys = [Samples.key_of(context.spec.name, condition.name, prompt.id, seed) for prompt in group]
+            if all(key in context.results for key in keys):
+                continue
+            requests = [_request(prompt, condition, config) for prompt in group]
+            drawn = model.draw(
+                [render_chat(model.tokenizer, request) for request in requests],
+                config.num_samples,
+                sampling,
+                [seed_from_key(context.experiment.name, key) for key in keys],
             )
-            for prompt, request, samples in zip(group, requests, drawn, strict=True)
-        ]
-        context.on_progress(first + len(group), len(prompts))
+            yield [
+                Samples(
+                    **context.header,
+                    family=model.family,
+                    task=config.task,
+                    source=config.source,
+                    group=prompt.group,
+                    prompt_id=prompt.id,
+                    text=prompt.text,
+                    request=request,
+                    method=condition.name,
+                    model=condition.model,
+                    interval=(interval.start, interval.end) if interval else None,
+                    alpha=selection.soup_alpha if condition.model == "soup" else None,
+                    prompting=condition.prompting,
+                    sampling=dataclasses.asdict(sampling),
+                    seed=seed,
+                    expected=prompt.expected,
+                    texts=tuple(s.text for s in samples),
+                    num_tokens=tuple(s.num_tokens for s in samples),
+                    finished=tuple(s.finished for s in samples),
+                )
+                for prompt, request, samples in zip(group, requests, drawn, strict=True)
+            ]
+            context.on_progress(first + len(group), len(prompts))
 
 
 def _request(prompt: TaskPrompt, condition: Condition, config: DownstreamConfig) -> str:
@@ -280,27 +274,37 @@ def _request(prompt: TaskPrompt, condition: Condition, config: DownstreamConfig)
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
-    """Means of all metrics, and a table of texts that one can read."""
-    lines = method_lines(records, pair)
-    summary = {
-        f"{line.group}/{line.method}/{line.metric}": line.estimate.mean
-        for line in lines
-        if line.estimate is not None
-    }
+    """Means of all metrics, how long answers are, curves over k, and a table of texts that one can read.
+
+    A group that has the task's own name is the only one, and left out of the names.
+    """
+    samples = [record for record in records if isinstance(record, Samples)]
+    summary: dict[str, Any] = {}
+    for line in method_lines(records, pair):
+        group = "" if line.group in get_args(TaskName) else f"{line.group}/"
+        summary[f"{group}{line.method}/{line.metric}"] = line.estimate.mean if line.estimate else None
+    for method in dict.fromkeys(record.method for record in samples):
+        lengths = [n for record in samples if record.method == method for n in record.num_tokens]
+        summary[f"{method}/tokens in an answer"] = fmean(lengths)
     rows: list[list[Any]] = [
         [record.group, record.prompt_id, record.request, record.method, record.seed, text]
-        for record in records
-        if isinstance(record, Samples)
+        for record in samples
         for text in record.texts[:TEXTS_SHOWN]
     ]
     columns = ["group", "prompt", "request", "method", "seed", "text"]
-    return RunMirror(summary=summary, tables={"samples": (columns, rows)})
+    return RunMirror(summary=summary, tables={"samples": (columns, rows)}, curves=_curves(samples))
 
 
-def _tokens(context: CellContext, request: str) -> list[int]:
-    from slr.prompting import render_chat
-
-    return render_chat(context.pair.tokenizer, request)
+def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
+    """Coverage of open questions, or pass@k of problems, at every k: the mean over prompts and seeds."""
+    of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass@k", pass_curve_of)}
+    if not samples or samples[0].task not in of_task:
+        return {}
+    name, curve_of = of_task[samples[0].task]
+    methods = list(dict.fromkeys(record.method for record in samples))
+    means = [np.mean([curve_of(r) for r in samples if r.method == method], axis=0) for method in methods]
+    rows = [[k, *map(float, of_k)] for k, of_k in enumerate(zip(*means, strict=True), start=1)]
+    return {name: (["k", *methods], rows)}
 
 
 def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) -> list[str] | None:

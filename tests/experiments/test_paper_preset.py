@@ -7,6 +7,7 @@ ids and revisions in a local cache, and so do a few problems in GSM8K's file.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from slr.model_pairs import PRESETS, ModelReference
-from slr.records import ProblemSet, Samples
+from slr.records import HarnessScore, ProblemSet, Samples
 from slr.results_store import ResultsStore
 from slr.tasks import reasoning
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
@@ -85,8 +86,11 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
         assert {record.pair for record in records} == pairs
         if experiment != "crc_search":
             assert {record.pair for record in records if isinstance(record, Samples)} == pairs
+    scores = ResultsStore(tmp_path / "results" / "quality.jsonl").read()
+    assert {record.pair for record in scores if isinstance(record, HarnessScore)} == pairs
     problems = ResultsStore(tmp_path / "results" / "reasoning.jsonl").read()
     assert all(r.tried[0] == "gsm8k-0000" for r in problems if isinstance(r, ProblemSet))
     figures = tmp_path / "results" / "figures"
     assert (figures / "figures" / "qa_coverage.png").exists()
-    assert "gap in" not in done.stderr.replace("gap in search_cost", "")
+    gaps = {name for names in re.findall(r"gap in (.*?): ", done.stderr) for name in names.split(", ")}
+    assert gaps == {"search_cost", "judge", "judge_agreement", "canonicaliser"}  # a benchmark; endpoints

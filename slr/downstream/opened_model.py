@@ -1,0 +1,68 @@
+"""A compared model that is ready to be sampled from, by either engine."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from slr.experiment import CellContext
+from slr.records import Family
+from slr.sampling_config import SamplingConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from slr.checkpoints import ModelPair
+    from slr.generation import Sample
+
+Draw = Callable[[Sequence[Sequence[int]], int, SamplingConfig, Sequence[int]], "list[list[Sample]]"]
+"""Samples prompts, as token ids: so many of each, with these settings, with a seed for each prompt."""
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """``draw`` samples from it; the tokenizer and the tokens that end an answer are the pair's."""
+
+    family: Family
+    tokenizer: PreTrainedTokenizerBase
+    draw: Draw
+
+
+@contextmanager
+def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedModel]) -> Iterator[OpenedModel]:
+    """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
+
+    vLLM needs a checkpoint directory, which lies in the output directory for as long as the model is open, and
+    the accelerator's memory, so the pair is given up for it.
+    """
+    if context.settings.engine == "vllm":
+        context.settings.output_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
+            yield from _opened_by_vllm(context, make, Path(name))
+    else:
+        from slr.generation import end_tokens_of, sample
+
+        pair = context.pair
+        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens_of(pair.instruct_model))
+        yield OpenedModel(pair.family, pair.tokenizer, draw)
+
+
+def _opened_by_vllm(
+    context: CellContext, make: Callable[[ModelPair], PreTrainedModel], checkpoint: Path
+) -> Iterator[OpenedModel]:
+    from slr.generation import end_tokens_of
+    from slr.vllm_engine import VllmEngine
+
+    pair = context.pair
+    family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
+    end_tokens = end_tokens_of(pair.instruct_model)
+    make(pair).save_pretrained(checkpoint)
+    del pair
+    context.pair_on_demand.give_up()
+    with VllmEngine(checkpoint, tokenizer, dtype) as engine:
+        yield OpenedModel(family, tokenizer, partial(engine.sample, end_tokens=end_tokens))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from analysis.figures.captions import quality_cost as caption
+from analysis.figures.quality_cost import OFFSETS, quality_cost
+from analysis.load_results import Results
+from analysis.needs import QUALITY
+from analysis.tables.quality import quality
+from slr.figure_style import MODEL_COLORS, use_style
+from slr.records import HarnessScore
+from tests.analysis.synthetic import PROVENANCE
+
+INSTRUCT = (1.0, 1.0, 1.0, 0.0)
+SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 4, "slr": (1.0, 1.0, 0.0, 0.0), "soup": INSTRUCT}
+
+
+def score(pair: str, model: str, metric: str, values: tuple[float, ...], **changes: Any) -> HarnessScore:
+    return HarnessScore(
+        experiment="quality",
+        pair=pair,
+        provenance=PROVENANCE,
+        family="llama",
+        model=model,
+        interval=(1, 2) if model == "slr" else None,
+        alpha=0.5 if model == "soup" else None,
+        task="gsm8k",
+        task_version="3.0",
+        num_fewshot=5,
+        chat_template=True,
+        metric=metric,
+        value=sum(values) / len(values),
+        standard_error=0.25,
+        document_scores=values,
+        harness_version="0.4.13",
+    ).model_copy(update=changes)
+
+
+@pytest.fixture
+def results() -> Results:
+    return Results(
+        tuple(
+            score(pair, model, f"exact_match,{reader}", values)
+            for pair in ("pair-one", "pair-two")
+            for model, values in SCORES.items()
+            for reader in ("strict-match", "flexible-extract")
+        )
+    )
+
+
+def test_a_row_a_score_with_its_paired_difference(results: Results) -> None:
+    rows = list(csv.DictReader(io.StringIO(quality(results).csv())))
+    assert len(rows) == 2 * 2 * 4
+    hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
+    assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "4", "5")
+    assert float(hybrid["score"]) == 0.5
+    assert float(hybrid["less instruct's"]) == -0.25
+    assert float(hybrid["less instruct's low"]) == -0.75
+    assert float(hybrid["less instruct's high"]) == 0.0
+    assert rows[0]["less instruct's"] == ""
+    assert "lm-evaluation-harness 0.4.13," in quality(results).caption
+
+
+def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
+    use_style()
+    figure = quality_cost(results)
+    assert [axes.get_title() for axes in figure.axes] == ["pair-one", "pair-two"]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["gsm8k\nstrict-match", "gsm8k\nflexible-extract"]
+    markers = figure.axes[0].collections
+    assert len(markers) == 2 * len(OFFSETS)
+    means = {
+        to_hex(np.asarray(m.get_facecolor())[0]).upper(): np.asarray(m.get_offsets())[0, 0] for m in markers
+    }
+    expected = {"hybrid": -0.25, "soup": 0.0, "base": -0.75}
+    assert means == {MODEL_COLORS[name]: mean for name, mean in expected.items()}
+
+
+def test_the_caption_counts(results: Results) -> None:
+    assert "(documents: gsm8k 4)" in caption(results)
+    assert "scores higher in 0 and lower in 0 of 4 comparisons" in caption(results)
+
+
+def test_what_is_missing_names_the_command() -> None:
+    assert not QUALITY.found(Results((), "paper"))
+    assert QUALITY.command(Results((), "paper")) == "python experiments/quality.py --preset paper"
+
+
+def test_without_instruct_there_is_nothing_to_compare() -> None:
+    alone = Results((score("pair-one", "slr", "acc,none", INSTRUCT),))
+    assert alone.harness_lines[0].difference is None
+    assert not QUALITY.found(alone)
