@@ -28,8 +28,9 @@ from safetensors.torch import load_file, save_file
 from slr.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter, open_adapter
 from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
 from slr.checkpoints import resolve_pair
+from slr.crc.hybrid_figures import Weights, hybrid_figures
 from slr.intervals import LayerInterval, check_alpha
-from slr.model_card import model_card
+from slr.model_card import Licences, find_licence, model_card
 from slr.model_layout import ModelLayout
 from slr.opening import Checkpoint, Location, open_checkpoint
 from slr.output_directory import check_output, complete_or_absent, copy_small_files
@@ -43,6 +44,7 @@ def build_adapter(
     *,
     alpha: float = 1.0,
     overwrite: bool = False,
+    search_dir: Path | None = None,
     base_revision: str | None = None,
     adapter_revision: str | None = None,
 ) -> BuildManifest:
@@ -55,6 +57,7 @@ def build_adapter(
         output_dir: the directory to write.
         alpha: the base model's share within the interval, in (0, 1].
         overwrite: replace an existing directory with a model, once the new one is complete.
+        search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
         base_revision: commit, tag or branch of a base model on the hub.
         adapter_revision: the same for the adapter.
 
@@ -63,7 +66,7 @@ def build_adapter(
         HubError: if the hub does not give one of the two.
         ValueError: if the interval does not fit, alpha is not in (0, 1], nothing of the adapter would be left,
             a layer to restore was trained in full beside its adapter, the output directory exists and is not
-            to be overwritten, or one of the two cannot be opened.
+            to be overwritten, one of the two cannot be opened, or there are no records in ``search_dir``.
     """
     check_alpha(alpha)
     spec = resolve_pair(
@@ -86,6 +89,9 @@ def build_adapter(
         origins[name] = TensorOrigin(source=source, shard=WEIGHTS_FILE)
     if not tensors:
         raise ValueError(f"layers {interval} are all that the adapter changes: the hybrid is the base model")
+    sides = Weights(checkpoint.reference, checkpoint.directory), Weights(opened.reference, opened.directory)
+    crc = hybrid_figures(search_dir, *sides, interval, alpha) if search_dir is not None else None
+    licences = Licences(*(find_licence(side.reference, side.directory) for side in sides))
     with complete_or_absent(output_dir) as partial:
         copy_small_files(opened.directory, partial, leave_out=(CONFIG_FILE,))
         config = _hybrid_config(opened.config, checkpoint, interval if alpha == 1 else LayerInterval(0, 0))
@@ -110,7 +116,7 @@ def build_adapter(
             tensors=origins,
         )
         (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        card = model_card(manifest, checkpoint.layout.layers_path)
+        card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
         (partial / "README.md").write_text(card, encoding="utf-8")
     return manifest
 

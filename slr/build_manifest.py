@@ -25,8 +25,8 @@ class BuildManifest(BaseModel):
     """Models, revisions (None for a directory) and settings of a built checkpoint, and all its tensors.
 
     ``instruct_is_adapter``: the instruct model is the base model with that LoRA adapter. ``interval`` is
-    half-open, ``alpha`` the base model's share within it, and ``shards`` has the SHA-256
-    of each weight file.
+    half-open, ``alpha`` the base model's share within it. ``shards`` has each weight file
+    with its SHA-256, None unless the file was verified.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -43,7 +43,7 @@ class BuildManifest(BaseModel):
     alpha: float
     dtype: str
     notes: tuple[str, ...]
-    shards: dict[str, str]
+    shards: dict[str, str | None]
     tensors: dict[str, TensorOrigin]
 
 

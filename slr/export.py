@@ -9,13 +9,16 @@ What is written::
       slr_manifest.json                                           where every tensor came from
       README.md                                                   a model card
 
-The directory appears under its name only when it is complete.
+The directory appears under its name only when it is complete. Runs of tensors that stay as they are on disk
+are copied by the kernel, so that writing takes what copying the files takes, in memory that does not grow
+with the model.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,22 +29,43 @@ from slr.adapters import open_adapter
 from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
 from slr.checkpoints import resolve_pair
 from slr.compatibility import check_compatible, conversion_note
-from slr.hybrid_shards import StoredTensor, stored_tensors, write_hybrid_shard
+from slr.crc.hybrid_figures import Weights, hybrid_figures
+from slr.hybrid_shards import (
+    StoredTensor,
+    plan_hybrid_shard,
+    stored_tensors,
+    verify_hybrid_shard,
+    write_hybrid_shard,
+)
 from slr.intervals import LayerInterval, check_alpha
-from slr.model_card import model_card
+from slr.mergekit import equivalent_yaml
+from slr.model_card import CARD_FILE, Licences, find_licence, model_card
 from slr.model_pairs import PairSpec
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
-from slr.output_directory import check_output, complete_or_absent, copy_small_files
+from slr.output_directory import (
+    check_output,
+    check_space,
+    complete_or_absent,
+    copy_small_files,
+    left_over,
+)
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What ``build`` wrote, and where."""
+    """What ``build`` wrote, and where.
+
+    ``num_bytes`` of weights were written in ``seconds``. ``mergekit_yaml`` makes the same tensors with
+    mergekit; None where it cannot. ``notes`` are what the user may want to know, a line each.
+    """
 
     output_dir: Path
     manifest: BuildManifest
     num_bytes: int
+    seconds: float
+    mergekit_yaml: str | None
+    notes: tuple[str, ...]
 
     @property
     def num_restored(self) -> int:
@@ -58,6 +82,8 @@ def build(
     adapter: Location | None = None,
     alpha: float = 1.0,
     overwrite: bool = False,
+    verify: bool = False,
+    search_dir: Path | None = None,
     base_revision: str | None = None,
     instruct_revision: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -73,15 +99,20 @@ def build(
             must be room on disk until the hybrid is written.
         alpha: the base model's share within the interval, in (0, 1].
         overwrite: replace an existing checkpoint directory, once the new one is complete.
+        verify: read everything from the disk again, compare it with what it is made of, and put the SHA-256
+            of each weight file into the manifest.
+        search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
         base_revision: commit, tag or branch of a base model on the hub.
         instruct_revision: the same for the instruct model or adapter.
-        on_progress: told the bytes of weights written so far, and their total.
+        on_progress: told the bytes of weights written (and verified) so far, and their total.
 
     Raises:
         IncompatiblePairError: if the two are no pair; every mismatch is a line of it.
         HubError: if the hub does not give a model.
         ValueError: if the interval does not fit, alpha is not in (0, 1], the output directory exists and
-            is not to be overwritten, or a checkpoint cannot be opened.
+            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, or there are no
+            records in ``search_dir``.
+        OSError: if the output cannot be written, or is found to differ from what it is made of.
     """
     check_alpha(alpha)
     spec = resolve_pair(
@@ -97,8 +128,22 @@ def build(
         pair = stack.enter_context(_opened(spec, interval, output_dir))
         replacements = _base_tensors(pair.base, pair.instruct, interval)
         num_bytes = _num_bytes(pair.instruct)
+        check_space(output_dir, num_bytes)
+        crc = hybrid_figures(search_dir, *pair.weights, interval, alpha) if search_dir is not None else None
         partial = stack.enter_context(complete_or_absent(output_dir))
-        shards = _write_shards(pair.instruct, partial, replacements, alpha, _progress(on_progress, num_bytes))
+        plans = {
+            partial / shard: plan_hybrid_shard(pair.instruct.directory / shard, replacements, alpha)
+            for shard in pair.instruct.index.shards
+        }
+        on_bytes = _progress(on_progress, num_bytes * (1 + verify))
+        began = time.perf_counter()
+        for path, plan in plans.items():
+            write_hybrid_shard(plan, path, on_bytes)
+        seconds = time.perf_counter() - began
+        hashes = {
+            path.name: verify_hybrid_shard(plan, path, on_bytes) if verify else None
+            for path, plan in plans.items()
+        }
         manifest = BuildManifest(
             slr_version=slr_version(),
             architecture=pair.instruct.layout.architecture,
@@ -112,20 +157,43 @@ def build(
             alpha=alpha,
             dtype=str(pair.instruct.dtype).removeprefix("torch."),
             notes=pair.notes,
-            shards=shards,
+            shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),
         )
-        _write_small_files(pair.instruct, partial, manifest)
-    return BuildReport(output_dir, manifest, num_bytes)
+        layers_path = pair.instruct.layout.layers_path
+        licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
+        card = model_card(manifest, layers_path, licences, crc)
+        _write_small_files(pair.instruct, partial, manifest, card)
+    return BuildReport(
+        output_dir,
+        manifest,
+        num_bytes,
+        seconds,
+        equivalent_yaml(manifest, layers_path),
+        notes=(*pair.notes, *_left_over_notes(output_dir)),
+    )
 
 
 @dataclass(frozen=True)
 class _OpenedPair:
-    """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly."""
+    """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly.
+
+    ``post_trained_dir`` has the weights of the instruct model as it was given: those of the adapter, if it is
+    one.
+    """
 
     base: Checkpoint
     instruct: Checkpoint
+    post_trained_dir: Path
     notes: tuple[str, ...]
+
+    @property
+    def weights(self) -> tuple[Weights, Weights]:
+        """Of base and instruct model, as they were given."""
+        return (
+            Weights(self.base.reference, self.base.directory),
+            Weights(self.instruct.reference, self.post_trained_dir),
+        )
 
 
 @contextmanager
@@ -143,11 +211,12 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     for directory in (base.directory, adapter.directory if adapter else instruct.directory):
         _check_apart(output_dir, directory)
     if adapter is None:
-        yield _OpenedPair(base, instruct, notes)
+        yield _OpenedPair(base, instruct, instruct.directory, notes)
         return
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
-        yield _OpenedPair(base, write_merged_checkpoint(base, adapter, Path(merged)), notes)
+        instruct = write_merged_checkpoint(base, adapter, Path(merged))
+        yield _OpenedPair(base, instruct, adapter.directory, notes)
 
 
 def _check_apart(output_dir: Path, source: Path) -> None:
@@ -177,20 +246,9 @@ def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterva
     }
 
 
-def _write_shards(
-    instruct: Checkpoint,
-    output_dir: Path,
-    replacements: Mapping[str, StoredTensor],
-    alpha: float,
-    on_bytes: Callable[[int], None],
-) -> dict[str, str]:
-    """Write all weight files; return the SHA-256 of each."""
-    return {
-        shard: write_hybrid_shard(
-            instruct.directory / shard, output_dir / shard, replacements, alpha, on_bytes
-        )
-        for shard in instruct.index.shards
-    }
+def _left_over_notes(output_dir: Path) -> Iterator[str]:
+    for path in left_over(output_dir):
+        yield f"{path} is of a build that was killed, unless it still runs: it may be removed"
 
 
 def _origins(
@@ -203,9 +261,9 @@ def _origins(
     }
 
 
-def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest) -> None:
+def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str) -> None:
     (output_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (output_dir / "README.md").write_text(model_card(manifest, instruct.layout.layers_path), encoding="utf-8")
+    (output_dir / CARD_FILE).write_text(card, encoding="utf-8")
     copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():
         shutil.copyfile(instruct.directory / INDEX_FILE, output_dir / INDEX_FILE)

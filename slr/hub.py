@@ -68,6 +68,15 @@ def fetch_weights(reference: ModelReference, shards: tuple[str, ...]) -> Path:
     return _fetch(reference, shards)
 
 
+def fetch_card(reference: ModelReference) -> Path:
+    """Directory in the local cache that has the model card of a hub model, if it has one.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+    """
+    return _fetch(reference, ("README.md",))
+
+
 def fetch_adapter(reference: ModelReference, weights_file: str) -> Path:
     """Download an adapter, unless it is in the cache, and return its directory; named by the commit.
 

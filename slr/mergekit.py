@@ -6,8 +6,27 @@ import json
 
 import torch
 
+from slr.build_manifest import BuildManifest
 from slr.intervals import LayerInterval
 from slr.model_pairs import ModelReference
+
+
+def equivalent_yaml(manifest: BuildManifest, layers_path: str) -> str | None:
+    """Text for ``mergekit-yaml`` that makes a built checkpoint's tensors.
+
+    None for a hybrid that is made with an adapter: mergekit would have to be given the merged model.
+    """
+    if manifest.instruct_is_adapter:
+        return None
+    return mergekit_yaml(
+        ModelReference(manifest.base, manifest.base_revision),
+        ModelReference(manifest.instruct, manifest.instruct_revision),
+        LayerInterval(*manifest.interval),
+        num_layers=manifest.num_layers,
+        dtype=getattr(torch, manifest.dtype),
+        alpha=manifest.alpha,
+        layers_path=layers_path,
+    )
 
 
 def mergekit_yaml(

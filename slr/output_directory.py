@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import re
 import secrets
 import shutil
 from collections.abc import Collection, Iterator
@@ -12,6 +14,9 @@ from slr.hub import SMALL_FILE_PATTERNS
 
 MODEL_FILES = ("config.json", "adapter_config.json")
 """A directory with one of these holds a model, and may be replaced by another."""
+
+SCRATCH_KINDS = ("partial", "replaced", "merged")
+"""``.NAME.KIND-*`` is beside NAME while it is written: what is written, what it replaces, a merged adapter."""
 
 
 def check_output(output_dir: Path, overwrite: bool) -> None:
@@ -31,17 +36,46 @@ def check_output(output_dir: Path, overwrite: bool) -> None:
         )
 
 
+def check_space(output_dir: Path, num_bytes: int) -> None:
+    """Raise ``ValueError`` unless the disk of the output directory, which may not exist yet, has that much room."""
+    existing = next(parent for parent in output_dir.parents if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if num_bytes > free:
+        raise ValueError(
+            f"{output_dir} takes {num_bytes / 1e9:,.2f} GB, and its disk has {free / 1e9:,.2f} GB left: make "
+            "room, or choose an output directory on another disk"
+        )
+
+
+def left_over(output_dir: Path) -> list[Path]:
+    """Hidden directories beside the output that a build of it wrote into and did not come to remove."""
+    kinds = "|".join(SCRATCH_KINDS)
+    name = re.compile(rf"\.{re.escape(output_dir.name)}\.({kinds})-\w+")
+    return sorted(path for path in output_dir.parent.glob(".*") if name.fullmatch(path.name))
+
+
 @contextmanager
 def complete_or_absent(output_dir: Path) -> Iterator[Path]:
-    """A directory to write into, which gets its name at the end, or is removed if anything fails."""
+    """A directory to write into, which gets its name at the end, or is removed if anything fails.
+
+    Where the process is killed, it stays under a hidden name; see ``left_over``.
+
+    Raises:
+        OSError: if what is written does not fit the disk; the message says so.
+    """
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     partial = output_dir.with_name(f".{output_dir.name}.partial-{secrets.token_hex(4)}")
     partial.mkdir()
     try:
         yield partial
         _move_into_place(partial, output_dir)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(
+                f"the disk of {output_dir} is full, and what was written is removed: make room, or choose "
+                "an output directory on another disk"
+            ) from error
         raise
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import re
+import resource
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -21,10 +27,17 @@ from slr.checkpoints import load_pair
 from slr.compatibility import IncompatiblePairError
 from slr.export import build
 from slr.hybrid import restore
+from slr.hybrid_shards import (
+    CopiedBytes,
+    plan_hybrid_shard,
+    stored_tensors,
+    verify_hybrid_shard,
+    write_hybrid_shard,
+)
 from slr.intervals import LayerInterval
-from slr.mergekit import mergekit_yaml
-from slr.model_card import model_card
+from slr.mergekit import equivalent_yaml, mergekit_yaml
 from slr.model_pairs import ModelReference
+from slr.opening import open_checkpoint
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, make_checkpoint_pair
 
@@ -153,6 +166,59 @@ def test_chunks_smaller_than_a_tensor(
         torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("problem", ["missing", "another file system", "nothing copied"])
+def test_where_the_kernel_cannot_copy(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: str
+) -> None:
+    if problem == "missing":
+        monkeypatch.delattr("os.copy_file_range", raising=False)
+    else:
+        error = OSError(errno.EXDEV, "Invalid cross-device link")
+        answer = {"return_value": 0} if problem == "nothing copied" else {"side_effect": error}
+        monkeypatch.setattr("os.copy_file_range", Mock(**answer), raising=False)
+    base, instruct = checkpoint_pairs("llama", base_shard_size="40KB")
+    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
+
+
+def test_tensors_that_follow_one_another_are_copied_at_once(checkpoint_pairs: CheckpointPairs) -> None:
+    base, instruct = checkpoint_pairs("llama")
+    shard = "model.safetensors"
+    restored = {name: t for name, t in stored_tensors(base, shard).items() if ".layers.2." in name}
+    pieces = plan_hybrid_shard(instruct / shard, restored, alpha=1.0).pieces
+    assert len(restored) == 9
+    assert [piece.path for piece in pieces if isinstance(piece, CopiedBytes)] == [
+        instruct / shard,
+        base / shard,
+        instruct / shard,
+    ]
+    assert len(pieces) == 3
+
+
+def test_verification_names_the_tensor_that_differs(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path
+) -> None:
+    base, instruct = (path / "model.safetensors" for path in checkpoint_pairs("llama"))
+    output = tmp_path / "model.safetensors"
+    name = "model.layers.3.mlp.up_proj.weight"
+    plan = plan_hybrid_shard(instruct, {name: stored_tensors(base.parent, base.name)[name]}, alpha=0.5)
+    write_hybrid_shard(plan, output, lambda _: None)
+    written = output.read_bytes()
+    assert verify_hybrid_shard(plan, output, lambda _: None) == hashlib.sha256(written).hexdigest()
+    last = stored_tensors(tmp_path, output.name)[name].end - 1
+    output.write_bytes(written[:last] + bytes([written[last] ^ 1]) + written[last + 1 :])
+    with pytest.raises(
+        OSError, match=rf"differs from its sources at byte {last}, in tensor {re.escape(name)}"
+    ):
+        verify_hybrid_shard(plan, output, lambda _: None)
+    output.write_bytes(written[:-1])
+    with pytest.raises(OSError, match=rf"at byte {len(written) - 1}, in tensor"):
+        verify_hybrid_shard(plan, output, lambda _: None)
+    output.write_bytes(written + b"x")
+    with pytest.raises(OSError, match="is longer than it was written"):
+        verify_hybrid_shard(plan, output, lambda _: None)
+
+
 # The directory
 
 
@@ -198,11 +264,12 @@ def test_manifest_says_where_every_tensor_came_from(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path
 ) -> None:
     base, instruct = checkpoint_pairs("mistral", instruct_shard_size="40KB")
-    report = build(base, instruct, LayerInterval(3, 5), tmp_path / "out")
+    report = build(base, instruct, LayerInterval(3, 5), tmp_path / "out", verify=True)
     manifest = BuildManifest.model_validate_json((report.output_dir / MANIFEST_FILE).read_text())
     assert manifest == report.manifest
     assert (manifest.base, manifest.instruct) == (str(base), str(instruct))
     assert (manifest.interval, manifest.num_layers, manifest.alpha) == ((3, 5), 5, 1.0)
+    assert set(manifest.shards) == {path.name for path in instruct.glob("*.safetensors")}
     for shard, digest in manifest.shards.items():
         content = (report.output_dir / shard).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
@@ -216,50 +283,23 @@ def test_manifest_says_where_every_tensor_came_from(
     assert report.num_bytes == sum(path.stat().st_size for path in report.output_dir.glob("*.safetensors"))
 
 
-def test_model_card_names_both_models_and_their_licences() -> None:
-    manifest = BuildManifest(
-        slr_version="0.1.0",
-        architecture="LlamaForCausalLM",
-        base="meta-llama/Llama-3.1-8B",
-        base_revision="a" * 40,
-        instruct="meta-llama/Llama-3.1-8B-Instruct",
-        instruct_revision="b" * 40,
-        interval=(12, 20),
-        num_layers=32,
-        alpha=1.0,
-        dtype="bfloat16",
-        notes=(),
-        shards={},
-        tensors={},
-    )
-    card = model_card(manifest, "model.layers")
-    assert card.startswith("---\nlibrary_name: transformers\n")
-    assert "base_model:\n- meta-llama/Llama-3.1-8B-Instruct\n- meta-llama/Llama-3.1-8B\n" in card
-    assert f"meta-llama/Llama-3.1-8B@{'a' * 40}" in card
-    assert "layers 12:20" in card
-    assert "licences and terms of use" in card
-    assert "merge_method: passthrough" in card
+def test_without_verification_no_file_is_hashed(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
+    report = build(*checkpoint_pairs("llama"), LayerInterval(1, 2), tmp_path / "out")
+    assert report.manifest.shards == {"model.safetensors": None}
 
 
-def test_model_card_of_directories_has_no_hub_links(
-    checkpoint_pairs: CheckpointPairs, tmp_path: Path
-) -> None:
-    output = build(*checkpoint_pairs("llama"), LayerInterval(1, 2), tmp_path / "out", alpha=0.5).output_dir
-    card = (output / "README.md").read_text()
-    assert "base_model" not in card
-    assert "mergekit" not in card
-    assert "0.5 parts of 1" in card
-
-
-def test_progress_reaches_the_total(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
+@pytest.mark.parametrize("verify", [False, True])
+def test_progress_reaches_the_total(checkpoint_pairs: CheckpointPairs, tmp_path: Path, verify: bool) -> None:
     calls: list[tuple[int, int]] = []
     report = build(
         *checkpoint_pairs("llama"),
         LayerInterval(1, 3),
         tmp_path / "out",
+        verify=verify,
         on_progress=lambda done, total: calls.append((done, total)),
     )
-    assert calls[-1] == (report.num_bytes, report.num_bytes)
+    total = 2 * report.num_bytes if verify else report.num_bytes
+    assert calls[-1] == (total, total)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
@@ -355,6 +395,77 @@ def test_failure_in_mid_build_leaves_what_was_there(
     assert_equal(read_tensors(output), before)
 
 
+KILLED_BUILD = """
+import sys, time
+from slr.export import build
+from slr.intervals import LayerInterval
+
+def stop(done, total):
+    print("writing", flush=True)
+    time.sleep(600)
+
+build(*sys.argv[1:3], LayerInterval(1, 3), sys.argv[3], on_progress=stop)
+"""
+
+
+def test_a_killed_build_leaves_nothing_that_looks_complete(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path
+) -> None:
+    base, instruct = checkpoint_pairs("llama", instruct_shard_size="40KB")
+    output = tmp_path / "out"
+    command = [sys.executable, "-c", KILLED_BUILD, base, instruct, output]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"writing\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not output.exists()
+    (partial,) = tmp_path.iterdir()
+    assert partial.name.startswith(".out.partial-")
+    assert not (partial / "config.json").exists()
+    with pytest.raises(ValueError, match=r"has no config\.json"):
+        open_checkpoint(partial)
+    report = build(base, instruct, LayerInterval(1, 3), output)
+    assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
+    assert [note for note in report.notes if str(partial) in note and "may be removed" in note]
+
+
+def test_a_disk_that_fills_up(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("os.copy_file_range", Mock(side_effect=full), raising=False)
+    with pytest.raises(OSError, match=r"disk of .*out is full, and what was written is removed: make room"):
+        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_the_system_refuses_to_let_grow(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path
+) -> None:
+    """A real failure of the kernel in the middle of a file."""
+    pair = checkpoint_pairs("llama")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            build(*pair, LayerInterval(1, 3), tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_little_room_is_said_before_anything_is_written(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.disk_usage", Mock(return_value=Mock(free=10_000_000)))
+    build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "out")
+    monkeypatch.setattr("shutil.disk_usage", Mock(return_value=Mock(free=10_000)))
+    with pytest.raises(ValueError, match=r"takes 0\.00 GB, and its disk has 0\.00 GB left: make room"):
+        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "new" / "out")
+    assert {path.name for path in tmp_path.iterdir()} == {"out"}
+
+
 def _fail_at_second_call(function: Callable[..., object], name: str) -> Callable[..., object]:
     calls = 0
 
@@ -421,6 +532,22 @@ def test_plain_slices_of_mergekit_are_wrong_at_the_ends(
     assert torch.equal(merged[wrong], read_tensors(base)[wrong])
     built = read_tensors(build(base, instruct, LayerInterval(*ends), tmp_path / "out").output_dir)
     assert torch.equal(built[wrong], read_tensors(instruct)[wrong])
+
+
+def test_the_report_has_mergekit_s_configuration(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
+    base, instruct = checkpoint_pairs("llama")
+    report = build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
+    assert report.mergekit_yaml == mergekit_yaml(
+        ModelReference(str(base)),
+        ModelReference(str(instruct)),
+        LayerInterval(1, 3),
+        num_layers=NUM_LAYERS,
+        dtype=torch.float32,
+    )
+    assert report.mergekit_yaml is not None
+    assert "merge_method: passthrough" in report.mergekit_yaml
+    with_adapter = report.manifest.model_copy(update={"instruct_is_adapter": True})
+    assert equivalent_yaml(with_adapter, "model.layers") is None
 
 
 def run_mergekit(configuration: str, directory: Path) -> dict[str, torch.Tensor]:
