@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from slr.experiment import Experiment, RunMirror
+from slr.model_pairs import ModelReference, PairSpec
 from slr.progress import OnProgress, progress_bar
 from slr.provenance import config_hash, describe_device, peak_memory_bytes, provenance
-from slr.records import SearchCost
+from slr.records import AnyRecord, SearchCost
 from slr.results_store import ResultsStore
+from slr.tracking import WandbMode, mirror_pair
 
 if TYPE_CHECKING:
     from slr.checkpoints import ModelPair
@@ -66,6 +69,49 @@ def measure(case: CostCase, method: Method) -> SearchCost:
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure_here, (case, method))
+
+
+def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, smoke: bool) -> None:
+    """Mirror what ``measure_cases`` recorded in ``output_dir/search_cost.jsonl`` to W&B, a run for each case."""
+    for case in cases:
+        random_weights = ModelReference(case.pair_name)
+        spec = PairSpec(
+            name=case.pair_name,
+            family="llama",
+            base=random_weights,
+            instruct=random_weights,
+            num_layers=case.num_layers,
+            num_parameters=None,
+        )
+        mirror_pair(cost_experiment(case), spec, output_dir, mode, smoke=smoke)
+
+
+def cost_experiment(case: CostCase) -> Experiment:
+    """What W&B is told of a case. Its work is no cells, for each method needs a process of its own."""
+    return Experiment(
+        name="search_cost",
+        question="What does scoring every interval cost?",
+        config=case,
+        cells=lambda _spec: [],
+        job_type="cost",
+        mirror=lambda records, _pair: RunMirror(summary=cost_summary(records), tables={}),
+    )
+
+
+def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
+    """What W&B shows of searches' costs, as METHOD/METRIC."""
+    return {
+        f"{record.method}/{name}": getattr(record, name)
+        for record in records
+        if isinstance(record, SearchCost)
+        for name in (
+            "seconds",
+            "seconds_per_interval",
+            "layer_evaluations",
+            "tokens_computed",
+            "peak_memory_bytes",
+        )
+    }
 
 
 def print_costs(costs: Sequence[SearchCost]) -> None:

@@ -4,14 +4,16 @@ The hybrid that restores layers ``start..end-1`` has, on entering layer k, a hid
 only on where its interval starts and ends below k. So the states are advanced rather than the hybrids:
 
 * the *prefix*: instruct layers only, the beginning of every hybrid;
-* for one start, the *open* state: restored from ``start`` up to now;
+* for each start, an *open* state: restored from ``start`` up to now;
 * the *closed* states: restored from ``start`` up to some end, instruct since.
 
-Layer k of the instruct model turns a copy of the open state into a new closed one and advances the
-closed ones; layer k of the base model advances the open one. For L layers that makes
+Layer k of the instruct model turns a copy of each open state into a new closed one and advances the
+closed ones; layer k of the base model advances the open ones. For L layers that makes
 ``count_layer_evaluations(L)``, about L^3/6 layer evaluations, where one hybrid after the other takes
-about L^3/2. Starts are taken one by one, so at most L + 1 states are held at once, and a search that is
-stopped goes on at the next start. Two more exact savings: prompts are packed into a token tree, so a
+about L^3/2. On a CPU starts are taken one by one, so at most L + 1 states are held at once, and a search that is
+stopped goes on at the next start. Where layers are on disk (``slr.streamed_layers``), or on a GPU, as many starts
+are walked together as the memory budget holds states for, so that a layer is read once for all of them. Two more
+exact savings: prompts are packed into a token tree, so a
 beginning that prompts share is computed once; and at the last layer only the prompts' last tokens go on
 once the keys and values of all tokens are known.
 
@@ -35,6 +37,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from slr.checkpoints import ModelPair
+from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt
 from slr.crc.scoring import (
@@ -51,11 +54,12 @@ from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import restore, with_layers
 from slr.intervals import LayerInterval
 from slr.progress import OnProgress
+from slr.streamed_layers import is_streamed, weights_in_memory
 
 logger = logging.getLogger(__name__)
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
-"""Bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
+"""On a CPU: bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
 
 CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""
@@ -96,22 +100,12 @@ class SearchResult:
     counts: SearchCounts
 
 
-def count_layer_evaluations(num_layers: int, starts: Sequence[int] | None = None) -> int:
-    """Layer evaluations of a search over the given start layers (by default all of them).
-
-    A start at s costs, with r = num_layers - s layers to go, r evaluations of base layers and r (r - 1) / 2
-    of instruct layers; the prefix costs one evaluation a layer up to the last start.
-    """
-    starts = range(num_layers) if starts is None else starts
-    remaining = [num_layers - start for start in starts]
-    return sum(r + r * (r - 1) // 2 for r in remaining) + max(starts, default=0)
-
-
 def count_tokens_computed(
-    pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET
+    pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int | None = None
 ) -> tuple[int, int]:
     """Layer evaluations of a search over all starts, and the tokens that they compute in all."""
-    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
+    budget = memory_budget_bytes or memory_budget(pair.instruct_model.device)
+    groups = _prompt_groups(encoded, pair, budget)
     evaluations = count_layer_evaluations(pair.num_layers)
     tree_tokens = sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
     return evaluations * len(groups), evaluations * tree_tokens
@@ -122,7 +116,7 @@ def search(
     prompts: Sequence[CrcPrompt],
     *,
     alpha: float = 1.0,
-    memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET,
+    memory_budget_bytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> SearchResult:
     """Score every non-empty interval of the pair on the prompts; see ``iter_search``."""
@@ -144,7 +138,7 @@ def iter_search(
     *,
     alpha: float = 1.0,
     starts: Sequence[int] | None = None,
-    memory_budget_bytes: int = DEFAULT_MEMORY_BUDGET,
+    memory_budget_bytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[int, list[ScoredInterval]]]:
     """Score every interval, a start layer at a time.
@@ -154,7 +148,8 @@ def iter_search(
         encoded: the prompts, for the pair's tokenizer.
         alpha: the base model's share within the interval, in (0, 1].
         starts: the start layers to do, by default all; a resumed search names those still missing.
-        memory_budget_bytes: for hidden states and intermediates, beside the two models.
+        memory_budget_bytes: for hidden states and intermediates, beside the two models; None: see
+            ``memory_budget``.
         on_progress: called after every layer call with the layer evaluations done, and their total.
 
     Yields:
@@ -168,7 +163,8 @@ def iter_search(
     if todo and not 0 <= todo[0] <= todo[-1] < pair.num_layers:
         raise ValueError(f"start layers {todo} given for a model of {pair.num_layers} layers, counted from 0")
     _check_against_plain_forward(pair, encoded, alpha)
-    for start, log_probs_RPC in _iter_log_probs(pair, encoded, alpha, todo, memory_budget_bytes, on_progress):
+    budget = memory_budget_bytes or memory_budget(pair.instruct_model.device)
+    for start, log_probs_RPC in _iter_log_probs(pair, encoded, alpha, todo, budget, on_progress):
         scores = scores_from_log_probs(log_probs_RPC, encoded.prompts, encoded.characters)
         yield (
             start,
@@ -177,6 +173,11 @@ def iter_search(
                 for row, score in enumerate(scores)
             ],
         )
+
+
+def memory_budget(device: torch.device) -> int:
+    """Bytes that a search takes by default: half of what is free on a GPU, ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else DEFAULT_MEMORY_BUDGET
 
 
 def _iter_log_probs(
@@ -193,8 +194,30 @@ def _iter_log_probs(
     walks = [
         _Walk(pair, encoded.subset(group), alpha, memory_budget_bytes, progress.advance) for group in groups
     ]
+    for starts_of_pass in _passes(pair, starts, min(walk.num_affordable_states for walk in walks)):
+        found = [walk.pass_from(starts_of_pass) for walk in walks]
+        for start in starts_of_pass:
+            yield start, np.concatenate([of_group[start] for of_group in found], axis=1)
+
+
+def _passes(pair: ModelPair, starts: Sequence[int], num_affordable_states: int) -> list[list[int]]:
+    """Rising starts in runs that are walked together.
+
+    One start at a time keeps a CPU's cache warm and is a stop at which a search can go on. Layers that must be
+    read from disk, or that a GPU would compute for a few states at a time, are walked for as many as fit.
+    """
+    if pair.instruct_model.device.type == "cpu" and not is_streamed(pair.instruct_model):
+        return [[start] for start in starts]
+    passes: list[list[int]] = []
+    left = 0
     for start in starts:
-        yield start, np.concatenate([walk.log_probs_from(start) for walk in walks], axis=1)
+        states = pair.num_layers - start
+        if states > left:
+            passes.append([])
+            left = num_affordable_states
+        passes[-1].append(start)
+        left -= states
+    return passes
 
 
 class _Progress:
@@ -233,41 +256,61 @@ class _Walk:
         self._prefix_layer = 0
         self._head = with_layers(model, [])
         self._states_per_call = _states_per_call(self._prefix_1ND, memory_budget_bytes)
+        self.num_affordable_states = memory_budget_bytes // 2 // self._prefix_1ND.nbytes - 1
 
     @torch.inference_mode()
-    def log_probs_from(self, start: int) -> NDArray[np.float64]:
-        """Log-probabilities (R, P, C) of the intervals that begin at ``start``, by end."""
-        while self._prefix_layer < start:
-            self._advance(self._instruct_layers, self._prefix_layer, self._prefix_1ND)
-            self._prefix_layer += 1
+    def pass_from(self, starts: Sequence[int]) -> dict[int, NDArray[np.float64]]:
+        """Log-probabilities (R, P, C) of the intervals that begin at each of the starts, by end."""
         last = self._num_layers - 1
-        open_1ND = self._prefix_1ND.clone()
-        closed_RND = open_1ND.new_empty(last - start, *open_1ND.shape[1:])
-        for layer in range(start, last):
-            if layer > start:
-                closed_RND[layer - start - 1] = open_1ND[0]
-                self._advance(self._instruct_layers, layer, closed_RND[: layer - start])
-            self._advance(self._base_layers, layer, open_1ND)
-        closed_RND[last - start - 1 :] = open_1ND  # the interval that leaves out the last layer, if any
-        return np.concatenate(
-            [self._finish(self._instruct_layers, closed_RND), self._finish(self._base_layers, open_1ND)]
-        )
+        shape = self._prefix_1ND.shape[1:]
+        closed_RND = self._prefix_1ND.new_empty(sum(last - start for start in starts), *shape)
+        open_SND = self._prefix_1ND.new_empty(len(starts), *shape)
+        closed: list[tuple[int, int]] = []
+        num_open = 0
+        for layer in range(self._prefix_layer, last + 1):
+            # Every interval that is open may end here, and goes on as a closed one beside itself.
+            closed_RND[len(closed) : len(closed) + num_open] = open_SND[:num_open]
+            closed += [(start, layer) for start in starts[:num_open]]
+            if num_open < len(starts) and starts[num_open] == layer:
+                open_SND[num_open] = self._prefix_1ND[0]
+                num_open += 1
+            if layer == last:
+                break
+            through_instruct = [closed_RND[: len(closed)]]
+            if layer < starts[-1]:
+                through_instruct.append(self._prefix_1ND)
+                self._prefix_layer = layer + 1
+            self._advance(self._instruct_layers, layer, through_instruct)
+            self._advance(self._base_layers, layer, [open_SND[:num_open]])
+        ended = self._finish(self._instruct_layers, closed_RND)
+        open_at_end = self._finish(self._base_layers, open_SND)
+        rows = dict(zip(closed, ended, strict=True))
+        rows |= {(start, last + 1): row for start, row in zip(starts, open_at_end, strict=True)}
+        return {start: np.stack([rows[start, end] for end in range(start + 1, last + 2)]) for start in starts}
 
-    def _advance(self, layers: Sequence[nn.Module], layer: int, states_RND: torch.Tensor) -> None:
-        """Put states through one layer, in place."""
-        for chunk_RND in states_RND.split(self._states_per_call):
-            chunk_RND.copy_(layers[layer](chunk_RND, **self._inputs.arguments[layer]))
-            self._advance_progress(len(chunk_RND))
+    def _advance(self, layers: Sequence[nn.Module], layer: int, groups: Sequence[torch.Tensor]) -> None:
+        """Put groups of states (R, N, D) through one layer, in place; it is not read if there are none."""
+        chunks = [
+            chunk for states_RND in groups for chunk in states_RND.split(self._states_per_call) if len(chunk)
+        ]
+        if not chunks:
+            return
+        with weights_in_memory(layers[layer]) as compute:
+            for chunk_RND in chunks:
+                chunk_RND.copy_(compute(chunk_RND, **self._inputs.arguments[layer]))
+                self._advance_progress(len(chunk_RND))
 
     def _finish(self, layers: Sequence[nn.Module], states_RND: torch.Tensor) -> NDArray[np.float64]:
         """Put states through the last layer and the head; log-probabilities (R, P, C)."""
-        results = [
-            self._answer_log_probs(self._last_layer(layers[-1], chunk_RND))
-            for chunk_RND in states_RND.split(self._states_per_call)
-            if len(chunk_RND)
-        ]
-        shape = (0, len(self._encoded.prompts), len(self._encoded.characters))
-        return np.concatenate([np.empty(shape), *results])
+        if not len(states_RND):
+            return np.empty((0, len(self._encoded.prompts), len(self._encoded.characters)))
+        with weights_in_memory(layers[-1]) as compute:
+            return np.concatenate(
+                [
+                    self._answer_log_probs(self._last_layer(compute, chunk_RND))
+                    for chunk_RND in states_RND.split(self._states_per_call)
+                ]
+            )
 
     def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
         """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
@@ -335,7 +378,7 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     start = pair.num_layers // 2
     end = start + 1
     walk = _Walk(pair, short, alpha, DEFAULT_MEMORY_BUDGET, lambda _: None)
-    found_PC = walk.log_probs_from(start)[end - start - 1]
+    found_PC = walk.pass_from([start])[start][end - start - 1]
     expected_PC = answer_log_probs(restore(pair, LayerInterval(start, end), alpha), short)
     error = float(np.max(np.abs(found_PC - expected_PC)))
     is_float32 = pair.instruct_model.dtype == torch.float32

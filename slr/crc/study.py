@@ -1,7 +1,7 @@
 """The CRC study of one pair: score models, intervals and soups; choose; check on held-out prompts.
 
 Its cells, in order: ``models``, ``search`` (a batch of records for each start layer), ``soups`` (one for
-each alpha), ``selection`` and ``held_out``.
+each alpha), ``selection`` and ``held_out``. Several processes divide the start layers and the alphas.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from slr.crc.cost import cost_summary
+from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report
 from slr.crc.selection import MIN_VALIDITY_RATIO, select
@@ -86,8 +88,6 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment:
 
 
 def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
-    from slr.crc.search import count_layer_evaluations
-
     spec = _with_num_layers(spec)
     num_layers = spec.num_layers
     assert num_layers is not None
@@ -113,12 +113,14 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             record_keys=lambda _: hybrid_keys,
             run=lambda context: _search(context, config),
             cost=_cost(spec, count_layer_evaluations(num_layers), tree),
+            is_divisible=True,
         ),
         Cell(
             key=soups,
             record_keys=lambda _: soup_keys,
             run=lambda context: _score_soups(context, config),
             cost=_cost(spec, len(soup_keys) * num_layers, whole),
+            is_divisible=True,
         ),
         Cell(
             key=selection,
@@ -173,22 +175,26 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
 
 
 def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    """A batch a start layer. The cost is recorded only if the whole search was one run."""
+    """A batch a start layer. The cost is recorded only if the whole search was one run of one process."""
     from slr.crc.search import count_tokens_computed, iter_search
 
-    intervals = all_intervals(context.pair.num_layers)
+    num_layers = context.pair.num_layers
+    intervals = all_intervals(num_layers)
     missing = [
         interval
         for interval in intervals
         if _score_key(context.spec.name, "selection", "hybrid", interval=interval) not in context.results
     ]
     starts = sorted({interval.start for interval in missing})
+    starts = context.share(starts, [count_layer_evaluations(num_layers, [start]) for start in starts])
+    if not starts:  # there are more processes than start layers
+        return
     encoded = _encoded(context, config, "selection")
     reset_peak_memory(context.settings.device)
     began = time.perf_counter()
     for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=context.on_progress):
         yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
-    if missing == intervals:
+    if missing == intervals and len(starts) == num_layers:
         seconds = time.perf_counter() - began
         yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded))]
 
@@ -198,11 +204,16 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
     from slr.hybrid import interpolate
 
     encoded = _encoded(context, config, "selection")
-    for count, alpha in enumerate(config.soup_alphas, start=1):
-        if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results:
-            scores = score_model(interpolate(context.pair, alpha), encoded)
-            yield [_score(context, "selection", "soup", scores, alpha=alpha)]
-        context.on_progress(count, len(config.soup_alphas))
+    missing = [
+        alpha
+        for alpha in config.soup_alphas
+        if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results
+    ]
+    alphas = context.share(missing, [1.0] * len(missing))
+    for count, alpha in enumerate(alphas, start=1):
+        scores = score_model(interpolate(context.pair, alpha), encoded)
+        yield [_score(context, "selection", "soup", scores, alpha=alpha)]
+        context.on_progress(count, len(alphas))
 
 
 def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
@@ -337,17 +348,24 @@ def _search_cost(
     )
 
 
+METHOD_OF = {"base": "base", "instruct": "instruct", "hybrid": "slr", "soup": "soup"}
+"""By the kind of model, its name among the methods of the downstream experiments."""
+
+
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
+    """The choice, means of all compared models, what the search cost, and every interval and soup."""
     report = crc_report(records, pair)
     summary: dict[str, Any] = {
-        "interval": str(report.interval) if report.interval else None,
-        "interval_reason": report.interval_reason,
-        "soup_alpha": report.soup_alpha,
-        "soup_reason": report.soup_reason,
+        "slr/interval": str(report.interval) if report.interval else None,
+        "slr/reason": report.interval_reason,
+        "soup/alpha": report.soup_alpha,
+        "soup/reason": report.soup_reason,
     }
     for line in report.models:
         for name, estimate in (("validity", line.validity), ("diversity", line.diversity)):
-            summary[f"{line.prompt_set}/{line.model}/{name}"] = estimate.mean if estimate else None
+            value = estimate.mean if estimate else None
+            summary[f"{line.prompt_set}/{METHOD_OF[line.model]}/{name}"] = value
+    summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
     rows = []
     for candidate in candidates(records, "hybrid"):
         assert isinstance(candidate.choice, LayerInterval)
@@ -355,4 +373,4 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     soups = sorted([c.choice, c.validity, c.diversity] for c in candidates(records, "soup"))
     curve = (["alpha", "validity", "diversity"], soups)
     tables = {"intervals": (["start", "end", "validity", "diversity"], rows), "soups": curve}
-    return RunMirror(summary=summary, tables=tables, curves={"soup": curve})
+    return RunMirror(summary=summary, tables=tables, curves={"soups": curve})

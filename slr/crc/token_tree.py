@@ -124,14 +124,20 @@ class _Branches:
         may_attend_GSK = may_attend_TT[positions_N[queries_GS]][:, :, : keys_GK.shape[1]] & is_key_GK[:, None]
         return cls(queries_GS, keys_GK, _additive(may_attend_GSK[:, None], dtype), is_query_GS)
 
+    def to(self, device: torch.device | str | int) -> _Branches:
+        """The same on a device."""
+        tensors = (self.queries, self.keys, self.mask, self.is_query)
+        return _Branches(*(tensor.to(device) for tensor in tensors))
+
 
 @dataclass(frozen=True, eq=False)
 class TreeAttention:
     """What ``attend_by_tree`` needs to know of one layer: who attends to whom, and through which function.
 
     ``trunk_mask`` (1, 1, K, K) is additive, in the model's dtype. Attention yields the trunk's tokens and
-    then those of each bucket of branches; ``order`` (N) puts them into the tree's order. ``stored`` holds the
-    keys and values of all tokens when only some are queries, as at the last layer; then there is no trunk.
+    then those of each bucket of branches with their padding; ``order`` (N) picks the tree's tokens out of that.
+    ``stored`` holds the keys and values of all tokens when only some are queries, as at the last layer; then there
+    is no trunk.
     """
 
     implementation: str
@@ -157,8 +163,7 @@ class TreeAttention:
             _Branches.pad(tree, [queries[i] for i in group], [keys[i] for i in group], may_attend_TT, dtype)
             for group in groups
         )
-        computed = [*trunk, *(token for group in groups for branch in group for token in queries[branch])]
-        order = torch.tensor(computed, device=may_attend_TT.device).argsort()
+        order = _places_of_tokens(len(tree), len(trunk), buckets).to(may_attend_TT.device)
         return cls(implementation, len(trunk), trunk_mask, buckets, order)
 
     @classmethod
@@ -179,6 +184,18 @@ class TreeAttention:
     def with_stored(self, keys: torch.Tensor, values: torch.Tensor) -> TreeAttention:
         """The same, attending to keys and values computed before."""
         return replace(self, stored=(keys, values))
+
+    def to(self, device: torch.device | str | int) -> TreeAttention:
+        """The same on a device; accelerate asks for it where a model's layers are on several.
+
+        ``stored`` is where the one layer that it is for is.
+        """
+        return replace(
+            self,
+            trunk_mask=self.trunk_mask.to(device),
+            buckets=tuple(branches.to(device) for branches in self.buckets),
+            order=self.order.to(device),
+        )
 
 
 class KeysAndValues(Exception):
@@ -232,7 +249,7 @@ def attend_by_tree(
             branches.mask.repeat(num_states, 1, 1, 1),
             **kwargs,
         )
-        outputs.append(output.unflatten(0, (num_states, -1))[:, branches.is_query])
+        outputs.append(output.unflatten(0, (num_states, -1)).flatten(1, 2))
     return torch.cat(outputs, dim=1)[:, plan.order], None
 
 
@@ -243,6 +260,19 @@ def _own_attention_function(module: nn.Module, implementation: str) -> Callable[
     if implementation == "eager":
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[implementation]
+
+
+def _places_of_tokens(num_tokens: int, trunk_length: int, buckets: Sequence[_Branches]) -> torch.Tensor:
+    """Where each token of the tree stands (N) among the trunk and the padded queries of all buckets.
+
+    Known beforehand, for to pick them by a mask would have a GPU wait in every call.
+    """
+    trunk = torch.arange(trunk_length)
+    tokens = torch.cat([trunk, *(branches.queries.flatten().cpu() for branches in buckets)])
+    is_own = torch.cat([trunk >= 0, *(branches.is_query.flatten().cpu() for branches in buckets)])
+    places = torch.empty(num_tokens, dtype=torch.long)
+    places[tokens[is_own]] = is_own.nonzero().flatten()
+    return places
 
 
 def _gather(states_RHNE: torch.Tensor, indices_GS: torch.Tensor) -> torch.Tensor:

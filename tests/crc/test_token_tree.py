@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from slr.crc.token_tree import TokenTree
+from slr.crc.token_tree import TokenTree, TreeAttention
 
 
 def test_shared_beginnings_stand_once() -> None:
@@ -35,3 +36,14 @@ def test_prompts_without_a_common_beginning() -> None:
 def test_empty_input_is_an_error(sequences: list[tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="at least one"):
         TokenTree.build(sequences)
+
+
+def test_attention_goes_to_the_device_of_a_layer() -> None:
+    tree = TokenTree.build([(1, 2, 3), (1, 2, 4, 5)])
+    may_attend = torch.ones(4, 4, dtype=torch.bool).tril()
+    moved = TreeAttention.of_all_tokens(tree, may_attend, torch.float32, "eager").to("meta")
+    tensors = [moved.trunk_mask, moved.order]
+    for branches in moved.buckets:
+        tensors += [branches.queries, branches.keys, branches.mask, branches.is_query]
+    assert len(tensors) > 2
+    assert all(tensor.is_meta for tensor in tensors)
