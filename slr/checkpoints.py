@@ -20,7 +20,6 @@ from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, wit
 from slr.records import Family
 from slr.streamed_layers import fits, load_streamed
 
-
 DeviceMap = str | dict[str, int | str | torch.device]
 """As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
 
@@ -278,7 +277,8 @@ def load_weights(
     model, loading = loaded  # the stubs do not know what output_loading_info does
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
-    if any(parameter.is_meta for parameter in model.parameters()):  # accelerate keeps them in memory or on disk
+    # What does not fit, accelerate keeps in memory or on disk.
+    if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(
             f"{checkpoint.reference} does not fit the devices of its device map, and what does not is left out "
             "of hybrids: give it more or larger devices, or let slr search stream it from disk"

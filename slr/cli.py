@@ -48,6 +48,16 @@ def search(
     instruct_revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            help="leave the layers on disk and read each when needed; by default if the pair does not fit"
+        ),
+    ] = None,
+    device_map: Annotated[
+        str | None,
+        typer.Option(help="auto: spread each model over all GPUs, for models that one does not hold"),
+    ] = None,
     wandb: Annotated[str, typer.Option(help="mirror to W&B: offline, online or disabled")] = "disabled",
 ) -> None:
     """Score every layer range by CRC, choose the best one, and say how to build it.
@@ -64,6 +74,7 @@ def search(
     from slr.crc.study import CrcStudyConfig, crc_experiment
     from slr.experiment import RunSettings, run_experiment, store_of
     from slr.experiment_script import choose_device_and_dtype
+    from slr.processes import launched_processes
     from slr.tracking import mirror_pair
 
     if wandb not in ("offline", "online", "disabled"):
@@ -76,17 +87,23 @@ def search(
         instruct_revision=instruct_revision,
     )
     output_dir = output_dir or Path("results") / spec.name
-    device, torch_dtype = choose_device_and_dtype(device, dtype)
+    processes = launched_processes()
+    device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
+    settings = RunSettings(
+        output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
+    )
     # Loaded before anything is written, so that what is wrong with the pair is said at once.
-    pair = load_spec(spec, dtype=torch_dtype, device=device)
-    for note in pair.notes:
-        print(f"note: {note}", file=sys.stderr)
+    pair = load_spec(spec, dtype=torch_dtype, device=device, stream=stream, device_map=device_map)
+    if processes.is_main:
+        for note in pair.notes:
+            print(f"note: {note}", file=sys.stderr)
     experiment = crc_experiment(CrcStudyConfig())
-    settings = RunSettings(output_dir=output_dir, device=device, dtype=torch_dtype)
     spec = dataclasses.replace(spec, family=pair.family, num_layers=pair.num_layers)
     outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
     if outcome.failed:
         raise typer.Exit(1)
+    if not processes.is_main:
+        return
     records = store_of(experiment, output_dir).read()
     report = crc_report(records, spec.name)
     pictures = save_pictures([report], records, output_dir / "figures")
@@ -97,7 +114,7 @@ def search(
         print(f"picture: {picture}")
     if report.interval is not None:
         print("\nto build this hybrid:\n")
-        print("  " + _build_command(spec, report.interval))
+        print("  " + _build_command(spec, report.interval, output_dir))
 
 
 @app.command(
@@ -116,6 +133,12 @@ def build(
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing checkpoint")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read it again, compare it with both models, record SHA-256")
+    ] = False,
+    search_dir: Annotated[
+        Path | None, typer.Option(help="output directory of slr search, for figures in the model card")
+    ] = None,
 ) -> None:
     """Write the hybrid as a checkpoint that any tool for checkpoints can load.
 
@@ -141,6 +164,7 @@ def build(
             output,
             alpha=alpha,
             overwrite=overwrite,
+            search_dir=search_dir,
             base_revision=base_revision,
             adapter_revision=instruct_revision,
         )
@@ -155,16 +179,21 @@ def build(
             adapter=adapter,
             alpha=alpha,
             overwrite=overwrite,
+            verify=verify,
+            search_dir=search_dir,
             base_revision=base_revision,
             instruct_revision=instruct_revision,
             on_progress=on_progress,
         )
-    for note in report.manifest.notes:
+    for note in report.notes:
         print(f"note: {note}", file=sys.stderr)
     print(
         f"wrote {report.output_dir}: layers {interval} of {report.manifest.num_layers} restored{share} "
-        f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB)"
+        f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
+        f"in {report.seconds:.2f} s{', verified' if verify else ''})"
     )
+    if report.mergekit_yaml is not None:
+        print(f"\nthe same tensors with mergekit:\n\n{report.mergekit_yaml}", end="")
 
 
 @app.command(epilog="Example: slr score google/gemma-2-9b --chat-template-from google/gemma-2-9b-it")
@@ -234,20 +263,20 @@ def _cell(estimate: Estimate | None) -> str:
     return "n/a" if estimate is None else str(estimate)
 
 
-def _build_command(spec: PairSpec, interval: LayerInterval) -> str:
+def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
     option = ["--adapter"] if spec.instruct_is_adapter else []
     words = ["slr", "build", spec.base.location, *option, spec.instruct.location, "--layers", str(interval)]
     for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
         if reference.revision is not None:
             words += [option_name, reference.revision]
-    return shlex.join([*words, "--output", f"{spec.name}-slr"])
+    return shlex.join([*words, "--search-dir", str(search_dir), "--output", f"{spec.name}-slr"])
 
 
 def main() -> None:
     """Entry point: a mistake of the user is one line and exit status 2, never a traceback."""
     try:
         app()
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:

@@ -6,12 +6,15 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiments, store_of
 from slr.model_pairs import PRESETS, PairSpec, Preset
+from slr.processes import ALONE, Processes, launched_processes
 from slr.progress import format_seconds
+from slr.records import Engine
 from slr.tracking import WandbMode, check_account, mirror_pair
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ Draw = Callable[[Path, Path], int]
 
 ASSUMED_FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 3e14}
 """For the estimate of a dry run: two CPU cores in float32, one H100 in bfloat16 at a third of its peak."""
+ASSUMED_SAMPLING_FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 2.5e13}
+"""The same where tokens are sampled: about 1500 a second of an 8B model at batch 64, which memory bounds."""
 
 FAILED = 1
 BAD_INPUT = 2
@@ -40,6 +45,8 @@ def run_script(
 ) -> int:
     """Parse the options and run the experiments on the preset's pairs; what a script's ``main`` returns.
 
+    Several processes that ``accelerate launch`` started share the work; the first one draws and mirrors.
+
     Args:
         description: of the script, for its help.
         experiments: in the order in which they are run on each pair.
@@ -50,8 +57,8 @@ def run_script(
         0 if every cell is done, 1 if one failed, 2 for bad input, 130 if stopped.
     """
     options = _parse(description, argv)
-    made = [make(options.preset, options.smoke) for make in experiments]
     try:
+        made = [make(options.preset, options.smoke) for make in experiments]
         specs = _choose_pairs(PRESETS[options.preset], options.families)
         if options.dry_run:
             return _list_cells(made, specs, options)
@@ -92,6 +99,17 @@ def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--wandb", choices=get_args(WandbMode), default="offline", help="mirror to W&B")
     parser.add_argument("--device", help="such as cuda:0; the first GPU by default, else the CPU")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="the checkpoints' own by default")
+    parser.add_argument(
+        "--device-map",
+        choices=["auto"],
+        help="spread each model over all GPUs, for models that one does not hold",
+    )
+    parser.add_argument(
+        "--engine",
+        choices=get_args(Engine),
+        default="transformers",
+        help="what samples answers; vllm has to be installed",
+    )
     options = parser.parse_args(argv)
     suffix = "-smoke" if options.smoke else ""
     options.output_dir = options.output_dir or Path("results") / f"{options.preset}{suffix}"
@@ -120,50 +138,82 @@ def _run_all(
     options: argparse.Namespace,
     draw: Draw | None,
 ) -> int:
-    check_account(options.wandb, options.output_dir)
-    device, dtype = choose_device_and_dtype(options.device, options.dtype)
-    settings = RunSettings(output_dir=options.output_dir, device=device, dtype=dtype)
+    processes = launched_processes()
+    if processes.is_main:
+        check_account(options.wandb, options.output_dir)
+    device, dtype = choose_device_and_dtype(options.device, options.dtype, processes)
+    if options.engine == "vllm":
+        # Before hours of search, at whose end it would be missing.
+        from slr.vllm_engine import check_device, import_vllm
+
+        import_vllm()
+        check_device(device)
+    settings = RunSettings(
+        output_dir=options.output_dir,
+        device=device,
+        dtype=dtype,
+        engine=options.engine,
+        device_map=options.device_map,
+        processes=processes,
+    )
     status = _measure(experiments, specs, settings)
+    if processes.is_main:
+        status = max(status, _draw_and_mirror(experiments, specs, options, draw))
+    # A process that ends with a failure has the launcher end the others too, which may be drawing.
+    processes.wait_for_everyone()
+    return status
+
+
+def _draw_and_mirror(
+    experiments: Sequence[Experiment],
+    specs: Sequence[PairSpec],
+    options: argparse.Namespace,
+    draw: Draw | None,
+) -> int:
+    status = 0
     images: list[Path] = []
     if draw is not None:
-        drawn = draw(options.output_dir, options.figures_dir)
-        status = max(status, drawn)
-        images = sorted(options.figures_dir.rglob("*.png")) if drawn == 0 else []
+        status = draw(options.output_dir, options.figures_dir)
+        images = sorted(options.figures_dir.rglob("*.png")) if status == 0 else []
     for experiment in experiments:
         for spec in specs:
-            tags = [options.preset, "smoke"] if options.smoke else [options.preset]
-            mirror_pair(experiment, spec, options.output_dir, options.wandb, images, tags)
+            mirror_pair(experiment, spec, options.output_dir, options.wandb, images, options.smoke)
     return status
 
 
 def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
     """Run all experiments pair by pair; a pair that cannot be loaded does not keep the others from it."""
+    say = partial(print, file=sys.stderr) if settings.processes.is_main else lambda _: None
     status = 0
     began = time.monotonic()
     for spec in specs:
         try:
             outcomes = run_experiments(experiments, spec, settings)
         except UnusablePairError as error:
-            print(f"error: {error}", file=sys.stderr)
+            say(f"error: {error}")
             status = BAD_INPUT
             continue
         if failed := [cell for outcome in outcomes for cell in outcome.failed]:
-            print(f"failed: {', '.join(failed)}", file=sys.stderr)
+            say(f"failed: {', '.join(failed)}")
             status = max(status, FAILED)
     seconds = format_seconds(time.monotonic() - began)
-    print(f"finished in {seconds}; records in {settings.output_dir}", file=sys.stderr)
+    say(f"finished in {seconds}; records in {settings.output_dir}")
     return status
 
 
-def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str, torch.dtype | None]:
+def choose_device_and_dtype(
+    device: str | None, dtype: str | None, processes: Processes = ALONE
+) -> tuple[str, torch.dtype | None]:
     """The device and dtype asked for; by default the first GPU, else the CPU, where float32 is used.
 
+    Of several processes on a machine, each has by default a GPU of its own.
+
     Raises:
-        ValueError: if there is no such device or dtype.
+        ValueError: if there is no such device or dtype, or there are more processes than GPUs.
     """
     import torch
 
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = device or _default_device(torch.cuda.device_count(), processes)
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
@@ -177,28 +227,52 @@ def choose_device_and_dtype(device: str | None, dtype: str | None) -> tuple[str,
     return device, torch.float32 if torch.device(device).type == "cpu" else None
 
 
+def _default_device(num_gpus: int, processes: Processes) -> str:
+    if num_gpus == 0:
+        return "cpu"
+    if processes.local_count > num_gpus:
+        raise ValueError(
+            f"{processes.local_count} processes were launched on a machine with {num_gpus} GPUs: launch at most "
+            "as many (--num_processes), or give --device to have them share one"
+        )
+    return "cuda" if processes.local_count == 1 else f"cuda:{processes.local_index}"
+
+
 def _list_cells(
     experiments: Sequence[Experiment], specs: Sequence[PairSpec], options: argparse.Namespace
 ) -> int:
-    kind = (options.device or ("cpu" if options.preset == "testbed" else "cuda")).split(":")[0]
-    speed = ASSUMED_FLOPS_PER_SECOND.get(kind, ASSUMED_FLOPS_PER_SECOND["cpu"])
-    print(f"estimates of the whole work, at an assumed {speed:.0e} FLOP/s ({kind}); no weight is loaded")
-    print(f"{'cell':42} {'layer evaluations':>17} {'tokens':>13} {'FLOP':>8} {'seconds':>9}  state")
-    total = 0.0
+    kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
+    kind = kind if kind in ASSUMED_FLOPS_PER_SECOND else "cpu"
+    forward, sampling = ASSUMED_FLOPS_PER_SECOND[kind], ASSUMED_SAMPLING_FLOPS_PER_SECOND[kind]
+    print(
+        f"estimates of the whole work, at an assumed {forward:.0e} FLOP/s, {sampling:.0e} while sampling ({kind}); "
+        "no weight is loaded"
+    )
+    print(f"{'cell':60} {'layer evaluations':>17} {'tokens':>13} {'FLOP':>8} {'seconds':>9}  state")
+    totals: dict[str, tuple[int, float]] = {}
     for experiment in experiments:
         stores = [e for e in (experiment.builds_on, experiment) if e is not None]
         results = {r.key: r for e in stores for r in store_of(e, options.output_dir).read()}
         for spec in specs:
             for cell in experiment.cells(spec):
                 state = "done" if cell.is_done(results) else "to do"
-                print(f"{experiment.name + ': ' + cell.key:42} {_describe(cell.cost, speed)}  {state}")
-                total += (cell.cost.flops or 0.0) / speed
-    print(f"{'in all':42} {'':17} {'':13} {'':8} {total:9.1f}")
+                seconds = _seconds(cell.cost, forward, sampling)
+                print(f"{experiment.name + ': ' + cell.key:60} {_describe(cell.cost, seconds)}  {state}")
+                tokens, so_far = totals.get(experiment.name, (0, 0.0))
+                totals[experiment.name] = tokens + cell.cost.tokens, so_far + (seconds or 0.0)
+    totals["in all"] = sum(tokens for tokens, _ in totals.values()), sum(time for _, time in totals.values())
+    print(f"\n{'experiment':60} {'':17} {'tokens':>13} {'':8} {'GPU' if kind == 'cuda' else 'CPU'} hours")
+    for name, (tokens, seconds) in totals.items():
+        print(f"{name:60} {'':17} {tokens:13,} {'':8} {seconds / 3600:9.2f}")
     return 0
 
 
-def _describe(cost: Cost, flops_per_second: float) -> str:
-    work = f"{cost.layer_evaluations:17,} {cost.tokens:13,}"
+def _seconds(cost: Cost, forward: float, sampling: float) -> float | None:
     if cost.flops is None:
-        return f"{work} {'?':>8} {'?':>9}"
-    return f"{work} {cost.flops:8.1e} {cost.flops / flops_per_second:9.1f}"
+        return None
+    return cost.flops * ((1 - cost.sampled_share) / forward + cost.sampled_share / sampling)
+
+
+def _describe(cost: Cost, seconds: float | None) -> str:
+    work = f"{cost.layer_evaluations:17,} {cost.tokens:13,}"
+    return f"{work} {'?':>8} {'?':>9}" if seconds is None else f"{work} {cost.flops:8.1e} {seconds:9.1f}"

@@ -11,6 +11,8 @@ import copy
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from types import MethodType
 from typing import Any, TypeVar, cast
 
 import torch
@@ -80,8 +82,10 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
         for both in zip(decoder_layers(instruct), decoder_layers(base), strict=True)
     ]
     # Without their layers the two are small enough to be interpolated now.
-    frames = [with_layers(model, [nn.Identity() for _ in layers]) for model in (instruct, base)]
-    return with_layers(_interpolated(*frames, alpha), layers)
+    instruct_frame, base_frame = (
+        with_layers(model, [nn.Identity() for _ in layers]) for model in (instruct, base)
+    )
+    return with_layers(_interpolated(instruct_frame, base_frame, alpha), layers)
 
 
 def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float) -> torch.Tensor:
@@ -98,7 +102,7 @@ def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:
     """A model that shares everything with ``model`` but has the given decoder layers instead.
 
     Raises:
-        ValueError: if the model is spread over devices by hooks that are bound to the original.
+        ValueError: if a function other than accelerate's has replaced the model's forward.
     """
     *parents, list_name = decoder_layers_path(model).split(".")
     clone = shallow_copy(model)
@@ -116,19 +120,31 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     """A module with the same tensors and submodules, whose own attributes can be changed freely.
 
     Raises:
-        ValueError: if ``forward`` was replaced on this very module, as accelerate's dispatch does.
+        ValueError: if a function other than accelerate's has replaced ``forward`` on this very module.
     """
-    if "forward" in vars(module):
+    if "forward" in vars(module) and "_hf_hook" not in vars(module):
         raise ValueError(
-            f"{type(module).__name__} has a forward function of its own (accelerate's dispatch over several "
-            "devices sets one); load the pair on one device to build hybrids in memory"
+            f"{type(module).__name__} has a forward function of its own, with which a copy would compute what "
+            "the original does: load the pair anew, and change its models after hybrids are made"
         )
     clone = cast(ModuleT, module.__new__(type(module)))
     # The registries (submodules, hooks, ...) are dictionaries and must not be shared; what they hold may be.
     clone.__dict__.update(
         {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
     )
+    if "_hf_hook" in vars(module):
+        _bind_dispatched_forward(clone)
     return clone
+
+
+def _bind_dispatched_forward(clone: nn.Module) -> None:
+    """Have accelerate's dispatch compute with the clone; as copied, it is bound to the original.
+
+    What the module is called with is still moved to the device that the module is on.
+    """
+    attributes = vars(clone)
+    attributes["_old_forward"] = MethodType(attributes["_old_forward"].__func__, clone)
+    attributes["forward"] = partial(attributes["forward"].func, clone)
 
 
 class _MixedLayer(nn.Module):

@@ -3,17 +3,22 @@
     results/testbed/
       crc_search.jsonl    one record a line (see ``records``); this is the truth, all else is made from it.
                           Each pair's first line is the configuration that its records were made with
+      crc_search.rank1.jsonl
+                          the same, of the second process of a run of several: each has its own file to
+                          append to, and all of them are read as one, whoever reads
       wandb/              a mirror of it, which can be made again
 
 A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
 append. Of results with the same key the first counts, of failures of the same cell the last; a failure counts
-only until its cell has a newer result.
+only until its cell has a newer result. Across files, this goes by the time when their cells were begun.
 """
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,30 +30,36 @@ from slr.records import RECORD_ADAPTER, AnyRecord, Configuration, Failure
 logger = logging.getLogger(__name__)
 
 
-class ResultsStore:
-    """The records of one experiment."""
+_SHARD_NAME = re.compile(r"(?P<store>.+)\.rank(?P<rank>[1-9]\d*)\.jsonl")
 
-    def __init__(self, path: Path) -> None:
+
+class ResultsStore:
+    """The records of one experiment: the file ``path``, and beside it one of each further process.
+
+    ``rank`` is the index of the process that appends; the first one writes to ``path`` itself.
+    """
+
+    def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
+        self._own_path = path if rank == 0 else path.with_suffix(f".rank{rank}.jsonl")
 
     def read(self) -> list[AnyRecord]:
-        """All records that count, in the order in which they were appended.
+        """All records that count, of all processes, in the order in which they were made.
 
         Raises:
             ValueError: if a line other than an unfinished last one is no record.
         """
-        records: list[AnyRecord] = []
-        for number, line in enumerate(self._complete_lines(), start=1):
-            try:
-                records.append(RECORD_ADAPTER.validate_json(line))
-            except ValidationError as error:
-                problem = error.errors()[0]
-                where = ".".join(map(str, problem["loc"]))
-                raise ValueError(
-                    f"{self.path}, line {number} is no record of this version ({where}: {problem['msg']}); "
-                    "mend the line, or delete the file to start anew"
-                ) from None
-        return _that_count(records)
+        files = [_read_file(path) for path in self.files()]
+        return _that_count(heapq.merge(*files, key=_time_and_kind))
+
+    def files(self) -> list[Path]:
+        """The files that there are, by rank."""
+        ranks = {self.path: 0} if self.path.exists() else {}
+        for path in self.path.parent.glob(f"{self.path.stem}.rank*.jsonl"):
+            shard = _SHARD_NAME.fullmatch(path.name)
+            if shard and shard["store"] == self.path.stem:
+                ranks[path] = int(shard["rank"])
+        return sorted(ranks, key=ranks.__getitem__)
 
     def keys(self) -> set[str]:
         """Keys of all results; a failure is none."""
@@ -64,14 +75,14 @@ class ResultsStore:
         if not lines:
             return
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._cut_unfinished_line()
-            with self.path.open("a", encoding="utf-8") as file:
+            self._own_path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_unfinished_line(self._own_path)
+            with self._own_path.open("a", encoding="utf-8") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise OSError(f"records cannot be written to {self.path}: {error.strerror}") from error
+            raise OSError(f"records cannot be written to {self._own_path}: {error.strerror}") from error
 
     def read_for(self, configuration: Configuration) -> list[AnyRecord]:
         """All records that count, for a run of that configuration to go on from.
@@ -82,27 +93,55 @@ class ResultsStore:
         records = self.read()
         differences = _differences(records, configuration)
         if differences:
+            files = self.files()
             raise ValueError(
-                f"{self.path} holds records of another configuration, and the two must not be mixed: "
-                f"{'; '.join(differences)}. Give another --output-dir, or delete the file"
+                f"{', '.join(map(str, files))} holds records of another configuration, and the two must not be "
+                f"mixed: {'; '.join(differences)}. Give another --output-dir, or delete "
+                f"{'the file' if len(files) == 1 else 'the files'}"
             )
         return records
 
-    def _complete_lines(self) -> list[str]:
-        if not self.path.exists():
-            return []
-        *complete, unfinished = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
-        if unfinished:
-            logger.warning("%s: dropped an unfinished last line of %d bytes", self.path, len(unfinished))
-        return complete
 
-    def _cut_unfinished_line(self) -> None:
-        if not self.path.exists() or self.path.stat().st_size == 0:
-            return
-        with self.path.open("r+b") as file:
-            file.seek(-1, os.SEEK_END)
-            if file.read() != b"\n":
-                file.truncate(self.path.read_bytes().rfind(b"\n") + 1)
+def stores_in(directory: Path) -> list[ResultsStore]:
+    """Every experiment's records in the directory, by name."""
+    stores = {_SHARD_NAME.sub(r"\g<store>.jsonl", path.name) for path in directory.glob("*.jsonl")}
+    return [ResultsStore(directory / name) for name in sorted(stores)]
+
+
+def _read_file(path: Path) -> list[AnyRecord]:
+    records: list[AnyRecord] = []
+    for number, line in enumerate(_complete_lines(path), start=1):
+        try:
+            records.append(RECORD_ADAPTER.validate_json(line))
+        except ValidationError as error:
+            problem = error.errors()[0]
+            where = ".".join(map(str, problem["loc"]))
+            raise ValueError(
+                f"{path}, line {number} is no record of this version ({where}: {problem['msg']}); "
+                "mend the line, or delete the file to start anew"
+            ) from None
+    return records
+
+
+def _complete_lines(path: Path) -> list[str]:
+    *complete, unfinished = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    if unfinished:
+        logger.warning("%s: dropped an unfinished last line of %d bytes", path, len(unfinished))
+    return complete
+
+
+def _cut_unfinished_line(path: Path) -> None:
+    if not path.exists() or path.stat().st_size == 0:
+        return
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            file.truncate(path.read_bytes().rfind(b"\n") + 1)
+
+
+def _time_and_kind(record: AnyRecord) -> tuple[str, bool]:
+    """Of the same second, a failure is later: another process's share of that cell does not undo it."""
+    return record.provenance.created_at, isinstance(record, Failure)
 
 
 def _differences(records: Sequence[AnyRecord], now: Configuration) -> list[str]:
@@ -123,7 +162,7 @@ def _differences(records: Sequence[AnyRecord], now: Configuration) -> list[str]:
 
 def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]:
     """What must be the same in a record of the other pair: of the same pair, the checkpoints too."""
-    values = {**configuration.settings, "dtype": configuration.dtype}
+    values = {**configuration.settings, "dtype": configuration.dtype, "engine": configuration.engine}
     if configuration.pair == other_pair:
         values |= {
             "base": configuration.base,

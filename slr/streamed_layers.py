@@ -154,10 +154,20 @@ def is_streamed(model: PreTrainedModel) -> bool:
 
 @torch.no_grad()
 def _make_buffers(model: PreTrainedModel, device: torch.device | str) -> None:
-    """Give a model without memory its buffers, which follow from the configuration and are on no disk."""
+    """Give a model without memory its buffers, which follow from the configuration and are on no disk.
+
+    Raises:
+        ValueError: if transformers does not make one of them for this architecture.
+    """
     for module in model.modules():
         buffers = {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
         for name, buffer in buffers.items():
-            module._buffers[name] = torch.empty_like(buffer, device=device)
+            missing = torch.nan if buffer.is_floating_point() else -1
+            module._buffers[name] = torch.full_like(buffer, missing, device=device)
         if buffers:
             model._init_weights(module)  # how transformers makes them, too, when it loads a model
+        for name in buffers:
+            if (made := module._buffers[name]) is not None and made.isnan().any():
+                raise ValueError(
+                    f"{type(model).__name__} cannot be streamed, for nothing makes its buffer {name}: load it whole"
+                )

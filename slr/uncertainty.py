@@ -9,7 +9,6 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 CONFIDENCE_LEVEL = 0.95
 NUM_RESAMPLES = 9999
@@ -53,6 +52,8 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
         return Estimate(mean, None, None, 1)
     if np.ptp(defined) == 0.0:  # every resample has the same mean
         return Estimate(mean, mean, mean, defined.size)
+    from scipy import stats  # takes longer to import than all else here
+
     if defined.size >= LARGE_SAMPLE:
         half = float(stats.norm.ppf((1 + CONFIDENCE_LEVEL) / 2) * stats.sem(defined))
         return Estimate(mean, mean - half, mean + half, defined.size)

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from slr.checkpoints import load_model, load_pair, resolve_pair
+from slr.checkpoints import load_model, load_pair, load_spec, resolve_pair
 from slr.compatibility import IncompatiblePairError, check_compatible
 from slr.model_pairs import PRESETS, ModelReference, PairSpec
 from slr.opening import open_checkpoint
@@ -592,3 +592,26 @@ def test_unreadable_tokenizer(copied_pair: CopiedPair) -> None:
     (base / "tokenizer.json").write_text("{}")
     with pytest.raises(ValueError, match=re.escape(f"the tokenizer of {base} cannot be opened")):
         open_checkpoint(base)
+
+
+def test_a_device_map_goes_to_transformers(checkpoint_pairs: CheckpointPairs) -> None:
+    spec = resolve_pair(*checkpoint_pairs("llama"))
+    pair = load_spec(spec, device_map={"": "cpu"})
+    expected = load_spec(spec).instruct_model.state_dict()
+    assert all(torch.equal(t, expected[name]) for name, t in pair.instruct_model.state_dict().items())
+    with pytest.raises(ValueError, match="device_map"):
+        load_spec(spec, device_map="somewhere")
+    with pytest.raises(ValueError, match="not both"):
+        load_spec(spec, device_map="auto", stream=True)
+
+
+def test_what_does_not_fit_the_devices_of_a_map_is_an_error(checkpoint_pairs: CheckpointPairs) -> None:
+    everywhere = {
+        "model.embed_tokens": "cpu",
+        "model.rotary_emb": "cpu",
+        "model.norm": "cpu",
+        "lm_head": "cpu",
+    }
+    layers = {f"model.layers.{index}": "disk" if index == 1 else "cpu" for index in range(5)}
+    with pytest.raises(ValueError, match="does not fit the devices of its device map"):
+        load_spec(resolve_pair(*checkpoint_pairs("llama")), device_map={**everywhere, **layers})

@@ -231,4 +231,4 @@ def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks_and_then_freed(
     assert [outcome.cells_run for outcome in run_experiments(both, spec, settings)] == [1, 1]
     assert not models
     run_experiments(both, spec, settings)
-    assert loads == [{"dtype": None, "device": "cpu"}]
+    assert loads == [{"dtype": None, "device": "cpu", "device_map": None}]

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from transformers import PreTrainedModel
 
 from slr.checkpoints import ModelPair, load_pair
+from slr.crc.prompts import load_prompts
+from slr.crc.search import search
 from slr.decoder import decoder_layers
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
@@ -163,3 +166,30 @@ def test_layers_that_differ_are_named(checkpoint_pairs: CheckpointPairs) -> None
     shapes = r"instruct \(64, 32\), base \(63, 32\)"
     with pytest.raises(ValueError, match=rf"decoder layer 2 .*mlp.up_proj.weight: {shapes}"):
         restore(pair, LayerInterval(1, 4))
+
+
+def test_a_pair_spread_over_devices_gives_the_same_hybrids_and_is_unharmed(
+    checkpoint_pairs: CheckpointPairs,
+) -> None:
+    """With accelerate's hooks around every module, as a device map has them; all are on the CPU here."""
+    directories = checkpoint_pairs("gemma2")
+    plain, spread = load_pair(*directories), load_pair(*directories)
+    for model in (spread.base_model, spread.instruct_model):
+        parts = ["embed_tokens", "rotary_emb", "norm", *(f"layers.{index}" for index in range(NUM_LAYERS))]
+        names = ["lm_head", *(f"model.{part}" for part in parts)]
+        dispatch_model(model, dict.fromkeys(names, torch.device("cpu")), force_hooks=True)
+        assert all("_hf_hook" in vars(module) for module in (model, *decoder_layers(model)))
+    interval = LayerInterval(1, 3)
+    for alpha in (1.0, 0.5):
+        assert torch.equal(logits(restore(plain, interval, alpha)), logits(restore(spread, interval, alpha)))
+    assert torch.equal(logits(interpolate(plain, 0.5)), logits(interpolate(spread, 0.5)))
+    assert torch.equal(logits(plain.instruct_model), logits(spread.instruct_model))
+    prompts = load_prompts("selection")[:3]
+    assert search(plain, prompts).intervals == search(spread, prompts).intervals
+
+
+def test_a_forward_that_somebody_else_replaced_is_refused(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    pair.instruct_model.forward = lambda *_: None
+    with pytest.raises(ValueError, match="has a forward function of its own"):
+        restore(pair, LayerInterval(1, 2))

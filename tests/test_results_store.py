@@ -7,26 +7,28 @@ from typing import Any
 import pytest
 
 from slr.records import Configuration, CrcSelection, Failure, Provenance
-from slr.results_store import ResultsStore
+from slr.results_store import ResultsStore, stores_in
 
 
-def provenance(cell: str = "llama/search", config_hash: str = "aaaaaaaaaaaa") -> Provenance:
+def provenance(cell: str = "llama/search", config_hash: str = "aaaaaaaaaaaa", second: int = 0) -> Provenance:
     return Provenance(
         cell=cell,
         config_hash=config_hash,
         commit="unknown",
         dirty=None,
-        created_at="2026-01-01T00:00:00+00:00",
+        created_at=f"2026-01-01T00:00:{second:02}+00:00",
         device="CPU, 2 threads",
         versions={},
     )
 
 
-def selection(pair: str = "llama", reason: str = "best", config_hash: str = "aaaaaaaaaaaa") -> CrcSelection:
+def selection(
+    pair: str = "llama", reason: str = "best", config_hash: str = "aaaaaaaaaaaa", second: int = 0
+) -> CrcSelection:
     return CrcSelection(
         experiment="crc_search",
         pair=pair,
-        provenance=provenance(config_hash=config_hash),
+        provenance=provenance(config_hash=config_hash, second=second),
         family="llama",
         num_layers=4,
         min_validity_ratio=0.9,
@@ -55,11 +57,11 @@ def configuration(pair: str = "llama", config_hash: str = "aaaaaaaaaaaa", **chan
     )
 
 
-def failure(message: str, cell: str = "llama/search") -> Failure:
+def failure(message: str, cell: str = "llama/search", second: int = 0) -> Failure:
     return Failure(
         experiment="crc_search",
         pair="llama",
-        provenance=provenance(cell),
+        provenance=provenance(cell, second=second),
         error_type="RuntimeError",
         message=message,
     )
@@ -164,3 +166,49 @@ def test_another_configuration_is_refused_where_it_is_not_known_what_it_was(stor
     store.append([selection(config_hash="aaaaaaaaaaaa")])
     with pytest.raises(ValueError, match="its hash was aaaaaaaaaaaa and is now bbbbbbbbbbbb"):
         store.read_for(configuration(config_hash="bbbbbbbbbbbb"))
+
+
+def test_files_of_several_processes_are_read_as_one(store: ResultsStore):
+    second, eleventh = (ResultsStore(store.path, rank) for rank in (1, 10))
+    eleventh.append([selection("gemma", second=1)])
+    second.append([selection("qwen", second=2)])
+    assert store.read() == [selection("gemma", second=1), selection("qwen", second=2)]  # without a first file
+    store.append([selection("llama", second=3)])
+    names = ["crc_search.jsonl", "crc_search.rank1.jsonl", "crc_search.rank10.jsonl"]
+    assert [path.name for path in store.files()] == names
+    assert store.keys() == second.keys() == {selection(pair).key for pair in ("llama", "qwen", "gemma")}
+
+
+def test_files_of_processes_belong_to_one_store_of_the_directory(store: ResultsStore):
+    store.append([selection()])
+    ResultsStore(store.path, 1).append([selection("qwen")])
+    only_second = store.path.with_name("open_qa.jsonl")
+    ResultsStore(only_second, 1).append([selection("gemma")])
+    assert [found.path for found in stores_in(store.path.parent)] == [store.path, only_second]
+    assert [record.pair for found in stores_in(store.path.parent) for record in found.read()] == [
+        "llama",
+        "qwen",
+        "gemma",
+    ]
+
+
+def test_across_files_time_decides_which_record_counts(store: ResultsStore):
+    second = ResultsStore(store.path, 1)
+    second.append([selection(reason="first", second=1)])
+    store.append([selection(reason="second", second=2)])
+    assert store.read() == [selection(reason="first", second=1)]
+
+
+def test_a_failure_in_one_file_is_ended_by_a_later_result_in_another(store: ResultsStore):
+    ResultsStore(store.path, 1).append([failure("out of memory", second=2)])
+    store.append([selection("qwen", second=2)])  # another process's share of the same cell, begun with it
+    assert store.read() == [selection("qwen", second=2), failure("out of memory", second=2)]
+    store.append([selection("llama", second=3)])
+    assert store.read() == [selection("qwen", second=2), selection("llama", second=3)]
+
+
+def test_another_configuration_in_any_file_is_refused(store: ResultsStore):
+    store.append([selection()])
+    ResultsStore(store.path, 1).append([configuration(settings={"ratio": 0.8})])
+    with pytest.raises(ValueError, match=r"crc_search\.jsonl, .*rank1\.jsonl holds .* or delete the files"):
+        store.read_for(configuration())

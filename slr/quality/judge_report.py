@@ -8,7 +8,6 @@ from functools import partial
 from statistics import fmean
 
 import numpy as np
-from scipy import stats
 
 from slr.downstream.report import MethodLine, Metric, method_lines
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
@@ -52,6 +51,8 @@ def agreement(
         return None, num_texts
     if len(tables) < 2:
         return Estimate(correlation, None, None, len(tables)), num_texts
+    from scipy import stats  # takes longer to import than all else here
+
     interval = stats.bootstrap(
         (np.arange(len(tables)),),
         lambda prompts, axis: _spearman(tables[prompts].sum(axis=axis - 2)),
