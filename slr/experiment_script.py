@@ -143,11 +143,9 @@ def _run_all(
         check_account(options.wandb, options.output_dir)
     device, dtype = choose_device_and_dtype(options.device, options.dtype, processes)
     if options.engine == "vllm":
-        # Before hours of search, at whose end it would be missing.
-        from slr.vllm_engine import check_device, import_vllm
+        from slr.vllm_engine import check_usable
 
-        import_vllm()
-        check_device(device)
+        check_usable(device, processes.count)
     settings = RunSettings(
         output_dir=options.output_dir,
         device=device,

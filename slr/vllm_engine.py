@@ -149,12 +149,19 @@ def import_vllm() -> Any:
         ) from None
 
 
-def check_device(device: str) -> None:
-    """Check that vLLM can compute where it is asked to.
+def check_usable(device: str, num_processes: int) -> None:
+    """Check, before hours of other work, that vLLM is there and can compute where it is asked to.
 
     Raises:
-        ValueError: if the device is a GPU other than the first visible one, which is what vLLM takes.
+        ValueError: if it is not installed; if the work is shared by several processes; if the device is a GPU other
+            than the first visible one, which is what vLLM takes.
     """
+    import_vllm()
+    if num_processes > 1:
+        raise ValueError(
+            f"{num_processes} processes share the work, and each would have vLLM take the same GPU: start one process, "
+            "or use the engine 'transformers'"
+        )
     index = torch.device(device).index
     if index:
         raise ValueError(

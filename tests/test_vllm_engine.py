@@ -32,7 +32,7 @@ from slr.generation import sample, token_probabilities
 from slr.model_pairs import find_pair
 from slr.records import AnyRecord, Configuration, Samples
 from slr.sampling_config import SamplingConfig
-from slr.vllm_engine import VllmEngine, check_device, import_vllm, sampling_settings
+from slr.vllm_engine import VllmEngine, check_usable, import_vllm, sampling_settings
 from tests.tiny_models import VOCAB_SIZE, make_model, make_tokenizer
 
 PROMPTS = ((7, 8, 9), (20, 21, 22, 23, 24))
@@ -252,12 +252,14 @@ def test_without_vllm_it_says_how_to_get_it(tmp_path: Path, capsys: pytest.Captu
     assert engine_agreement.main([]) == 2
 
 
+@pytest.mark.usefixtures("vllm")
 def test_only_the_first_gpu_is_vllms() -> None:
-    check_device("cpu")
-    check_device("cuda")
-    check_device("cuda:0")
+    for device in ("cpu", "cuda", "cuda:0"):
+        check_usable(device, 1)
     with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES=1"):
-        check_device("cuda:1")
+        check_usable("cuda:1", 1)
+    with pytest.raises(ValueError, match="2 processes share the work"):
+        check_usable("cuda:0", 2)
 
 
 @pytest.fixture
