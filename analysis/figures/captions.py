@@ -48,22 +48,22 @@ def qa_coverage(results: Results) -> str:
     return (
         "Open questions: the expected share of all right answers that are found by so many samples; the dotted line is "
         "a uniform choice among the right answers. "
-        f"{_drawn(results, 'open_qa')} {_outcome(results, 'open_qa')}"
+        f"{_drawn(results, 'open_qa', lines='')} {_outcome(results, 'open_qa')}"
     )
 
 
 def answer_distribution(results: Results) -> str:
     """One question."""
     questions = {s.pair: s.text for s in reversed(results.samples_of("open_qa"))}
-    asked = "; ".join(f"{pair}: {text}" for pair, text in reversed(questions.items()))
-    return f"How often each right answer to one question, the first, is given. {asked}"
+    asked = "; ".join(f"{pair}, {text!r}" for pair, text in reversed(questions.items()))
+    return f"How often each right answer to one question, the first, is given: {asked}"
 
 
 def pass_at_k(results: Results) -> str:
     """Problems solved."""
     return (
         "Problems that the instruct model's greedy answer gets wrong: the chance that one of k samples is right. "
-        f"{_drawn(results, 'reasoning')} {_outcome(results, 'reasoning')}"
+        f"{_drawn(results, 'reasoning', lines='')} {_outcome(results, 'reasoning')}"
     )
 
 
@@ -80,7 +80,7 @@ def decoding_frontier(results: Results) -> str:
     """With other sampling settings."""
     return (
         "Open questions at other sampling settings, by the instruct model and by the hybrid: up and right is better. "
-        f"{_drawn(results, 'decoding_methods')}"
+        f"{_drawn(results, 'decoding_methods', lines='')}"
     )
 
 
@@ -108,20 +108,20 @@ def quality_cost(results: Results) -> str:
 def _held_out(report: CrcReport) -> str:
     hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
     if hybrid is None or instruct is None:
-        return f"{report.pair}: nothing to compare."
+        return f"{report.pair}: nothing to compare"
     return (
         f"{report.pair}: diversity {hybrid.diversity} instead of {instruct.diversity}, "
-        f"validity {hybrid.validity} instead of {instruct.validity}."
+        f"validity {hybrid.validity} instead of {instruct.validity}"
     )
 
 
-def _drawn(results: Results, experiment: str) -> str:
+def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
     samples: Sequence[Samples] = results.samples_of(experiment)
     prompts = {(s.pair, s.prompt_id) for s in samples}
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})
     each = f"{len(samples[0].texts)} samples a prompt" + (f" and seed, {seeds} seeds" if seeds > 1 else "")
-    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}; lines are 95% intervals over prompts."
+    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}{lines}."
 
 
 def _outcome(results: Results, experiment: str) -> str:

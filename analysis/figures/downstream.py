@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.load_results import Results
+from slr.downstream.conditions import TEMPERATURES
 from slr.downstream.report import MethodLine, coverage_curve_of, num_right_of, num_solved, right_answers
 from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH
 from slr.metrics.coverage import ideal_coverage_at_k
@@ -23,6 +24,7 @@ from slr.uncertainty import Estimate
 PANEL_HEIGHT = 2.3
 GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
 SETTING_MARKERS = {"temperature": "o", "min-p": "^", "top-p": "s"}
+PROMPTING_MARKERS = {"direct": "o", "list": "s", "verbalized": "^"}
 CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
 """Random ranges have the colour of lines."""
 MAX_ANSWERS = 24
@@ -50,8 +52,7 @@ def creative_tradeoff(results: Results) -> Figure:
                 )
 
     figure, axes = _panels(results, "creative_writing", draw, quality, "embedding diversity")
-    for genre, marker in GROUP_MARKERS.items():
-        axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=genre)
+    _label_markers(axes, GROUP_MARKERS)
     return _with_legend(figure, "lines: 95% intervals over prompts")
 
 
@@ -122,55 +123,70 @@ def answer_distribution(results: Results) -> Figure:
 
 def decoding_frontier(results: Results) -> Figure:
     """Coverage against precision at every sampling setting."""
-    return _frontier(results, "decoding_methods", join=True)
+    lines, coverage = _lines_and_coverage(results, "decoding_methods")
+
+    def draw(axes: Axes, pair: str) -> None:
+        points: dict[tuple[str, str], list[tuple[float, float]]] = {}
+        for line in lines:
+            precision = _same(lines, line, "precision")
+            if line.metric != coverage or line.pair != pair or precision is None or line.estimate is None:
+                continue
+            setting, _, value = line.method.removeprefix(line.model).strip().partition("=")
+            point = (precision.mean, line.estimate.mean)
+            points.setdefault((line.model, setting), []).append(point)
+            if setting == "temperature" and float(value) in (min(TEMPERATURES), max(TEMPERATURES)):
+                axes.annotate(
+                    value, point, (3, 3), textcoords="offset points", fontsize=6, color=_color(line.model)
+                )
+        for (model, setting), of_setting in points.items():
+            axes.plot(
+                *zip(*of_setting, strict=True),
+                marker=SETTING_MARKERS[setting],
+                markersize=3.5,
+                linewidth=0.6,
+                color=_color(model),
+            )
+            axes.scatter([], [], marker="o", color=_color(model), s=14, label=_name(model))
+
+    figure, axes = _panels(results, "decoding_methods", draw, "precision", coverage)
+    _label_markers(axes, SETTING_MARKERS)
+    return _with_legend(figure, "numbers: lowest and highest temperature")
 
 
 def prompting_frontier(results: Results) -> Figure:
     """Coverage against precision with every way to ask."""
-    return _frontier(results, "prompting_methods", join=False)
+    return _crosses(results, "prompting_methods", PROMPTING_MARKERS)
 
 
 def controls_tradeoff(results: Results) -> Figure:
     """Coverage against precision of ranges of the same length."""
-    return _frontier(results, "restoration_controls", join=False)
+    return _crosses(results, "restoration_controls", {})
 
 
-def _frontier(results: Results, experiment: str, join: bool) -> Figure:
-    lines = results.method_lines(experiment)
-    coverage = next(line.metric for line in lines if line.metric.startswith("coverage"))
+def _crosses(results: Results, experiment: str, markers: Mapping[str, str]) -> Figure:
+    """A cross for each method, with the marker of its way to ask."""
+    lines, coverage = _lines_and_coverage(results, experiment)
 
     def draw(axes: Axes, pair: str) -> None:
-        families: dict[tuple[str, str], list[tuple[float, float]]] = {}
         for line in lines:
-            precision = _same(lines, line, "precision")
-            if line.pair != pair or line.metric != coverage or precision is None or line.estimate is None:
-                continue
-            family, _, value = line.method.removeprefix(line.model).strip().partition("=")
-            point = (precision.mean, line.estimate.mean)
-            families.setdefault((line.model, family), []).append(point)
-            if join:
-                marker = SETTING_MARKERS[family]
-                axes.scatter(*point, marker=marker, color=_color(line.model), s=14, label=_name(line.model))
-            else:
-                _cross(axes, precision, line.estimate, line.model, "o")
-            if not join or family == "temperature":
-                axes.annotate(
-                    value or family or _name(line.model),
-                    point,
-                    xytext=(3, 3),
-                    textcoords="offset points",
-                    fontsize=6,
-                    color=_color(line.model),
-                )
-        if join:
-            for (model, _), points in families.items():
-                axes.plot(*zip(*points, strict=True), color=_color(model), linewidth=0.6)
-            for family, marker in SETTING_MARKERS.items():
-                axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=family)
+            if line.pair == pair and line.metric == coverage:
+                marker = markers.get(line.prompting, "o")
+                _cross(axes, _same(lines, line, "precision"), line.estimate, line.model, marker)
 
-    figure, _ = _panels(results, experiment, draw, "precision", coverage)
-    title = "numbers: temperature" if join else "lines through a marker: 95% intervals over prompts"
-    return _with_legend(figure, title)
+    figure, axes = _panels(results, experiment, draw, "precision", coverage)
+    _label_markers(axes, markers)
+    return _with_legend(figure, "lines through a marker: 95% intervals over prompts")
+
+
+def _lines_and_coverage(results: Results, experiment: str) -> tuple[list[MethodLine], str]:
+    """All lines of the experiment, and the name of its coverage."""
+    lines = results.method_lines(experiment)
+    return lines, next(line.metric for line in lines if line.metric.startswith("coverage"))
+
+
+def _label_markers(axes: Axes, markers: Mapping[str, str]) -> None:
+    for label, marker in markers.items():
+        axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=label)
 
 
 def _panels(
@@ -248,4 +264,6 @@ def _color(model: str) -> str:
 
 
 def _name(model: str) -> str:
+    if model.startswith("random-"):
+        return "random ranges"
     return MODEL_NAMES.get("hybrid" if model == "slr" else model, model)
