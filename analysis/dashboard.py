@@ -49,7 +49,6 @@ BENCHMARKS = (
     ("testbed_sums", "exact_match_marked_answer"),
     ("testbed_subjects", "exact_match_first_subject"),
     ("english_facts", "acc_none"),
-    ("english_word_problems", "exact_match_marked_answer"),
     ("ifeval", "prompt_level_strict_acc_none"),
     ("gsm8k", "exact_match_strict_match"),
     ("mmlu", "acc_none"),

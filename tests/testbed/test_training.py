@@ -43,7 +43,7 @@ def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: st
     pair = load_pair(f"testbed-{family}", dtype=torch.float32)
     encoded = encode_prompts(load_prompts("held_out"), pair.tokenizer)
     base, instruct = (score_model(model, encoded) for model in (pair.base_model, pair.instruct_model))
-    assert instruct.mean_validity > base.mean_validity + 0.3
+    assert instruct.mean_validity > base.mean_validity + 0.15
     assert instruct.mean_diversity is not None
     assert base.mean_diversity is not None
     assert instruct.mean_diversity < base.mean_diversity
