@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LAPTOP_INSTALLED := $(VENV)/.laptop-installed
+# A worker a core, each with one thread: tests are small, and two threads would wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: reproduce test check laptop clean
 
@@ -14,13 +16,13 @@ reproduce: $(INSTALLED)
 	$(BIN)/python experiments/run_all.py
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 laptop: $(LAPTOP_INSTALLED)
 	$(BIN)/python experiments/run_all.py --preset laptop
