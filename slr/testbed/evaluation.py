@@ -211,8 +211,8 @@ order: mode collapse, put in on purpose. The CRC prompts, the wordings of the op
 below, and the problems below are held out of training.
 
 **Limits.** The pairs show that the software works and that there is a trade-off between validity and diversity over
-layer ranges. They say nothing about models of 8 billion parameters. They were not tuned to make any method win, but they
-were trained a second time: the base models of the first had never seen a chat, and their hybrids lost most of their
+layer ranges. They say nothing about models of 8 billion parameters. They were not tuned to make any method win, but
+they were trained a second time: the first base models had never seen a chat, and their hybrids lost most of their
 precision. Nothing was changed after hybrids of these pairs were scored.
 """
 
