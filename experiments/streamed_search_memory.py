@@ -44,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     case = SMOKE if options.smoke else Case()
     if options.search:
-        resource.setrlimit(resource.RLIMIT_DATA, (case.limit_mib * 2**20,) * 2)
+        limit = case.limit_mib * 2**20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
         return _search(options.work_dir, stream=options.search == "streamed")
     _write_pair(case, options.work_dir)
     size = sum(file.stat().st_size for file in options.work_dir.glob("*/*.safetensors"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.load_results import Results
 from analysis.tables.table import Table
 from slr.crc.report import candidates
+from slr.crc.selection import Candidate
 
 
 def soup_alphas(results: Results) -> Table:
@@ -12,7 +13,7 @@ def soup_alphas(results: Results) -> Table:
     rows = [
         (
             report.pair,
-            candidate.choice,
+            _alpha(candidate),
             candidate.validity,
             candidate.diversity,
             "yes" if candidate.validity >= report.min_validity else "no",
@@ -28,3 +29,8 @@ def soup_alphas(results: Results) -> Table:
         ("pair", "alpha", "validity", "diversity", "valid enough", "choice"),
         tuple(rows),
     )
+
+
+def _alpha(soup: Candidate) -> float:
+    assert isinstance(soup.choice, float)
+    return soup.choice
