@@ -15,7 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 NUM_PROMPTS = 2
-WHOLE_FAILS = "loaded whole: out of memory"
 
 
 @dataclass(frozen=True, kw_only=True)
