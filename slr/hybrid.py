@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import MethodType
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ from transformers.utils.output_capturing import maybe_install_capturing_hooks
 from slr.checkpoints import ModelPair
 from slr.decoder import decoder_layers, decoder_layers_path
 from slr.intervals import LayerInterval, check_alpha
-from slr.streamed_layers import is_streamed, weights_in_memory
+from slr.streamed_layers import LayerOnDisk, is_streamed, weights_in_memory
 
 logger = logging.getLogger(__name__)
 
@@ -147,36 +147,25 @@ def _bind_dispatched_forward(clone: nn.Module) -> None:
     attributes["forward"] = partial(attributes["forward"].func, clone)
 
 
-class _MixedLayer(nn.Module):
-    """A layer between two streamed ones, mixed anew whenever it is called."""
+class _MixedLayer(LayerOnDisk):
+    """A layer between two that are on disk, mixed anew whenever it is called; the instruct one stands in for it."""
 
     def __init__(self, instruct: nn.Module, base: nn.Module, alpha: float) -> None:
-        super().__init__()
-        self.instruct = instruct
+        super().__init__(instruct)
         self.base = base
         self._alpha = alpha
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("instruct"), name)
-
     @contextmanager
     def loaded(self) -> Iterator[nn.Module]:
-        """The layer with its weights, which are given up at the end."""
-        with weights_in_memory(self.instruct) as mixed:
+        """Read both, and mix them."""
+        with weights_in_memory(self.stand_in) as mixed:
             with weights_in_memory(self.base) as base:
                 _interpolate_into(mixed, base, self._alpha)
             yield mixed
 
-    def forward(self, *arguments: Any, **named: Any) -> Any:
-        with self.loaded() as layer:
-            return layer(*arguments, **named)
-
 
 def _interpolated_layer(instruct: nn.Module, base: nn.Module, alpha: float) -> nn.Module:
-    is_on_disk = hasattr(instruct, "loaded")
+    is_on_disk = isinstance(instruct, LayerOnDisk)
     return _MixedLayer(instruct, base, alpha) if is_on_disk else _interpolated(instruct, base, alpha)
 
 

@@ -27,27 +27,25 @@ SHARE_OF_FREE_MEMORY = 0.8
 """That a pair may take if it is to be loaded whole; the rest is for hidden states."""
 
 
-class StreamedLayer(nn.Module):
-    """A decoder layer whose weights are read when it is called. The submodule ``layer`` has none."""
+class LayerOnDisk(nn.Module):
+    """A decoder layer that has its weights only while it is called, or inside of ``loaded``.
 
-    def __init__(self, layer: nn.Module, index: int, reader: LayerReader) -> None:
+    ``stand_in`` is a submodule like the layer, whose attributes are the layer's, such as an attention type.
+    """
+
+    def __init__(self, stand_in: nn.Module) -> None:
         super().__init__()
-        self.layer = layer
-        self._index = index
-        self._reader = reader
+        self.stand_in = stand_in
 
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
-        except AttributeError:  # such as a layer's attention type, which some models look at
-            return getattr(super().__getattr__("layer"), name)
+        except AttributeError:
+            return getattr(super().__getattr__("stand_in"), name)
 
-    @contextmanager
-    def loaded(self) -> Iterator[nn.Module]:
+    def loaded(self) -> AbstractContextManager[nn.Module]:
         """The layer with its weights, which are its own and given up at the end."""
-        layer = copy.deepcopy(self.layer)
-        layer.load_state_dict(self._reader.take(self._index), assign=True)
-        yield layer
+        raise NotImplementedError
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
         """Read, compute, give up."""
@@ -55,10 +53,25 @@ class StreamedLayer(nn.Module):
             return layer(*arguments, **named)
 
 
+class StreamedLayer(LayerOnDisk):
+    """A layer of one checkpoint; ``stand_in`` is the layer without weights."""
+
+    def __init__(self, layer: nn.Module, index: int, reader: LayerReader) -> None:
+        super().__init__(layer)
+        self._index = index
+        self._reader = reader
+
+    @contextmanager
+    def loaded(self) -> Iterator[nn.Module]:
+        """Read from the checkpoint."""
+        layer = copy.deepcopy(self.stand_in)
+        layer.load_state_dict(self._reader.take(self._index), assign=True)
+        yield layer
+
+
 def weights_in_memory(layer: nn.Module) -> AbstractContextManager[nn.Module]:
-    """The layer, ready to be called many times: read now and given up at the end if it is a streamed one."""
-    loaded = getattr(layer, "loaded", None)
-    return nullcontext(layer) if loaded is None else loaded()
+    """The layer, ready to be called many times: read now and given up at the end if it is on disk."""
+    return layer.loaded() if isinstance(layer, LayerOnDisk) else nullcontext(layer)
 
 
 class LayerReader:
@@ -149,7 +162,7 @@ def fits(bytes_needed: int, device: torch.device | str | None) -> bool:
 
 def is_streamed(model: PreTrainedModel) -> bool:
     """Whether the model's decoder layers are on disk."""
-    return any(hasattr(layer, "loaded") for layer in decoder_layers(model))
+    return any(isinstance(layer, LayerOnDisk) for layer in decoder_layers(model))
 
 
 @torch.no_grad()
