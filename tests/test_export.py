@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import re
 import resource
 import shutil
@@ -179,6 +180,27 @@ def test_where_the_kernel_cannot_copy(
     base, instruct = checkpoint_pairs("llama", base_shard_size="40KB")
     output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
     assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
+
+
+def test_the_kernel_copies_from_aligned_positions_on(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = []
+
+    def copy_file_range(source: int, target: int, count: int, offset_src: int) -> int:
+        position = os.lseek(target, 0, os.SEEK_CUR)
+        lengths.append((position % 256, count))
+        return os.write(target, os.pread(source, count, offset_src))
+
+    monkeypatch.setattr("os.copy_file_range", copy_file_range, raising=False)
+    monkeypatch.setattr("slr.hybrid_shards.COPY_ALIGNMENT", 256)
+    monkeypatch.setattr("slr.hybrid_shards.COPY_BYTES", 1024)
+    base, instruct = checkpoint_pairs("llama")
+    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
+    assert {offset for offset, _ in lengths} > {0}
+    assert all(count <= 256 - offset for offset, count in lengths if offset)
+    assert max(count for offset, count in lengths if offset == 0) == 1024
 
 
 def test_tensors_that_follow_one_another_are_copied_at_once(checkpoint_pairs: CheckpointPairs) -> None:
