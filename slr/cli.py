@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shlex
 import sys
 from pathlib import Path
@@ -274,6 +275,8 @@ def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) ->
 
 def main() -> None:
     """Entry point: a mistake of the user is one line and exit status 2, never a traceback."""
+    # Imports make hundreds of thousands of objects that stay; to look for garbage among them every 700 takes a second.
+    gc.set_threshold(100_000, 10, 10)
     try:
         app()
     except (ValueError, OSError) as error:

@@ -1,6 +1,6 @@
 """CRC validity and diversity, from next-token probabilities.
 
-Shape letters: R rows (models), P prompts, C characters, V vocabulary, B batch, T tokens.
+Shape letters: R rows (models), P prompts, C characters, K tokens of a character, V vocabulary, B batch, T tokens.
 
 For a prompt with valid set S and next-token distribution p (temperature 1, nothing truncated), let
 ``p(c)`` sum over every single token whose text, without leading white space, is the character c. Then
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.crc.prompts import CrcPrompt
+from slr.crc.token_tree import padded
 from slr.prompting import render_chat
 from slr.streamed_layers import is_streamed
 
@@ -61,6 +62,11 @@ class EncodedPrompts:
     characters: str
     character_tokens: tuple[tuple[int, ...], ...]
 
+    def shortest(self, count: int) -> EncodedPrompts:
+        """The same for so many of the prompts, those of the fewest tokens."""
+        by_length = sorted(range(len(self.prompts)), key=lambda index: len(self.token_ids[index]))
+        return self.subset(by_length[:count])
+
     def subset(self, indices: Sequence[int]) -> EncodedPrompts:
         """The same for some of the prompts."""
         return EncodedPrompts(
@@ -98,7 +104,10 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
 
 
 def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores:
-    """CRC scores of one model."""
+    """CRC scores of one model of any architecture, by plain forwards.
+
+    ``slr.crc.tree_forward.score_by_tree`` is faster where there are several models of one architecture.
+    """
     log_probs_PC = answer_log_probs(model, encoded)
     return scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
 
@@ -144,9 +153,9 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
 def character_log_probs(logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
     """Log-probability of each character, shape (B, C), float64, from next-token logits (B, V)."""
     logits_BV = logits_BV.float()
-    log_normaliser_B1 = logits_BV.logsumexp(-1, keepdim=True)
-    columns = [logits_BV[:, list(tokens)].double().logsumexp(-1) for tokens in character_tokens]
-    return torch.stack(columns, dim=-1) - log_normaliser_B1
+    tokens_CK, is_own_CK = padded(character_tokens, logits_BV.device)
+    logits_BCK = logits_BV[:, tokens_CK].double().masked_fill(~is_own_CK, -torch.inf)
+    return logits_BCK.logsumexp(-1) - logits_BV.logsumexp(-1, keepdim=True)
 
 
 def scores_from_log_probs(

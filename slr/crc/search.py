@@ -12,20 +12,16 @@ closed ones; layer k of the base model advances the open ones. For L layers that
 ``count_layer_evaluations(L)``, about L^3/6 layer evaluations, where one hybrid after the other takes
 about L^3/2. On a CPU starts are taken one by one, so at most L + 1 states are held at once, and a search that is
 stopped goes on at the next start. Where layers are on disk (``slr.streamed_layers``), or on a GPU, as many starts
-are walked together as the memory budget holds states for, so that a layer is read once for all of them. Two more
-exact savings: prompts are packed into a token tree, so a
-beginning that prompts share is computed once; and at the last layer only the prompts' last tokens go on
-once the keys and values of all tokens are known.
+are walked together as the memory budget holds states for, so that a layer is read once for all of them.
+How a state is put through a layer, and what is saved there, is in ``slr.crc.tree_forward``.
 
-Masks, position embeddings, final norm, LM head and soft-capping all come from the model's own forward.
 Before a search its own way of computing is checked on a short case against a hybrid's plain forward.
 
-Shape letters: R states (hybrids), N tokens of the tree, D hidden size, P prompts, C characters, V vocabulary.
+Shape letters: R states (hybrids), S starts, N tokens of the tree, D hidden size, P prompts, C characters.
 """
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,44 +30,30 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from slr.checkpoints import ModelPair
 from slr.crc.layer_evaluations import count_layer_evaluations
-from slr.crc.layer_inputs import LayerInputs, tree_layers
+from slr.crc.layer_inputs import tree_layers
 from slr.crc.prompts import CrcPrompt
 from slr.crc.scoring import (
-    MAX_LOGIT_BYTES,
     EncodedPrompts,
     PromptScores,
     answer_log_probs,
-    character_log_probs,
     encode_prompts,
-    score_model,
     scores_from_log_probs,
 )
-from slr.crc.token_tree import KeysAndValues, TokenTree
-from slr.hybrid import restore, with_layers
+from slr.crc.token_tree import TokenTree
+from slr.crc.tree_forward import (
+    DEFAULT_MEMORY_BUDGET,
+    TreeForward,
+    check_same_log_probs,
+    memory_budget,
+    tree_log_probs,
+)
+from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.progress import OnProgress
-from slr.streamed_layers import is_streamed, weights_in_memory
-
-logger = logging.getLogger(__name__)
-
-DEFAULT_MEMORY_BUDGET = 2 * 2**30
-"""On a CPU: bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
-
-CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
-"""Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""
-
-LAYER_CALL_FACTOR = 24
-"""A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
-
-MAX_LOG_PROB_ERROR = 1e-3
-"""Allowed in float32 in the check against the plain forward."""
-
-MAX_LOG_PROB_ERROR_16_BIT = 0.5
-"""In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
+from slr.streamed_layers import is_streamed
 
 
 @dataclass(frozen=True)
@@ -129,7 +111,9 @@ def search(
     seconds = time.perf_counter() - began
     evaluations, tokens = count_tokens_computed(pair, encoded, memory_budget_bytes)
     counts = SearchCounts(evaluations, tokens, seconds)
-    return SearchResult(score_model(pair.instruct_model, encoded), intervals, counts)
+    instruct_1PC = tree_log_probs(pair.instruct_model, encoded)[None]
+    [instruct] = scores_from_log_probs(instruct_1PC, encoded.prompts, encoded.characters)
+    return SearchResult(instruct, intervals, counts)
 
 
 def iter_search(
@@ -173,11 +157,6 @@ def iter_search(
                 for row, score in enumerate(scores)
             ],
         )
-
-
-def memory_budget(device: torch.device) -> int:
-    """Bytes that a search takes by default: half of what is free on a GPU, ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else DEFAULT_MEMORY_BUDGET
 
 
 def _iter_log_probs(
@@ -243,19 +222,12 @@ class _Walk:
         memory_budget_bytes: int,
         advance_progress: Callable[[int], None],
     ) -> None:
-        model = pair.instruct_model
-        tree = TokenTree.build(encoded.token_ids)
         self._num_layers = pair.num_layers
-        self._encoded = encoded
-        self._advance_progress = advance_progress
-        self._last_tokens = tree.last_tokens
-        self._instruct_layers = tree_layers(model)
+        self._forward = TreeForward(pair.instruct_model, encoded, memory_budget_bytes, advance_progress)
+        self._instruct_layers = self._forward.layers
         self._base_layers = tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
-        self._inputs = LayerInputs.of_tree(model, tree)
-        self._prefix_1ND = self._inputs.embedded_1ND.clone()
+        self._prefix_1ND = self._forward.embedded_1ND.clone()
         self._prefix_layer = 0
-        self._head = with_layers(model, [])
-        self._states_per_call = _states_per_call(self._prefix_1ND, memory_budget_bytes)
         self.num_affordable_states = memory_budget_bytes // 2 // self._prefix_1ND.nbytes - 1
 
     @torch.inference_mode()
@@ -280,71 +252,13 @@ class _Walk:
             if layer < starts[-1]:
                 through_instruct.append(self._prefix_1ND)
                 self._prefix_layer = layer + 1
-            self._advance(self._instruct_layers, layer, through_instruct)
-            self._advance(self._base_layers, layer, [open_SND[:num_open]])
-        ended = self._finish(self._instruct_layers, closed_RND)
-        open_at_end = self._finish(self._base_layers, open_SND)
+            self._forward.advance(self._instruct_layers[layer], layer, through_instruct)
+            self._forward.advance(self._base_layers[layer], layer, [open_SND[:num_open]])
+        ended = self._forward.finish(self._instruct_layers[last], closed_RND)
+        open_at_end = self._forward.finish(self._base_layers[last], open_SND)
         rows = dict(zip(closed, ended, strict=True))
         rows |= {(start, last + 1): row for start, row in zip(starts, open_at_end, strict=True)}
         return {start: np.stack([rows[start, end] for end in range(start + 1, last + 2)]) for start in starts}
-
-    def _advance(self, layers: Sequence[nn.Module], layer: int, groups: Sequence[torch.Tensor]) -> None:
-        """Put groups of states (R, N, D) through one layer, in place; it is not read if there are none."""
-        chunks = [
-            chunk for states_RND in groups for chunk in states_RND.split(self._states_per_call) if len(chunk)
-        ]
-        if not chunks:
-            return
-        with weights_in_memory(layers[layer]) as compute:
-            for chunk_RND in chunks:
-                chunk_RND.copy_(compute(chunk_RND, **self._inputs.arguments[layer]))
-                self._advance_progress(len(chunk_RND))
-
-    def _finish(self, layers: Sequence[nn.Module], states_RND: torch.Tensor) -> NDArray[np.float64]:
-        """Put states through the last layer and the head; log-probabilities (R, P, C)."""
-        if not len(states_RND):
-            return np.empty((0, len(self._encoded.prompts), len(self._encoded.characters)))
-        with weights_in_memory(layers[-1]) as compute:
-            return np.concatenate(
-                [
-                    self._answer_log_probs(self._last_layer(compute, chunk_RND))
-                    for chunk_RND in states_RND.split(self._states_per_call)
-                ]
-            )
-
-    def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
-        """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
-        try:
-            layer(states_RND, **self._inputs.storing_arguments)
-        except KeysAndValues as stored:
-            hidden_RPD = layer(
-                states_RND[:, self._last_tokens],
-                **self._inputs.last_token_arguments(stored),
-            )
-        else:
-            raise RuntimeError(
-                f"{type(layer).__name__} does not attend through transformers' attention interface"
-            )
-        self._advance_progress(len(states_RND))
-        return hidden_RPD
-
-    def _answer_log_probs(self, hidden_RPD: torch.Tensor) -> NDArray[np.float64]:
-        rows_per_call = max(1, MAX_LOGIT_BYTES // (4 * self._head.config.get_text_config().vocab_size))
-        log_probs = [
-            character_log_probs(
-                self._head(inputs_embeds=rows_BD[:, None], use_cache=False).logits[:, -1],
-                self._encoded.character_tokens,
-            )
-            for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
-        ]
-        return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
-
-
-def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:
-    _, num_tokens, hidden_size = state_1ND.shape
-    affordable = memory_budget_bytes // 2 // (state_1ND.element_size() * hidden_size * LAYER_CALL_FACTOR)
-    wanted = CHUNK_TOKENS.get(state_1ND.device.type, CHUNK_TOKENS["cuda"])
-    return max(1, min(wanted, affordable) // num_tokens)
 
 
 def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes: int) -> list[list[int]]:
@@ -373,20 +287,10 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     Raises:
         RuntimeError: if they differ by more than rounding.
     """
-    by_length = sorted(range(len(encoded.prompts)), key=lambda index: len(encoded.token_ids[index]))
-    short = encoded.subset(by_length[:2])
+    short = encoded.shortest(2)
     start = pair.num_layers // 2
     end = start + 1
     walk = _Walk(pair, short, alpha, DEFAULT_MEMORY_BUDGET, lambda _: None)
     found_PC = walk.pass_from([start])[start][end - start - 1]
-    expected_PC = answer_log_probs(restore(pair, LayerInterval(start, end), alpha), short)
-    error = float(np.max(np.abs(found_PC - expected_PC)))
-    is_float32 = pair.instruct_model.dtype == torch.float32
-    allowed = MAX_LOG_PROB_ERROR if is_float32 else MAX_LOG_PROB_ERROR_16_BIT
-    logger.info("search checked against a plain forward: log-probabilities differ by at most %.1e", error)
-    if not error <= allowed:
-        raise RuntimeError(
-            f"the search does not reproduce {type(pair.instruct_model).__name__}: log-probabilities differ "
-            f"from its plain forward by {error:.2g}, allowed {allowed:g} in {pair.instruct_model.dtype}; "
-            "this architecture's layers cannot be evaluated one by one, please report it"
-        )
+    hybrid = restore(pair, LayerInterval(start, end), alpha)
+    check_same_log_probs(found_PC, answer_log_probs(hybrid, short), hybrid)

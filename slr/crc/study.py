@@ -163,14 +163,15 @@ def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet
 
 
 def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    from slr.crc.scoring import score_model
+    from slr.crc.tree_forward import score_by_tree
 
     yield [_pair_info(context)]
+    models = (context.pair.base_model, context.pair.instruct_model)
     for prompt_set in PROMPT_SETS:
-        encoded = _encoded(context, config, prompt_set)
+        base, instruct = score_by_tree(models, _encoded(context, config, prompt_set))
         yield [
-            _score(context, prompt_set, "base", score_model(context.pair.base_model, encoded)),
-            _score(context, prompt_set, "instruct", score_model(context.pair.instruct_model, encoded)),
+            _score(context, prompt_set, "base", base),
+            _score(context, prompt_set, "instruct", instruct),
         ]
 
 
@@ -200,7 +201,7 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
 
 
 def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    from slr.crc.scoring import score_model
+    from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate
 
     encoded = _encoded(context, config, "selection")
@@ -210,9 +211,9 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
         if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results
     ]
     alphas = context.share(missing, [1.0] * len(missing))
-    for count, alpha in enumerate(alphas, start=1):
-        scores = score_model(interpolate(context.pair, alpha), encoded)
-        yield [_score(context, "selection", "soup", scores, alpha=alpha)]
+    soups = (interpolate(context.pair, alpha) for alpha in alphas)
+    for count, scores in enumerate(score_by_tree(soups, encoded), start=1):
+        yield [_score(context, "selection", "soup", scores, alpha=alphas[count - 1])]
         context.on_progress(count, len(alphas))
 
 
@@ -245,7 +246,7 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    from slr.crc.scoring import score_model
+    from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate, restore
 
     selection = context.results[f"{context.spec.name}/crc_selection"]
@@ -253,10 +254,10 @@ def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[li
     encoded = _encoded(context, config, "held_out")
     if selection.interval is not None:
         interval = LayerInterval(*selection.interval)
-        scores = score_model(restore(context.pair, interval), encoded)
+        [scores] = score_by_tree([restore(context.pair, interval)], encoded)
         yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
     if selection.soup_alpha is not None:
-        scores = score_model(interpolate(context.pair, selection.soup_alpha), encoded)
+        [scores] = score_by_tree([interpolate(context.pair, selection.soup_alpha)], encoded)
         yield [_score(context, "held_out", "soup", scores, alpha=selection.soup_alpha)]
 
 

@@ -118,8 +118,8 @@ class _Branches:
         dtype: torch.dtype,
     ) -> _Branches:
         device = may_attend_TT.device
-        queries_GS, is_query_GS = _padded(queries, device)
-        keys_GK, is_key_GK = _padded(keys, device)
+        queries_GS, is_query_GS = padded(queries, device)
+        keys_GK, is_key_GK = padded(keys, device)
         positions_N = torch.tensor(tree.positions, device=device)
         may_attend_GSK = may_attend_TT[positions_N[queries_GS]][:, :, : keys_GK.shape[1]] & is_key_GK[:, None]
         return cls(queries_GS, keys_GK, _additive(may_attend_GSK[:, None], dtype), is_query_GS)
@@ -281,7 +281,7 @@ def _gather(states_RHNE: torch.Tensor, indices_GS: torch.Tensor) -> torch.Tensor
     return branches_RHGSE.transpose(1, 2).flatten(0, 1)
 
 
-def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """The rows as one tensor, shorter ones filled up with their first entry; and where it is not filled."""
     width = max((len(row) for row in rows), default=0)
     filled = [[*row, *[row[0]] * (width - len(row))] for row in rows]

@@ -114,7 +114,8 @@ def test_scores_and_order_of_the_result(checkpoint_pairs: CheckpointPairs) -> No
     result = search(pair, PROMPTS, on_progress=lambda done, total: calls.append((done, total)))
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     assert [scored.interval for scored in result.intervals] == all_intervals(pair.num_layers)
-    assert result.instruct == score_model(pair.instruct_model, encoded)
+    instruct = score_model(pair.instruct_model, encoded)
+    np.testing.assert_allclose(result.instruct.validity, instruct.validity, atol=1e-5)
     one = result.intervals[7]
     expected = score_model(restore(pair, one.interval), encoded)
     np.testing.assert_allclose(one.scores.validity, expected.validity, atol=1e-5)

@@ -1,0 +1,186 @@
+"""A model's forward over a token tree, a decoder layer at a time, for one hidden state or many at once.
+
+Prompts are packed into a token tree (``slr.crc.token_tree``), so a beginning that they share is computed once. Two
+more savings, both exact: states that are to go through the same layer go through it together, as many to a call as
+the device computes best, and at the last layer only the prompts' last tokens go on once the keys and values of all
+tokens are known. Masks, position embeddings, final norm, LM head and soft-capping come from the model's own forward.
+
+Shape letters: R states (models), N tokens of the tree, D hidden size, P prompts, C characters, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from transformers import PreTrainedModel
+
+from slr.crc.layer_inputs import LayerInputs, tree_layers
+from slr.crc.scoring import (
+    MAX_LOGIT_BYTES,
+    EncodedPrompts,
+    PromptScores,
+    answer_log_probs,
+    character_log_probs,
+    scores_from_log_probs,
+)
+from slr.crc.token_tree import KeysAndValues, TokenTree
+from slr.hybrid import with_layers
+from slr.streamed_layers import weights_in_memory
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_MEMORY_BUDGET = 2 * 2**30
+"""On a CPU: bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
+
+CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
+"""Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""
+
+LAYER_CALL_FACTOR = 24
+"""A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
+
+MAX_LOG_PROB_ERROR = 1e-3
+"""Allowed in float32 in a check against the plain forward."""
+
+MAX_LOG_PROB_ERROR_16_BIT = 0.5
+"""In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
+
+
+def memory_budget(device: torch.device) -> int:
+    """Bytes taken by default: half of what is free on a GPU, ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
+    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else DEFAULT_MEMORY_BUDGET
+
+
+def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) -> Iterator[PromptScores]:
+    """CRC scores of models of one architecture, one after the other, as ``score_model`` gives them but faster.
+
+    Raises:
+        ValueError: if the models' attention cannot be used.
+        RuntimeError: if the first one's scores are not those of its plain forward: the architecture is not supported.
+    """
+    is_checked = False
+    for model in models:
+        if not is_checked:
+            short = encoded.shortest(2)
+            check_same_log_probs(tree_log_probs(model, short), answer_log_probs(model, short), model)
+            is_checked = True
+        log_probs_PC = tree_log_probs(model, encoded)
+        del model  # which may be a soup, and so large that the next one has no room beside it
+        yield scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
+
+
+@torch.inference_mode()
+def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
+    """Log-probability of each character as the next token, shape (P, C): ``answer_log_probs``, but faster."""
+    forward = TreeForward(model, encoded, memory_budget(model.device))
+    state_1ND = forward.embedded_1ND.clone()
+    for index, layer in enumerate(forward.layers[:-1]):
+        forward.advance(layer, index, [state_1ND])
+    return forward.finish(forward.layers[-1], state_1ND)[0]
+
+
+def check_same_log_probs(
+    found: NDArray[np.float64], expected: NDArray[np.float64], model: PreTrainedModel
+) -> None:
+    """Compare log-probabilities computed layer by layer with those of the model's plain forward.
+
+    Raises:
+        RuntimeError: if they differ by more than rounding.
+    """
+    error = float(np.max(np.abs(found - expected)))
+    allowed = MAX_LOG_PROB_ERROR if model.dtype == torch.float32 else MAX_LOG_PROB_ERROR_16_BIT
+    logger.info("checked against a plain forward: log-probabilities differ by at most %.1e", error)
+    if not error <= allowed:
+        raise RuntimeError(
+            f"the search does not reproduce {type(model).__name__}: log-probabilities differ "
+            f"from its plain forward by {error:.2g}, allowed {allowed:g} in {model.dtype}; "
+            "this architecture's layers cannot be evaluated one by one, please report it"
+        )
+
+
+class TreeForward:
+    """Puts hidden states (R, N, D) of the prompts' token tree through decoder layers, the model's or others like them.
+
+    Attributes:
+        layers: the model's own decoder layers, ready for ``advance`` and ``finish``; of other models: ``tree_layers``.
+        embedded_1ND: what enters the first layer.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        encoded: EncodedPrompts,
+        memory_budget_bytes: int,
+        on_layer_evaluations: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        tree = TokenTree.build(encoded.token_ids)
+        self.layers = tree_layers(model)
+        self._inputs = LayerInputs.of_tree(model, tree)
+        self.embedded_1ND = self._inputs.embedded_1ND
+        self._encoded = encoded
+        self._last_tokens = tree.last_tokens
+        self._head = with_layers(model, [])
+        self._states_per_call = _states_per_call(self.embedded_1ND, memory_budget_bytes)
+        self._on_layer_evaluations = on_layer_evaluations
+
+    def advance(self, layer: nn.Module, index: int, groups: Sequence[torch.Tensor]) -> None:
+        """Put groups of states (R, N, D) through one layer, in place; it is not read if there are none."""
+        chunks = [
+            chunk for states_RND in groups for chunk in states_RND.split(self._states_per_call) if len(chunk)
+        ]
+        if not chunks:
+            return
+        with weights_in_memory(layer) as compute:
+            for chunk_RND in chunks:
+                chunk_RND.copy_(compute(chunk_RND, **self._inputs.arguments[index]))
+                self._on_layer_evaluations(len(chunk_RND))
+
+    def finish(self, layer: nn.Module, states_RND: torch.Tensor) -> NDArray[np.float64]:
+        """Put states through the last layer and the model's head; log-probabilities (R, P, C)."""
+        if not len(states_RND):
+            return np.empty((0, len(self._encoded.prompts), len(self._encoded.characters)))
+        with weights_in_memory(layer) as compute:
+            return np.concatenate(
+                [
+                    self._answer_log_probs(self._last_layer(compute, chunk_RND))
+                    for chunk_RND in states_RND.split(self._states_per_call)
+                ]
+            )
+
+    def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
+        """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
+        try:
+            layer(states_RND, **self._inputs.storing_arguments)
+        except KeysAndValues as stored:
+            hidden_RPD = layer(
+                states_RND[:, self._last_tokens],
+                **self._inputs.last_token_arguments(stored),
+            )
+        else:
+            raise RuntimeError(
+                f"{type(layer).__name__} does not attend through transformers' attention interface"
+            )
+        self._on_layer_evaluations(len(states_RND))
+        return hidden_RPD
+
+    def _answer_log_probs(self, hidden_RPD: torch.Tensor) -> NDArray[np.float64]:
+        rows_per_call = max(1, MAX_LOGIT_BYTES // (4 * self._head.config.get_text_config().vocab_size))
+        log_probs = [
+            character_log_probs(
+                self._head(inputs_embeds=rows_BD[:, None], use_cache=False).logits[:, -1],
+                self._encoded.character_tokens,
+            )
+            for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
+        ]
+        return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
+
+
+def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:
+    _, num_tokens, hidden_size = state_1ND.shape
+    affordable = memory_budget_bytes // 2 // (state_1ND.element_size() * hidden_size * LAYER_CALL_FACTOR)
+    wanted = CHUNK_TOKENS.get(state_1ND.device.type, CHUNK_TOKENS["cuda"])
+    return max(1, min(wanted, affordable) // num_tokens)
