@@ -104,7 +104,7 @@ def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
 def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
     if base.tokenizer is None or instruct.tokenizer is None:
         return
-    base_ids, instruct_ids = base.tokenizer.get_vocab(), instruct.tokenizer.get_vocab()
+    base_ids, instruct_ids = base.token_ids, instruct.token_ids
     moved = sorted(t for t in base_ids.keys() & instruct_ids.keys() if base_ids[t] != instruct_ids[t])
     if moved:
         first, more = moved[0], f" (and {len(moved) - 1} more tokens)" if len(moved) > 1 else ""
@@ -116,8 +116,8 @@ def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[st
             f"tokens: instruct adds {len(added)} with ids beyond its embedding{_examples(added)}: "
             f"largest id {max(instruct_ids[t] for t in added)}, vocab_size {rows}"
         )
-    base_only = _ordinary_tokens(base.tokenizer) - instruct_ids.keys()
-    instruct_only = _ordinary_tokens(instruct.tokenizer) - base_ids.keys()
+    base_only = base_ids.keys() - instruct_ids.keys() - _added_tokens(base.tokenizer)
+    instruct_only = instruct_ids.keys() - base_ids.keys() - _added_tokens(instruct.tokenizer)
     if base_only or instruct_only:
         yield (
             f"vocabulary: base has {len(base_only)} tokens that instruct lacks{_examples(base_only)}, "
@@ -125,10 +125,9 @@ def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[st
         )
 
 
-def _ordinary_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """All tokens but those added to the vocabulary, which post-training often adds or renames."""
-    added = {token.content for token in tokenizer.added_tokens_decoder.values()}
-    return tokenizer.get_vocab().keys() - added
+def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Those added to the vocabulary, which post-training often adds or renames."""
+    return {token.content for token in tokenizer.added_tokens_decoder.values()}
 
 
 def _examples(tokens: Set[str]) -> str:
@@ -167,7 +166,7 @@ def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
     if base.tokenizer is None:
         yield "the base checkpoint has no tokenizer, so token ids were not compared"
     elif instruct.tokenizer is not None:
-        added = instruct.tokenizer.get_vocab().keys() - base.tokenizer.get_vocab().keys()
+        added = instruct.token_ids.keys() - base.token_ids.keys()
         if added:
             yield f"the instruct tokenizer has {len(added)} tokens that the base lacks{_examples(added)}"
     unused = [c.index.tensors.keys() - c.layout.shapes.keys() for c in (base, instruct)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,12 @@ class Checkpoint:
     def num_layers(self) -> int:
         """Number of decoder layers."""
         return self.config.get_text_config(decoder=True).num_hidden_layers
+
+    @cached_property
+    def token_ids(self) -> dict[str, int]:
+        """The id of each token of the tokenizer, added ones too; empty if there is no tokenizer."""
+        # Kept, for the tokenizer makes it anew at every call, which takes a quarter of a second for a large one.
+        return self.tokenizer.get_vocab() if self.tokenizer is not None else {}
 
     @property
     def dtype(self) -> torch.dtype:

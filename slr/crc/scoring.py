@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -188,7 +189,9 @@ def _normalised_entropy(weights_RS: NDArray[np.float64]) -> NDArray[np.float64]:
     return -(shares_RS * log_shares_RS).sum(axis=1) / np.log(weights_RS.shape[1])
 
 
+@lru_cache(maxsize=1)
 def _single_character_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
+    """Kept for the tokenizer used last: to decode a vocabulary takes a second, and a study encodes several times."""
     special = set(tokenizer.all_special_ids)
     ids = sorted(id_ for id_ in tokenizer.get_vocab().values() if id_ not in special)
     texts = tokenizer.batch_decode([[id_] for id_ in ids])
