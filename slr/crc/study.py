@@ -99,14 +99,13 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     ]
     num_prompts = len(config.prompts("selection"))
     tree = TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS
-    whole = num_prompts * TYPICAL_PROMPT_TOKENS
     models, search, soups, selection = (f"{pair}/{n}" for n in ("models", "search", "soups", "selection"))
     return [
         Cell(
             key=models,
             record_keys=lambda _: model_keys,
             run=lambda context: _score_models(context, config),
-            cost=_cost(spec, 4 * num_layers, whole),
+            cost=_cost(spec, 4 * num_layers, tree),
         ),
         Cell(
             key=search,
@@ -119,7 +118,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             key=soups,
             record_keys=lambda _: soup_keys,
             run=lambda context: _score_soups(context, config),
-            cost=_cost(spec, len(soup_keys) * num_layers, whole),
+            cost=_cost(spec, len(soup_keys) * num_layers, tree),
             is_divisible=True,
         ),
         Cell(
@@ -133,7 +132,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             key=f"{pair}/held_out",
             record_keys=lambda results: _held_out_keys(pair, results),
             run=lambda context: _score_held_out(context, config),
-            cost=_cost(spec, 2 * num_layers, whole),
+            cost=_cost(spec, 2 * num_layers, tree),
             needs=(selection,),
         ),
     ]
