@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +29,7 @@ class LayerInputs:
     ``embedded_1ND`` enters the first layer; ``arguments`` are each layer's keyword arguments.
     """
 
+    tree: TokenTree
     embedded_1ND: torch.Tensor
     arguments: list[dict[str, Any]]
     storing_arguments: dict[str, Any]
@@ -67,7 +68,13 @@ class LayerInputs:
         last_attention = TreeAttention.of_last_tokens(tree, may_attend, dtype, implementation)
         last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
         storing = {**arguments[-1], "tree_attention": last_attention.storing()}
-        return cls(embedded_1ND, arguments, storing, last_arguments)
+        return cls(tree, embedded_1ND, arguments, storing, last_arguments)
+
+    @torch.inference_mode()
+    def of_other_weights(self, model: PreTrainedModel) -> LayerInputs:
+        """The same for a model of the same configuration: of its weights only the embeddings matter."""
+        embedded_1ND, _ = _record_layer_calls(model, self.tree.token_ids, self.tree.positions)
+        return replace(self, embedded_1ND=embedded_1ND)
 
     def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
         """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from slr.checkpoints import ModelPair
 from slr.crc.layer_evaluations import count_layer_evaluations
-from slr.crc.layer_inputs import tree_layers
+from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt
 from slr.crc.scoring import (
     EncodedPrompts,
@@ -222,11 +222,13 @@ class _Walk:
         memory_budget_bytes: int,
         advance_progress: Callable[[int], None],
     ) -> None:
+        model = pair.instruct_model
+        inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
         self._num_layers = pair.num_layers
-        self._forward = TreeForward(pair.instruct_model, encoded, memory_budget_bytes, advance_progress)
+        self._forward = TreeForward(model, encoded, inputs, memory_budget_bytes, advance_progress)
         self._instruct_layers = self._forward.layers
         self._base_layers = tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
-        self._prefix_1ND = self._forward.embedded_1ND.clone()
+        self._prefix_1ND = inputs.embedded_1ND.clone()
         self._prefix_layer = 0
         self.num_affordable_states = memory_budget_bytes // 2 // self._prefix_1ND.nbytes - 1
 

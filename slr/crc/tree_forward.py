@@ -62,22 +62,28 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
         ValueError: if the models' attention cannot be used.
         RuntimeError: if the first one's scores are not those of its plain forward: the architecture is not supported.
     """
-    is_checked = False
+    inputs = None
     for model in models:
-        if not is_checked:
+        if inputs is None:
             short = encoded.shortest(2)
             check_same_log_probs(tree_log_probs(model, short), answer_log_probs(model, short), model)
-            is_checked = True
-        log_probs_PC = tree_log_probs(model, encoded)
+            inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
+        else:
+            inputs = inputs.of_other_weights(model)
+        log_probs_PC = _log_probs(model, encoded, inputs)
         del model  # which may be a soup, and so large that the next one has no room beside it
         yield scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
 
 
-@torch.inference_mode()
 def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
     """Log-probability of each character as the next token, shape (P, C): ``answer_log_probs``, but faster."""
-    forward = TreeForward(model, encoded, memory_budget(model.device))
-    state_1ND = forward.embedded_1ND.clone()
+    return _log_probs(model, encoded, LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids)))
+
+
+@torch.inference_mode()
+def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInputs) -> NDArray[np.float64]:
+    forward = TreeForward(model, encoded, inputs, memory_budget(model.device))
+    state_1ND = inputs.embedded_1ND.clone()
     for index, layer in enumerate(forward.layers[:-1]):
         forward.advance(layer, index, [state_1ND])
     return forward.finish(forward.layers[-1], state_1ND)[0]
@@ -105,26 +111,23 @@ def check_same_log_probs(
 class TreeForward:
     """Puts hidden states (R, N, D) of the prompts' token tree through decoder layers, the model's or others like them.
 
-    Attributes:
-        layers: the model's own decoder layers, ready for ``advance`` and ``finish``; of other models: ``tree_layers``.
-        embedded_1ND: what enters the first layer.
+    ``layers`` are the model's own, ready for ``advance`` and ``finish``; those of other models are made so by
+    ``tree_layers``.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
         encoded: EncodedPrompts,
+        inputs: LayerInputs,
         memory_budget_bytes: int,
         on_layer_evaluations: Callable[[int], None] = lambda _: None,
     ) -> None:
-        tree = TokenTree.build(encoded.token_ids)
         self.layers = tree_layers(model)
-        self._inputs = LayerInputs.of_tree(model, tree)
-        self.embedded_1ND = self._inputs.embedded_1ND
+        self._inputs = inputs
         self._encoded = encoded
-        self._last_tokens = tree.last_tokens
         self._head = with_layers(model, [])
-        self._states_per_call = _states_per_call(self.embedded_1ND, memory_budget_bytes)
+        self._states_per_call = _states_per_call(inputs.embedded_1ND, memory_budget_bytes)
         self._on_layer_evaluations = on_layer_evaluations
 
     def advance(self, layer: nn.Module, index: int, groups: Sequence[torch.Tensor]) -> None:
@@ -157,7 +160,7 @@ class TreeForward:
             layer(states_RND, **self._inputs.storing_arguments)
         except KeysAndValues as stored:
             hidden_RPD = layer(
-                states_RND[:, self._last_tokens],
+                states_RND[:, self._inputs.tree.last_tokens],
                 **self._inputs.last_token_arguments(stored),
             )
         else:
