@@ -89,13 +89,13 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
 
 
 def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``(1 - alpha) * instruct + alpha * base``, computed in float32, in the instruct tensor's dtype.
+    """``(1 - alpha) * instruct + alpha * base``, in the instruct tensor's dtype; 16-bit ones are computed in float32.
 
     Tensors of whole numbers are not interpolated: the instruct model's are kept.
     """
     if not instruct.is_floating_point():
         return instruct.clone()
-    return torch.lerp(instruct.float(), base.to(instruct.device).float(), alpha).to(instruct.dtype)
+    return torch.lerp(instruct, base.to(instruct), alpha)
 
 
 def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:

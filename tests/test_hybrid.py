@@ -15,7 +15,7 @@ from slr.checkpoints import ModelPair, load_pair
 from slr.crc.prompts import load_prompts
 from slr.crc.search import search
 from slr.decoder import decoder_layers
-from slr.hybrid import interpolate, restore
+from slr.hybrid import interpolate, interpolate_tensor, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
@@ -106,6 +106,18 @@ def test_partial_restoration(open_pair: OpenPair) -> None:
     state = restore(pair, interval, alpha=0.3).state_dict()
     for name, tensor in expected.items():
         torch.testing.assert_close(state[name], tensor, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("alpha", [0.05, 0.3, 0.5, 0.85])
+def test_tensors_of_16_bits_are_interpolated_in_float32(dtype: torch.dtype, alpha: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    instruct, base = (torch.randn(10_007, generator=generator).to(dtype) for _ in range(2))
+    wide = torch.promote_types(dtype, torch.float32)
+    expected = torch.lerp(instruct.to(wide), base.to(wide), alpha).to(dtype)
+    assert torch.equal(interpolate_tensor(instruct, base, alpha), expected)
+    from_float32 = interpolate_tensor(instruct, base.float(), alpha)
+    assert from_float32.dtype == dtype
 
 
 @pytest.mark.parametrize("tied", [True, False])
