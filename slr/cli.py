@@ -158,6 +158,8 @@ def build(
 
         if instruct is not None:
             raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
+        if verify:
+            raise ValueError("--verify is for checkpoints: leave it out, or leave --as-adapter out")
         manifest = build_adapter(
             base,
             adapter,

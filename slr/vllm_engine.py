@@ -23,8 +23,8 @@ from transformers import AutoConfig, PreTrainedTokenizerBase
 from slr.generation import Sample, check_request
 from slr.sampling_config import SamplingConfig
 
-LONGEST = 4096
-"""Tokens of a prompt and its answer together. vLLM sets memory apart for it."""
+LONGEST = 4096 + 1024
+"""Tokens of the paper's longest answers and of a prompt, together. vLLM sets memory apart for it."""
 BLOCK_SIZE = 32
 """Tokens. A prompt's samples share its prefill by whole blocks; those of 128, vLLM's on a CPU, are seldom whole."""
 LOWEST_TEMPERATURE = 0.01

@@ -250,3 +250,6 @@ def test_commands(
     close(by_peft(base, tmp_path / "small"), AutoModelForCausalLM.from_pretrained(tmp_path / "merged"))
     assert run("build", base, base, *layers, "--output", "x", "--as-adapter") == 2
     assert "--as-adapter needs --adapter" in capsys.readouterr().err
+    verified = ("--adapter", "org/adapter", "--as-adapter", "--verify")
+    assert run("build", base, *verified, *layers, "--output", "x") == 2
+    assert "--verify is for checkpoints" in capsys.readouterr().err

@@ -35,7 +35,7 @@ from slr.streamed_layers import weights_in_memory
 logger = logging.getLogger(__name__)
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
-"""On a CPU: bytes for hidden states and for one layer call; more prompts than fit are taken in several groups."""
+"""On a CPU: bytes for hidden states and for one layer call; a search takes more prompts than fit in several groups."""
 
 CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
 """Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""

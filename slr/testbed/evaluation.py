@@ -198,7 +198,7 @@ _LABELS = {
 }
 _INTRODUCTION = """# The testbed's pairs
 
-Three pairs of tiny language models, trained from scratch by `python -m slr.testbed.training` in a small
+Three pairs of tiny language models, trained from scratch by `python -m slr.testbed.training --output-dir DIR` in a small
 procedural world (`slr/testbed/`), and measured by `python -m slr.testbed.evaluation`. They exist so that every
 experiment runs end to end on a laptop, without a GPU, an account or a download.
 
