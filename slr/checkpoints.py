@@ -24,6 +24,15 @@ DeviceMap = str | dict[str, int | str | torch.device]
 """As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
 
 
+def avoid_cudnn_attention() -> None:
+    """Have PyTorch compute attention on a GPU by other kernels than cuDNN's, in this whole process.
+
+    cuDNN makes a plan for every new shape, which takes up to half a second, and in a search as in sampling shapes are
+    seldom the same twice. On some GPUs PyTorch prefers it all the same.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
 @dataclass(frozen=True)
 class LoadedModel:
     """One model with its tokenizer, in evaluation mode."""
@@ -118,6 +127,7 @@ def load_spec(
     Raises:
         ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
     """
+    avoid_cudnn_attention()
     base = open_checkpoint(spec.base)
     adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
@@ -176,6 +186,7 @@ def load_model(
     Raises:
         ValueError: also if the weights are damaged, or there is no tokenizer.
     """
+    avoid_cudnn_attention()
     checkpoint = with_local_weights(open_checkpoint(location, revision=revision))
     if checkpoint.tokenizer is None:
         raise ValueError(

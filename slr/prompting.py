@@ -6,9 +6,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+DATE = "26 Jul 2024"
+"""What templates that print today's date print instead, so that results do not depend on the day."""
+
+FIXED_DATE_FUNCTION = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro %}}"
+"""Stands before a template and in place of the function by which it would ask for the date."""
+
 CHAT_TEMPLATE_OPTIONS = {
-    # Some Llama templates print today's date otherwise, and results would depend on the day.
-    "date_string": "26 Jul 2024",
+    "date_string": DATE,
     # Qwen 3 would start to reason at length before it answers.
     "enable_thinking": False,
 }
@@ -29,6 +34,7 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
         [{"role": "user", "content": request}],
         tokenize=False,
         add_generation_prompt=True,
+        chat_template=FIXED_DATE_FUNCTION + tokenizer.get_chat_template(),
         **CHAT_TEMPLATE_OPTIONS,
     )
     return tokenizer(text, add_special_tokens=False)["input_ids"]

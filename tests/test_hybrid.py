@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import dispatch_model
 from transformers import PreTrainedModel
 
 from slr.checkpoints import ModelPair, load_pair
@@ -18,7 +17,7 @@ from slr.decoder import decoder_layers
 from slr.hybrid import interpolate, interpolate_tensor, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs
-from tests.tiny_models import ARCHITECTURES
+from tests.tiny_models import ARCHITECTURES, spread_over_devices
 
 NUM_LAYERS = 5
 INTERVALS = [(0, 2), (3, 5), (2, 3), (0, 5), (2, 2)]
@@ -187,9 +186,7 @@ def test_a_pair_spread_over_devices_gives_the_same_hybrids_and_is_unharmed(
     directories = checkpoint_pairs("gemma2")
     plain, spread = load_pair(*directories), load_pair(*directories)
     for model in (spread.base_model, spread.instruct_model):
-        parts = ["embed_tokens", "rotary_emb", "norm", *(f"layers.{index}" for index in range(NUM_LAYERS))]
-        names = ["lm_head", *(f"model.{part}" for part in parts)]
-        dispatch_model(model, dict.fromkeys(names, torch.device("cpu")), force_hooks=True)
+        spread_over_devices(model)
         assert all("_hf_hook" in vars(module) for module in (model, *decoder_layers(model)))
     interval = LayerInterval(1, 3)
     for alpha in (1.0, 0.5):

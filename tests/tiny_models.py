@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import dispatch_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -141,3 +142,11 @@ def _settings(architecture: str, num_layers: int) -> dict[str, Any]:
             }
         }
     return settings
+
+
+def spread_over_devices(model: PreTrainedModel) -> None:
+    """Put accelerate's hooks around every part, as a device map over several devices does; all are the CPU here."""
+    layers = range(model.config.get_text_config(decoder=True).num_hidden_layers)
+    parts = ["embed_tokens", "rotary_emb", "norm", *(f"layers.{index}" for index in layers)]
+    names = ["lm_head", *(f"model.{part}" for part in parts)]
+    dispatch_model(model, dict.fromkeys(names, torch.device("cpu")), force_hooks=True)

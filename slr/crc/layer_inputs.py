@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
 from slr.decoder import decoder_layers
@@ -125,15 +125,22 @@ def _may_attend(mask: torch.Tensor | None, causal_TT: torch.Tensor) -> torch.Ten
 
 def tree_layers(model: PreTrainedModel) -> list[nn.Module]:
     """The model's decoder layers, sharing its tensors, but attending over a token tree."""
-    config = copy.copy(model.config)
-    config._attn_implementation = ATTENTION_NAME
-    return [_with_config(layer, config) for layer in decoder_layers(model)]
+    configs: dict[int, PreTrainedConfig] = {}
+    return [_attending_over_a_tree(layer, configs) for layer in decoder_layers(model)]
 
 
-def _with_config(module: nn.Module, config: object) -> nn.Module:
+def _attending_over_a_tree(module: nn.Module, configs: dict[int, PreTrainedConfig]) -> nn.Module:
+    """A copy without new tensors, with a configuration of its own; ``configs`` has those made so far, by the id of
+    the one that they are copies of.
+    """
     clone = shallow_copy(module)
-    if "config" in vars(clone):
-        vars(clone)["config"] = config
+    config = vars(clone).get("config")
+    if config is not None:
+        if id(config) not in configs:
+            # A deep copy, for setting the attention of a configuration sets that of those inside it.
+            configs[id(config)] = copy.deepcopy(config)
+            configs[id(config)]._attn_implementation = ATTENTION_NAME
+        vars(clone)["config"] = configs[id(config)]
     for name, child in module.named_children():
-        clone._modules[name] = _with_config(child, config)
+        clone._modules[name] = _attending_over_a_tree(child, configs)
     return clone

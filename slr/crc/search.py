@@ -30,6 +30,7 @@ from itertools import pairwise
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from slr.checkpoints import ModelPair
 from slr.crc.layer_evaluations import count_layer_evaluations
@@ -83,11 +84,10 @@ class SearchResult:
 
 
 def count_tokens_computed(
-    pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int | None = None
+    pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int
 ) -> tuple[int, int]:
     """Layer evaluations of a search over all starts, and the tokens that they compute in all."""
-    budget = memory_budget_bytes or memory_budget(pair.instruct_model.device)
-    groups = _prompt_groups(encoded, pair, budget)
+    groups = _prompt_groups(encoded, pair, memory_budget_bytes)
     evaluations = count_layer_evaluations(pair.num_layers)
     tree_tokens = sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
     return evaluations * len(groups), evaluations * tree_tokens
@@ -103,13 +103,12 @@ def search(
 ) -> SearchResult:
     """Score every non-empty interval of the pair on the prompts; see ``iter_search``."""
     encoded = encode_prompts(prompts, pair.tokenizer)
+    budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     began = time.perf_counter()
-    found = iter_search(
-        pair, encoded, alpha=alpha, memory_budget_bytes=memory_budget_bytes, on_progress=on_progress
-    )
+    found = iter_search(pair, encoded, alpha=alpha, memory_budget_bytes=budget, on_progress=on_progress)
     intervals = tuple(scored for _, batch in found for scored in batch)
     seconds = time.perf_counter() - began
-    evaluations, tokens = count_tokens_computed(pair, encoded, memory_budget_bytes)
+    evaluations, tokens = count_tokens_computed(pair, encoded, budget)
     counts = SearchCounts(evaluations, tokens, seconds)
     instruct_1PC = tree_log_probs(pair.instruct_model, encoded)[None]
     [instruct] = scores_from_log_probs(instruct_1PC, encoded.prompts, encoded.characters)
@@ -147,7 +146,7 @@ def iter_search(
     if todo and not 0 <= todo[0] <= todo[-1] < pair.num_layers:
         raise ValueError(f"start layers {todo} given for a model of {pair.num_layers} layers, counted from 0")
     _check_against_plain_forward(pair, encoded, alpha)
-    budget = memory_budget_bytes or memory_budget(pair.instruct_model.device)
+    budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     for start, log_probs_RPC in _iter_log_probs(pair, encoded, alpha, todo, budget, on_progress):
         scores = scores_from_log_probs(log_probs_RPC, encoded.prompts, encoded.characters)
         yield (
@@ -170,13 +169,20 @@ def _iter_log_probs(
     """Yield a start and the log-probabilities (R, P, C) of the intervals from it, by end."""
     groups = _prompt_groups(encoded, pair, memory_budget_bytes)
     progress = _Progress(count_layer_evaluations(pair.num_layers, starts) * len(groups), on_progress)
+    base_layers = _base_layers(pair, alpha)
     walks = [
-        _Walk(pair, encoded.subset(group), alpha, memory_budget_bytes, progress.advance) for group in groups
+        _Walk(pair, base_layers, encoded.subset(group), memory_budget_bytes, progress.advance)
+        for group in groups
     ]
     for starts_of_pass in _passes(pair, starts, min(walk.num_affordable_states for walk in walks)):
         found = [walk.pass_from(starts_of_pass) for walk in walks]
         for start in starts_of_pass:
             yield start, np.concatenate([of_group[start] for of_group in found], axis=1)
+
+
+def _base_layers(pair: ModelPair, alpha: float) -> list[nn.Module]:
+    """The layers that an interval restores; below alpha 1 they are new, and as large as the model."""
+    return tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
 
 
 def _passes(pair: ModelPair, starts: Sequence[int], num_affordable_states: int) -> list[list[int]]:
@@ -217,8 +223,8 @@ class _Walk:
     def __init__(
         self,
         pair: ModelPair,
+        base_layers: Sequence[nn.Module],
         encoded: EncodedPrompts,
-        alpha: float,
         memory_budget_bytes: int,
         advance_progress: Callable[[int], None],
     ) -> None:
@@ -227,7 +233,7 @@ class _Walk:
         self._num_layers = pair.num_layers
         self._forward = TreeForward(model, encoded, inputs, memory_budget_bytes, advance_progress)
         self._instruct_layers = self._forward.layers
-        self._base_layers = tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
+        self._base_layers = base_layers
         self._prefix_1ND = inputs.embedded_1ND.clone()
         self._prefix_layer = 0
         self.num_affordable_states = memory_budget_bytes // 2 // self._prefix_1ND.nbytes - 1
@@ -292,7 +298,7 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     short = encoded.shortest(2)
     start = pair.num_layers // 2
     end = start + 1
-    walk = _Walk(pair, short, alpha, DEFAULT_MEMORY_BUDGET, lambda _: None)
+    walk = _Walk(pair, _base_layers(pair, alpha), short, DEFAULT_MEMORY_BUDGET, lambda _: None)
     found_PC = walk.pass_from([start])[start][end - start - 1]
     hybrid = restore(pair, LayerInterval(start, end), alpha)
     check_same_log_probs(found_PC, answer_log_probs(hybrid, short), hybrid)

@@ -16,10 +16,11 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
 
-from slr.checkpoints import ModelPair, family_of
+from slr.checkpoints import ModelPair, avoid_cudnn_attention, family_of
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import EncodedPrompts, encode_prompts
-from slr.crc.search import count_tokens_computed, iter_search, memory_budget
+from slr.crc.search import count_tokens_computed, iter_search
+from slr.crc.tree_forward import memory_budget
 from slr.intervals import all_intervals
 from slr.model_layout import model_layout
 from slr.model_pairs import find_pair
@@ -82,6 +83,9 @@ CPU_VOCABULARY = 8192
 PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
 """Rows and columns of the square matrices by which a device's peak is measured."""
 
+WARM_UP_STARTS = 8
+"""Start layers that are searched beforehand, the last ones: few evaluations, but calls as large as any."""
+
 DTYPE = {"cpu": torch.float32, "cuda": torch.bfloat16}
 """In which each computes well."""
 
@@ -134,10 +138,10 @@ def measure_shape(
     config, num_prompts, shortened = _case(SHAPES[name], device, num_layers)
     pair = _random_pair(name, config, device)
     encoded = encode_prompts(load_prompts("selection")[:num_prompts], pair.tokenizer)
-    budget = memory_budget(pair.instruct_model.device)
-    # Libraries set themselves up in the first calls.
-    last = pair.num_layers - 1
-    list(iter_search(pair, encoded.subset([0, 1]), starts=[last], memory_budget_bytes=budget))
+    budget = memory_budget(pair.instruct_model)
+    # Libraries set themselves up in the first calls, and memory is set apart for calls of full size.
+    late = range(max(0, pair.num_layers - WARM_UP_STARTS), pair.num_layers)
+    list(iter_search(pair, encoded, starts=late, memory_budget_bytes=budget))
     peak_speed = _peak_flops_per_second(device)
     reset_peak_memory(device)
     with progress_bar(pair.name) as on_progress:
@@ -182,6 +186,7 @@ def _case(
 
 
 def _random_pair(name: str, config: PreTrainedConfig, device: str) -> ModelPair:
+    avoid_cudnn_attention()
     reference = find_pair("testbed-llama").instruct
     tokenizer = open_checkpoint(reference).tokenizer
     assert tokenizer is not None

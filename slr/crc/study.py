@@ -177,6 +177,7 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
 def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
     """A batch a start layer. The cost is recorded only if the whole search was one run of one process."""
     from slr.crc.search import count_tokens_computed, iter_search
+    from slr.crc.tree_forward import memory_budget
 
     num_layers = context.pair.num_layers
     intervals = all_intervals(num_layers)
@@ -190,13 +191,17 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     if not starts:  # there are more processes than start layers
         return
     encoded = _encoded(context, config, "selection")
+    budget = memory_budget(context.pair.instruct_model)
     reset_peak_memory(context.settings.device)
     began = time.perf_counter()
-    for _, scored in iter_search(context.pair, encoded, starts=starts, on_progress=context.on_progress):
+    found = iter_search(
+        context.pair, encoded, starts=starts, memory_budget_bytes=budget, on_progress=context.on_progress
+    )
+    for _, scored in found:
         yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
     if missing == intervals and len(starts) == num_layers:
         seconds = time.perf_counter() - began
-        yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded))]
+        yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded, budget))]
 
 
 def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:

@@ -10,6 +10,7 @@ Shape letters: R states (models), N tokens of the tree, D hidden size, P prompts
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -50,9 +51,16 @@ MAX_LOG_PROB_ERROR_16_BIT = 0.5
 """In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
 
 
-def memory_budget(device: torch.device) -> int:
-    """Bytes taken by default: half of what is free on a GPU, ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else DEFAULT_MEMORY_BUDGET
+def memory_budget(model: PreTrainedModel) -> int:
+    """Bytes taken by default: half of what is free on the model's fullest GPU; ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
+    devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
+    return min(map(_free_bytes, devices)) // 2 if devices else DEFAULT_MEMORY_BUDGET
+
+
+def _free_bytes(gpu: torch.device) -> int:
+    """What PyTorch keeps for later tensors is free, too, although the GPU counts it as taken."""
+    kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+    return torch.cuda.mem_get_info(gpu)[0] + kept
 
 
 def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) -> Iterator[PromptScores]:
@@ -71,7 +79,11 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
         else:
             inputs = inputs.of_other_weights(model)
         log_probs_PC = _log_probs(model, encoded, inputs)
-        del model  # which may be a soup, and so large that the next one has no room beside it
+        # It may be a soup, and so large that the next one has no room beside it.
+        is_spread = "_hf_hook" in vars(model)
+        del model
+        if is_spread:  # what spreads it over devices holds it, too
+            gc.collect()
         yield scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
 
 
@@ -82,7 +94,7 @@ def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
 
 @torch.inference_mode()
 def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInputs) -> NDArray[np.float64]:
-    forward = TreeForward(model, encoded, inputs, memory_budget(model.device))
+    forward = TreeForward(model, encoded, inputs, memory_budget(model))
     state_1ND = inputs.embedded_1ND.clone()
     for index, layer in enumerate(forward.layers[:-1]):
         forward.advance(layer, index, [state_1ND])

@@ -37,8 +37,8 @@ CRC, mean over 40 prompts with a 95% bootstrap interval; base and instruct in th
 | model | prompts | base validity | instruct validity | base diversity | instruct diversity |
 | --- | --- | --- | --- | --- | --- |
 {"".join(row for name in LAPTOP_MODELS for row in rows[name])}
-**How they were made.** `python -m slr.laptop.post_training --output-dir DIR` on linear layers, rank {config["lora_rank"]}, base
-weights in bfloat16, seed {config["seed"]}, in two stages:
+**How they were made.** `python -m slr.laptop.post_training --output-dir DIR`, on linear layers,
+rank {config["lora_rank"]}, base weights in bfloat16, seed {config["seed"]}, in two stages:
 
 1. instruction following: {config["sft_steps"]} steps of supervised fine-tuning, batches of {config["sft_batch_size"]}
    requests for one random character, one thing of {_num_kinds()} kinds, or a list of things, the answer drawn

@@ -198,9 +198,9 @@ _LABELS = {
 }
 _INTRODUCTION = """# The testbed's pairs
 
-Three pairs of tiny language models, trained from scratch by `python -m slr.testbed.training --output-dir DIR` in a small
-procedural world (`slr/testbed/`), and measured by `python -m slr.testbed.evaluation`. They exist so that every
-experiment runs end to end on a laptop, without a GPU, an account or a download.
+Three pairs of tiny language models, trained from scratch in a small procedural world (`slr/testbed/`) by
+`python -m slr.testbed.training --output-dir DIR`, and measured by `python -m slr.testbed.evaluation`. They exist so
+that every experiment runs end to end on a laptop, without a GPU, an account or a download.
 
 **Data.** Requests and answers composed by rules: one random character out of a set, open questions with 10 to 40
 right answers, lists and answers with probabilities, stories, poems and jokes from a grammar, word problems of two

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from transformers import PreTrainedModel
+import torch
+from transformers import AutoModelForCausalLM, Gemma3Config, PreTrainedModel
 
 from slr.checkpoints import ModelPair, load_pair
 from slr.crc import layer_inputs
@@ -18,7 +18,7 @@ from slr.crc.tree_forward import score_by_tree
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs
-from tests.tiny_models import ARCHITECTURES
+from tests.tiny_models import ARCHITECTURES, CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer, spread_over_devices
 
 PROMPTS = load_prompts("held_out")[::5]
 
@@ -53,19 +53,58 @@ def test_equals_plain_forwards(checkpoint_pairs: CheckpointPairs, architecture: 
         assert_same(scores, score_model(model, encoded))
 
 
-def test_a_model_is_given_up_before_the_next_is_made(checkpoint_pairs: CheckpointPairs) -> None:
+@pytest.mark.parametrize("spread", [False, True])
+def test_a_model_is_given_up_before_the_next_is_made(checkpoint_pairs: CheckpointPairs, spread: bool) -> None:
+    """Garbage collection by itself may come too late, and is out of the way here."""
     pair = load_pair(*checkpoint_pairs("llama"))
+    for model in (pair.base_model, pair.instruct_model) if spread else ():
+        spread_over_devices(model)
     made: list[weakref.ref[PreTrainedModel]] = []
 
-    def soups() -> Iterator[PreTrainedModel]:
-        for alpha in (0.2, 0.4, 0.6):
-            gc.collect()
-            assert all(reference() is None for reference in made)
-            made.append(weakref.ref(soup := interpolate(pair, alpha)))
-            yield soup
-            del soup
+    def soup(alpha: float) -> PreTrainedModel:
+        assert all(reference() is None for reference in made)
+        mixed = interpolate(pair, alpha)
+        made.append(weakref.ref(mixed))
+        return mixed
 
-    assert len(list(score_by_tree(soups(), encode_prompts(PROMPTS, pair.tokenizer)))) == len(made) == 3
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    soups = (soup(alpha) for alpha in (0.2, 0.4, 0.6))
+    gc.collect()
+    gc.disable()
+    try:
+        assert len(list(score_by_tree(soups, encoded))) == len(made) == 3
+    finally:
+        gc.enable()
+
+
+def test_nested_configurations_are_read_and_not_altered() -> None:
+    """Of a model of text and images, as the larger Gemma 3 are, the decoder has a configuration of its own."""
+    tokenizer = make_tokenizer(CHAT_TEMPLATE)
+    text = {
+        "vocab_size": VOCAB_SIZE,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "sliding_window": 8,
+    }
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 28,
+        "patch_size": 14,
+    }
+    config = Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").eval()
+    encoded = encode_prompts(PROMPTS, tokenizer)
+    [scores] = score_by_tree([model], encoded)
+    assert_same(scores, score_model(model, encoded))
+    assert model.config.get_text_config()._attn_implementation == "sdpa"
 
 
 def test_a_model_that_computes_otherwise_is_refused(
