@@ -45,10 +45,12 @@ LAYER_CALL_FACTOR = 24
 """A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
 
 MAX_LOG_PROB_ERROR = 1e-3
-"""Allowed in float32 in a check against the plain forward."""
+"""Allowed to any log-probability in float32, in a check against the plain forward."""
 
-MAX_LOG_PROB_ERROR_16_BIT = 0.5
-"""In 16-bit arithmetic another order of sums alone moves a log-probability by a tenth or two."""
+MEAN_LOG_PROB_ERROR_16_BIT = 0.3
+"""Allowed to the mean in 16-bit arithmetic, where another order of sums alone moves some by 0.2 and the mean by up to
+0.09 (gemma-3-270m). The largest grows with the number of characters, and says less.
+"""
 
 
 def memory_budget(model: PreTrainedModel) -> int:
@@ -109,13 +111,16 @@ def check_same_log_probs(
     Raises:
         RuntimeError: if they differ by more than rounding.
     """
-    error = float(np.max(np.abs(found - expected)))
-    allowed = MAX_LOG_PROB_ERROR if model.dtype == torch.float32 else MAX_LOG_PROB_ERROR_16_BIT
-    logger.info("checked against a plain forward: log-probabilities differ by at most %.1e", error)
+    errors = np.abs(found - expected)
+    if model.dtype == torch.float32:
+        kind, error, allowed = "at most", float(errors.max()), MAX_LOG_PROB_ERROR
+    else:
+        kind, error, allowed = "on average", float(errors.mean()), MEAN_LOG_PROB_ERROR_16_BIT
+    logger.info("checked against a plain forward: log-probabilities differ %s by %.1e", kind, error)
     if not error <= allowed:
         raise RuntimeError(
             f"the search does not reproduce {type(model).__name__}: log-probabilities differ "
-            f"from its plain forward by {error:.2g}, allowed {allowed:g} in {model.dtype}; "
+            f"from its plain forward {kind} by {error:.2g}, allowed {allowed:g} in {model.dtype}; "
             "this architecture's layers cannot be evaluated one by one, please report it"
         )
 

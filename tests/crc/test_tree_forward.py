@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from slr.checkpoints import ModelPair, load_pair
 from slr.crc import layer_inputs
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import PromptScores, encode_prompts, score_model
-from slr.crc.tree_forward import score_by_tree
+from slr.crc.tree_forward import check_same_log_probs, score_by_tree
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from tests.conftest import CheckpointPairs
@@ -105,6 +107,18 @@ def test_nested_configurations_are_read_and_not_altered() -> None:
     [scores] = score_by_tree([model], encoded)
     assert_same(scores, score_model(model, encoded))
     assert model.config.get_text_config()._attn_implementation == "sdpa"
+
+
+def test_sixteen_bits_are_checked_on_average() -> None:
+    expected, model = np.full((2, 10), -3.0), SimpleNamespace(dtype=torch.bfloat16)
+    one_off = expected.copy()
+    one_off[0, 0] += 1.0
+    check_same_log_probs(one_off, expected, cast(PreTrainedModel, model))
+    with pytest.raises(RuntimeError, match=r"differ from its plain forward on average by 0\.4, allowed 0\.3"):
+        check_same_log_probs(expected + 0.4, expected, cast(PreTrainedModel, model))
+    model.dtype = torch.float32
+    with pytest.raises(RuntimeError, match=r"at most by 1, allowed 0\.001"):
+        check_same_log_probs(one_off, expected, cast(PreTrainedModel, model))
 
 
 def test_a_model_that_computes_otherwise_is_refused(
