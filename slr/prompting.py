@@ -25,16 +25,36 @@ def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
     Raises:
         ValueError: if the tokenizer has no chat template.
     """
+    turns = [{"role": "user", "content": request}]
+    return tokenizer(_render(tokenizer, turns, True), add_special_tokens=False)["input_ids"]
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The special token that the chat template puts right behind an answer; None if it puts none there.
+
+    Raises:
+        ValueError: if the tokenizer has no chat template.
+    """
+    answer = "An answer"
+    turns = [{"role": "user", "content": "A request"}, {"role": "assistant", "content": answer}]
+    behind = _render(tokenizer, turns, False).rpartition(answer)[2].lstrip()
+    token_ids = tokenizer(behind, add_special_tokens=False)["input_ids"]
+    return token_ids[0] if token_ids and token_ids[0] in tokenizer.all_special_ids else None
+
+
+def _render(
+    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], add_generation_prompt: bool
+) -> str:
     if not tokenizer.chat_template:
         raise ValueError(
             f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
             "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
     text: Any = tokenizer.apply_chat_template(
-        [{"role": "user", "content": request}],
+        turns,
         tokenize=False,
-        add_generation_prompt=True,
+        add_generation_prompt=add_generation_prompt,
         chat_template=FIXED_DATE_FUNCTION + tokenizer.get_chat_template(),
         **CHAT_TEMPLATE_OPTIONS,
     )
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+    return text

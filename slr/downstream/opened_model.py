@@ -45,22 +45,33 @@ def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedMod
         with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
             yield from _opened_by_vllm(context, make, Path(name))
     else:
-        from slr.generation import end_tokens_of, sample
+        from slr.generation import sample
 
         pair = context.pair
-        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens_of(pair.instruct_model))
+        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens_of_pair(pair))
         yield OpenedModel(pair.family, pair.tokenizer, draw)
+
+
+def end_tokens_of_pair(pair: ModelPair) -> list[int]:
+    """Ids of the tokens that end an answer, of every model compared: the instruct model's own, and its end of turn.
+
+    Instruct models may be trained to write an end of the text after that of the turn, and hybrids may not.
+    """
+    from slr.generation import end_tokens_of
+    from slr.prompting import end_of_turn
+
+    own, of_turn = end_tokens_of(pair.instruct_model), end_of_turn(pair.tokenizer)
+    return own if of_turn is None or of_turn in own else [*own, of_turn]
 
 
 def _opened_by_vllm(
     context: CellContext, make: Callable[[ModelPair], PreTrainedModel], checkpoint: Path
 ) -> Iterator[OpenedModel]:
-    from slr.generation import end_tokens_of
     from slr.vllm_engine import VllmEngine
 
     pair = context.pair
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
-    end_tokens = end_tokens_of(pair.instruct_model)
+    end_tokens = end_tokens_of_pair(pair)
     make(pair).save_pretrained(checkpoint)
     del pair
     context.pair_on_demand.give_up()
