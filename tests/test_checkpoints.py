@@ -60,6 +60,16 @@ def mismatches(base: Path, instruct: Path) -> tuple[str, ...]:
 # What loads
 
 
+def test_loading_turns_the_attention_of_cudnn_off(checkpoint_pairs: CheckpointPairs) -> None:
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    base, instruct = checkpoint_pairs("llama")
+    load_pair(base, instruct)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+    torch.backends.cuda.enable_cudnn_sdp(True)
+    load_model(instruct)
+    assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_loads_both_models_as_transformers_does(checkpoint_pairs: CheckpointPairs, architecture: str) -> None:
     paths = checkpoint_pairs(architecture)
