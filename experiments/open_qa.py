@@ -26,7 +26,7 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         conditions=BASELINES,
-        num_prompts=12,
+        num_prompts=40,
         num_samples=16,
         max_new_tokens=16,
     ),

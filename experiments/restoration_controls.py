@@ -27,7 +27,7 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         conditions=CONTROLS,
-        num_prompts=8,
+        num_prompts=20,
         num_samples=16,
         max_new_tokens=16,
     ),
