@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from slr.adapters import open_adapter
+from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
@@ -137,22 +137,8 @@ def load_spec(
     for side, checkpoint in (("base", base), ("instruct", instruct)):
         if adapter is None or side == "base":
             notes += conversion_note(side, checkpoint, dtype)
-    if stream and adapter is not None:
-        raise ValueError(
-            f"{adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the merged "
-            "checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
-        )
-    if stream and device_map is not None:
-        raise ValueError("a streamed pair computes on one device: give a device map or stream, not both")
-    if stream is None and device_map is not None:
-        stream = False
-    if stream is None:
-        num_bytes = 2 * instruct.layout.num_parameters * dtype.itemsize
-        stream = adapter is None and not fits(num_bytes, device)
-        if stream:
-            notes += (
-                f"the pair takes {num_bytes / 1e9:.1f} GB, more than is free: its layers are streamed from disk",
-            )
+    stream, why_streamed = _decide_on_streaming(stream, instruct, adapter, dtype, device, device_map)
+    notes += why_streamed
     load = load_streamed if stream else partial(load_weights, device_map=device_map)
     base = with_local_weights(base)
     base_model = load(base, dtype, device)
@@ -172,6 +158,31 @@ def load_spec(
         tokenizer=tokenizer,
         notes=notes,
     )
+
+
+def _decide_on_streaming(
+    stream: bool | None,
+    instruct: Checkpoint,
+    adapter: Adapter | None,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
+    device_map: DeviceMap | None,
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the layers stay on disk, and a note if that was not asked for."""
+    if stream and adapter is not None:
+        raise ValueError(
+            f"{adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the merged "
+            "checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
+        )
+    if stream and device_map is not None:
+        raise ValueError("a streamed pair computes on one device: give a device map or stream, not both")
+    if stream is not None:
+        return stream, ()
+    num_bytes = 2 * instruct.layout.num_parameters * dtype.itemsize
+    if adapter is not None or device_map is not None or fits(num_bytes, device):
+        return False, ()
+    note = f"the pair takes {num_bytes / 1e9:.1f} GB, more than is free: its layers are streamed from disk"
+    return True, (note,)
 
 
 def load_model(

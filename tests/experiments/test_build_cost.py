@@ -10,6 +10,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from experiments import build_cost
+from slr.build_cost import compare
 from slr.process_cost import run_measured
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
@@ -26,13 +27,13 @@ def test_prints_and_records_all_methods(tmp_path: Path, capsys: pytest.CaptureFi
     assert [row["method"] for row in rows] == ["cp -r", "slr build", "slr build --alpha 0.5"]
     assert len(list((tmp_path / "instruct").glob("*.safetensors"))) > 1
 
-    assert "are equal bit for bit" in build_cost.compare(tmp_path / "copy", tmp_path / "instruct")
-    assert "tensors differ" in build_cost.compare(tmp_path / "slr", tmp_path / "instruct")
+    assert "are equal bit for bit" in compare(tmp_path / "copy", tmp_path / "instruct")
+    assert "tensors differ" in compare(tmp_path / "slr", tmp_path / "instruct")
     shard = sorted((tmp_path / "copy").glob("*.safetensors"))[0]
     tensors = load_file(shard)
     tensors["lm_head.weight"] = next(iter(tensors.values())).clone()
     save_file(tensors, shard)
-    assert build_cost.compare(tmp_path / "copy", tmp_path / "slr") == "other tensors: lm_head.weight"
+    assert compare(tmp_path / "copy", tmp_path / "slr") == "other tensors: lm_head.weight"
 
 
 def test_says_that_mergekit_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
