@@ -130,9 +130,7 @@ def tree_layers(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def _attending_over_a_tree(module: nn.Module, configs: dict[int, PreTrainedConfig]) -> nn.Module:
-    """A copy without new tensors, with a configuration of its own; ``configs`` has those made so far, by the id of
-    the one that they are copies of.
-    """
+    """A copy that shares the tensors. ``configs`` has the configurations copied so far, by the id of the original."""
     clone = shallow_copy(module)
     config = vars(clone).get("config")
     if config is not None:
