@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +23,8 @@ from slr.records import Samples
 from slr.uncertainty import Estimate
 
 PANEL_HEIGHT = 2.3
+LINE_LENGTH = 36
+"""Characters of a title that a panel is wide enough for, if three are in a row."""
 GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
 SETTING_MARKERS = {"temperature": "o", "min-p": "^", "top-p": "s"}
 PROMPTING_MARKERS = {"direct": "o", "list": "s", "verbalized": "^"}
@@ -115,7 +118,7 @@ def answer_distribution(results: Results) -> Figure:
             places = np.arange(1, len(heights) + 1) + offset * width
             axes.bar(places, heights, width, color=_color(model), label=_name(model))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(f"{pair}\n{samples[0].text}", fontsize=7)
+        axes.set_title(f"{pair}\n{fill(samples[0].text, LINE_LENGTH)}", fontsize=7)
 
     figure, _ = _panels(results, "open_qa", draw, "right answers, most frequent first", "share of samples")
     return _with_legend(figure)
