@@ -421,10 +421,10 @@ class _Work:
 
 @dataclass(frozen=True)
 class _Made:
-    """What a process made in a round, for the others: records by key, and keys of cells that failed."""
+    """What a process made in a round, for the others: records by key, and by cell how it failed."""
 
     results: dict[str, AnyRecord]
-    failed: list[str]
+    failed: dict[str, Failure]
     unusable_pair: str | None = None
 
 
@@ -457,9 +457,16 @@ def _run_round(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
     processes = work.settings.processes
     undivided = [cell for cell in cells if not cell.is_divisible]
     own = {cell.key for cell in processes.share(undivided, [max(c.cost.tokens, 1) for c in undivided])}
-    made_by_each = processes.gather(
-        [_run_own([cell for cell in cells if cell.is_divisible or cell.key in own], work)]
-    )
+    made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], work)
+    made_by_each = processes.gather([made_here])
+    if processes.count > 1:
+        # Once more, now that all have ended: another process may have begun its share of the cell after it had failed
+        # here, and a failure counts only until its cell has a newer result.
+        work.store.append(
+            failure.model_copy(update=work.context_of(cell).header_now())
+            for cell in cells
+            if (failure := made_here.failed.get(cell.key)) is not None
+        )
     for made in made_by_each:
         if made.unusable_pair is not None:
             raise UnusablePairError(made.unusable_pair)
@@ -478,12 +485,12 @@ def _run_round(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
 
 def _run_own(cells: Sequence[Cell], work: _Work) -> _Made:
     before = set(work.results)
-    failed: list[str] = []
+    failed: dict[str, Failure] = {}
     unusable_pair = None
     try:
         for cell in cells:
-            if not _run_cell(work.context_of(cell), work.store, work.results):
-                failed.append(cell.key)
+            if failure := _run_cell(work.context_of(cell), work.store, work.results):
+                failed[cell.key] = failure
             work.progress.finish(cell)
     except UnusablePairError as error:  # said to the others first, who would wait for this process
         unusable_pair = str(error)
@@ -491,8 +498,8 @@ def _run_own(cells: Sequence[Cell], work: _Work) -> _Made:
     return _Made(new, failed, unusable_pair)
 
 
-def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> bool:
-    """Run a cell to its end or first error, adding to ``results``; whether it was the end."""
+def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> Failure | None:
+    """Run a cell to its end or first error, adding to ``results``; the failure, if there was one."""
     cell = context.cell
     _ = context.header  # so that a record is as old as its cell, and a failure in any process is newer
     batches = cell.run(context)
@@ -507,9 +514,9 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
             store.append([*_new([context.configuration], results), failure])
             results.setdefault(context.configuration.key, context.configuration)
             _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
-            return False
+            return failure
         if batch is None:
-            return True
+            return None
         new = _new([context.configuration, *batch], results)
         store.append(new)
         results.update({record.key: record for record in new})

@@ -23,6 +23,7 @@ OPTIONS = ["--smoke", "--wandb", "disabled", "--output-dir"]
 
 LAUNCHED = """
 import os, sys, time
+import slr.crc.search
 import slr.hybrid
 from slr.experiment_script import run_script
 from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
@@ -41,6 +42,15 @@ def fail(*_):
 
 if misfortune == "failing" and os.environ["RANK"] == "1":
     slr.hybrid.interpolate = fail
+
+if misfortune == "failing" and os.environ["RANK"] == "0":  # begins its share of the soups after the other failed
+    search = slr.crc.search.iter_search
+
+    def late_search(*arguments, **named):
+        time.sleep(3)
+        return search(*arguments, **named)
+
+    slr.crc.search.iter_search = late_search
 
 if misfortune == "slow":
     append = ResultsStore.append
