@@ -1,8 +1,8 @@
 """How much faster is our self-BLEU than nltk's and fast-bleu's, on the same texts, and is it the same number?
 
 Random texts with the word frequencies of a language (Zipf's law), each implementation in turn in one process.
-Needs nltk, which comes with lm-eval: pip install nltk==3.10.4. fast-bleu, in C++, is left out where it is not
-installed: pip install fast-bleu==0.0.90 compiles it.
+nltk comes with lm-eval. fast-bleu, in C++, is left out where it is not installed: pip install fast-bleu==0.0.90
+compiles it.
 """
 
 from __future__ import annotations
