@@ -38,6 +38,8 @@ NO_SMOKE_RUNS = "Config('size') = 'full'"
 MAX_GROUPS = 20
 """So many are drawn in a panel; there are fewer pairs in all presets together."""
 METHODS = tuple(condition.name for condition in BASELINES)
+QUESTION_GROUP = "closed"
+"""The open questions shown: those whose list of right answers is complete."""
 QUESTIONS = (
     ("restoration_controls", CONTROLS),
     ("decoding_methods", DECODING),
@@ -152,14 +154,15 @@ DOWNSTREAM = Section(
             for metric in ("embedding diversity", "self-BLEU-4")
             for genre in GENRES
         ),
-        _curves("Coverage of right answers at k samples", "open_qa", "coverage", "k"),
-        _bars("Entropy of right answers", "open_qa", "answer entropy"),
+        _curves("Coverage of right answers at k samples", "open_qa", f"{QUESTION_GROUP}/coverage", "k"),
+        _bars("Entropy of right answers", "open_qa", "answer entropy", group=QUESTION_GROUP),
         _curves("pass@k", "reasoning", "pass@k", "k"),
         *(
             _bars(
                 f"Entropy of right answers: {_words(name)}",
                 name,
                 "answer entropy",
+                group=QUESTION_GROUP,
                 methods=_names(conditions),
             )
             for name, conditions in QUESTIONS
@@ -184,9 +187,15 @@ QUALITY = Section(
             for metric in ("accepted by the grammar", "fluency (proxy)", "adherence (proxy)")
             for genre in GENRES
         ),
-        _bars("Precision on open questions", "open_qa", "precision"),
+        _bars("Precision on open questions", "open_qa", "precision", group=QUESTION_GROUP),
         *(
-            _bars(f"Precision: {_words(name)}", name, "precision", methods=_names(conditions))
+            _bars(
+                f"Precision: {_words(name)}",
+                name,
+                "precision",
+                group=QUESTION_GROUP,
+                methods=_names(conditions),
+            )
             for name, conditions in QUESTIONS
         ),
         Picture("quality_cost"),

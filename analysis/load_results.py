@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from slr.contrasts import Contrast
+from slr.crc.contrasts import crc_contrasts
 from slr.crc.report import CrcReport, crc_report
-from slr.downstream.report import MethodLine, method_lines
+from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines, metric_values
 from slr.model_pairs import PRESETS
-from slr.quality.harness_report import HarnessLine, harness_lines
+from slr.quality.harness_report import HarnessLine, harness_contrasts, harness_lines
 from slr.records import (
     AnyRecord,
     CanonicalAnswers,
@@ -20,21 +22,30 @@ from slr.records import (
     PairInfo,
     Samples,
     SearchCost,
+    natural_key,
 )
 from slr.results_store import stores_in
 
 CRC_EXPERIMENT = "crc_search"
+HARNESS_EXPERIMENT = "quality"
 MESSAGE_CHARACTERS = 120
 """So much of an error is quoted where its result is missing."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All records of a run, and of the search-cost measurements that may stand beside it."""
+    """All records of a run, and of the search-cost measurements that may stand beside it.
+
+    They are kept in an order of their own, by pair and key, so that nothing made from them depends on the order in
+    which they were recorded.
+    """
 
     records: tuple[AnyRecord, ...]
     name: str = ""
     """Of the directory, which is the preset's by default."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "records", tuple(sorted(self.records, key=_place)))
 
     @cached_property
     def crc_reports(self) -> list[CrcReport]:
@@ -72,23 +83,62 @@ class Results:
 
     def method_lines(self, experiment: str) -> list[MethodLine]:
         """Every metric of every method of one downstream experiment, pair by pair."""
-        if experiment not in self._method_lines:
-            self._method_lines[experiment] = self._make_method_lines(experiment)
-        return self._method_lines[experiment]
+        return [line for values in self._metric_values(experiment).values() for line in method_lines(values)]
+
+    def contrasts(self, experiment: str) -> list[Contrast]:
+        """Every method against its references in one experiment, of all pairs that are complete."""
+        return self._compared(experiment)[0]
+
+    def unfinished_contrasts(self, experiment: str) -> list[str]:
+        """For each pair whose contrasts are missing why they are, in words."""
+        return self._compared(experiment)[1]
+
+    def _compared(self, experiment: str) -> tuple[list[Contrast], list[str]]:
+        if experiment not in self._compared_by_experiment:
+            contrasts: list[Contrast] = []
+            reasons: list[str] = []
+            records = self.of_experiment(experiment)
+            for pair in dict.fromkeys(record.pair for record in records):
+                try:
+                    contrasts += self._contrasts_of_pair(experiment, pair)
+                except ValueError as error:
+                    reasons.append(str(error))
+            self._compared_by_experiment[experiment] = contrasts, reasons
+        return self._compared_by_experiment[experiment]
+
+    def _contrasts_of_pair(self, experiment: str, pair: str) -> list[Contrast]:
+        records = self.of_experiment(experiment)
+        if experiment == CRC_EXPERIMENT:
+            return [
+                c
+                for r in records
+                if isinstance(r, CrcSelection) and r.pair == pair
+                for c in crc_contrasts(records, pair, r)
+            ]
+        if experiment == HARNESS_EXPERIMENT:
+            return harness_contrasts(records, pair)
+        return method_contrasts(self._metric_values(experiment)[pair])
 
     @cached_property
-    def _method_lines(self) -> dict[str, list[MethodLine]]:
+    def _compared_by_experiment(self) -> dict[str, tuple[list[Contrast], list[str]]]:
         return {}
 
-    def _make_method_lines(self, experiment: str) -> list[MethodLine]:
-        records = self.of_experiment(experiment)
-        pairs = dict.fromkeys(record.pair for record in records)
-        return [line for pair in pairs for line in method_lines(records, pair)]
+    def _metric_values(self, experiment: str) -> dict[str, list[MetricValues]]:
+        """By pair; made once, because the tables and figures of an experiment share them."""
+        if experiment not in self._values_by_experiment:
+            records = self.of_experiment(experiment)
+            pairs = dict.fromkeys(record.pair for record in records)
+            self._values_by_experiment[experiment] = {pair: metric_values(records, pair) for pair in pairs}
+        return self._values_by_experiment[experiment]
+
+    @cached_property
+    def _values_by_experiment(self) -> dict[str, dict[str, list[MetricValues]]]:
+        return {}
 
     @cached_property
     def harness_lines(self) -> list[HarnessLine]:
         """Every score by lm-eval, pair by pair."""
-        records = self.of_experiment("quality")
+        records = self.of_experiment(HARNESS_EXPERIMENT)
         pairs = dict.fromkeys(record.pair for record in records)
         return [line for pair in pairs for line in harness_lines(records, pair)]
 
@@ -111,6 +161,13 @@ class Results:
     def search_costs(self) -> list[SearchCost]:
         """Costs of searches, by either method."""
         return [record for record in self.records if isinstance(record, SearchCost)]
+
+
+def _place(record: AnyRecord) -> tuple[object, ...]:
+    """Pairs as the presets list them, then by name; each pair's records by experiment and key."""
+    in_presets = [spec.name for preset in PRESETS.values() for spec in preset.pairs]
+    place = in_presets.index(record.pair) if record.pair in in_presets else len(in_presets)
+    return place, record.pair, record.experiment, natural_key(record.key)
 
 
 def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:

@@ -39,11 +39,7 @@ CRC_STUDY = Need(
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
 
-QUALITY = Need(
-    lambda results: [line for line in results.harness_lines if line.difference is not None],
-    script="experiments/quality.py",
-    takes_preset=True,
-)
+QUALITY = Need(lambda results: results.harness_lines, script="experiments/quality.py", takes_preset=True)
 JUDGE = Need(
     lambda results: results.judge_scores,
     script="experiments/judge.py",
@@ -64,6 +60,16 @@ def samples_of(experiment: str) -> Need:
     """Samples of a downstream experiment."""
     return Need(
         lambda results: results.samples_of(experiment),
+        script=f"experiments/{experiment}.py",
+        takes_preset=True,
+    )
+
+
+def contrasts_of(experiment: str) -> Need:
+    """Scores of the methods of an experiment and of those that they are compared with."""
+    return Need(
+        lambda results: results.contrasts(experiment),
+        lambda results: results.unfinished_contrasts(experiment),
         script=f"experiments/{experiment}.py",
         takes_preset=True,
     )

@@ -7,6 +7,7 @@ what is there already. How the rows lie on disk is told in ``results_store``.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
@@ -19,6 +20,11 @@ PromptSet = Literal["selection", "held_out"]
 Family = Literal["llama", "qwen", "gemma", "other"]
 Engine = Literal["transformers", "vllm"]
 """What samples answers."""
+
+
+def natural_key(text: str) -> tuple[tuple[int, str], ...]:
+    """A key that sorts names with numbers in them as people do: "q-9" before "q-10"."""
+    return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text))
 
 
 class Provenance(BaseModel):
@@ -193,9 +199,9 @@ class SearchCost(Record):
 class Samples(Record):
     """All samples of one method for one prompt and one seed, as they came; every metric can be made from them.
 
-    ``method`` is the condition's name, ``model`` what was compared, ``interval`` and ``alpha`` what that was made
-    of. ``text`` is the request before a prompting method changed it to ``request``, ``expected`` the right answer
-    where there is but one. ``texts``, ``num_tokens`` and
+    ``method`` is the condition's name, ``references`` the methods that it is compared with, ``model`` what was
+    compared, ``interval`` and ``alpha`` what that was made of. ``text`` is the request before a prompting method
+    changed it to ``request``, ``expected`` the right answer where there is but one. ``texts``, ``num_tokens`` and
     ``finished`` (whether it ended by itself) have one entry a sample.
     """
 
@@ -208,6 +214,7 @@ class Samples(Record):
     text: str
     request: str
     method: str
+    references: tuple[str, ...] = ()
     model: str
     interval: tuple[int, int] | None
     alpha: float | None
@@ -327,6 +334,7 @@ class CanonicalAnswers(Record):
 class HarnessScore(Record):
     """One metric of one task of lm-evaluation-harness for one compared model.
 
+    ``references`` names the models that this one is compared with.
     ``metric`` is lm-eval's name with the filter that read the answers. ``value`` and ``standard_error`` are
     lm-eval's; ``document_scores`` has one number a document, in the task's order, the same for all models.
     """
@@ -334,6 +342,7 @@ class HarnessScore(Record):
     kind: Literal["harness_score"] = "harness_score"
     family: Family
     model: str
+    references: tuple[str, ...] = ()
     interval: tuple[int, int] | None
     alpha: float | None
     task: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.load_results import Results
+from slr.contrasts import Contrast
 from slr.crc.report import CrcReport
-from slr.downstream.report import MethodLine
+from slr.downstream.report import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
-from slr.quality.harness_report import HarnessLine
 from slr.records import Samples
 
 
@@ -79,8 +79,9 @@ def controls_tradeoff(results: Results) -> str:
 def decoding_frontier(results: Results) -> str:
     """With other sampling settings."""
     return (
-        "Open questions at other sampling settings, by the instruct model and by the hybrid: up and right is better. "
-        f"{_drawn(results, 'decoding_methods', lines='')}"
+        "Open questions at other sampling settings, by the instruct model, the hybrid and the soup: up and right is "
+        "better. "
+        f"{_drawn(results, 'decoding_methods', lines='')} {_outcome(results, 'decoding_methods')}"
     )
 
 
@@ -88,20 +89,21 @@ def prompting_frontier(results: Results) -> str:
     """With other ways to ask."""
     return (
         "Open questions asked directly, for a list, and for answers with probabilities (verbalized sampling), by the "
-        f"instruct model and by the hybrid. {_drawn(results, 'prompting_methods')}"
+        f"instruct model, by the hybrid and by the soup. {_drawn(results, 'prompting_methods')} "
+        f"{_outcome(results, 'prompting_methods')}"
     )
 
 
 def quality_cost(results: Results) -> str:
     """Benchmarks."""
-    lines = [line for line in results.harness_lines if line.model == "slr"]
-    documents = {line.score.task: len(line.score.document_scores) for line in lines}
+    contrasts = _against("instruct", results.contrasts("quality"))
+    documents = {contrast.group: contrast.num_items for contrast in contrasts}
     sizes = ", ".join(f"{task} {number:,}" for task, number in documents.items())
     return (
         "What each model scores in benchmarks of lm-evaluation-harness, less what the instruct model scores: to the "
         "left of the line is worse. Lines are 95% intervals over documents, paired with the instruct model "
         f"(documents: {sizes or 'none of the hybrid'}). {MODEL_NAMES['hybrid']} against instruct, by paired intervals "
-        f"without zero: {_count('scores', lines)}."
+        f"without zero: {_count('scores', contrasts)}."
     )
 
 
@@ -125,29 +127,44 @@ def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% inte
 
 
 def _outcome(results: Results, experiment: str) -> str:
-    """How often the hybrid is clearly above and below the instruct model, metric by metric."""
-    lines = [line for line in results.method_lines(experiment) if line.method == "slr"]
+    """How often the hybrid is clearly above and below instruct and soup at equal settings, metric by metric."""
+    return " ".join(
+        words for words in (_outcome_against(r, results, experiment) for r in ("instruct", "soup")) if words
+    )
+
+
+def _outcome_against(reference: str, results: Results, experiment: str) -> str:
+    contrasts = [c for c in _against(reference, results.contrasts(experiment)) if c.metric in _SHOWN]
+    if any(contrast.group == ALL_GENRES for contrast in contrasts):
+        contrasts = [contrast for contrast in contrasts if contrast.group == ALL_GENRES]
     counts = [
-        _count(name, [line for line in lines if line.metric.startswith(start)])
-        for start, name in _SHOWN.items()
-        if any(line.metric.startswith(start) for line in lines)
+        _count(name, [contrast for contrast in contrasts if _SHOWN[contrast.metric] == name])
+        for name in dict.fromkeys(_SHOWN[contrast.metric] for contrast in contrasts)
     ]
-    return f"{MODEL_NAMES['hybrid']} against instruct, by paired intervals without zero: {'; '.join(counts)}."
+    if not counts:
+        return ""
+    name = f"{MODEL_NAMES['hybrid']} against {reference}, by paired intervals without zero"
+    return f"{name}: {'; '.join(counts)}."
+
+
+def _against(reference: str, contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The hybrid with the chosen interval against one model, at whatever setting."""
+    return [c for c in contrasts if (c.model, c.reference_model) == ("slr", reference)]
 
 
 _SHOWN = {
-    "embedding diversity": "embedding diversity",
+    "embedding_diversity": "embedding diversity",
     "coverage": "coverage",
-    "pass@": "pass@k",
-    "accepted by the grammar": "acceptance by the grammar",
+    **{f"pass_at_{k}": "pass@k" for k in (1, 4, 16, 64)},
+    "accepted": "acceptance by the grammar",
     "adherence": "adherence",
     "precision": "precision",
 }
-"""How metrics begin, and what they are called."""
+"""Metrics that captions count, by id, and what they are called there."""
 
 
-def _count(metric: str, lines: Sequence[MethodLine | HarnessLine]) -> str:
-    differences = [line.difference for line in lines if line.difference is not None]
+def _count(metric: str, contrasts: Sequence[Contrast]) -> str:
+    differences = [contrast.difference for contrast in contrasts if contrast.difference is not None]
     above = [d for d in differences if d.low is not None and d.low > 0]
     below = [d for d in differences if d.high is not None and d.high < 0]
     return f"{metric} higher in {len(above)} and lower in {len(below)} of {len(differences)} comparisons"

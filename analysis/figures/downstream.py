@@ -14,12 +14,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.load_results import Results
-from slr.downstream.conditions import TEMPERATURES
-from slr.downstream.report import MethodLine, coverage_curve_of, num_right_of, num_solved, right_answers
+from slr.downstream.prompt_metrics import coverage_curve_of, num_right_of, num_solved, right_answers
+from slr.downstream.report import ALL_GENRES, MethodLine
 from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH
 from slr.metrics.coverage import ideal_coverage_at_k
 from slr.metrics.pass_at_k import pass_at_k_curve
 from slr.records import Samples
+from slr.sampling_config import SamplingConfig
 from slr.uncertainty import Estimate
 
 PANEL_HEIGHT = 2.3
@@ -36,25 +37,20 @@ MAX_ANSWERS = 24
 
 def creative_tradeoff(results: Results) -> Figure:
     """Diversity against quality of poems, stories and jokes."""
-    lines = results.method_lines("creative_writing")
+    lines = [line for line in results.method_lines("creative_writing") if line.group != ALL_GENRES]
     quality = next(
-        line.metric
-        for line in lines
-        if line.metric in ("accepted by the grammar", "adherence (proxy)") and line.estimate is not None
+        line for line in lines if line.metric in ("accepted", "adherence") and line.estimate is not None
     )
 
-    def draw(axes: Axes, pair: str) -> None:
+    def draw(axes: Axes, pair: str, _: str) -> None:
         for line in lines:
-            if line.pair == pair and line.metric == "embedding diversity":
-                _cross(
-                    axes,
-                    _same(lines, line, quality),
-                    line.estimate,
-                    line.model,
-                    GROUP_MARKERS.get(line.group, "o"),
-                )
+            if line.pair == pair and line.metric == "embedding_diversity":
+                marker = GROUP_MARKERS.get(line.group, "o")
+                _cross(axes, _same(lines, line, quality.metric), line.estimate, line.model, marker)
 
-    figure, axes = _panels(results, "creative_writing", draw, quality, "embedding diversity")
+    figure, axes = _panels(
+        results, "creative_writing", draw, quality.label, "embedding diversity", by_group=False
+    )
     _label_markers(axes, GROUP_MARKERS)
     return _with_legend(figure, "lines: 95% intervals over prompts")
 
@@ -62,8 +58,8 @@ def creative_tradeoff(results: Results) -> Figure:
 def qa_coverage(results: Results) -> Figure:
     """Share of all right answers found, by the number of samples."""
 
-    def draw(axes: Axes, pair: str) -> None:
-        samples = [s for s in results.samples_of("open_qa") if s.pair == pair]
+    def draw(axes: Axes, pair: str, group: str) -> None:
+        samples = [s for s in results.samples_of("open_qa") if (s.pair, s.group) == (pair, group)]
         for model, records in _by_model(samples).items():
             _curve(axes, np.mean([coverage_curve_of(record) for record in records], axis=0), model)
         ideal = np.mean(
@@ -86,7 +82,7 @@ def qa_coverage(results: Results) -> Figure:
 def pass_at_k(results: Results) -> Figure:
     """Share of problems solved by at least one of k samples."""
 
-    def draw(axes: Axes, pair: str) -> None:
+    def draw(axes: Axes, pair: str, _: str) -> None:
         samples = [s for s in results.samples_of("reasoning") if s.pair == pair]
         for model, records in _by_model(samples).items():
             curves = [pass_at_k_curve(len(record.texts), num_solved(record)) for record in records]
@@ -101,8 +97,8 @@ def pass_at_k(results: Results) -> Figure:
 def answer_distribution(results: Results) -> Figure:
     """How often each right answer to one question is given, before and after."""
 
-    def draw(axes: Axes, pair: str) -> None:
-        samples = [s for s in results.samples_of("open_qa") if s.pair == pair]
+    def draw(axes: Axes, pair: str, group: str) -> None:
+        samples = [s for s in results.samples_of("open_qa") if (s.pair, s.group) == (pair, group)]
         question = samples[0].prompt_id
         shares = {
             model: Counter(
@@ -128,22 +124,29 @@ def decoding_frontier(results: Results) -> Figure:
     """Coverage against precision at every sampling setting."""
     lines, coverage = _lines_and_coverage(results, "decoding_methods")
 
-    def draw(axes: Axes, pair: str) -> None:
-        points: dict[tuple[str, str], list[tuple[float, float]]] = {}
-        for line in lines:
+    def draw(axes: Axes, pair: str, group: str) -> None:
+        points: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+        for line in coverage:
             precision = _same(lines, line, "precision")
-            if line.metric != coverage or line.pair != pair or precision is None or line.estimate is None:
+            if (line.pair, line.group) != (pair, group) or precision is None or line.estimate is None:
                 continue
-            setting, _, value = line.method.removeprefix(line.model).strip().partition("=")
-            point = (precision.mean, line.estimate.mean)
+            setting, value = _setting_of(line)
+            point = (value, precision.mean, line.estimate.mean)
             points.setdefault((line.model, setting), []).append(point)
-            if setting == "temperature" and float(value) in (min(TEMPERATURES), max(TEMPERATURES)):
-                axes.annotate(
-                    value, point, (3, 3), textcoords="offset points", fontsize=6, color=_color(line.model)
-                )
         for (model, setting), of_setting in points.items():
+            of_setting.sort()
+            for value, *place in of_setting[:: len(of_setting) - 1] if setting == "temperature" else ():
+                axes.annotate(
+                    f"{value:g}",
+                    (place[0], place[1]),
+                    (3, 3),
+                    textcoords="offset points",
+                    fontsize=6,
+                    color=_color(model),
+                )
             axes.plot(
-                *zip(*of_setting, strict=True),
+                [precision for _, precision, _ in of_setting],
+                [found for _, _, found in of_setting],
                 marker=SETTING_MARKERS[setting],
                 markersize=3.5,
                 linewidth=0.6,
@@ -151,9 +154,19 @@ def decoding_frontier(results: Results) -> Figure:
             )
             axes.scatter([], [], marker="o", color=_color(model), s=14, label=_name(model))
 
-    figure, axes = _panels(results, "decoding_methods", draw, "precision", coverage)
+    figure, axes = _panels(results, "decoding_methods", draw, "precision", coverage[0].label)
     _label_markers(axes, SETTING_MARKERS)
     return _with_legend(figure, "numbers: lowest and highest temperature")
+
+
+def _setting_of(line: MethodLine) -> tuple[str, float]:
+    """Which sampling setting a method varies, and its value: the first that is not as everywhere."""
+    temperature, min_p, top_p = (line.sampling[name] for name in ("temperature", "min_p", "top_p"))
+    if top_p != SamplingConfig.top_p:
+        return "top-p", top_p
+    if min_p != SamplingConfig.min_p:
+        return "min-p", min_p
+    return "temperature", temperature
 
 
 def prompting_frontier(results: Results) -> Figure:
@@ -170,21 +183,21 @@ def _crosses(results: Results, experiment: str, markers: Mapping[str, str]) -> F
     """A cross for each method, with the marker of its way to ask."""
     lines, coverage = _lines_and_coverage(results, experiment)
 
-    def draw(axes: Axes, pair: str) -> None:
-        for line in lines:
-            if line.pair == pair and line.metric == coverage:
+    def draw(axes: Axes, pair: str, group: str) -> None:
+        for line in coverage:
+            if (line.pair, line.group) == (pair, group):
                 marker = markers.get(line.prompting, "o")
                 _cross(axes, _same(lines, line, "precision"), line.estimate, line.model, marker)
 
-    figure, axes = _panels(results, experiment, draw, "precision", coverage)
+    figure, axes = _panels(results, experiment, draw, "precision", coverage[0].label)
     _label_markers(axes, markers)
     return _with_legend(figure, "lines through a marker: 95% intervals over prompts")
 
 
-def _lines_and_coverage(results: Results, experiment: str) -> tuple[list[MethodLine], str]:
-    """All lines of the experiment, and the name of its coverage."""
+def _lines_and_coverage(results: Results, experiment: str) -> tuple[list[MethodLine], list[MethodLine]]:
+    """All lines of the experiment, and those of coverage."""
     lines = results.method_lines(experiment)
-    return lines, next(line.metric for line in lines if line.metric.startswith("coverage"))
+    return lines, [line for line in lines if line.metric == "coverage"]
 
 
 def _label_markers(axes: Axes, markers: Mapping[str, str]) -> None:
@@ -193,18 +206,42 @@ def _label_markers(axes: Axes, markers: Mapping[str, str]) -> None:
 
 
 def _panels(
-    results: Results, experiment: str, draw: Callable[[Axes, str], None], xlabel: str, ylabel: str
+    results: Results,
+    experiment: str,
+    draw: Callable[[Axes, str, str], None],
+    xlabel: str,
+    ylabel: str,
+    by_group: bool = True,
 ) -> tuple[Figure, Axes]:
-    """A panel a pair; and the first of them."""
-    pairs = list(dict.fromkeys(record.pair for record in results.samples_of(experiment)))
+    """A column a pair and a row a group of prompts; and the first panel.
+
+    Args:
+        results: what was recorded.
+        experiment: whose samples are drawn.
+        draw: draws one panel, given its axes, the pair and the group.
+        xlabel: below every column.
+        ylabel: left of every row.
+        by_group: whether groups have panels of their own; else ``draw`` gets "" for the group.
+    """
+    samples = results.samples_of(experiment)
+    pairs = list(dict.fromkeys(record.pair for record in samples))
+    groups = sorted({record.group for record in samples}) if by_group else [""]
     figure, axes = plt.subplots(
-        1, len(pairs), figsize=(TEXT_WIDTH, PANEL_HEIGHT + 0.5), squeeze=False, layout="constrained"
+        len(groups),
+        len(pairs),
+        figsize=(TEXT_WIDTH, PANEL_HEIGHT * len(groups) + 0.5),
+        squeeze=False,
+        layout="constrained",
     )
-    for panel, pair in zip(axes.flat, pairs, strict=True):
-        panel.set_title(pair)
-        draw(panel, pair)
-        panel.set_xlabel(xlabel)
-    axes[0, 0].set_ylabel(ylabel)
+    for row, group in zip(axes, groups, strict=True):
+        for panel, pair in zip(row, pairs, strict=True):
+            if any((s.pair, s.group) == (pair, group) for s in samples) or not by_group:
+                panel.set_title(f"{pair}: {group}" if len(groups) > 1 else pair)
+                draw(panel, pair, group)
+                panel.set_xlabel(xlabel)
+            else:
+                panel.set_axis_off()
+        row[0].set_ylabel(ylabel)
     return figure, axes[0, 0]
 
 

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.load_results import Results
+from slr.contrasts import Contrast
 from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_MARKERS, MODEL_NAMES, TEXT_WIDTH
-from slr.quality.harness_report import HarnessLine
 
 ROW_HEIGHT = 0.38
 SPACE_FOR_TITLE_AND_AXIS = 0.9
@@ -22,9 +22,9 @@ OFFSETS = {"slr": -0.22, "soup": 0.0, "base": 0.22}
 
 def quality_cost(results: Results) -> Figure:
     """A panel a pair, a row a task's metric; to the left of the line is worse than instruct."""
-    lines = [line for line in results.harness_lines if line.difference is not None]
-    pairs = list(dict.fromkeys(line.pair for line in lines))
-    rows = list(dict.fromkeys(_row(line, lines) for line in lines))
+    contrasts = [c for c in results.contrasts("quality") if c.reference == "instruct"]
+    pairs = list(dict.fromkeys(contrast.pair for contrast in contrasts))
+    rows = list(dict.fromkeys(_row(contrast, contrasts) for contrast in contrasts))
     figure, axes = plt.subplots(
         1,
         len(pairs),
@@ -35,7 +35,7 @@ def quality_cost(results: Results) -> Figure:
         layout="constrained",
     )
     for panel, pair in zip(axes.flat, pairs, strict=True):
-        _draw_pair(panel, [line for line in lines if line.pair == pair], rows, lines)
+        _draw_pair(panel, [contrast for contrast in contrasts if contrast.pair == pair], rows, contrasts)
         panel.set_title(pair)
         panel.set_xlabel("score less instruct's")
     axes[0, 0].set_yticks(range(len(rows)), rows)
@@ -45,15 +45,15 @@ def quality_cost(results: Results) -> Figure:
 
 
 def _draw_pair(
-    axes: Axes, of_pair: Sequence[HarnessLine], rows: Sequence[str], lines: Sequence[HarnessLine]
+    axes: Axes, of_pair: Sequence[Contrast], rows: Sequence[str], contrasts: Sequence[Contrast]
 ) -> None:
     axes.axvline(0, color=LIMIT_COLOR, linewidth=0.8)
-    for line in of_pair:
-        difference = line.difference
-        if difference is None or line.model not in OFFSETS:
+    for contrast in of_pair:
+        difference = contrast.difference
+        if difference is None or contrast.method not in OFFSETS:
             continue
-        place = rows.index(_row(line, lines)) + OFFSETS[line.model]
-        name = _style_name(line.model)
+        place = rows.index(_row(contrast, contrasts)) + OFFSETS[contrast.method]
+        name = _style_name(contrast.method)
         axes.scatter(
             [difference.mean], [place], color=MODEL_COLORS[name], marker=MODEL_MARKERS[name], s=18, zorder=3
         )
@@ -61,11 +61,11 @@ def _draw_pair(
             axes.plot([difference.low, difference.high], [place] * 2, color=MODEL_COLORS[name], linewidth=0.9)
 
 
-def _row(line: HarnessLine, lines: Sequence[HarnessLine]) -> str:
+def _row(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
     """The task, with its metric where it has several."""
-    metrics = {other.score.metric for other in lines if other.score.task == line.score.task}
-    task = line.score.task.removeprefix("testbed_").removeprefix("english_").replace("_", " ")
-    return f"{task}\n{line.score.metric.split(',')[1]}" if len(metrics) > 1 else task
+    metrics = {other.metric for other in contrasts if other.group == contrast.group}
+    task = contrast.group.removeprefix("testbed_").removeprefix("english_").replace("_", " ")
+    return f"{task}\n{contrast.metric.split(',')[1]}" if len(metrics) > 1 else task
 
 
 def _add_legend(figure: Figure) -> None:

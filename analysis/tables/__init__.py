@@ -15,9 +15,20 @@ from analysis.needs import (
     QUALITY,
     REASONING,
     TWO_JUDGES,
+    contrasts_of,
 )
 from analysis.tables.best_intervals import best_intervals
 from analysis.tables.by_category import by_category
+from analysis.tables.contrasts import (
+    crc_contrasts,
+    creative_writing_contrasts,
+    decoding_methods_contrasts,
+    open_qa_contrasts,
+    prompting_methods_contrasts,
+    quality_contrasts,
+    reasoning_contrasts,
+    restoration_controls_contrasts,
+)
 from analysis.tables.crc_prompts import crc_prompts
 from analysis.tables.downstream import (
     creative_writing,
@@ -28,7 +39,7 @@ from analysis.tables.downstream import (
     restoration_controls,
     sampling_seeds,
 )
-from analysis.tables.judge import canonicaliser, judge, judge_agreement
+from analysis.tables.judge import canonicaliser, judge, judge_agreement, judge_contrasts
 from analysis.tables.models import models
 from analysis.tables.quality import quality
 from analysis.tables.runs import runs
@@ -41,21 +52,30 @@ from analysis.tables.soup_alphas import soup_alphas
 
 TABLES = (
     Exhibit(selected_intervals, CRC_STUDY),
+    Exhibit(crc_contrasts, contrasts_of("crc_search")),
     Exhibit(by_category, CRC_STUDY),
     Exhibit(selection_reasons, CRC_STUDY),
     Exhibit(best_intervals, CRC_STUDY),
     Exhibit(soup_alphas, CRC_STUDY),
     Exhibit(creative_writing, CREATIVE_WRITING),
+    Exhibit(creative_writing_contrasts, contrasts_of("creative_writing")),
     Exhibit(samples, CREATIVE_WRITING),
     Exhibit(judge, JUDGE),
+    Exhibit(judge_contrasts, JUDGE),
     Exhibit(judge_agreement, TWO_JUDGES),
     Exhibit(open_qa, OPEN_QA),
+    Exhibit(open_qa_contrasts, contrasts_of("open_qa")),
     Exhibit(canonicaliser, CANONICALISER),
     Exhibit(reasoning, REASONING),
+    Exhibit(reasoning_contrasts, contrasts_of("reasoning")),
     Exhibit(restoration_controls, CONTROLS),
+    Exhibit(restoration_controls_contrasts, contrasts_of("restoration_controls")),
     Exhibit(decoding_methods, DECODING),
+    Exhibit(decoding_methods_contrasts, contrasts_of("decoding_methods")),
     Exhibit(prompting_methods, PROMPTING),
+    Exhibit(prompting_methods_contrasts, contrasts_of("prompting_methods")),
     Exhibit(quality, QUALITY),
+    Exhibit(quality_contrasts, contrasts_of("quality")),
     Exhibit(sampling_seeds, CREATIVE_WRITING),
     Exhibit(search_cost, COSTS),
     Exhibit(models, PAIRS),

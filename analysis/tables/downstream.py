@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from statistics import stdev
 
 from analysis.load_results import Results
@@ -10,9 +10,8 @@ from analysis.tables.table import Cell, Table
 from slr.downstream.report import MethodLine
 
 STATISTICS = (
-    "Means over prompts, each the mean over its seeds, with 95% bootstrap intervals over prompts. "
-    "Differences are paired by prompt with the first method; p is of a paired permutation test, Holm-corrected "
-    "over the methods of a pair and group."
+    "Means over prompts, each the mean over its seeds, with 95% intervals over prompts. A mean over fewer prompts than "
+    "its row's number says over how many. Differences between methods are in the table of contrasts."
 )
 
 
@@ -79,7 +78,7 @@ def prompting_methods(results: Results) -> Table:
 def sampling_seeds(results: Results) -> Table:
     """How far the mean over prompts moves from one seed of sampling to another."""
     rows = [
-        (line.pair, name, line.group, line.method, line.metric, len(line.seed_means), *_spread(line))
+        (line.pair, name, line.group, line.method, line.label, len(line.seed_means), *_spread(line))
         for name in ("creative_writing", "open_qa", "reasoning")
         for line in results.method_lines(name)
         if len(line.seed_means) > 1
@@ -109,25 +108,24 @@ def _spread(line: MethodLine) -> tuple[Cell, ...]:
 
 def _table(results: Results, experiment: str, caption: str) -> Table:
     lines = results.method_lines(experiment)
-    metrics = list(dict.fromkeys(line.metric for line in lines if line.estimate is not None))
+    labels = list(dict.fromkeys(line.label for line in lines if line.estimate is not None))
     rows: dict[tuple[str, ...], dict[str, MethodLine]] = {}
     for line in lines:
-        rows.setdefault((line.pair, line.group, line.method), {})[line.metric] = line
-    columns = [name for metric in metrics for name in (metric, f"{metric}: difference", f"{metric}: p")]
+        rows.setdefault((line.pair, line.group, line.method), {})[line.label] = line
     return Table(
         experiment,
         f"{caption} {STATISTICS}",
-        ("pair", "group", "method", "prompts", *columns),
-        tuple((*key, _num_prompts(of.values()), *_cells(of, metrics)) for key, of in rows.items()),
+        ("pair", "group", "method", "prompts", *labels),
+        tuple(
+            (
+                *key,
+                _num_prompts(of.values()),
+                *(of[label].estimate if label in of else None for label in labels),
+            )
+            for key, of in rows.items()
+        ),
+        count_column="prompts",
     )
-
-
-def _cells(lines: dict[str, MethodLine], metrics: Sequence[str]) -> list[Cell]:
-    cells: list[Cell] = []
-    for metric in metrics:
-        line = lines.get(metric)
-        cells += [None, None, None] if line is None else [line.estimate, line.difference, line.p_value]
-    return cells
 
 
 def _num_prompts(lines: Iterable[MethodLine]) -> int:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.load_results import Results
+from analysis.tables.contrasts import contrast_table
 from analysis.tables.downstream import STATISTICS
 from analysis.tables.table import Cell, Table
-from slr.downstream.report import MethodLine
+from slr.contrasts import Contrast
+from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines
 from slr.quality.canonicaliser import canonical_lines
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
-from slr.quality.judge_report import agreement, judged_lines
+from slr.quality.judge_report import agreement, judged_values
 from slr.records import JudgeScores
 
 SCALE = f"from {LOWEST} to {HIGHEST}"
@@ -21,17 +23,34 @@ def judge(results: Results) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for scores in filter(None, (results.judge_scores, results.second_judge_scores)):
         for pair in dict.fromkeys(record.pair for record in scores):
-            lines = judged_lines(results.of_experiment("creative_writing"), scores, pair)
+            lines = method_lines(_values(results, scores, pair))
             rows += _rows_of_pair(lines, [record for record in scores if record.pair == pair])
-    columns = [name for aspect in ASPECTS for name in (aspect, f"{aspect}: difference", f"{aspect}: p")]
     return Table(
         "judge",
         f"Creative writing judged by a language model, blind to the method and in random order, {SCALE}. Not "
         "readable is the share of texts for which the judge's answer had not the form asked for; they have no "
         f"score. {STATISTICS}",
-        ("pair", "genre", "method", "judge", "prompts", "texts", "not readable", *columns),
+        ("pair", "genre", "method", "judge", "prompts", "texts", "not readable", *ASPECTS),
         tuple(rows),
+        count_column="prompts",
     )
+
+
+def judge_contrasts(results: Results) -> Table:
+    """What the first judge says, method against method."""
+    scores = results.judge_scores
+    contrasts: list[Contrast] = []
+    for pair in dict.fromkeys(record.pair for record in scores):
+        contrasts += method_contrasts(_values(results, scores, pair))
+    return contrast_table(
+        "judge_contrasts",
+        f"Creative writing judged by a language model, {SCALE}: the methods compared.",
+        contrasts,
+    )
+
+
+def _values(results: Results, scores: Sequence[JudgeScores], pair: str) -> list[MetricValues]:
+    return judged_values(results.of_experiment("creative_writing"), scores, pair)
 
 
 def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) -> list[tuple[Cell, ...]]:
@@ -49,14 +68,10 @@ def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) ->
                 len(records),
                 len(given),
                 given.count(None) / len(given),
-                *(cell for aspect in ASPECTS for cell in _cells(of_aspect.get(aspect))),
+                *(of_aspect[aspect].estimate if aspect in of_aspect else None for aspect in ASPECTS),
             )
         )
     return rows
-
-
-def _cells(line: MethodLine | None) -> tuple[Cell, ...]:
-    return (None, None, None) if line is None else (line.estimate, line.difference, line.p_value)
 
 
 def judge_agreement(results: Results) -> Table:
@@ -81,22 +96,32 @@ def canonicaliser(results: Results) -> Table:
     """Open questions, with and without a language model that reads what the rules do not recognise."""
     canonical = results.canonical_answers
     rows: list[tuple[Cell, ...]] = []
-    metrics: list[str] = []
+    labels: list[str] = []
     for pair in dict.fromkeys(record.pair for record in canonical):
         lines = canonical_lines(results.of_experiment("open_qa"), canonical, pair)
-        metrics = list(dict.fromkeys(line.metric for line in lines))
-        for method in dict.fromkeys(line.method for line in lines):
-            estimates = {line.metric: line.estimate for line in lines if line.method == method}
-            of_method = [record for record in canonical if (record.pair, record.method) == (pair, method)]
+        labels = list(dict.fromkeys(line.label for line in lines))
+        for group, method in dict.fromkeys((line.group, line.method) for line in lines):
+            estimates = {
+                line.label: line.estimate for line in lines if (line.group, line.method) == (group, method)
+            }
+            num_prompts = max((e.n for e in estimates.values() if e is not None), default=0)
+            prompts = {
+                s.key
+                for s in results.samples_of("open_qa")
+                if (s.pair, s.group, s.method) == (pair, group, method)
+            }
+            of_method = [record for record in canonical if record.samples in prompts]
             asked = sum(record.num_asked for record in of_method)
             unusable = sum(record.num_unusable for record in of_method) / asked if asked else None
-            rows.append((pair, method, *(estimates[metric] for metric in metrics), asked, unusable))
+            means = (estimates[label] for label in labels)
+            rows.append((pair, group, method, num_prompts, *means, asked, unusable))
     return Table(
         "canonicaliser",
         "Open questions: precision and coverage by the rules alone, and with a language model that says which right "
         "answer is meant where they recognise none; the share of samples that it recognised beyond the rules; how many "
         "it was asked about, and the share of its replies that were neither a listed name nor NONE, and count as "
-        "unrecognised. Means over prompts with 95% bootstrap intervals.",
-        ("pair", "method", *metrics, "asked about", "replies not usable"),
+        "unrecognised. Means over prompts with 95% intervals.",
+        ("pair", "group", "method", "prompts", *labels, "asked about", "replies not usable"),
         tuple(rows),
+        count_column="prompts",
     )

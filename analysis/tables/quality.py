@@ -20,7 +20,6 @@ def quality(results: Results) -> Table:
             "yes" if line.score.chat_template else "no",
             line.estimate,
             line.score.standard_error,
-            line.difference,
             line.score.task_version,
         )
         for line in results.harness_lines
@@ -29,8 +28,7 @@ def quality(results: Results) -> Table:
     return Table(
         "quality",
         f"Scores by lm-evaluation-harness {versions}, for each metric with the filter that reads the answers. Means "
-        "over documents with 95% bootstrap intervals, lm-eval's standard error, and differences to the instruct model, "
-        "paired by document.",
+        "over documents with 95% intervals, and lm-eval's standard error.",
         (
             "pair",
             "task",
@@ -41,8 +39,8 @@ def quality(results: Results) -> Table:
             "chat template",
             "score",
             "standard error",
-            "less instruct's",
             "task version",
         ),
         tuple(rows),
+        count_column="documents",
     )

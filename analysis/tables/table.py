@@ -24,12 +24,17 @@ UNDEFINED_NOTE = "n/a: not measured, or not defined for this row."
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under columns, with a caption. In CSV an ``Estimate`` is three columns."""
+    """Rows of cells under columns, with a caption.
+
+    In CSV an ``Estimate`` is four columns: mean, both ends, and its number of items. Where people read,
+    ``count_column`` has the number of items of a row, and an estimate over another number says so.
+    """
 
     name: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    count_column: str = ""
 
     @property
     def note(self) -> str:
@@ -37,14 +42,16 @@ class Table:
         return UNDEFINED_NOTE if any(cell is None for row in self.rows for cell in row) else ""
 
     def csv(self) -> str:
-        """Unrounded; a column of estimates becomes NAME, NAME low and NAME high."""
+        """Unrounded; a column of estimates becomes NAME, NAME low, NAME high and NAME n."""
         estimated = [any(isinstance(cell, Estimate) for cell in cells) for cells in self._cells_by_column()]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(
             name
             for column, is_estimate in zip(self.columns, estimated, strict=True)
-            for name in ((column, f"{column} low", f"{column} high") if is_estimate else (column,))
+            for name in (
+                (column, f"{column} low", f"{column} high", f"{column} n") if is_estimate else (column,)
+            )
         )
         for row in self.rows:
             writer.writerow(
@@ -57,7 +64,7 @@ class Table:
     def markdown(self) -> str:
         """A table between its caption and its note."""
         rules = ["---:" if is_number else "---" for is_number in self._are_numbers()]
-        lines = [self.columns, rules, *(map(_shown, row) for row in self.rows)]
+        lines = [self.columns, rules, *self._shown_rows()]
         body = "\n".join(
             "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
         )
@@ -70,7 +77,10 @@ class Table:
             caption=latex.escaped(self.caption),
             columns=[latex.escaped(column) for column in self.columns],
             are_numbers=self._are_numbers(),
-            rows=[[_in_latex(cell) for cell in row] for row in self.rows],
+            rows=[
+                [_in_latex(cell, shown) for cell, shown in zip(row, shown_row, strict=True)]
+                for row, shown_row in zip(self.rows, self._shown_rows(), strict=True)
+            ],
             note=self.note,
         )
 
@@ -80,14 +90,26 @@ class Table:
         head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
         rows = "".join(
             "<tr>"
-            + "".join(
-                f"<td{kind}>{escape(_shown(cell))}</td>" for cell, kind in zip(row, numbers, strict=True)
-            )
+            + "".join(f"<td{kind}>{escape(shown)}</td>" for shown, kind in zip(row, numbers, strict=True))
             + "</tr>\n"
-            for row in self.rows
+            for row in self._shown_rows()
         )
         note = f"<p>{escape(self.note)}</p>" if self.note else ""
         return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>{note}"
+
+    def _shown_rows(self) -> list[list[str]]:
+        """Every cell as it is shown; an estimate over another number of items than its row's says which."""
+        counts = self._counts()
+        return [
+            [_shown(cell) + _other_count(cell, count) for cell in row]
+            for row, count in zip(self.rows, counts, strict=True)
+        ]
+
+    def _counts(self) -> list[Cell]:
+        if not self.count_column:
+            return [None] * len(self.rows)
+        place = self.columns.index(self.count_column)
+        return [row[place] for row in self.rows]
 
     def _are_numbers(self) -> list[bool]:
         """For each column, whether it holds plain numbers, which are then set flush right."""
@@ -113,7 +135,13 @@ def save_table(table: Table, directory: Path) -> list[Path]:
 
 
 def _ends(cell: Cell) -> Sequence[Cell]:
-    return (cell.mean, cell.low, cell.high) if isinstance(cell, Estimate) else (cell, None, None)
+    return (
+        (cell.mean, cell.low, cell.high, cell.n) if isinstance(cell, Estimate) else (cell, None, None, None)
+    )
+
+
+def _other_count(cell: Cell, count: Cell) -> str:
+    return f" (n={cell.n})" if isinstance(cell, Estimate) and count is not None and cell.n != count else ""
 
 
 def _shown(cell: Cell) -> str:
@@ -136,6 +164,6 @@ def _rounded(*numbers: float) -> list[str]:
     return [f"{number:z,.{max(0, DECIMALS - digits_before_point)}f}" for number in numbers]
 
 
-def _in_latex(cell: Cell) -> str:
-    text = latex.escaped(_shown(cell))
+def _in_latex(cell: Cell, shown: str) -> str:
+    text = latex.escaped(shown)
     return text if isinstance(cell, str) else text.replace("-", "$-$")

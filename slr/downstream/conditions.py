@@ -6,8 +6,9 @@ Which range or share a model stands for comes from the pair's ``crc_search`` rec
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from slr.experiment import Results
 from slr.intervals import LayerInterval
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from slr.checkpoints import ModelPair
 
 ComparedModel = Literal[
-    "base", "instruct", "slr", "soup", "early", "late", "random-1", "random-2", "random-3"
+    "instruct", "base", "slr", "soup", "early", "late", "random-1", "random-2", "random-3"
 ]
 """``early`` and ``late``: the first and the last layers, as many as ``slr`` restores; ``random``: so many elsewhere."""
+
+
+def model_rank(model: str) -> int:
+    """Where a compared model stands in tables and figures; unknown ones come last."""
+    models: tuple[str, ...] = get_args(ComparedModel)
+    return models.index(model) if model in models else len(models)
+
 
 TEMPERATURES = (0.7, 1.0, 1.3, 1.6)
 MIN_PS = (0.02, 0.05, 0.2)
@@ -35,34 +43,67 @@ TOP_PS = (0.8, 0.9, 0.95)
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One method. ``sampling`` lacks the number of tokens, which is the task's."""
+    """One method. ``sampling`` lacks the number of tokens, which is the task's.
+
+    ``references`` names the conditions that this one is compared with.
+    """
 
     name: str
     model: ComparedModel
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     prompting: PromptingMethod = "direct"
+    references: tuple[str, ...] = ()
 
 
-def _plain(*models: ComparedModel) -> tuple[Condition, ...]:
-    return tuple(Condition(name=model, model=model) for model in models)
+BASELINES = (
+    Condition(name="instruct", model="instruct"),
+    Condition(name="base", model="base", references=("instruct",)),
+    Condition(name="slr", model="slr", references=("instruct", "soup")),
+    Condition(name="soup", model="soup", references=("instruct",)),
+)
+_OTHER_INTERVALS: tuple[ComparedModel, ...] = ("early", "late", "random-1", "random-2", "random-3")
+CONTROLS = (
+    Condition(name="instruct", model="instruct"),
+    Condition(name="slr", model="slr", references=("instruct", "soup", *_OTHER_INTERVALS)),
+    Condition(name="soup", model="soup", references=("instruct",)),
+    *(Condition(name=model, model=model, references=("instruct",)) for model in _OTHER_INTERVALS),
+)
 
 
-BASELINES = _plain("instruct", "base", "slr", "soup")
-CONTROLS = _plain("instruct", "slr", "early", "late", "random-1", "random-2", "random-3")
+def _at_setting(
+    setting: str, sampling: SamplingConfig | None = None, prompting: PromptingMethod = "direct"
+) -> tuple[Condition, ...]:
+    """Instruct, the hybrid and the soup at one setting, each compared only with others at the same setting."""
+    compared: tuple[tuple[ComparedModel, tuple[ComparedModel, ...]], ...] = (
+        ("instruct", ()),
+        ("slr", ("instruct", "soup")),
+        ("soup", ("instruct",)),
+    )
+    return tuple(
+        Condition(
+            name=f"{model} {setting}",
+            model=model,
+            sampling=sampling or SamplingConfig(),
+            prompting=prompting,
+            references=tuple(f"{reference} {setting}" for reference in references),
+        )
+        for model, references in compared
+    )
+
+
 DECODING = tuple(
-    Condition(name=f"{model} {name}", model=model, sampling=sampling)
-    for name, sampling in (
+    condition
+    for setting, sampling in (
         *((f"temperature={t:g}", SamplingConfig(temperature=t)) for t in TEMPERATURES),
         *((f"min-p={p:g}", SamplingConfig(min_p=p)) for p in MIN_PS),
         *((f"top-p={p:g}", SamplingConfig(min_p=0.0, top_p=p)) for p in TOP_PS),
     )
-    for model in ("instruct", "slr")
+    for condition in _at_setting(setting, sampling)
 )
 """Temperatures are with min-p 0.1, as everywhere; min-p and top-p are at temperature 1, each alone."""
+_PROMPTING_METHODS: tuple[PromptingMethod, ...] = ("direct", "list", "verbalized")
 PROMPTING = tuple(
-    Condition(name=f"{model} {prompting}", model=model, prompting=prompting)
-    for prompting in ("direct", "list", "verbalized")
-    for model in ("instruct", "slr")
+    condition for prompting in _PROMPTING_METHODS for condition in _at_setting(prompting, prompting=prompting)
 )
 
 
@@ -123,6 +164,24 @@ def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
     if interval is None:
         return False
     return model == "slr" or selection.interval != (interval.start, interval.end)
+
+
+def available_references(
+    condition: Condition, conditions: Sequence[Condition], selection: CrcSelection
+) -> tuple[str, ...]:
+    """Names of the conditions that this one is compared with, less those that the search found nothing for.
+
+    Raises:
+        ValueError: if a reference is none of ``conditions``.
+    """
+    by_name = {other.name: other for other in conditions}
+    for name in condition.references:
+        if name not in by_name:
+            raise ValueError(
+                f"{condition.name!r} is to be compared with {name!r}, which is none of the experiment's methods: "
+                f"expected one of {', '.join(map(repr, by_name))}"
+            )
+    return tuple(name for name in condition.references if is_available(by_name[name].model, selection))
 
 
 def make_model(pair: ModelPair, model: ComparedModel, selection: CrcSelection) -> PreTrainedModel:

@@ -1,44 +1,70 @@
-"""Downstream records put together: metrics of each prompt, and means over prompts with intervals and tests.
+"""Downstream records put together: means over prompts with intervals, and contrasts between methods.
 
-Torch-free. Every number is made from the raw samples of a record, but for what its measures say (embeddings).
+Torch-free. Nothing here depends on the order of the records. What a method is compared with is what its records name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import fmean
-from typing import Literal, get_args
+from typing import get_args
 
-from slr.downstream.tasks import Source, is_good_testbed_writing, question_key
-from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
-from slr.metrics.lexical import compression_ratio, distinct_n, self_bleu, words
-from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
-from slr.records import AnyRecord, Family, SampleMeasures, Samples
-from slr.tasks.prompting_methods import PromptingMethod, draw_samples
-from slr.tasks.reasoning import ReasoningProblem, is_right
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean, holm, paired_p_value
+from slr.contrasts import Comparison, Contrast, make_contrasts
+from slr.downstream.conditions import model_rank
+from slr.downstream.prompt_metrics import Metric, equal_length, metrics_of
+from slr.records import AnyRecord, Family, SampleMeasures, Samples, natural_key
+from slr.tasks.prompting_methods import PromptingMethod
+from slr.uncertainty import Estimate, estimate_mean
 
-Aspect = Literal["diversity", "quality", "both"]
+ALL_GENRES = "all genres"
+"""The group that pools the prompts of every genre."""
+
+_PROMPTING: tuple[str, ...] = get_args(PromptingMethod)
 
 
-@dataclass(frozen=True)
-class Metric:
-    """A number that each prompt's samples have. ``aspect`` is what it speaks of."""
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """What was compared under one name, and the names of the methods that it is compared with."""
 
     name: str
-    aspect: Aspect
-    of: Callable[[Samples, SampleMeasures | None], float | None]
+    model: str
+    prompting: str
+    sampling: Mapping[str, float]
+    references: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricValues:
+    """One metric of every method on one group of prompts, before anything is averaged.
+
+    ``values`` has, for each method's name, a number for each prompt and seed, or None where it is not defined.
+    """
+
+    pair: str
+    family: Family
+    group: str
+    metric: Metric
+    methods: tuple[Method, ...]
+    values: Mapping[str, Mapping[str, Mapping[int, float | None]]]
+
+    def prompt_means(self, method: str) -> dict[str, float | None]:
+        """For each prompt the mean over its seeds; None where no seed has a value."""
+        return {
+            prompt: _mean_defined(of_prompt.values()) for prompt, of_prompt in self.values[method].items()
+        }
+
+    def seed_means(self, method: str) -> tuple[float | None, ...]:
+        """For each seed the mean over prompts."""
+        seeds = sorted({seed for of_prompt in self.values[method].values() for seed in of_prompt})
+        return tuple(_mean_defined(of.get(seed) for of in self.values[method].values()) for seed in seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodLine:
     """One metric of one method on one group of prompts: the mean over prompts, each the mean over its seeds.
 
-    ``difference`` is paired with the first method of the experiment, ``p_value`` Holm-corrected over the
-    methods of the same metric and group; both None for that method itself. ``seed_means`` has the mean over
-    prompts of each seed.
+    ``metric`` is the metric's id. ``seed_means`` has the mean over prompts of each seed.
     """
 
     pair: str
@@ -47,202 +73,190 @@ class MethodLine:
     method: str
     model: str
     prompting: str
+    sampling: Mapping[str, float]
     metric: str
+    label: str
     estimate: Estimate | None
-    difference: Estimate | None
-    p_value: float | None
     seed_means: tuple[float | None, ...]
 
 
-def metrics_of(task: str, source: str, num_samples: int) -> tuple[Metric, ...]:
-    """The metrics of a task, for prompts of a source and so many samples."""
-    if task == "creative_writing":
-        quality = (
-            (Metric("accepted by the grammar", "quality", _accepted),)
-            if source == "testbed"
-            else (
-                Metric("fluency (proxy)", "quality", _fluency),
-                Metric("adherence (proxy)", "quality", _adherence),
-            )
-        )
-        return (
-            Metric("embedding diversity", "diversity", _embedding_diversity),
-            *(Metric(f"distinct-{n}", "diversity", partial(_distinct, n=n)) for n in (1, 2, 3, 4)),
-            Metric("self-BLEU-4", "diversity", _self_bleu),
-            Metric("compression ratio", "diversity", lambda samples, _: compression_ratio(_answers(samples))),
-            *quality,
-            Metric("answers not parsed", "quality", _unparsed),
-        )
-    if task == "open_qa":
-        return (
-            Metric("precision", "quality", lambda samples, _: precision(right_answers(samples))),
-            Metric(f"coverage at {num_samples}", "diversity", _coverage),
-            Metric("answer entropy", "diversity", _entropy),
-            Metric("answers not parsed", "quality", _unparsed),
-        )
-    assert task == "reasoning"
-    ks = [k for k in (1, 4, 16, 64) if k <= num_samples]
-    return tuple(Metric(f"pass@{k}", "quality" if k == 1 else "both", partial(_pass_at, k=k)) for k in ks)
+def metric_values(
+    records: Iterable[AnyRecord], pair: str, metrics: Sequence[Metric] | None = None
+) -> list[MetricValues]:
+    """Every metric of every method on every prompt of one pair, by group and metric.
 
+    Genres of creative writing are pooled into a further group, which comes first.
 
-def method_lines(
-    records: Sequence[AnyRecord], pair: str, metrics: Iterable[Metric] | None = None
-) -> list[MethodLine]:
-    """Every metric of every method of one pair, by group, in the order in which methods were run."""
+    Args:
+        records: samples and measures, of any pairs, in any order.
+        pair: the pair's name.
+        metrics: what to compute; by default all metrics of the samples' task.
+    """
+    records = list(records)
     samples = [r for r in records if isinstance(r, Samples) and r.pair == pair]
     measures = {r.samples: r for r in records if isinstance(r, SampleMeasures)}
-    if not samples:
-        return []
-    first = samples[0]
-    metrics = tuple(metrics_of(first.task, first.source, len(first.texts)) if metrics is None else metrics)
-    lines = []
-    for group in dict.fromkeys(record.group for record in samples):
+    by_group: list[list[MetricValues]] = []
+    for group in sorted({record.group for record in samples}):
         of_group = [record for record in samples if record.group == group]
-        for metric in metrics:
-            lines += _lines_of_metric(of_group, metric, measures)
-    return lines
+        by_group.append(
+            [_of_metric(of_group, metric, measures) for metric in metrics or _default_metrics(of_group)]
+        )
+    pooled = []
+    if len(by_group) > 1 and samples[0].task == "creative_writing":
+        pooled = [_pooled(of_metric) for of_metric in zip(*by_group, strict=True)]
+    return [values for of_group in (pooled, *by_group) for values in of_group]
 
 
-def _lines_of_metric(
+def _default_metrics(samples: Sequence[Samples]) -> tuple[Metric, ...]:
+    first = samples[0]
+    words = equal_length(samples) if first.task == "creative_writing" else 0
+    return metrics_of(first.task, first.source, len(first.texts), words)
+
+
+def _of_metric(
     samples: Sequence[Samples], metric: Metric, measures: Mapping[str, SampleMeasures]
-) -> list[MethodLine]:
-    values: dict[str, dict[tuple[str, int], float | None]] = {}
-    for record in samples:
-        of_method = values.setdefault(record.method, {})
-        of_method[record.prompt_id, record.seed] = metric.of(record, measures.get(record.key))
-    by_method = {record.method: record for record in samples}
-    reference = next(iter(values))
-    prompts = list(dict.fromkeys(record.prompt_id for record in samples))
-    means = {method: [_mean_over_seeds(of, prompt) for prompt in prompts] for method, of in values.items()}
-    others = [method for method in values if method != reference]
-    p_values = dict(
-        zip(others, holm([paired_p_value(means[m], means[reference]) for m in others]), strict=True)
+) -> MetricValues:
+    values: dict[str, dict[str, dict[int, float | None]]] = {}
+    for record in sorted(samples, key=lambda r: (natural_key(r.prompt_id), r.seed)):
+        of_prompt = values.setdefault(record.method, {}).setdefault(record.prompt_id, {})
+        of_prompt[record.seed] = metric.of(record, measures.get(record.key))
+    return MetricValues(
+        pair=samples[0].pair,
+        family=samples[0].family,
+        group=samples[0].group,
+        metric=metric,
+        methods=_methods(samples),
+        values=values,
     )
-    return [
-        MethodLine(
-            pair=record.pair,
-            family=record.family,
-            group=record.group,
-            method=method,
+
+
+def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
+    """The same metric over the prompts of all groups; how many words it looks at differs, and is left out."""
+    first = groups[0]
+    is_constant = first.metric.id == "first_words"
+    methods = {method.name: method for group in groups for method in group.methods}
+    return MetricValues(
+        pair=first.pair,
+        family=first.family,
+        group=ALL_GENRES,
+        metric=first.metric,
+        methods=tuple(sorted(methods.values(), key=_place)),
+        values={
+            name: {
+                prompt: dict.fromkeys(of_prompt) if is_constant else of_prompt
+                for group in groups
+                for prompt, of_prompt in group.values.get(name, {}).items()
+            }
+            for name in methods
+        },
+    )
+
+
+def _methods(samples: Sequence[Samples]) -> tuple[Method, ...]:
+    """Each method once: by prompting, then sampling setting, then model."""
+    methods = {
+        record.method: Method(
+            name=record.method,
             model=record.model,
             prompting=record.prompting,
-            metric=metric.name,
-            estimate=estimate_mean(means[method]),
-            difference=None if method == reference else estimate_difference(means[method], means[reference]),
-            p_value=p_values.get(method),
-            seed_means=_seed_means(values[method]),
+            sampling=record.sampling,
+            references=record.references,
         )
-        for method, record in by_method.items()
+        for record in samples
+    }
+    return tuple(sorted(methods.values(), key=_place))
+
+
+def _place(method: Method) -> tuple[object, ...]:
+    """Where a method stands in a table, whatever the order of the records."""
+    return (
+        _PROMPTING.index(method.prompting) if method.prompting in _PROMPTING else len(_PROMPTING),
+        method.sampling.get("temperature", 1.0),
+        method.sampling.get("top_p", 1.0),
+        method.sampling.get("min_p", 0.0),
+        model_rank(method.model),
+        natural_key(method.name),
+    )
+
+
+def method_lines(values: Iterable[MetricValues]) -> list[MethodLine]:
+    """The mean of every metric of every method, with its interval."""
+    return [
+        MethodLine(
+            pair=of_metric.pair,
+            family=of_metric.family,
+            group=of_metric.group,
+            method=method.name,
+            model=method.model,
+            prompting=method.prompting,
+            sampling=method.sampling,
+            metric=of_metric.metric.id,
+            label=of_metric.metric.label,
+            estimate=estimate_mean(list(of_metric.prompt_means(method.name).values())),
+            seed_means=of_metric.seed_means(method.name),
+        )
+        for of_metric in values
+        for method in of_metric.methods
     ]
 
 
-def _mean_over_seeds(values: Mapping[tuple[str, int], float | None], prompt: str) -> float | None:
-    defined = [value for (id_, _), value in values.items() if id_ == prompt and value is not None]
-    return fmean(defined) if defined else None
+FAMILY = (
+    "Holm-corrected over the contrasts of a pair and metric; contrasts over all genres are a family of their own, "
+    "apart from contrasts by genre"
+)
 
 
-def _seed_means(values: Mapping[tuple[str, int], float | None]) -> tuple[float | None, ...]:
-    seeds = sorted({seed for _, seed in values})
-    by_seed = [[v for (_, s), v in values.items() if s == seed and v is not None] for seed in seeds]
-    return tuple(fmean(of_seed) if of_seed else None for of_seed in by_seed)
+def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
+    """Every method against each of its references, in every metric that is no length; see ``FAMILY``.
+
+    Raises:
+        ValueError: if a reference has no samples, or not for the same prompts.
+    """
+    comparisons = [
+        _comparison(of_metric, method, reference)
+        for of_metric in values
+        if of_metric.metric.aspect != "length"
+        for method in of_metric.methods
+        for reference in method.references
+    ]
+    defined = [c for c in comparisons if any(v is not None for v in (*c.values, *c.reference_values))]
+    return make_contrasts(defined, lambda c: (c.pair, c.metric, c.group == ALL_GENRES))
 
 
-def right_answers(samples: Samples) -> list[str | None]:
-    """Of each sample of an open question, the right answer that it gives, or None."""
-    key = question_key(_source(samples), samples.prompt_id)
-    return [None if answer is None else key.recognise(answer) for answer in _parsed(samples)]
+def _comparison(values: MetricValues, method: Method, reference: str) -> Comparison:
+    if reference not in values.values:
+        raise ValueError(
+            f"{values.pair}: {method.name!r} is compared with {reference!r}, of which there are no samples "
+            f"({values.group}): run the experiment to its end"
+        )
+    reference_model = next(other.model for other in values.methods if other.name == reference)
+    ours, theirs = values.prompt_means(method.name), values.prompt_means(reference)
+    _check_same_prompts(values, method.name, ours, reference, theirs)
+    return Comparison(
+        pair=values.pair,
+        group=values.group,
+        metric=values.metric.id,
+        label=values.metric.label,
+        method=method.name,
+        model=method.model,
+        reference=reference,
+        reference_model=reference_model,
+        values=list(ours.values()),
+        reference_values=[theirs[prompt] for prompt in ours],
+    )
 
 
-def coverage_curve_of(samples: Samples) -> tuple[float, ...]:
-    """Coverage at k for every k up to the number of samples."""
-    return coverage_curve(right_answers(samples), question_key(_source(samples), samples.prompt_id).num_right)
+def _check_same_prompts(
+    values: MetricValues, method: str, ours: Collection[str], reference: str, theirs: Collection[str]
+) -> None:
+    alone = sorted(set(ours) ^ set(theirs), key=natural_key)
+    if alone:
+        raise ValueError(
+            f"{values.pair}: {method!r} and {reference!r} do not have samples for the same prompts of "
+            f"{values.group} ({alone[0]!r} is in one of them only): run the experiment to its end"
+        )
 
 
-def num_right_of(samples: Samples) -> int:
-    """How many right answers the question has."""
-    return question_key(_source(samples), samples.prompt_id).num_right
-
-
-def num_solved(samples: Samples) -> int:
-    """How many samples of a reasoning problem are right."""
-    assert samples.expected is not None
-    problem = ReasoningProblem(samples.prompt_id, samples.text, samples.expected)
-    return sum(is_right(problem, text) for text in samples.texts)
-
-
-def pass_curve_of(samples: Samples) -> tuple[float, ...]:
-    """pass@k of a reasoning problem for every k up to the number of samples."""
-    return tuple(pass_at_k_curve(len(samples.texts), num_solved(samples)).tolist())
-
-
-def _source(samples: Samples) -> Source:
-    assert samples.source in ("testbed", "offline", "hub")
-    return samples.source
-
-
-def _parsed(samples: Samples) -> tuple[str | None, ...]:
-    """One answer a sample, by its prompting method; None where it could not be read."""
-    return draw_samples(
-        samples.texts,
-        method=_METHODS[samples.prompting],
-        dialect="testbed" if samples.source == "testbed" else "english",
-        seed=samples.key,
-    ).answers
-
-
-_METHODS: dict[str, PromptingMethod] = {name: name for name in get_args(PromptingMethod)}
-
-
-def _answers(samples: Samples) -> list[str]:
-    return [answer for answer in _parsed(samples) if answer is not None]
-
-
-def _unparsed(samples: Samples, _: SampleMeasures | None) -> float | None:
-    if samples.prompting == "direct":
-        return None
-    parsed = _parsed(samples)
-    return sum(answer is None for answer in parsed) / len(parsed)
-
-
-def _distinct(samples: Samples, _: SampleMeasures | None, n: int) -> float | None:
-    return distinct_n(_answers(samples), n)
-
-
-def _self_bleu(samples: Samples, _: SampleMeasures | None) -> float | None:
-    # A sample without words would score 0, as if it were unlike all others.
-    return self_bleu([answer for answer in _answers(samples) if words(answer)])
-
-
-def _embedding_diversity(_: Samples, measures: SampleMeasures | None) -> float | None:
-    return None if measures is None else measures.embedding_diversity
-
-
-def _accepted(samples: Samples, _: SampleMeasures | None) -> float | None:
-    answers = _parsed(samples)
-    good = [a is not None and is_good_testbed_writing(samples.prompt_id, a) for a in answers]
-    return sum(good) / len(good)
-
-
-def _fluency(_: Samples, measures: SampleMeasures | None) -> float | None:
-    return None if measures is None or measures.fluency is None else _mean_defined(measures.fluency)
-
-
-def _adherence(_: Samples, measures: SampleMeasures | None) -> float | None:
-    return None if measures is None else _mean_defined(measures.adherence)
-
-
-def _mean_defined(values: Sequence[float | None]) -> float | None:
+def _mean_defined(values: Iterable[float | None]) -> float | None:
     defined = [value for value in values if value is not None]
     return fmean(defined) if defined else None
-
-
-def _coverage(samples: Samples, _: SampleMeasures | None) -> float | None:
-    return coverage_at_k(right_answers(samples), num_right_of(samples), len(samples.texts))
-
-
-def _entropy(samples: Samples, _: SampleMeasures | None) -> float | None:
-    return answer_entropy(right_answers(samples), num_right_of(samples))
-
-
-def _pass_at(samples: Samples, _: SampleMeasures | None, k: int) -> float | None:
-    return pass_at_k(len(samples.texts), num_solved(samples), k)

@@ -21,6 +21,7 @@ import numpy as np
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.conditions import (
     Condition,
+    available_references,
     chosen_by_search,
     interval_of,
     is_available,
@@ -28,7 +29,8 @@ from slr.downstream.conditions import (
     selection_of,
 )
 from slr.downstream.opened_model import opened_model
-from slr.downstream.report import coverage_curve_of, method_lines, pass_curve_of
+from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
+from slr.downstream.report import method_lines, metric_values
 from slr.downstream.tasks import Source, TaskName, TaskPrompt, load_task
 from slr.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror
 from slr.model_pairs import PairSpec
@@ -224,6 +226,7 @@ def _sample(
     assert prompts is not None
     sampling = dataclasses.replace(condition.sampling, max_new_tokens=config.max_new_tokens)
     interval = interval_of(condition.model, selection)
+    references = available_references(condition, config.conditions, selection)
     size = config.prompts_in_group
     with opened_model(context, lambda pair: make_model(pair, condition.model, selection)) as model:
         for first in range(0, len(prompts), size):
@@ -249,6 +252,7 @@ def _sample(
                     text=prompt.text,
                     request=request,
                     method=condition.name,
+                    references=references,
                     model=condition.model,
                     interval=(interval.start, interval.end) if interval else None,
                     alpha=selection.soup_alpha if condition.model == "soup" else None,
@@ -280,9 +284,10 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     """
     samples = [record for record in records if isinstance(record, Samples)]
     summary: dict[str, Any] = {}
-    for line in method_lines(records, pair):
-        group = "" if line.group in get_args(TaskName) else f"{line.group}/"
-        summary[f"{group}{line.method}/{line.metric}"] = line.estimate.mean if line.estimate else None
+    for line in method_lines(metric_values(records, pair)):
+        summary[f"{_prefix(line.group)}{line.method}/{line.label}"] = (
+            line.estimate.mean if line.estimate else None
+        )
     for method in dict.fromkeys(record.method for record in samples):
         lengths = [n for record in samples if record.method == method for n in record.num_tokens]
         summary[f"{method}/tokens in an answer"] = fmean(lengths)
@@ -295,16 +300,24 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     return RunMirror(summary=summary, tables={"samples": (columns, rows)}, curves=_curves(samples))
 
 
+def _prefix(group: str) -> str:
+    return "" if group in get_args(TaskName) else f"{group}/"
+
+
 def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
-    """Coverage of open questions, or pass@k of problems, at every k: the mean over prompts and seeds."""
+    """Coverage of open questions, or pass@k of problems, at every k and by group: the mean over prompts and seeds."""
     of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass@k", pass_curve_of)}
     if not samples or samples[0].task not in of_task:
         return {}
     name, curve_of = of_task[samples[0].task]
-    methods = list(dict.fromkeys(record.method for record in samples))
-    means = [np.mean([curve_of(r) for r in samples if r.method == method], axis=0) for method in methods]
-    rows = [[k, *map(float, of_k)] for k, of_k in enumerate(zip(*means, strict=True), start=1)]
-    return {name: (["k", *methods], rows)}
+    curves = {}
+    for group in sorted({record.group for record in samples}):
+        of_group = [record for record in samples if record.group == group]
+        methods = list(dict.fromkeys(record.method for record in of_group))
+        means = [np.mean([curve_of(r) for r in of_group if r.method == method], axis=0) for method in methods]
+        rows = [[k, *map(float, of_k)] for k, of_k in enumerate(zip(*means, strict=True), start=1)]
+        curves[f"{_prefix(group)}{name}"] = (["k", *methods], rows)
+    return curves
 
 
 def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) -> list[str] | None:

@@ -10,7 +10,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from slr.downstream.report import MethodLine, Metric, method_lines, num_right_of, right_answers
+from slr.downstream.prompt_metrics import Metric, num_right_of, right_answers
+from slr.downstream.report import MethodLine, method_lines, metric_values
 from slr.downstream.study import DownstreamConfig
 from slr.downstream.tasks import Source, question_key
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results
@@ -185,17 +186,17 @@ def canonical_lines(
             return None
         return sum(name is not None for name in record.meant) / len(record.meant)
 
-    return method_lines(
-        records,
-        pair,
-        [
-            Metric("precision by rules", "quality", lambda s, _: precision(right_answers(s))),
-            Metric("precision with the canonicaliser", "quality", precision_with),
-            Metric("coverage by rules", "diversity", _coverage_by_rules),
-            Metric("coverage with the canonicaliser", "diversity", coverage_with),
-            Metric("recognised beyond the rules", "quality", recognised_beyond),
-        ],
-    )
+    def by_rules(samples: Samples, _: SampleMeasures | None) -> float | None:
+        return precision(right_answers(samples))
+
+    metrics = [
+        Metric("precision_by_rules", "precision by rules", "quality", by_rules),
+        Metric("precision_with", "precision with the canonicaliser", "quality", precision_with),
+        Metric("coverage_by_rules", "coverage by rules", "diversity", _coverage_by_rules),
+        Metric("coverage_with", "coverage with the canonicaliser", "diversity", coverage_with),
+        Metric("recognised_beyond", "recognised beyond the rules", "quality", recognised_beyond),
+    ]
+    return method_lines(metric_values(records, pair, metrics))
 
 
 def _coverage_by_rules(samples: Samples, _: SampleMeasures | None) -> float | None:

@@ -1,26 +1,25 @@
-"""lm-eval's scores put together: each with an interval, and its difference to the instruct model's. Torch-free."""
+"""lm-eval's scores put together: each with an interval, and contrasts between models. Torch-free.
+
+Nothing here depends on the order of the records. What a model is compared with is what its records name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slr.contrasts import Comparison, Contrast, make_contrasts
+from slr.downstream.conditions import model_rank
 from slr.records import AnyRecord, HarnessScore
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean
-
-REFERENCE = "instruct"
+from slr.uncertainty import Estimate, estimate_mean
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarnessLine:
-    """One metric of one task for one model: the mean over documents, and its difference, paired by document.
-
-    ``difference`` is None for the instruct model itself, and as long as that is not evaluated.
-    """
+    """One metric of one task for one model: the mean over documents."""
 
     score: HarnessScore
     estimate: Estimate | None
-    difference: Estimate | None
 
     @property
     def pair(self) -> str:
@@ -34,20 +33,51 @@ class HarnessLine:
 
 
 def harness_lines(records: Sequence[AnyRecord], pair: str) -> list[HarnessLine]:
-    """A line a score of one pair, by task and metric, in the order in which they were evaluated."""
-    scores = [record for record in records if isinstance(record, HarnessScore) and record.pair == pair]
-    by_metric: dict[tuple[str, str], list[HarnessScore]] = {}
+    """A line a score of one pair, by task, metric and model."""
+    return [
+        HarnessLine(score=score, estimate=estimate_mean(score.document_scores))
+        for score in _scores(records, pair)
+    ]
+
+
+def harness_contrasts(records: Sequence[AnyRecord], pair: str) -> list[Contrast]:
+    """Every model of one pair against each of its references, paired by document.
+
+    The task is the contrast's group. P-values are Holm-corrected over all contrasts of the pair.
+
+    Raises:
+        ValueError: if a reference was not evaluated, or not on the same documents.
+    """
+    scores = _scores(records, pair)
+    by_key = {(score.task, score.metric, score.model): score for score in scores}
+    comparisons = []
     for score in scores:
-        by_metric.setdefault((score.task, score.metric), []).append(score)
-    return [_line(score, of_metric) for of_metric in by_metric.values() for score in of_metric]
+        for name in score.references:
+            reference = by_key.get((score.task, score.metric, name))
+            if reference is None or len(reference.document_scores) != len(score.document_scores):
+                raise ValueError(
+                    f"{pair}: {score.model!r} is compared with {name!r}, which has no scores of the same documents "
+                    f"of {score.task}: run the experiment to its end"
+                )
+            comparisons.append(_comparison(score, reference))
+    return make_contrasts(comparisons, lambda comparison: comparison.pair)
 
 
-def _line(score: HarnessScore, of_metric: Sequence[HarnessScore]) -> HarnessLine:
-    reference = next((other for other in of_metric if other.model == REFERENCE), None)
-    return HarnessLine(
-        score=score,
-        estimate=estimate_mean(score.document_scores),
-        difference=None
-        if reference is None or reference is score
-        else estimate_difference(score.document_scores, reference.document_scores),
+def _scores(records: Sequence[AnyRecord], pair: str) -> list[HarnessScore]:
+    scores = [record for record in records if isinstance(record, HarnessScore) and record.pair == pair]
+    return sorted(scores, key=lambda score: (score.task, score.metric, model_rank(score.model)))
+
+
+def _comparison(score: HarnessScore, reference: HarnessScore) -> Comparison:
+    return Comparison(
+        pair=score.pair,
+        group=score.task,
+        metric=score.metric,
+        label=score.metric,
+        method=score.model,
+        model=score.model,
+        reference=reference.model,
+        reference_model=reference.model,
+        values=score.document_scores,
+        reference_values=reference.document_scores,
     )

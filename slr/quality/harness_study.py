@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.conditions import (
+    BASELINES,
     ComparedModel,
+    available_references,
     chosen_by_search,
     interval_of,
     is_available,
@@ -25,8 +27,7 @@ from slr.records import AnyRecord, CrcSelection, HarnessScore
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-COMPARED: tuple[ComparedModel, ...] = ("instruct", "base", "slr", "soup")
-"""Differences are to the first."""
+COMPARED: tuple[ComparedModel, ...] = tuple(condition.model for condition in BASELINES)
 SMOKE_DOCUMENTS = 2
 SMOKE_NEW_TOKENS = 8
 
@@ -132,11 +133,14 @@ def _records(
         max_new_tokens=config.max_new_tokens,
     )
     interval = interval_of(name, selection)
+    condition = next(condition for condition in BASELINES if condition.name == name)
+    references = available_references(condition, BASELINES, selection)
     return [
         HarnessScore(
             **context.header,
             family=context.pair.family,
             model=name,
+            references=references,
             interval=(interval.start, interval.end) if interval else None,
             alpha=selection.soup_alpha if name == "soup" else None,
             task=score.task,
@@ -154,7 +158,7 @@ def _records(
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
-    """Scores and standard errors as lm-eval gives them, and a table with differences to the instruct model."""
+    """Scores and standard errors as lm-eval gives them."""
     scores = [record for record in records if isinstance(record, HarnessScore)]
     summary: dict[str, Any] = {}
     for score in scores:
@@ -167,7 +171,6 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
             line.score.metric,
             line.score.value,
             line.score.standard_error,
-            line.difference.mean if line.difference else None,
             line.score.num_fewshot,
             len(line.score.document_scores),
             line.score.task_version,
@@ -181,7 +184,6 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
         "metric",
         "score",
         "standard error",
-        "less instruct's",
         "examples",
         "documents",
     ]

@@ -9,7 +9,8 @@ from statistics import fmean
 
 import numpy as np
 
-from slr.downstream.report import MethodLine, Metric, method_lines
+from slr.downstream.prompt_metrics import Metric
+from slr.downstream.report import MetricValues, metric_values
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
 from slr.records import AnyRecord, JudgeScores, SampleMeasures, Samples
 from slr.uncertainty import BOOTSTRAP_SEED, CONFIDENCE_LEVEL, NUM_RESAMPLES, Estimate
@@ -18,14 +19,18 @@ RESAMPLES_AT_ONCE = 100
 """To bound memory."""
 
 
-def judged_lines(records: Sequence[AnyRecord], scores: Iterable[JudgeScores], pair: str) -> list[MethodLine]:
-    """Every aspect of every method of one pair, from the samples' records and one judge's scores.
+def judged_values(
+    records: Sequence[AnyRecord], scores: Iterable[JudgeScores], pair: str
+) -> list[MetricValues]:
+    """Every aspect of every method on every prompt of one pair, from the samples' records and one judge's scores.
 
     A prompt's value is the mean over its texts that have a score; it is None where none has.
     """
     by_samples = {record.samples: record for record in scores}
-    metrics = [Metric(aspect, "quality", partial(_mean_score, by_samples, aspect)) for aspect in ASPECTS]
-    return method_lines(records, pair, metrics)
+    metrics = [
+        Metric(aspect, aspect, "quality", partial(_mean_score, by_samples, aspect)) for aspect in ASPECTS
+    ]
+    return metric_values(records, pair, metrics)
 
 
 def _mean_score(

@@ -1,0 +1,73 @@
+"""Contrasts of a CRC study: the chosen hybrid against instruct and soup, on prompts that the choice did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slr.contrasts import Comparison, Contrast, make_contrasts
+from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind
+
+REFERENCES: dict[ModelKind, tuple[ModelKind, ...]] = {
+    "base": ("instruct",),
+    "hybrid": ("instruct", "soup"),
+    "soup": ("instruct",),
+}
+"""What each model is compared with."""
+
+
+def crc_contrasts(records: Sequence[AnyRecord], pair: str, selection: CrcSelection) -> list[Contrast]:
+    """Every model of one pair against its references, in validity and diversity, paired by held-out prompt.
+
+    P-values are Holm-corrected over the contrasts of the pair and metric. A model of which the search chose none is
+    left out.
+
+    Raises:
+        ValueError: if a model that was chosen, or the instruct model, has no held-out scores.
+    """
+    chosen: dict[ModelKind, tuple[tuple[int, int] | None, float | None] | None] = {
+        "instruct": (None, None),
+        "base": (None, None),
+        "hybrid": None if selection.interval is None else (selection.interval, None),
+        "soup": None if selection.soup_alpha is None else (None, selection.soup_alpha),
+    }
+    scores = {
+        (score.model, score.interval, score.alpha): score
+        for score in records
+        if isinstance(score, CrcScore) and score.pair == pair and score.prompt_set == "held_out"
+    }
+    by_model: dict[ModelKind, CrcScore] = {}
+    for model, choice in chosen.items():
+        if choice is None:
+            continue
+        if (model, *choice) not in scores:
+            raise ValueError(
+                f"{pair}: {model!r} has no scores on the held-out prompts: run the search to its end"
+            )
+        by_model[model] = scores[model, *choice]
+    comparisons = [
+        _comparison(by_model[model], by_model[reference], metric)
+        for metric in ("validity", "diversity")
+        for model, references in REFERENCES.items()
+        for reference in references
+        if model in by_model and reference in by_model
+    ]
+    return make_contrasts(comparisons, lambda comparison: (comparison.pair, comparison.metric))
+
+
+def _comparison(score: CrcScore, reference: CrcScore, metric: str) -> Comparison:
+    if score.prompt_ids != reference.prompt_ids:
+        raise ValueError(
+            f"{score.pair}: {score.model!r} and {reference.model!r} were not scored on the same held-out prompts"
+        )
+    return Comparison(
+        pair=score.pair,
+        group="held-out",
+        metric=metric,
+        label=metric,
+        method=score.model,
+        model=score.model,
+        reference=reference.model,
+        reference_model=reference.model,
+        values=score.validity if metric == "validity" else score.diversity,
+        reference_values=reference.validity if metric == "validity" else reference.diversity,
+    )
