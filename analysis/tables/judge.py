@@ -9,7 +9,7 @@ from analysis.tables.contrasts import contrast_table
 from analysis.tables.downstream import STATISTICS
 from analysis.tables.table import Cell, Table
 from slr.contrasts import Contrast
-from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines
+from slr.downstream.report import ALL_GENRES, MethodLine, MetricValues, method_contrasts, method_lines
 from slr.quality.canonicaliser import canonical_lines
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
 from slr.quality.judge_report import agreement, judged_values
@@ -55,8 +55,8 @@ def _values(results: Results, scores: Sequence[JudgeScores], pair: str) -> list[
 
 def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) -> list[tuple[Cell, ...]]:
     rows = []
-    for group, method in dict.fromkeys((record.group, record.method) for record in scores):
-        records = [record for record in scores if (record.group, record.method) == (group, method)]
+    for group, method in dict.fromkeys((line.group, line.method) for line in lines):
+        records = [r for r in scores if r.method == method and group in (r.group, ALL_GENRES)]
         of_aspect = {line.metric: line for line in lines if (line.group, line.method) == (group, method)}
         given = [score for record in records for score in record.scores[ASPECTS[0]]]
         rows.append(

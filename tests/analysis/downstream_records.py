@@ -35,6 +35,7 @@ def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples 
                 text=prompt.text,
                 request=prompt.text,
                 method=condition.name,
+                references=condition.references,
                 model=condition.model,
                 interval=None,
                 alpha=None,

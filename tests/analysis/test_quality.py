@@ -11,7 +11,8 @@ from matplotlib.colors import to_hex
 from analysis.figures.captions import quality_cost as caption
 from analysis.figures.quality_cost import OFFSETS, quality_cost
 from analysis.load_results import Results
-from analysis.needs import QUALITY
+from analysis.needs import QUALITY, contrasts_of
+from analysis.tables.contrasts import quality_contrasts
 from analysis.tables.quality import quality
 from slr.figure_style import MODEL_COLORS, use_style
 from slr.records import HarnessScore
@@ -28,6 +29,7 @@ def score(pair: str, model: str, metric: str, values: tuple[float, ...], **chang
         provenance=PROVENANCE,
         family="llama",
         model=model,
+        references={"instruct": (), "slr": ("instruct", "soup")}.get(model, ("instruct",)),
         interval=(1, 2) if model == "slr" else None,
         alpha=0.5 if model == "soup" else None,
         task="gsm8k",
@@ -54,17 +56,25 @@ def results() -> Results:
     )
 
 
-def test_a_row_a_score_with_its_paired_difference(results: Results) -> None:
+def test_a_row_a_score(results: Results) -> None:
     rows = list(csv.DictReader(io.StringIO(quality(results).csv())))
     assert len(rows) == 2 * 2 * 4
     hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
     assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "4", "5")
     assert float(hybrid["score"]) == 0.5
-    assert float(hybrid["less instruct's"]) == -0.25
-    assert float(hybrid["less instruct's low"]) == -0.75
-    assert float(hybrid["less instruct's high"]) == 0.0
-    assert rows[0]["less instruct's"] == ""
     assert "lm-evaluation-harness 0.4.13," in quality(results).caption
+
+
+def test_contrasts_are_paired_by_document_with_the_reference_that_is_named(results: Results) -> None:
+    rows = list(csv.DictReader(io.StringIO(quality_contrasts(results).csv())))
+    assert len(rows) == 2 * 2 * 4
+    hybrid = [row for row in rows if row["method"] == "slr" and row["pair"] == "pair-one"]
+    assert [(row["compared with"], row["items"]) for row in hybrid] == [("instruct", "4"), ("soup", "4")] * 2
+    assert float(hybrid[0]["mean"]) == 0.5
+    assert float(hybrid[0]["difference"]) == -0.25
+    # One document of four differs: every sign flip is as far from 0.
+    assert float(hybrid[0]["p"]) == 1.0
+    assert hybrid[0]["family size"] == "8"
 
 
 def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
@@ -92,7 +102,9 @@ def test_what_is_missing_names_the_command() -> None:
     assert QUALITY.command(Results((), "paper")) == "python experiments/quality.py --preset paper"
 
 
-def test_without_instruct_there_is_nothing_to_compare() -> None:
+def test_without_its_reference_a_model_is_not_compared() -> None:
     alone = Results((score("pair-one", "slr", "acc,none", INSTRUCT),))
-    assert alone.harness_lines[0].difference is None
-    assert not QUALITY.found(alone)
+    need = contrasts_of("quality")
+    assert not need.found(alone)
+    (reason,) = need.lacking(alone)
+    assert "'slr' is compared with 'instruct', which has no scores of the same documents of gsm8k" in reason

@@ -119,7 +119,17 @@ MIXED = Table(
 
 
 def test_csv_has_full_precision_and_empty_cells() -> None:
-    assert MIXED.csv() == ("x_1,x_1 low,x_1 high,y,n\n1.23456,1.0,,,7\n-0.25,-0.5,0.0,p|q & r,12345\n")
+    assert MIXED.csv() == (
+        "x_1,x_1 low,x_1 high,x_1 n,y,n\n1.23456,1.0,,3,,7\n-0.25,-0.5,0.0,3,p|q & r,12345\n"
+    )
+
+
+def test_an_estimate_over_other_items_than_its_row_says_over_how_many() -> None:
+    rows = ((Estimate(0.5, 0.25, 0.75, 9), Estimate(0.5, 0.25, 0.75, 3), 9),)
+    table = Table("t", "", ("x", "y", "prompts"), rows, count_column="prompts")
+    assert table.markdown().splitlines()[-1] == ("| 0.500 [0.250, 0.750] | 0.500 [0.250, 0.750] (n=3) | 9 |")
+    assert "(n=3)" in table.html()
+    assert "(n=3)" in table.latex()
 
 
 def test_markdown_is_rounded_and_says_what_is_undefined() -> None:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from slr.crc.study import SMOKE, crc_experiment
-from slr.downstream import report, study
+from slr.downstream import prompt_metrics, study
 from slr.downstream.conditions import BASELINES, PROMPTING
-from slr.downstream.report import method_lines
+from slr.downstream.report import method_contrasts, method_lines, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.metrics.lexical import distinct_n
@@ -79,6 +79,18 @@ def test_every_condition_on_every_prompt(settings: RunSettings) -> None:
         assert record.interval == (selection.interval if record.method == "slr" else None)
 
 
+def test_the_methods_compared_are_recorded_by_name(settings: RunSettings) -> None:
+    records = run(QA, settings)
+    references = {r.method: r.references for r in records if isinstance(r, Samples)}
+    assert references["instruct"] == ()
+    assert references["base"] == ("instruct",)
+    assert all(set(names) <= set(references) for names in references.values())
+    contrasts = method_contrasts(metric_values(records, SPEC.name))
+    assert {(c.method, c.reference) for c in contrasts} == {
+        (method, name) for method, names in references.items() for name in names
+    }
+
+
 def test_half_of_the_lines_deleted_gives_equal_records(settings: RunSettings) -> None:
     records = run(QA, settings)
     path = settings.output_dir / "tested.jsonl"
@@ -130,8 +142,8 @@ def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSetti
     assert [record.prompt_id for record in samples] == list(problems.wrong)
     assert 0 < len(problems.wrong) <= 3
     assert set(problems.wrong) <= set(problems.tried)
-    solved = {line.metric: line for line in method_lines(records, SPEC.name)}
-    by_hand = sum(report.num_solved(record) / 6 for record in samples) / len(samples)
+    solved = {line.label: line for line in method_lines(metric_values(records, SPEC.name))}
+    by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in samples) / len(samples)
     assert solved["pass@1"].estimate is not None
     assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
 
@@ -145,12 +157,11 @@ def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
     by_hand = sum(distinct_n(record.texts, 2) or 0.0 for record in samples) / 2
     (line,) = [
         line
-        for line in method_lines(records, SPEC.name)
-        if (line.method, line.group, line.metric) == ("instruct", "poem", "distinct-2")
+        for line in method_lines(metric_values(records, SPEC.name))
+        if (line.method, line.group, line.label) == ("instruct", "poem", "distinct-2")
     ]
     assert line.estimate is not None
     assert line.estimate.mean == pytest.approx(by_hand)
-    assert line.difference is None
     assert len(line.seed_means) == 2
     measured = [record for record in records if isinstance(record, SampleMeasures)]
     assert {m.samples for m in measured} == {r.key for r in records if isinstance(r, Samples)}
@@ -160,7 +171,7 @@ def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
 def test_prompting_methods_are_parsed(settings: RunSettings) -> None:
     config = dataclasses.replace(QA, conditions=PROMPTING, max_new_tokens=48, num_prompts=3)
     records = run(config, settings)
-    lines = {(line.method, line.metric): line for line in method_lines(records, SPEC.name)}
+    lines = {(line.method, line.label): line for line in method_lines(metric_values(records, SPEC.name))}
     assert lines["instruct direct", "answers not parsed"].estimate is None
     unparsed = lines["instruct list", "answers not parsed"].estimate
     assert unparsed is not None
@@ -174,9 +185,9 @@ def test_right_answers_of_the_world(settings: RunSettings) -> None:
     records = run(QA, settings)
     record = next(record for record in records if isinstance(record, Samples))
     relation = RELATIONS[record.prompt_id.rsplit("-", 1)[0]]
-    right = report.right_answers(record)
+    right = prompt_metrics.right_answers(record)
     assert right == [relation.recognise(text.strip().split("\n")[0]) for text in record.texts]
-    assert report.num_right_of(record) == len(relation.answers)
+    assert prompt_metrics.num_right_of(record) == len(relation.answers)
 
 
 def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
@@ -184,8 +195,8 @@ def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
     record = next(record for record in run(config, settings) if isinstance(record, Samples))
     wordless = record.model_copy(update={"texts": ("", " ", "...", "")})
     metrics = {
-        metric.name: metric.of(wordless, None)
-        for metric in report.metrics_of("creative_writing", "testbed", 4)
+        metric.label: metric.of(wordless, None)
+        for metric in prompt_metrics.metrics_of("creative_writing", "testbed", 4, first_words=4)
     }
     assert metrics["self-BLEU-4"] is None
     assert metrics["distinct-1"] is None

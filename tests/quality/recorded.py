@@ -32,6 +32,7 @@ def samples(task: TaskName, method: str, prompt: str, group: str, texts: tuple[s
         text=f"Request {prompt}",
         request=f"Request {prompt}",
         method=method,
+        references=() if method == "instruct" else ("instruct",),
         model=method,
         interval=None,
         alpha=None,

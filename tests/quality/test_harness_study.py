@@ -13,7 +13,7 @@ from slr.downstream.conditions import is_available, selection_of
 from slr.experiment import RunSettings, run_experiment, store_of
 from slr.model_pairs import find_pair
 from slr.quality.harness import HarnessTask
-from slr.quality.harness_report import harness_lines
+from slr.quality.harness_report import harness_contrasts, harness_lines
 from slr.quality.harness_study import COMPARED, HarnessConfig, harness_experiment
 from slr.records import AnyRecord, HarnessScore
 
@@ -71,7 +71,9 @@ def test_differences_and_the_mirror_are_of_the_records(settings: RunSettings) ->
     scores = {(score.model, score.task): score for score in scores_of(records)}
     lines = {(line.model, line.score.task): line for line in harness_lines(records, SPEC.name)}
     assert lines.keys() == scores.keys()
-    difference = lines["base", "testbed_facts"].difference
+    contrasts = {(c.method, c.reference, c.group): c for c in harness_contrasts(records, SPEC.name)}
+    assert {method for method, _, _ in contrasts} == {model for model, _ in scores} - {"instruct"}
+    difference = contrasts["base", "instruct", "testbed_facts"].difference
     assert difference is not None
     paired = zip(
         scores["base", "testbed_facts"].document_scores,
@@ -79,7 +81,6 @@ def test_differences_and_the_mirror_are_of_the_records(settings: RunSettings) ->
         strict=True,
     )
     assert difference.mean == pytest.approx(fmean(ours - theirs for ours, theirs in paired))
-    assert lines["instruct", "testbed_facts"].difference is None
     assert EXPERIMENT.mirror is not None
     mirror = EXPERIMENT.mirror(records, SPEC.name)
     assert mirror.summary["testbed_facts/base/acc,none"] == scores["base", "testbed_facts"].value
