@@ -238,11 +238,17 @@ class Samples(Record):
 
 
 class SampleMeasures(Record):
-    """What other models say of the samples with key ``samples``, one number a sample.
+    """What other models say of the samples with key ``samples``, one entry a sample.
 
-    ``embedding_diversity`` is of all of them together. ``fluency`` is the mean token log-probability under
-    ``fluency_model``, ``adherence`` the cosine similarity of sample and request under the encoder; None where
-    they were not measured, or a sample has no text.
+    ``embedding_diversity`` is of all of them together. ``adherence`` is the cosine similarity of sample and
+    request under the encoder. ``longer_than_window`` is whether the sample has more tokens than the encoder sees
+    at once, and so is embedded in several windows; None in older records, which cut such a sample instead.
+
+    ``fluency`` is the mean log-probability of the sample's tokens under ``fluency_model``, in nats, given what
+    ``fluency_given`` names; ``fluency_given`` is None in older records, whose fluency is that of the sample alone.
+    Both kinds are never to be compared, or shown as one metric: ``fluency_given_request`` has only the first.
+
+    A measure is None where it was not taken, and an entry where a sample has no text.
     """
 
     kind: Literal["sample_measures"] = "sample_measures"
@@ -250,8 +256,15 @@ class SampleMeasures(Record):
     encoder: str
     embedding_diversity: float | None
     adherence: tuple[float | None, ...]
+    longer_than_window: tuple[bool, ...] | None = None
     fluency_model: str | None = None
     fluency: tuple[float | None, ...] | None = None
+    fluency_given: Literal["request"] | None = None
+
+    @property
+    def fluency_given_request(self) -> tuple[float | None, ...] | None:
+        """Fluency as it is measured now; None for an older record's."""
+        return self.fluency if self.fluency_given == "request" else None
 
     @property
     @override

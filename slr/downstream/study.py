@@ -13,6 +13,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -42,6 +43,7 @@ from slr.tasks.reasoning import ReasoningProblem, is_right
 
 if TYPE_CHECKING:
     from slr.metrics.semantic import SentenceEncoder
+    from slr.quality.fluency import FluencyModel
 
 TYPICAL_PROMPT_TOKENS = 60
 TYPICAL_ANSWER_SHARE = 0.5
@@ -338,23 +340,31 @@ def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[An
         for record in context.results.values()
         if isinstance(record, Samples) and f"{record.key}/measures" not in context.results
     ]
-    fluency_model = config.fluency_models.get(context.spec.name)
+    location = config.fluency_models.get(context.spec.name)
+    # Held by this generator alone, so that it is given up with the cell.
+    fluency_model = _open_fluency_model(location, context.settings.device) if location and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
         group = records[first : first + RECORDS_MEASURED_TOGETHER]
-        yield _measures_of(context, group, fluency_model)
+        fluency = None if fluency_model is None else _fluency(fluency_model, group)
+        yield _measures_of(context, group, location, fluency)
         context.on_progress(first + len(group), len(records))
 
 
 def _measures_of(
-    context: CellContext, records: Sequence[Samples], fluency_model: str | None
+    context: CellContext,
+    records: Sequence[Samples],
+    fluency_model: str | None,
+    fluency: Sequence[tuple[float | None, ...]] | None,
 ) -> list[AnyRecord]:
     from slr.metrics.semantic import ENCODER_PACKAGE, embedding_diversity
 
     # Many texts of like length make full batches; of the same text, only one is encoded.
     texts = list(dict.fromkeys(text for record in records for text in (record.text, *record.texts)))
-    embeddings = dict(zip(texts, _encoder(context.settings.device).encode(texts), strict=True))
+    encoder = _encoder(context.settings.device)
+    embeddings = dict(zip(texts, encoder.encode(texts), strict=True))
+    longer = dict(zip(texts, encoder.longer_than_window(texts), strict=True))
     measures: list[AnyRecord] = []
-    for record in records:
+    for index, record in enumerate(records):
         written = [embeddings[text] for text in record.texts if text.strip()]
         measures.append(
             SampleMeasures(
@@ -366,13 +376,20 @@ def _measures_of(
                     float(embeddings[text] @ embeddings[record.text]) if text.strip() else None
                     for text in record.texts
                 ),
+                longer_than_window=tuple(longer[text] for text in record.texts),
                 fluency_model=fluency_model,
-                fluency=None
-                if fluency_model is None
-                else _fluency(record.texts, fluency_model, context.settings.device),
+                fluency=None if fluency is None else fluency[index],
+                fluency_given=None if fluency is None else "request",
             )
         )
     return measures
+
+
+def _fluency(model: FluencyModel, records: Sequence[Samples]) -> list[tuple[float | None, ...]]:
+    """Of each record's samples, given the request that was put to the sampled model."""
+    requests = [record.request for record in records for _ in record.texts]
+    scores = iter(model.score(requests, [text for record in records for text in record.texts]))
+    return [tuple(islice(scores, len(record.texts))) for record in records]
 
 
 @cache
@@ -382,7 +399,7 @@ def _encoder(device: str) -> SentenceEncoder:
     return SentenceEncoder(device=device)
 
 
-def _fluency(texts: Sequence[str], model: str, device: str) -> tuple[float | None, ...]:
+def _open_fluency_model(location: str, device: str) -> FluencyModel:
     from slr.quality.fluency import FluencyModel
 
-    return FluencyModel.load(model, device).score(texts)
+    return FluencyModel.load(location, device)

