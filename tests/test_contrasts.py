@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from slr.contrasts import Comparison, make_contrasts
+from slr.contrasts import Comparison, Values, make_contrasts
 
 
-def comparison(values: list[float | None], reference: list[float | None], metric: str = "m") -> Comparison:
+def comparison(values: Values, reference: Values, metric: str = "m") -> Comparison:
     return Comparison(
         pair="pair",
         group="group",

@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from slr.downstream.tasks import Source, is_good_testbed_writing, question_key
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
-from slr.metrics.lexical import compression_ratio, distinct_n, median_words, self_bleu, words
+from slr.metrics.lexical import compression_ratio, distinct_n, median_words, self_bleu
 from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
 from slr.records import SampleMeasures, Samples
 from slr.tasks.prompting_methods import PromptingMethod, draw_samples
@@ -192,8 +192,7 @@ def _distinct(
 
 
 def _self_bleu(samples: Samples, _: SampleMeasures | None) -> float | None:
-    # A sample without words would score 0, as if it were unlike all others.
-    return self_bleu([answer for answer in _answers(samples) if words(answer)])
+    return self_bleu(_answers(samples))
 
 
 def _embedding_diversity(_: Samples, measures: SampleMeasures | None) -> float | None:
@@ -207,7 +206,8 @@ def _accepted(samples: Samples, _: SampleMeasures | None) -> float | None:
 
 
 def _fluency(_: Samples, measures: SampleMeasures | None) -> float | None:
-    return None if measures is None or measures.fluency is None else _mean_defined(measures.fluency)
+    fluency = None if measures is None else measures.fluency_given_request
+    return None if fluency is None else _mean_defined(fluency)
 
 
 def _adherence(_: Samples, measures: SampleMeasures | None) -> float | None:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Iterable, Iterator
 
+from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.downstream.tasks import load_task
 from slr.experiment import Experiment
 from slr.quality.harness_study import HarnessConfig
 from slr.quality.judge import ASPECTS
 from slr.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
-from tests.analysis.synthetic import PROVENANCE
+from tests.analysis.synthetic import PROVENANCE, crc_records
 
 TEXTS = ("the red fox sings", "a blue crow waits here", "the red fox sings", "one owl")
 MODELS = ("base", "instruct", "slr", "soup")
+DOWNSTREAM = (
+    "creative_writing",
+    "open_qa",
+    "reasoning",
+    "restoration_controls",
+    "decoding_methods",
+    "prompting_methods",
+)
 
 
 def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples | SampleMeasures]:
@@ -59,6 +69,7 @@ def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples 
                     adherence=(0.5,) * len(TEXTS),
                     fluency_model="a model",
                     fluency=(-2.0,) * len(TEXTS),
+                    fluency_given="request",
                 )
 
 
@@ -75,6 +86,7 @@ def harness_scores(experiment: Experiment, pair: str) -> Iterator[HarnessScore]:
                     provenance=PROVENANCE,
                     family="llama",
                     model=model,
+                    references=next(c.references for c in BASELINES if c.name == model),
                     interval=None,
                     alpha=None,
                     task=task.name,
@@ -108,3 +120,17 @@ def judge_scores(experiment: Experiment, samples: Iterable[AnyRecord]) -> Iterat
                 indices=(0, 1),
                 scores=dict.fromkeys(ASPECTS, (5, 6)),
             )
+
+
+def all_records(pairs: Iterable[str]) -> list[AnyRecord]:
+    """Records of the search and of every experiment of the testbed, of several pairs."""
+    records: list[AnyRecord] = []
+    for pair in pairs:
+        records += crc_records(pair)
+        for name in DOWNSTREAM:
+            experiment = importlib.import_module(f"experiments.{name}").experiment("testbed", False)
+            samples = list(samples_and_measures(experiment, pair))
+            records += samples
+        quality = importlib.import_module("experiments.quality").experiment("testbed", False)
+        records += harness_scores(quality, pair)
+    return records

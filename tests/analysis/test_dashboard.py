@@ -23,19 +23,11 @@ from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.experiment import Experiment
 from slr.records import AnyRecord
 from slr.tracking import named_for_wandb
-from tests.analysis.downstream_records import harness_scores, judge_scores, samples_and_measures
+from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import crc_records
 
 ROOT = Path(__file__).parents[2]
 PAIR = "testbed-llama"
-DOWNSTREAM = (
-    "creative_writing",
-    "open_qa",
-    "reasoning",
-    "restoration_controls",
-    "decoding_methods",
-    "prompting_methods",
-)
 
 
 @pytest.fixture

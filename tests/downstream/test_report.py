@@ -131,8 +131,8 @@ def test_a_missing_reference_is_an_error() -> None:
 
 
 def test_other_prompts_of_the_reference_are_an_error() -> None:
-    with pytest.raises(ValueError, match=r"do not have samples for the same prompts of closed \('closed-2'"):
-        method_contrasts(metric_values(BY_HAND[1:-1], "a pair", [NUMBER]))
+    with pytest.raises(ValueError, match=r"not have samples for the same prompts of closed \('closed-0'"):
+        method_contrasts(metric_values(BY_HAND[1:], "a pair", [NUMBER]))
 
 
 def test_compared_at_the_same_setting_only() -> None:
