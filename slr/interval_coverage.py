@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from slr.uncertainty import CONFIDENCE_LEVEL
+from slr.uncertainty import CONFIDENCE_LEVEL, estimate_mean
 
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
@@ -180,6 +180,29 @@ def bootstrap_t(samples: Array) -> tuple[Array, Array]:
         return _unless_equal(samples, mean[:, 0] - last * errors, mean[:, 0] - first * errors)
 
 
+def where_enough_differ(method: Method, fewest: int) -> Method:
+    """The method's intervals, none where fewer values than that differ from the most frequent one."""
+
+    def given(samples: Array) -> tuple[Array, Array]:
+        low, high = method(samples)
+        starts = np.diff(np.sort(samples, axis=1), axis=1) > 0
+        run = longest = np.ones(len(samples))
+        for start in starts.T:
+            run = np.where(start, 1, run + 1)
+            longest = np.maximum(longest, run)
+        enough = samples.shape[1] - longest >= fewest
+        return np.where(enough, low, np.nan), np.where(enough, high, np.nan)
+
+    return given
+
+
+def printed(samples: Array) -> tuple[Array, Array]:
+    """What ``slr.uncertainty.estimate_mean`` gives, sample by sample."""
+    estimates = [estimate_mean(list(sample)) for sample in samples]
+    ends = np.array([(e.low, e.high) if e else (None, None) for e in estimates], dtype=np.float64)
+    return ends[:, 0], ends[:, 1]
+
+
 def wider_of(*methods: Method) -> Method:
     """The lowest low end and the highest high end of several methods; none where one gives none."""
 
@@ -190,47 +213,43 @@ def wider_of(*methods: Method) -> Method:
     return widest
 
 
-def coverage_table(
-    name: str,
-    method: Method,
-    required: Sequence[Distribution],
-    extreme: Sequence[Distribution],
+def lowest_table(
+    methods: Mapping[str, tuple[Method, int]],
+    distributions: Sequence[Distribution],
     sizes: Sequence[int],
-    repeats: int,
     seed: int,
     fit: float,
 ) -> str:
-    """A Markdown table of one method: a row a distribution, a column an n, and which n it is fit for.
+    """A Markdown table of the lowest coverage over the distributions: a row a method, a column an n.
 
     Args:
-        name: of the method.
-        method: gives the intervals.
-        required: distributions that decide for which n the method is fit; their lowest coverage is a row.
-        extreme: distributions that are shown below that row.
+        methods: each with how many samples to draw for a cell.
+        distributions: of which the worst counts.
         sizes: values in a sample.
-        repeats: samples of a cell.
         seed: of all cells, each of which has a generator of its own.
-        fit: the lowest coverage that is enough.
+        fit: the lowest coverage that is enough; it is set in bold.
     """
-    rows = [
-        _coverages(method, required, sizes, repeats, (seed, 0)),
-        _coverages(method, extreme, sizes, repeats, (seed, 1)),
-    ]
-    lowest = [
-        min((cell.covered for cell in column if cell), default=0.0) for column in zip(*rows[0], strict=True)
-    ]
-    widths = [cell.width if cell else float("nan") for cell in rows[0][0]]
-    fits = [str(n) for n, low in zip(sizes, lowest, strict=True) if low >= fit]
-    lines = [
-        f"{name}: fit for n = {', '.join(fits) or 'none'}",
-        "",
-        _line("coverage", sizes),
-        _line("---", ["---:"] * len(sizes)),
-        *(_line(d.name, map(_shown, row)) for d, row in zip(required, rows[0], strict=True)),
-        _line("**lowest of these**", (f"**{low:.3f}**" for low in lowest)),
-        *(_line(f"*{d.name}*", map(_shown, row)) for d, row in zip(extreme, rows[1], strict=True)),
-        _line(f"median width, {required[0].name}", (f"{width:.2f}" for width in widths)),
-    ]
+    lines = [_line("lowest coverage", sizes), _line("---", ["---:"] * len(sizes))]
+    for name, (method, repeats) in methods.items():
+        rows = _coverages(method, distributions, sizes, repeats, seed)
+        cells = []
+        for column in zip(*rows, strict=True):
+            lowest = min((cell.covered for cell in column if cell), default=None)
+            cells.append(
+                "none" if lowest is None else f"**{lowest:.3f}**" if lowest >= fit else f"{lowest:.3f}"
+            )
+        lines.append(_line(name, cells))
+        lines.append(_line(f"{name}: width, {distributions[0].name}", (_width(cell) for cell in rows[0])))
+    return "\n".join(lines) + "\n"
+
+
+def full_table(
+    method: Method, distributions: Sequence[Distribution], sizes: Sequence[int], repeats: int, seed: int
+) -> str:
+    """A Markdown table of one method: a row a distribution, a column an n."""
+    rows = _coverages(method, distributions, sizes, repeats, seed)
+    lines = [_line("coverage", sizes), _line("---", ["---:"] * len(sizes))]
+    lines += [_line(of.name, map(_shown, row)) for of, row in zip(distributions, rows, strict=True)]
     return "\n".join(lines) + "\n"
 
 
@@ -239,16 +258,20 @@ def _coverages(
     distributions: Sequence[Distribution],
     sizes: Sequence[int],
     repeats: int,
-    seed: tuple[int, int],
+    seed: int,
 ) -> list[list[Coverage | None]]:
     return [
-        [coverage(method, of, n, repeats, np.random.default_rng([*seed, row, n])) for n in sizes]
+        [coverage(method, of, n, repeats, np.random.default_rng([seed, row, n])) for n in sizes]
         for row, of in enumerate(distributions)
     ]
 
 
 def _line(first: str, cells: Iterable[object]) -> str:
     return "| " + " | ".join([first, *map(str, cells)]) + " |"
+
+
+def _width(cell: Coverage | None) -> str:
+    return "none" if cell is None else f"{cell.width:.2f}"
 
 
 def _shown(cell: Coverage | None) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from statistics import stdev
 
 from analysis.load_results import Results
-from analysis.tables.table import Cell, Table
+from analysis.tables.table import Cell, Table, p_cell
 from slr.downstream.report import MethodLine
 
 STATISTICS = (
-    "Means over prompts, each the mean over its seeds, with 95% bootstrap intervals over prompts. "
+    "Means over prompts, each the mean over its seeds, with 95% intervals over prompts. "
     "Differences are paired by prompt with the first method; p is of a paired permutation test, Holm-corrected "
     "over the methods of a pair and group."
 )
@@ -126,7 +126,9 @@ def _cells(lines: dict[str, MethodLine], metrics: Sequence[str]) -> list[Cell]:
     cells: list[Cell] = []
     for metric in metrics:
         line = lines.get(metric)
-        cells += [None, None, None] if line is None else [line.estimate, line.difference, line.p_value]
+        cells += (
+            [None, None, None] if line is None else [line.estimate, line.difference, p_cell(line.p_value)]
+        )
     return cells
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from analysis.load_results import Results
 from analysis.tables.downstream import STATISTICS
-from analysis.tables.table import Cell, Table
+from analysis.tables.table import Cell, Table, p_cell
 from slr.downstream.report import MethodLine
 from slr.quality.canonicaliser import canonical_lines
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
@@ -56,7 +56,7 @@ def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) ->
 
 
 def _cells(line: MethodLine | None) -> tuple[Cell, ...]:
-    return (None, None, None) if line is None else (line.estimate, line.difference, line.p_value)
+    return (None, None, None) if line is None else (line.estimate, line.difference, p_cell(line.p_value))
 
 
 def judge_agreement(results: Results) -> Table:
@@ -70,7 +70,7 @@ def judge_agreement(results: Results) -> Table:
             rows.append((pair, aspect, ours[0].judge, theirs[0].judge, num_texts, correlation))
     return Table(
         "judge_agreement",
-        "Spearman's rank correlation of two judges' scores of the same texts, with a 95% bootstrap interval over "
+        "Spearman's rank correlation of two judges' scores of the same texts, with a 95% interval over "
         "prompts.",
         ("pair", "aspect", "first judge", "second judge", "texts scored by both", "correlation"),
         tuple(rows),
@@ -96,7 +96,7 @@ def canonicaliser(results: Results) -> Table:
         "Open questions: precision and coverage by the rules alone, and with a language model that says which right "
         "answer is meant where they recognise none; the share of samples that it recognised beyond the rules; how many "
         "it was asked about, and the share of its replies that were neither a listed name nor NONE, and count as "
-        "unrecognised. Means over prompts with 95% bootstrap intervals.",
+        "unrecognised. Means over prompts with 95% intervals.",
         ("pair", "method", *metrics, "asked about", "replies not usable"),
         tuple(rows),
     )

@@ -29,7 +29,7 @@ def quality(results: Results) -> Table:
     return Table(
         "quality",
         f"Scores by lm-evaluation-harness {versions}, for each metric with the filter that reads the answers. Means "
-        "over documents with 95% bootstrap intervals, lm-eval's standard error, and differences to the instruct model, "
+        "over documents with 95% intervals, lm-eval's standard error, and differences to the instruct model, "
         "paired by document.",
         (
             "pair",
