@@ -38,6 +38,7 @@ REQUIRED = (
     ic.with_mass(0.5, 0.0, CHANGES),
     ic.with_mass(0.8, 0.0, CHANGES),
 )
+PROPORTIONS = [of for of in REQUIRED if of.is_proportion]
 EXTREME = (ic.exponential(), ic.lognormal(1.0), ic.zero_one(0.95), ic.with_mass(0.8, 0.0, ic.beta(1, 4)))
 DRAWN, RESAMPLED = 20_000, 4_000
 METHODS: dict[str, tuple[ic.Method, int]] = {
@@ -52,7 +53,7 @@ METHODS: dict[str, tuple[ic.Method, int]] = {
     "t at 0.97, 2 differ": (ic.where_enough_differ(WIDENED_T, 2), DRAWN),
     "t at 0.97, 3 differ": (ic.where_enough_differ(WIDENED_T, 3), DRAWN),
 }
-FOR_PROPORTIONS: dict[str, tuple[ic.Method, int]] = {"logit t": (ic.logit_t, DRAWN)}
+LOGIT = {"logit t": (ic.logit_t, DRAWN)}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,16 +62,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="2 and more")
-    parser.add_argument("--only-printed", action="store_true", help="the second table alone")
+    parser.add_argument(
+        "--at-most", type=int, default=DRAWN, metavar="SAMPLES", help="for a look: fewer a cell"
+    )
     options = parser.parse_args(argv)
     if min(options.sizes) < 2:
         parser.error(f"expected sizes of 2 and more, got {min(options.sizes)}")
-    if not options.only_printed:
-        print(ic.lowest_table(METHODS, REQUIRED, options.sizes, SEED, FIT))
-        proportions = [of for of in REQUIRED if of.is_proportion]
-        print("Proportions alone:\n")
-        print(ic.lowest_table(FOR_PROPORTIONS, proportions, options.sizes, SEED, FIT))
-    print(ic.full_table(ic.printed, (*REQUIRED, *EXTREME), options.sizes, DRAWN, SEED))
+    print(ic.lowest_table(METHODS, REQUIRED, options.sizes, SEED, FIT, at_most=options.at_most))
+    print("Proportions alone:\n")
+    print(ic.lowest_table(LOGIT, PROPORTIONS, options.sizes, SEED, FIT, at_most=options.at_most))
+    print("As printed, all distributions:\n")
+    print(ic.full_table(ic.printed, (*REQUIRED, *EXTREME), options.sizes, options.at_most, SEED))
     return 0
 
 

@@ -219,6 +219,8 @@ def lowest_table(
     sizes: Sequence[int],
     seed: int,
     fit: float,
+    *,
+    at_most: int,
 ) -> str:
     """A Markdown table of the lowest coverage over the distributions: a row a method, a column an n.
 
@@ -228,10 +230,11 @@ def lowest_table(
         sizes: values in a sample.
         seed: of all cells, each of which has a generator of its own.
         fit: the lowest coverage that is enough; it is set in bold.
+        at_most: samples of a cell, whatever the method says.
     """
     lines = [_line("lowest coverage", sizes), _line("---", ["---:"] * len(sizes))]
     for name, (method, repeats) in methods.items():
-        rows = _coverages(method, distributions, sizes, repeats, seed)
+        rows = _coverages(method, distributions, sizes, min(repeats, at_most), seed)
         cells = []
         for column in zip(*rows, strict=True):
             lowest = min((cell.covered for cell in column if cell), default=None)
