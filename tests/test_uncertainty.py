@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.interval_coverage import EXTREME, REQUIRED
+from experiments.interval_coverage import EXTREME, PRINTED, REQUIRED
 from slr.interval_coverage import (
     Distribution,
     bca,
@@ -81,6 +81,13 @@ def test_simulated_methods_against_scipy() -> None:
         expected = of_scipy.confidence_interval
         width = expected.high - expected.low
         assert (low[0], high[0]) == pytest.approx((expected.low, expected.high), abs=0.07 * width)
+
+
+@pytest.mark.parametrize("distribution", [*REQUIRED, *EXTREME], ids=lambda of: of.name)
+@pytest.mark.parametrize("n", [2, 3, 4, 7, 30, 150])
+def test_what_is_simulated_is_what_is_printed(distribution: Distribution, n: int) -> None:
+    samples = distribution.draw(np.random.default_rng(n), (30, n))
+    assert np.allclose(PRINTED(samples), printed(samples), equal_nan=True)
 
 
 @pytest.mark.parametrize("distribution", [*REQUIRED, *EXTREME], ids=lambda of: of.name)
