@@ -7,8 +7,8 @@ The interval of a mean is Student's t, with two rules that make its coverage rea
 - There is no interval where fewer than ``FEWEST_THAT_DIFFER`` values differ from the most frequent one, because those
   few do not show the spread. So equal values have none, and fewer than four values have none.
 
-With both, at least 93% of the printed intervals hold the true mean, for every n simulated. The distributions, the criterion and
-the other methods (the percentile bootstrap has 0.83 for five normal values) are in docs/statistics.md;
+With both, at least 93% of the printed intervals hold the true mean, for every n simulated. The distributions, the
+criterion and the other methods (the percentile bootstrap has 0.83 for five normal values) are in docs/statistics.md;
 ``experiments/interval_coverage.py`` simulates them. An interval may reach beyond the bounds of a quantity: nothing is
 clipped.
 """
