@@ -17,8 +17,8 @@ from slr.figure_style import MODEL_COLORS, use_style
 from slr.records import HarnessScore
 from tests.analysis.synthetic import PROVENANCE
 
-INSTRUCT = (1.0, 1.0, 1.0, 0.0)
-SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 4, "slr": (1.0, 1.0, 0.0, 0.0), "soup": INSTRUCT}
+INSTRUCT = (1.0, 1.0, 1.0, 0.0) * 3
+SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 12, "slr": (1.0, 1.0, 0.0, 0.0) * 3, "soup": INSTRUCT}
 
 
 def score(pair: str, model: str, metric: str, values: tuple[float, ...], **changes: Any) -> HarnessScore:
@@ -58,11 +58,14 @@ def test_a_row_a_score_with_its_paired_difference(results: Results) -> None:
     rows = list(csv.DictReader(io.StringIO(quality(results).csv())))
     assert len(rows) == 2 * 2 * 4
     hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
-    assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "4", "5")
+    assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "12", "5")
     assert float(hybrid["score"]) == 0.5
     assert float(hybrid["less instruct's"]) == -0.25
-    assert float(hybrid["less instruct's low"]) == -0.75
-    assert float(hybrid["less instruct's high"]) == 0.0
+    # Three of twelve differences are -1: standard error sqrt(0.25 * 0.75 / 11), t of 97% 2.4907.
+    assert float(hybrid["less instruct's low"]) == pytest.approx(-0.25 - 2.4907 * 0.13056, abs=1e-3)
+    assert float(hybrid["less instruct's high"]) == pytest.approx(-0.25 + 2.4907 * 0.13056, abs=1e-3)
+    soup = next(row for row in rows if row["model"] == "soup")
+    assert (soup["less instruct's"], soup["less instruct's low"]) == ("0.0", "")
     assert rows[0]["less instruct's"] == ""
     assert "lm-evaluation-harness 0.4.13," in quality(results).caption
 
