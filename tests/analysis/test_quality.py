@@ -86,7 +86,7 @@ def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
 
 
 def test_the_caption_counts(results: Results) -> None:
-    assert "(documents: gsm8k 4)" in caption(results)
+    assert "(documents: gsm8k 12)" in caption(results)
     assert "scores higher in 0 and lower in 0 of 4 comparisons" in caption(results)
 
 
