@@ -32,7 +32,7 @@ LoRA adapters that post-train two real language models which come inside package
 the table is the start model, *instruct* the start model with the adapter merged. The start model of the Llama family
 is itself an instruction-tuned model, for no purely pre-trained one of this size comes in a package.
 
-CRC, mean over 40 prompts with a 95% bootstrap interval; base and instruct in the same chat template:
+CRC, mean over 40 prompts with a 95% interval; base and instruct in the same chat template:
 
 | model | prompts | base validity | instruct validity | base diversity | instruct diversity |
 | --- | --- | --- | --- | --- | --- |
