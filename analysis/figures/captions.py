@@ -18,7 +18,7 @@ def crc_heatmaps(results: Results) -> str:
     chosen = "; ".join(
         f"{report.pair}: "
         + (
-            f"layers {report.interval} of {report.num_layers}{_rule(report, 'hybrid')}"
+            f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
             if report.interval
             else "no range is valid enough"
         )
@@ -111,10 +111,10 @@ def _held_out(report: CrcReport) -> str:
     hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
     if hybrid is None or instruct is None:
         return f"{report.pair}: nothing to compare"
+    kept = " and ".join(filter(None, (_rule(report, "hybrid"), _rule(report, "soup"))))
     return (
         f"{report.pair}: diversity {hybrid.diversity} instead of {instruct.diversity}, "
-        f"validity {hybrid.validity} instead of {instruct.validity}"
-        f"{_rule(report, 'hybrid')}{_rule(report, 'soup')}"
+        f"validity {hybrid.validity} instead of {instruct.validity} ({kept})"
     )
 
 
@@ -123,15 +123,15 @@ def _rule(report: CrcReport, model: ModelKind) -> str:
     if report.line(model, "selection") is None:
         return ""
     both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
-    return f" ({MODEL_NAMES[model]}, validity over instruct's: {both})"
+    return f"{MODEL_NAMES[model]}'s validity over instruct's: {both}"
 
 
 def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
     line, is_kept = report.line(model, prompt_set), report.keeps_rule(model, prompt_set)
-    name = prompt_set.replace("_", "-")
+    prompts = f"on {prompt_set.replace('_', '-')} prompts"
     if line is None or is_kept is None:
-        return f"{name} not measured"
-    return f"{name} {line.validity_ratio}, rule {KEPT[is_kept]}"
+        return f"not measured {prompts}"
+    return f"{line.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
 
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
