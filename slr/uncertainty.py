@@ -181,4 +181,6 @@ def estimate_ratio(values: Sequence[float | None], reference: Sequence[float | N
         return Estimate(ratio, None, None, size)
     middle = -scale * (residuals @ deviations)
     half = np.sqrt(middle**2 + square * scale * (residuals @ residuals))
-    return Estimate(ratio, float(ratio + (middle - half) / square), float(ratio + (middle + half) / square), size)
+    return Estimate(
+        ratio, float(ratio + (middle - half) / square), float(ratio + (middle + half) / square), size
+    )

@@ -188,7 +188,9 @@ def test_a_setting_that_is_in_records_may_change(settings: RunSettings):
             yield [score(context, ratio)]
 
         keys = [key_of(ratio)]
-        chosen = Cell(key="tiny/chosen", record_keys=lambda _: keys, run=run, cost=COST, needs=("tiny/first",))
+        chosen = Cell(
+            key="tiny/chosen", record_keys=lambda _: keys, run=run, cost=COST, needs=("tiny/first",)
+        )
         return replace(
             Work().experiment(Settings(ratio)),
             cells=lambda _: [work.cell("first", [0.1]), chosen],

@@ -187,7 +187,9 @@ def rule_in_words(report: CrcReport) -> list[str]:
         sentences.append(f"{sentence}.")
     if report.interval is None:
         no_margin = ", or no `--margin`," if report.rule.margin else ""
-        sentences.append(f"No layers are valid enough; `--min-validity` below {ratio:g}{no_margin} admits more.")
+        sentences.append(
+            f"No layers are valid enough; `--min-validity` below {ratio:g}{no_margin} admits more."
+        )
     return sentences
 
 

@@ -44,9 +44,10 @@ def _prompts_digest() -> str:
 class CrcStudyConfig:
     """What the study's results depend on, beside the pair and the dtype.
 
-    ``min_validity_ratio`` and ``margin`` are the rule by which is chosen, see ``SelectionRule``. Choices by several
-    rules may stand in one output directory, because no score depends on them. ``max_prompts`` is how many prompts of each set are used; None: all. ``prompts_digest`` stands for the
-    prompts themselves: after a change of one, old results cannot be gone on from.
+    ``min_validity_ratio`` and ``margin`` are the rule by which interval and soup are chosen, see ``SelectionRule``.
+    Choices by several rules may stand in one output directory, because no score depends on them. ``max_prompts`` is
+    how many prompts of each set are used; None: all. ``prompts_digest`` stands for the prompts themselves: after a
+    change of one, old results cannot be gone on from.
     """
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO

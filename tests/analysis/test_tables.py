@@ -45,7 +45,9 @@ def test_selected_intervals(results: Results) -> None:
     assert rows[1]["diversity less instruct's"] == ""
     assert rows[3]["choice"] == "alpha 0"
     assert float(hybrid["validity / instruct's"]) == pytest.approx(0.75 / 0.8)
-    assert float(hybrid["validity / instruct's low"]) < 0.75 / 0.8 < float(hybrid["validity / instruct's high"])
+    assert (
+        float(hybrid["validity / instruct's low"]) < 0.75 / 0.8 < float(hybrid["validity / instruct's high"])
+    )
     assert [row["rule kept"] for row in rows] == ["", "", "kept", "kept"] * 2
     assert rows[1]["validity / instruct's"] == ""
     assert "The rule: validity at least 0.9 x the instruct model's;" in selected_intervals(results).caption
@@ -69,7 +71,9 @@ def test_a_rule_missed_on_held_out_prompts_is_in_tables_and_captions(results: Re
         assert "on selection prompts (rule kept), 0.800 [" in caption
         assert "on held-out prompts (rule missed)" in caption
         assert "(validity at least 0.9 x the instruct model's)" in caption
-    assert "soup's validity over instruct's: 1.000 [1.000, 1.000] on selection" in captions.crc_tradeoff(results)
+    assert "soup's validity over instruct's: 1.000 [1.000, 1.000] on selection" in captions.crc_tradeoff(
+        results
+    )
 
 
 def test_a_pair_with_choices_by_two_rules_is_in_the_table_once(results: Results) -> None:

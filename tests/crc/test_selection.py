@@ -76,7 +76,9 @@ def test_a_margin_chooses_more_carefully() -> None:
 def test_none_admissible_with_a_margin_is_said_in_words() -> None:
     selection = select([RISKY, UNSURE], 0.8, margin=True)
     assert selection.chosen is None
-    assert selection.reason.startswith("none: of 2 candidates there is none whose validity is with a margin at least")
+    assert selection.reason.startswith(
+        "none: of 2 candidates there is none whose validity is with a margin at least"
+    )
     assert selection.reason.endswith("the highest is 0.890")
     assert select([UNSURE], 0.8, margin=True).reason.endswith("not known, because no ratio has an interval")
 

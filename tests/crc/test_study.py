@@ -59,7 +59,9 @@ def test_another_rule_chooses_anew_out_of_the_same_scores(settings: RunSettings)
     choices = [r for r in after if isinstance(r, CrcSelection)]
     assert [(c.min_validity_ratio, c.margin) for c in choices] == [(0.9, False), (0.6, False), (0.6, True)]
     assert choices[0].interval != choices[1].interval
-    held_out = {(r.interval, r.alpha) for r in after if isinstance(r, CrcScore) and r.prompt_set == "held_out"}
+    held_out = {
+        (r.interval, r.alpha) for r in after if isinstance(r, CrcScore) and r.prompt_set == "held_out"
+    }
     for choice in choices:
         assert {(choice.interval, None), (None, choice.soup_alpha)} <= held_out
     outcome = run_experiment(crc_experiment(SMOKE), SPEC, settings)
@@ -92,7 +94,9 @@ def test_with_a_margin_the_choice_is_more_careful(settings: RunSettings) -> None
     for config in (LOWER, CAREFUL):
         run_experiment(crc_experiment(config), SPEC, settings)
     lower, careful = choice_by(LOWER, settings), choice_by(CAREFUL, settings)
-    scores = {r.interval: r for r in records_in(settings) if isinstance(r, CrcScore) and r.prompt_set == "selection"}
+    scores = {
+        r.interval: r for r in records_in(settings) if isinstance(r, CrcScore) and r.prompt_set == "selection"
+    }
     assert lower.interval is not None
     assert careful.interval is not None
     assert sum(scores[careful.interval].validity) > sum(scores[lower.interval].validity)
@@ -113,7 +117,7 @@ def test_records_from_before_there_was_a_margin_are_gone_on_from(settings: RunSe
 
 def test_other_scores_are_still_refused(settings: RunSettings) -> None:
     other = dataclasses.replace(LOWER, soup_alphas=(0.0, 1.0))
-    with pytest.raises(ValueError, match="another configuration.*soup_alphas was") as error:
+    with pytest.raises(ValueError, match=r"another configuration.*soup_alphas was") as error:
         run_experiment(crc_experiment(other), SPEC, settings)
     assert "min_validity_ratio" not in str(error.value)
     assert len([r for r in records_in(settings) if isinstance(r, Configuration)]) == 1
