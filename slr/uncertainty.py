@@ -162,3 +162,46 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, p * (len(order) - rank)))
         corrected[index] = largest
     return corrected
+
+
+def estimate_ratio(values: Sequence[float | None], reference: Sequence[float | None]) -> Estimate | None:
+    """Ratio of two paired means, over the prompts where both are defined, with a 95% interval.
+
+    The interval holds every ratio r for which a t-test does not tell the mean of ``values - r * reference`` from 0.
+    Level and rule are those of every interval here: it has no ends where fewer than ``FEWEST_THAT_DIFFER`` values of
+    that difference differ, nor where the test does not tell the mean of ``reference`` from 0.
+
+    Args:
+        values: one number a prompt; None where the quantity is undefined for that prompt.
+        reference: as ``values``, for the same prompts.
+
+    Returns:
+        None if no prompt has both, or the mean of ``reference`` is not above 0.
+
+    Raises:
+        ValueError: if the two do not have one number for each of the same prompts.
+
+    Source: Fieller 1954 (Journal of the Royal Statistical Society B 16), with the covariance of the pairs.
+    """
+    if len(values) != len(reference):
+        raise ValueError(
+            f"a paired ratio needs the same prompts on both sides: got {len(values)} and {len(reference)} values"
+        )
+    pairs = [(v, r) for v, r in zip(values, reference, strict=True) if v is not None and r is not None]
+    above, below = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    size = len(pairs)
+    if size == 0 or below.mean() <= 0:
+        return None
+    ratio = float(above.mean() / below.mean())
+    residuals, deviations = above - ratio * below, below - below.mean()
+    if _num_that_differ(residuals, tolerance=1e-12 * float(np.abs(above).max())) < FEWEST_THAT_DIFFER:
+        return Estimate(ratio, None, None, size)
+    scale = t_quantile(size, T_LEVEL) ** 2 / (size * (size - 1))
+    square = below.mean() ** 2 - scale * (deviations @ deviations)
+    if square <= 0:
+        return Estimate(ratio, None, None, size)
+    middle = -scale * (residuals @ deviations)
+    half = np.sqrt(middle**2 + square * scale * (residuals @ residuals))
+    return Estimate(
+        ratio, float(ratio + (middle - half) / square), float(ratio + (middle + half) / square), size
+    )
