@@ -196,7 +196,8 @@ class Samples(Record):
     ``method`` is the condition's name, ``model`` what was compared, ``interval`` and ``alpha`` what that was made
     of. ``text`` is the request before a prompting method changed it to ``request``, ``expected`` the right answer
     where there is but one. ``texts``, ``num_tokens`` and
-    ``finished`` (whether it ended by itself) have one entry a sample.
+    ``finished`` (whether it ended by itself) have one entry a sample. ``last_number_counts`` says whether the last
+    number of a text without a marked answer counts as its answer.
     """
 
     kind: Literal["samples"] = "samples"
@@ -215,6 +216,7 @@ class Samples(Record):
     sampling: dict[str, float]
     seed: int
     expected: str | None
+    last_number_counts: bool = False
     texts: tuple[str, ...]
     num_tokens: tuple[int, ...]
     finished: tuple[bool, ...]

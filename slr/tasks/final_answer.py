@@ -16,6 +16,7 @@ r"""The number that a text gives as its final answer.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -25,13 +26,13 @@ from slr.tasks.written_numbers import WrittenNumber, find_numbers, number_at, pl
 _DECORATION = r"[\s*_\"'`]{0,6}"
 _SAYS = r"(?:is|was|be|equals|becomes|comes\s(?:out\s)?to|works\sout\s(?:to|as))(?![\w])"
 _MARKS = (
-    rf"(?<![A-Za-z0-9<\[/])(?:ans|answer){_DECORATION}(?:\([^()\n]{{0,40}}\){_DECORATION})?(?::=?|：|=>?|→|->|–\s|—\s?|-\s(?=\D{{0,4}}[0-9]))",
+    rf"(?<![A-Za-z0-9/])(?:ans|answer){_DECORATION}(?:\([^()\n]{{0,40}}\){_DECORATION})?(?::=?|：|=>?|→|->|–\s|—\s?|-\s(?=\D{{0,4}}[0-9]))",
     rf"(?<!\w)answer(?:['’]s(?=\W{{0,6}}[0-9])|{_DECORATION}(?:,?\s(?:to|for|in|of|we|i|you|here|then|therefore|thus|now|"
-    rf"as|would|should|must|will|can|could)(?:\s[^\s.:;!?]+){{0,10}}?)?,?\s{{1,3}}{_SAYS}(?:n['’]t)?)",
+    rf"as|would|should|must|has|ought|will|can|could)(?:\s[^\s.:;!?]+){{0,10}}?)?,?\s{{1,3}}{_SAYS}(?:n['’]t)?)",
     r"(?<!\w)answer\s(?=(?:isn['’]t|wasn['’]t|can['’]?not\sbe|can['’]t\sbe)\s)",
     r"(?<!\w)answer\sof\s(?=\W{0,3}[0-9])",
     r"(?<!\w)final\sanswer\s(?=[*$€£\-−]{0,4}[0-9])",
-    r"^[\s#*_>]*(?:the\s)?(?:final\s)?answer[\s*_]*$",
+    r"^[ \t#*_>]{0,20}(?:the\s)?(?:final\s)?answer[ \t*_]{0,9}$",
     r"<\|?answer\|?>|\[answer\]",
 )
 _MARK = re.compile("|".join(f"(?:{mark})" for mark in _MARKS), re.IGNORECASE | re.MULTILINE)
@@ -44,7 +45,7 @@ _END_OF_MARK = re.compile(r"</answer|\[/answer", re.IGNORECASE)
 
 _LIST_MARKER = re.compile(r"^\s*[-*•>]\s+")
 _SPACED_MINUS = re.compile(r"^\s*-\s+(?=[$£€]?[0-9])")
-_HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):]\s+\D)", re.IGNORECASE)
+_HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
 _PARENTHESES = re.compile(r"\([^()]*\)")
@@ -52,9 +53,9 @@ _OPTION = re.compile(r"^\W*\(?[A-E][).]\s+(?=\S)")
 
 _ORNAMENT = r"[\s:,*_`\"'“”‘’«»\[({|~≈#=→]*"
 _LEAD = re.compile(
-    rf"{_ORNAMENT}(?:(?:that|it|this|which|is|it['’]s|be|to|will|would|should|so|then|thus|therefore|hence|indeed|now|"
+    rf"{_ORNAMENT}(?:(?:it['’]s|that['’]s|that|it|this|which|is|be|to|will|would|should|so|then|thus|therefore|hence|indeed|now|"
     r"simply|exactly|precisely|just|only|clearly|equal|equals|about|around|approximately|approx|roughly|circa|ca|"
-    r"a\s+total\s+of|the\s+(?:number|total|sum|answer)|actually|really|obviously|definitely|also|still|calculated|found|"
+    r"a\s+total\s+of|the\s+(?:number|total|sum|answer)|actually|really|obviously|definitely|certainly|probably|likely|maybe|also|still|calculated|found|"
     rf"computed|determined|given|as|[a-z](?=\s*=))(?!\w){_ORNAMENT})*",
     re.IGNORECASE,
 )
@@ -94,13 +95,14 @@ _MAYBE = (
 )
 _QUOTES = r"[\s*_`\"'”’“‘\[\](){}<>?$]*"
 _ANOTHER = re.compile(
-    rf"(?:(?P<dash>{_QUOTES}(?:–|—|-|~|\.\.+|…|/))|{_QUOTES}{_UNIT}{_QUOTES}(?:(?P<list>[,;])|,?\s*"
-    rf"(?P<and>and|&)|,?\s*(?:to|through|until|or|vs\.?)(?!\w)))[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
+    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/)|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
+    rf",?\s*(?:to|through|until|or|but|vs\.?|maybe|perhaps|possibly)(?!\w)|(?P<list>[,;?])))"
+    rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
     re.IGNORECASE,
 )
-_END_OF_LIST = re.compile(r"[\s*_]*(?:\w+\s*)?(?:$|[,.;]|and(?!\w)|or(?!\w))", re.IGNORECASE)
+_END_OF_LIST = re.compile(r"[\s*_]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
 _OPERATOR = re.compile(
-    r"[\s*_$)]*(?:[-+*/×÷^–x·]|plus|minus|times|divided\s+by|multiplied\s+by)[\s*($£€.\-]*(?=[0-9])",
+    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by)[\s*($£€.\-]*(?=[0-9])",
     re.IGNORECASE,
 )
 _AT_LEAST_AFTER = re.compile(
@@ -138,20 +140,25 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _SECOND_THOUGHT = re.compile(
-    rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead)(?!\w)",
+    rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead|"
+    rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)",
     re.IGNORECASE,
 )
 _REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.!?\n]*", re.IGNORECASE)
 _CLAIM = re.compile(
-    r"(?:^|[,.!?:;(—…=→≈\n]|(?<!\w)(?:is|be|was|are|it['’]s|that['’]s|equals|makes?|but|mean|meant|actually|rather|instead|to|"
+    r"(?:^|[,.!?:;(—…=→≈\n]|(?<!\w)(?:is|be|was|are|it['’]s|that['’]s|equals|makes?|but|so|mean|meant|actually|rather|instead|to|"
     r"get|gives|got|no|wait|sorry|correction|that|so\s+\w+\s+(?:has|have|gets?|makes?|needs?))(?!\w))"
     r"(?:[\s*_$\"'“(\[]|actually\s|really\s|only\s|just\s|then\s)*$",
     re.IGNORECASE,
 )
+_USED = re.compile(r"\s+(?:\w+\s+)?(?:more|less|fewer|times|than|of)(?!\w)", re.IGNORECASE)
 _LONGEST_SECOND_THOUGHT = 300
 _LINES_OF_SECOND_THOUGHTS = 2
+_CONTENT = re.compile(r"[^\W_]")
 _SIGNS_FIRST = re.compile(r"[^\w=]*")
 _MOST_SIGNS = 40
+_LONGEST_REGION = 1000
+"""Characters read behind a mark. A text of many marks is read in linear time because of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +224,8 @@ def _marks(text: str) -> list[_Mark]:
 def _readings(text: str, marks: list[_Mark], stops: list[int]) -> Iterator[_Reading]:
     """What stands behind each mark, the last one first; marks with nothing to read are left out."""
     for mark in reversed(marks):
-        region = text[mark.end : next(stop for stop in stops if stop >= mark.end)]
+        stop = stops[bisect_left(stops, mark.end)]
+        region = text[mark.end : min(stop, mark.end + _LONGEST_REGION)]
         if (closing := _END_OF_MARK.search(region)) is not None:
             region = region[: closing.start()]
         reading = _read_region(region) if mark.box is None else _read_box(mark.box, region)
@@ -236,8 +244,10 @@ def _read_box(box: str, behind: str) -> _Reading | None:
 
 def _read_region(region: str) -> _Reading | None:
     """What the first line with anything in it says (rule 3); ``region`` starts behind a mark."""
+    if _CONTENT.search(region) is None:
+        return None
     same_line, _, below = region.partition("\n")
-    if _has_content(same_line):
+    if _CONTENT.search(same_line):
         line = _SPACED_MINUS.sub("-", plain_line(same_line))
     else:
         first, below = _first_line(below)
@@ -247,17 +257,15 @@ def _read_region(region: str) -> _Reading | None:
 
 def _first_line(text: str) -> tuple[str, str]:
     """The first line with anything in it, and what comes after it."""
-    lines = text.split("\n")
-    index = next((index for index, line in enumerate(lines) if _has_content(line)), len(lines))
-    return "".join(lines[index : index + 1]), "\n".join(lines[index + 1 :])
-
-
-def _has_content(line: str) -> bool:
-    return any(character.isalnum() for character in line)
+    content = _CONTENT.search(text)
+    if content is None:
+        return "", ""
+    line, _, below = text[text.rfind("\n", 0, content.start()) + 1 :].partition("\n")
+    return line, below
 
 
 def _second_thoughts(below: str) -> str:
-    lines = [line for line in below.split("\n") if _has_content(line)]
+    lines = [line for line in below.split("\n") if _CONTENT.search(line)]
     return "\n".join(plain_line(line) for line in lines[:_LINES_OF_SECOND_THOUGHTS])
 
 
@@ -304,7 +312,8 @@ def _read_denial(line: str, start: int, below: str) -> _Reading | None:
 def _read_claim(line: str, number: WrittenNumber, below: str) -> _Reading | None:
     """What a line says that begins with a number."""
     equals = _EQUALS.search(line, number.end)
-    if equals is None or _BREAK.search(line, number.end, equals.start()):
+    is_term = _OPERATOR.match(line, number.end) is not None
+    if equals is None or (not is_term and _BREAK.search(line, number.end, equals.start())):
         return _judge(number, line[number.end :], below)
     reading = _read_equation(line[number.start :], below)
     if reading is not None and reading.number is not None and reading.number.value == number.value:
@@ -398,6 +407,7 @@ def _replacement(text: str) -> WrittenNumber | None:
         for number in find_numbers(text)
         if _CLAIM.search(text, max(0, number.start - 40), number.start)
         and not _OPERATOR.match(text, number.end)
+        and not _USED.match(text, number.end)
     ]
     if not claimed or _is_one_of_several(claimed[-1], text[claimed[-1].end :]):
         return None

@@ -43,7 +43,7 @@ _SCALED = (
     rf"(?:\s+(?:and\s+)?{_PART}(?:[\s-]+{_SCALE})+)*(?:\s+(?:and\s+)?{_WORD}|\s+and\s+[0-9]{{1,3}}(?!\w|[.,/]\w))?"
 )
 _NUMBER = re.compile(
-    rf"(?<![\w./^])(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
+    rf"(?<![\w/^])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
     rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9.^])"
     rf"|(?P<scientific>[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+)(?!\w)"
     rf"|(?P<whole>{_PART})(?:\s+and\s+|\s+)(?P<part>{_FRACTION})(?:\s+(?P<mixed_scale>{_SCALE}))?{_END}"
@@ -88,6 +88,7 @@ _FRACTION_COMMAND = re.compile(
 )
 _COMMAND = re.compile(r"\\(?:[a-zA-Z]+|.)|[{}]")
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]{0,11}\s*/?>")
+_SPACES = re.compile(r"\s{2,}")
 _STRUCK = re.compile(r"~~[^~]{0,80}~~|<(del|s|strike)>[^<]{0,80}</\1>")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _PART_WORDS = re.compile(
@@ -95,6 +96,7 @@ _PART_WORDS = re.compile(
     r"(?!\s+(?:of|an?|as|the)(?!\w))",
     re.IGNORECASE,
 )
+_AND_HALF = re.compile(r"(?<=\d\sand\s)half(?!\s*-|\w|\s+(?:of|an?|as|the)(?!\w))", re.IGNORECASE)
 _HALF_A_SCALE = re.compile(rf"(?<!\w)half\s+an?\s+(?={_SCALE})", re.IGNORECASE)
 
 
@@ -127,7 +129,7 @@ def number_at(line: str, start: int) -> WrittenNumber | None:
 
 def plain_line(line: str) -> str:
     """The line without LaTeX, tags and struck-out text, and with plain signs for typographic ones."""
-    line = _STRUCK.sub(" ", _CALCULATOR.sub("", line.translate(_SIGNS)))
+    line = _STRUCK.sub(" ", _CALCULATOR.sub("", _SPACES.sub(" ", line.translate(_SIGNS))))
     line = re.sub(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + "".join(_SUPERSCRIPTS[c] for c in m[1]), line)
     for sign, written in _VULGAR.items():
         line = re.sub(rf"(?<=[0-9])\s?{sign}", f" {written}", line).replace(sign, written)
@@ -137,7 +139,8 @@ def plain_line(line: str) -> str:
     line = _FRACTION_COMMAND.sub(_fraction, line.replace("\\$", "$").replace("\\%", "%").replace("\\_", "_"))
     line = re.sub(r"\^\{([-+]?[0-9]+)\}", r"^\1", line)
     line = _TAG.sub(" ", _COMMAND.sub(" ", line))
-    return _PART_WORDS.sub(_part, _HALF_A_SCALE.sub("1/2 ", line))
+    line = _SPACES.sub(" ", line)
+    return _PART_WORDS.sub(_part, _HALF_A_SCALE.sub("1/2 ", _AND_HALF.sub("1/2", line)))
 
 
 def _fraction(match: re.Match[str]) -> str:

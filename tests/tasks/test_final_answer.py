@@ -367,7 +367,7 @@ BEFORE = (
     "",
     "16 - 3 = 13.\n",
     "Question: 16 - 3?\n",
-    "The answer is not clear yet. ",
+    "The answer is not clear yet.\n",
     "<think>It is 4 or 5.</think>\n",
 )
 MARKED = (
