@@ -17,7 +17,7 @@ _KIND = (
     r"sample|follow[- ]?up|challenge)\s+){0,2}"
 )
 _NUMBERED = r"\s*(?:#|no\.?\s?)?\s*[0-9]+[a-z]?"
-_OPENING = r"[\s>#*_\-•=\"'(\[]{0,12}(?:[0-9]{1,2}[.)]\s*)?[*_\[]{0,3}"
+_OPENING = r"[ \t>#*_\-•=\"'(\[]{0,15}"
 _CLOSING = r"[*_\])\"']{0,4}"
 
 _TOKEN = re.compile(
@@ -28,10 +28,10 @@ _TOKEN = re.compile(
 )
 _LINE = re.compile(
     rf"^{_OPENING}(?:"
-    rf"{_KIND}{_PROBLEM}{_CLOSING}(?:\s*[:：]|\s*$|{_NUMBERED}(?!\w))"
+    rf"{_KIND}{_PROBLEM}(?:\s(?:statement|text))?{_CLOSING}(?:\s*[:：]|\s*$|{_NUMBERED}(?!\w))"
     rf"|{_TURN}{_CLOSING}(?:{_NUMBERED})?(?:\s*[:：]|\s*$)"
     rf"|(?:model|start_header_id){_CLOSING}\s*$"
-    rf"|q{_CLOSING}(?:\s*[:：]|\s*[.]?[0-9]+{_CLOSING}\s*[:：.)])"
+    rf"|q{_CLOSING}(?:\s*[:：]|[.)]\s|\s*[.]?[0-9]+{_CLOSING}\s*[:：.)])"
     rf"|ex(?:ercise)?\.?\s*[0-9]+{_CLOSING}\s*[:：.)]"
     rf"|(?:now\s+)?(?:please\s+)?(?:solve|answer|read|consider|try)\s+(?:the|this|another)\s+(?:\w+\s+)?{_PROBLEM}(?!\w)"
     rf"|here(?:'s|’s|\sis|\sare)\s+(?:another|a|the\snext|some|more)\s+(?:\w+\s+){{0,2}}{_PROBLEM}(?!\w)"
@@ -40,7 +40,8 @@ _LINE = re.compile(
 )
 _WITHIN_LINE = re.compile(
     rf"(?<![A-Za-z_\-/])(?:[*#_]{{1,4}}\s?)?(?:"
-    rf"{_KIND}{_PROBLEM}{_CLOSING}(?:{_NUMBERED})?{_CLOSING}\s*[:：]"
+    rf"{_KIND}(?:questions?|problems?|exercises?|instructions?){_CLOSING}(?:{_NUMBERED})?{_CLOSING}\s*[:：]"
+    r"|#{2,4}\s*response\s*:"
     rf"|(?:exercise|problem|question|example){_NUMBERED}(?!\w)"
     rf"|{_TURN}{_CLOSING}\s*[:：]"
     rf"|q{_CLOSING}(?:\s?[0-9]+)?\s*[:：]"
