@@ -51,4 +51,10 @@ def words(text: str) -> list[str]:
         return _ASCII_WORD.findall(text.lower())
     visible = _INVISIBLE.sub("", text).lower()
     # The frame of a keycap is a mark, by which its digit would be one word with what is beside it.
-    return _WORD.findall(normalize("NFC", _KEYCAP.sub(r" \g<0> ", visible)))
+    composed = normalize("NFC", _KEYCAP.sub(r" \g<0> ", visible))
+    # Most of an English text with a dash or an emoji in it is ASCII, and no word has a space.
+    return [
+        word
+        for piece in composed.split()
+        for word in (_ASCII_WORD if piece.isascii() else _WORD).findall(piece)
+    ]
