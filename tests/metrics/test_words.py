@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import re
 import string
+from pathlib import Path
 from unicodedata import normalize
 
 import pytest
@@ -139,3 +140,12 @@ def test_median_words() -> None:
     assert median_words([]) is None
     with pytest.raises(ValueError, match="got one text"):
         median_words("a b c")
+
+
+def test_the_examples_of_the_documentation() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*) \| (`.*|none) \|$", page, flags=re.MULTILINE)
+    assert len(rows) >= 10
+    for texts, expected in rows:
+        for text in re.findall(r"`([^`]+)`", texts):
+            assert words(text) == re.findall(r"`([^`]+)`", expected)
