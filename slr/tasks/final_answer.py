@@ -100,9 +100,9 @@ _ANOTHER = re.compile(
     rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
     re.IGNORECASE,
 )
-_END_OF_LIST = re.compile(r"[\s*_]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
+_END_OF_LIST = re.compile(r"[\s*_)\]}]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
 _OPERATOR = re.compile(
-    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by)[\s*($£€.\-]*(?=[0-9])",
+    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by|%\s*of|percent\s+of)[\s*($£€.\-]*(?=[0-9])",
     re.IGNORECASE,
 )
 _AT_LEAST_AFTER = re.compile(
@@ -144,7 +144,7 @@ _SECOND_THOUGHT = re.compile(
     rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)",
     re.IGNORECASE,
 )
-_REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.!?\n]*", re.IGNORECASE)
+_REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.;!?\n]*", re.IGNORECASE)
 _CLAIM = re.compile(
     r"(?:^|[,.!?:;(—…=→≈\n]|(?<!\w)(?:is|be|was|are|it['’]s|that['’]s|equals|makes?|but|so|mean|meant|actually|rather|instead|to|"
     r"get|gives|got|no|wait|sorry|correction|that|so\s+\w+\s+(?:has|have|gets?|makes?|needs?))(?!\w))"
@@ -391,6 +391,9 @@ def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
 def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
     if (unit := _COMPOUND.match(tail)) is not None and number_at(tail, unit.end()) is not None:
+        return True
+    neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
+    if neighbour is not None and neighbour.value != number.value:
         return True
     joint = _ANOTHER.match(tail)
     other = None if joint is None else _first_number(tail, joint.end())

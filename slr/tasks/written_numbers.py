@@ -44,7 +44,7 @@ _SCALED = (
 )
 _NUMBER = re.compile(
     rf"(?<![\w/^])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
-    rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9.^])"
+    rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9^]|\.[0-9])"
     rf"|(?P<scientific>[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+)(?!\w)"
     rf"|(?P<whole>{_PART})(?:\s+and\s+|\s+)(?P<part>{_FRACTION})(?:\s+(?P<mixed_scale>{_SCALE}))?{_END}"
     rf"|(?P<scaled>{_SCALED}){_END}"
