@@ -44,7 +44,7 @@ _BETWEEN_BOXES = re.compile(
 _END_OF_MARK = re.compile(r"</answer|\[/answer", re.IGNORECASE)
 
 _LIST_MARKER = re.compile(r"^\s*[-*•>]\s+")
-_SPACED_MINUS = re.compile(r"^\s*-\s+(?=[$£€]?[0-9])")
+_SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
 _HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
@@ -100,9 +100,9 @@ _ANOTHER = re.compile(
     rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
     re.IGNORECASE,
 )
-_END_OF_LIST = re.compile(r"[\s*_]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
+_END_OF_LIST = re.compile(r"[\s*_)\]}]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
 _OPERATOR = re.compile(
-    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by)[\s*($£€.\-]*(?=[0-9])",
+    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by|%\s*of|percent\s+of)[\s*($£€.\-]*(?=[0-9])",
     re.IGNORECASE,
 )
 _AT_LEAST_AFTER = re.compile(
@@ -129,10 +129,10 @@ _PARTITIVE = re.compile(r"\s+(?:of|way|more|can|that|who|thing)(?!\w)", re.IGNOR
 _STARTS = r"(?:^|[,.!?;:(\[—–…\n-]|(?<!\w)(?:but|oh|or|and)(?!\w))[\s*_($]*"
 _WRONG = (
     r"(?:wrong|incorrect|false|mistaken|impossible|not\s+(?:right|correct|the\s+(?:right|correct|answer|final))|"
-    r"an?\s+(?:mistake|error))"
+    r"an?\s+(?:mistake|error)|too\s+(?:low|high|small|large|big|many|few|much|little))"
 )
 _TAKEN_BACK = re.compile(
-    rf"{_STARTS}(?:no(?=\s*(?:[,.!;:—–…-]|wait|it(?!\w)|that|this|the\s|[$€£]?[0-9]))|nope|oops|correction|corrected|"
+    rf"{_STARTS}(?:no(?=\s*(?:[,.!;:—–…-]|wait|it(?!\w)|that|this|the\s|[$€£]?[0-9]))|nope|oops|not\s+quite|correction|corrected|"
     r"scratch\s+that|strike\s+that|my\s+(?:mistake|bad)|i\s+made\s+an?\s+(?:mistake|error)|make\s+that|"
     rf"rather(?!\s+than)|wrong|incorrect)(?!\w)|{_STARTS}(?:(?!if\s)[\w’']+\s+){{0,4}}?"
     rf"(?:\w+['’]s|is|was|are|were|seems|looks|would\s+be|must\s+be)\s+(?:(?!not\s)\w+\s+)?{_WRONG}(?!\w)|"
@@ -140,18 +140,21 @@ _TAKEN_BACK = re.compile(
     re.IGNORECASE,
 )
 _SECOND_THOUGHT = re.compile(
-    rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead|"
+    rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead|should\s+be|must\s+be|"
     rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)",
     re.IGNORECASE,
 )
-_REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.!?\n]*", re.IGNORECASE)
+_REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.;!?\n]*", re.IGNORECASE)
 _CLAIM = re.compile(
     r"(?:^|[,.!?:;(—…=→≈\n]|(?<!\w)(?:is|be|was|are|it['’]s|that['’]s|equals|makes?|but|so|mean|meant|actually|rather|instead|to|"
     r"get|gives|got|no|wait|sorry|correction|that|so\s+\w+\s+(?:has|have|gets?|makes?|needs?))(?!\w))"
     r"(?:[\s*_$\"'“(\[]|actually\s|really\s|only\s|just\s|then\s)*$",
     re.IGNORECASE,
 )
-_USED = re.compile(r"\s+(?:\w+\s+)?(?:more|less|fewer|times|than|of)(?!\w)", re.IGNORECASE)
+_USED = re.compile(
+    r"\s+(?:\w+\s+)?(?:more|less|fewer|times|than|of)(?!\w)|\s+(?:is|was)\s+(?:also\s+)?(?:wrong|incorrect|not)(?!\w)",
+    re.IGNORECASE,
+)
 _LONGEST_SECOND_THOUGHT = 300
 _LINES_OF_SECOND_THOUGHTS = 2
 _CONTENT = re.compile(r"[^\W_]")
@@ -248,7 +251,7 @@ def _read_region(region: str) -> _Reading | None:
         return None
     same_line, _, below = region.partition("\n")
     if _CONTENT.search(same_line):
-        line = _SPACED_MINUS.sub("-", plain_line(same_line))
+        line = plain_line(same_line)
     else:
         first, below = _first_line(below)
         line = _LIST_MARKER.sub("", plain_line(first))
@@ -270,6 +273,7 @@ def _second_thoughts(below: str) -> str:
 
 
 def _read_line(line: str, below: str) -> _Reading | None:
+    line = _SPACED_MINUS.sub("-", line)
     line = _IN_ANGLES.sub(r" \1 ", _OPTION.sub("", _ABBREVIATION.sub(r"\1", line)))
     if _JUDGED.match(line):
         return _Reading(number=_replacement(f"{line}\n{below}"))
@@ -387,6 +391,9 @@ def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
 def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
     if (unit := _COMPOUND.match(tail)) is not None and number_at(tail, unit.end()) is not None:
+        return True
+    neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
+    if neighbour is not None and neighbour.value != number.value:
         return True
     joint = _ANOTHER.match(tail)
     other = None if joint is None else _first_number(tail, joint.end())

@@ -22,10 +22,11 @@ _CLOSING = r"[*_\])\"']{0,4}"
 
 _TOKEN = re.compile(
     r"<[|｜][^<>|｜\s]{1,40}[|｜]>|<[|｜](?:turn|tool)>?|<(?:turn|tool)[|｜]>|\[\|[a-z ]{1,20}\|\]"
-    r"|<(?:start_of_turn|end_of_turn|start_of_image|bos|eos|pad|unk|s|/s|human|user|bot|assistant)>"
+    r"|<(?:start_of_turn|end_of_turn|start_of_image|bos|eos|pad|unk|s|/s|human|user|bot|assistant|question|problem)>"
     r"|\[/?(?:INST|SYS|BOS|EOS|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>",
     re.IGNORECASE,
 )
+_GLUED = re.compile(r"(?<=[a-z])(?:Question|Problem|Exercise|User|Human|Assistant)(?:\s?[0-9]+)?\s?:")
 _LINE = re.compile(
     rf"^{_OPENING}(?:"
     rf"{_KIND}{_PROBLEM}(?:\s(?:statement|text))?{_CLOSING}(?:\s*[:：]|\s*$|{_NUMBERED}(?!\w))"
@@ -68,7 +69,7 @@ _NOTHING = re.compile(r"[\W_]*")
 
 def run_on_markers(text: str) -> list[int]:
     """The positions at which a new problem or turn may begin, in order."""
-    found = {match.start() for pattern in (_TOKEN, _LINE) for match in pattern.finditer(text)}
+    found = {match.start() for pattern in (_TOKEN, _LINE, _GLUED) for match in pattern.finditer(text)}
     for match in _WITHIN_LINE.finditer(text):
         if not _SPEAKS_OF_ITS_OWN.search(text, max(0, match.start() - 24), match.start()):
             found.add(match.start())

@@ -32,7 +32,7 @@ _WORD = (
     r"(?!\w|['’]\w)"
 )
 _GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3})(?![0-9])"
-_DIGITS = rf"(?:{_GROUPED}(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
+_DIGITS = rf"(?:{_GROUPED}(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)"
 _FRACTION = r"[0-9]+/0*[1-9][0-9]*"
 _CURRENCY = r"(?:(?:US|AU|CA|NZ|HK|A|C|S)?\$|[€£¥₹₩₽]|(?:Rs\.?|USD|EUR|GBP|INR|CAD|AUD)\s?)"
 _SIGN = r"(?:(?<![\w)])(?:[-+]|(?:minus|negative)\s+))"
@@ -44,7 +44,7 @@ _SCALED = (
 )
 _NUMBER = re.compile(
     rf"(?<![\w/^])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
-    rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9.^])"
+    rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9^]|\.[0-9])"
     rf"|(?P<scientific>[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+)(?!\w)"
     rf"|(?P<whole>{_PART})(?:\s+and\s+|\s+)(?P<part>{_FRACTION})(?:\s+(?P<mixed_scale>{_SCALE}))?{_END}"
     rf"|(?P<scaled>{_SCALED}){_END}"

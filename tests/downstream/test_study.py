@@ -155,6 +155,28 @@ def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSetti
     by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in samples) / len(samples)
     assert solved["pass@1"].estimate is not None
     assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
+    assert not any(record.last_number_counts for record in samples)
+
+
+def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) -> None:
+    config = DownstreamConfig(
+        task="reasoning",
+        source="testbed",
+        conditions=BASELINES[:1],
+        num_prompts=1,
+        num_candidates=40,
+        num_samples=2,
+        max_new_tokens=64,
+        last_number_counts=True,
+    )
+    (record,) = [record for record in run(config, settings) if isinstance(record, Samples)]
+    assert record.last_number_counts
+    texts = (f"It is {record.expected}.", f"answer: {record.expected}", "It is 99.", "answer: 99")
+    assert report.num_solved(record.model_copy(update={"texts": texts})) == 2
+    old = record.model_dump()
+    del old["last_number_counts"]
+    assert not Samples.model_validate(old).last_number_counts
+    assert report.num_solved(record.model_copy(update={"texts": texts, "last_number_counts": False})) == 1
 
 
 def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
