@@ -16,7 +16,8 @@
    ("Guinea-Bissau", not "Guinea"). A name of one or two characters ("C", "US") bears qualifiers alone.
 6. A ``distractor`` names something else, though the rules would read an answer in it ("Washington, D.C.").
 7. A part is refused if it names two answers, and where what follows takes it back: another answer, "is not", another
-   given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia").
+   given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia") or year ("Aladdin
+   (2019)") than the aliases have, or one of the question's ``other_kinds`` ("Mercury, the planet").
 
 Anything else is no right answer.
 """
@@ -97,6 +98,7 @@ _NEGATION = re.compile(r"\b(?:not|never|no|nothing|except|avoid|wrong|cannot)\b|
 _INVERTED = re.compile(r"([^,(]+?)\s*[,(]\s*([^,()]+)\)?\.?")
 _CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|in)\s+)*[^\W\d_a-z][\w'’.-]*)*")
 _GIVEN_NAMES = re.compile(r"(?:[^\W\d_a-z][\w'’-]*\.?\s*){1,3}")
+_YEAR = re.compile(r"\b(?:1[89]|20)\d\d\b")
 _INITIALS_ONLY = re.compile(r"(?:[^\W\d_a-z]\.?\s*){1,3}")
 
 
@@ -114,6 +116,7 @@ class OpenQuestion:
         distractors: names of other things that the rules would take for an answer.
         qualifiers: words and phrases that may stand beside a name and leave it the same.
         forms: which rules of spelling hold for the names.
+        other_kinds: what a name may be called where it is another thing, such as "planet" behind "Mercury".
     """
 
     id: str
@@ -125,6 +128,7 @@ class OpenQuestion:
     distractors: tuple[str, ...] = ()
     qualifiers: tuple[str, ...] = ()
     forms: frozenset[NameForm] = frozenset()
+    other_kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_ANSWERS <= self.num_right <= MAX_ANSWERS:
@@ -210,7 +214,7 @@ class OpenQuestion:
         for separator in reversed(list(_SEPARATOR.finditer(part))):
             before, after = part[: separator.start()], part[separator.end() :]
             if (verdict := self._name_in(before)) is not None:
-                taken_back = self._is_taken_back(verdict, before, separator[0].strip(), after)
+                taken_back = not verdict or self._is_taken_back(verdict, before, separator[0].strip(), after)
                 return _ANOTHER_THING if taken_back else verdict
         return None
 
@@ -276,7 +280,22 @@ class OpenQuestion:
             return True
         if separator in (",", "(", "[") and (form in self._places or form in _DIRECTIONS):
             return True
-        return form in _SUFFIXES or self._is_other_person(before, separator, following)
+        return (
+            form in _SUFFIXES
+            or self._is_other_kind(form)
+            or self._has_other_year(verdict, form)
+            or self._is_other_person(before, separator, following)
+        )
+
+    def _is_other_kind(self, following: str) -> bool:
+        kinds = map(normalise, self.other_kinds)
+        return any(following == kind or (" " in kind and following.startswith(f"{kind} ")) for kind in kinds)
+
+    def _has_other_year(self, verdict: str, following: str) -> bool:
+        """Whether a year follows that is none of the answer's, of which the aliases give some."""
+        aliases = next(aliases for aliases in self.answers if aliases[0] == verdict)
+        known = {year for alias in aliases for year in _YEAR.findall(alias)}
+        return bool(known and _YEAR.fullmatch(following) and following not in known)
 
     def _is_other_person(self, before: str, separator: str, following: str) -> bool:
         """Whether a surname is followed by given names that are none of the person's: "Clinton, Hillary"."""
@@ -343,12 +362,13 @@ def parse_open_questions(rows: Iterable[dict]) -> tuple[OpenQuestion, ...]:
             id=row["id"],
             text=row["text"],
             source=row["source"],
-            is_closed=row["closed"],
+            is_closed=row.get("closed", True),
             as_of=row.get("as_of"),
             answers=tuple(tuple(aliases) for aliases in row["answers"]),
             distractors=tuple(row.get("distractors", ())),
             qualifiers=tuple(row.get("qualifiers", ())),
             forms=frozenset(row.get("forms", ())),
+            other_kinds=tuple(row.get("other_kinds", ())),
         )
         for row in rows
     )
