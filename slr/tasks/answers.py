@@ -43,7 +43,7 @@ _ANOTHER_THING = ""
 
 _FUNCTION_WORDS = frozenset(
     "of in is its it one this that thats my our for as to and or be would called named known also aka formerly "
-    "answer name example just simply perhaps maybe probably please here course possible boxed text".split()
+    "answer name example today now just simply perhaps maybe probably please here course possible boxed text".split()
 )
 _DIRECTIONS = frozenset(
     "new north northern south southern east eastern west western central upper lower equatorial".split()
@@ -72,6 +72,7 @@ _ANNOUNCEMENT = (
     r"|i\s+(?:think|believe|guess|suppose)(?:\s+that)?\b[\s,:]*"
     rf"|let(?:['’]?s| me| us)\s+{_SAYING}\b[\s:]*"
     r"|(?:how about|what about|maybe|perhaps|possibly|probably|for example|for instance|e\.g\.|namely)[\s,:]+"
+    rf"|to\s+{_SAYING}\b[\s:]*"
     r"|there(?:\s+is|['’]s)\s+(?:also\s+)?)"
 )
 _LEADING_PHRASE = re.compile(rf"^(?:{_GREETING}|{_ANNOUNCEMENT})", re.IGNORECASE)
@@ -90,11 +91,16 @@ _SEPARATOR = re.compile(
 _PREFACE_END = re.compile(
     r"(?P<strong>(?<=\w{3})[.!?…]+\s+|:\s+|;\s+|\s+[-–]+\s+|\s*—\s*)"
     r"|(?P<but>,?\s+(?:but|so|however|yet),?\s+)"
-    r"|(?P<comma>,\s+(?:and\s+)?)"
+    r"|(?P<comma>,\s+(?:and\s+)?|\s+and\s+)"
     r"|(?P<example>,?\s+(?:such as|like|including)\s+)"
 )
-_FILLERS = re.compile(r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE)
+_FILLERS = re.compile(
+    r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE
+)
 _NEGATION = re.compile(r"\b(?:not|never|no|nothing|except|avoid|wrong|cannot)\b|n['’]t\b", re.IGNORECASE)
+_EXCLUSION = re.compile(
+    r"\b(?:anything|nothing|everything|any|all|none|every|each|everyone)(?:\s+\w+)?$", re.IGNORECASE
+)
 _INVERTED = re.compile(r"([^,(]+?)\s*[,(]\s*([^,()]+)\)?\.?")
 _CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|in)\s+)*[^\W\d_a-z][\w'’.-]*)*")
 _GIVEN_NAMES = re.compile(r"(?:[^\W\d_a-z][\w'’-]*\.?\s*){1,3}")
@@ -313,7 +319,8 @@ class OpenQuestion:
             if self._mentions_a_name(head):
                 return
             announced = bool(_STARTS_WITH_ANNOUNCEMENT.match(_without_greeting(tail)))
-            if announced or end["but"] or self._is_preface(head, end, len(body.split())):
+            contrasted = end["but"] and not _EXCLUSION.search(head)
+            if announced or contrasted or self._is_preface(head, end, len(body.split())):
                 yield _without_leading_phrase(tail)
 
     def _is_preface(self, head: str, end: re.Match[str], num_words: int) -> bool:

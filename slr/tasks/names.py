@@ -94,7 +94,10 @@ def initialled(alias: str) -> tuple[str, ...]:
     made = [[f"{first[0]}.", *letters, last]]
     if middle:
         made += [[first, *letters, last], [f"{first[0]}.", *middle, last]]
-    return tuple(normalise(" ".join(name)) for name in made)
+    # "A. Johnson" would be "Johnson", because an article does not count.
+    return tuple(
+        normalise(" ".join(name)) for name in made if name[0] != "A." or len(name[1].strip(".")) == 1
+    )
 
 
 def _ordinals(alias: str) -> Iterator[str]:
