@@ -48,6 +48,7 @@ _FUNCTION_WORDS = frozenset(
 _DIRECTIONS = frozenset(
     "new north northern south southern east eastern west western central upper lower equatorial".split()
 )
+_NATIONALITIES = frozenset({"american", "british", "french", "dutch"})
 _SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
 
 _LIST_MARKER = re.compile(r"^\s*(?:#+\s+|>\s*|[-–—•*+]\s+|\(?\d{1,2}[.)]\s+)+")
@@ -86,13 +87,13 @@ _POLITE_LINE = re.compile(
 _SEPARATOR = re.compile(
     r"\s+[-–]+\s+|\s*—\s*|\s*[:;,(\[]\s*|(?<=\w{3})[.!?](?:\s+|$)"
     r"|\s+(?:is|was|are|were|has|have|would be|could be|comes|lies|in|from|by|because|since|as|which|who|that|with"
-    r"|where|whose|at|on|for)\s+"
+    r"|where|whose|at|on|for|won|wrote|composed|became|served|flows|can)\s+"
 )
 _PREFACE_END = re.compile(
-    r"(?P<strong>(?<=\w{3})[.!?…]+\s+|:\s+|;\s+|\s+[-–]+\s+|\s*—\s*)"
+    r"(?P<strong>(?:(?<=\w{3})|(?<=[A-Z]{2}))[.!?…]+\s+|:\s+|;\s+|\s+[-–]+\s+|\s*—\s*)"
     r"|(?P<but>,?\s+(?:but|so|however|yet),?\s+)"
-    r"|(?P<comma>,\s+(?:and\s+)?|\s+and\s+)"
     r"|(?P<example>,?\s+(?:such as|like|including)\s+)"
+    r"|(?P<comma>,\s+(?:and\s+)?|\s+and\s+)"
 )
 _FILLERS = re.compile(
     r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE
@@ -284,14 +285,20 @@ class OpenQuestion:
             return False
         if self._name_in(following) not in (None, verdict):
             return True
-        if separator in (",", "(", "[") and (form in self._places or form in _DIRECTIONS):
+        if separator in (",", "(", "[") and self._is_elsewhere(before, form):
             return True
         return (
-            form in _SUFFIXES
+            form.split()[0] in _SUFFIXES
             or self._is_other_kind(form)
             or self._has_other_year(verdict, form)
             or self._is_other_person(before, separator, following)
         )
+
+    def _is_elsewhere(self, before: str, following: str) -> bool:
+        """Whether a place or direction follows that none of the aliases has: "Augusta, Georgia", "Samoa, American"."""
+        if following in self._places:
+            return "," not in before
+        return following in _DIRECTIONS or ("person" not in self.forms and following in _NATIONALITIES)
 
     def _is_other_kind(self, following: str) -> bool:
         kinds = map(normalise, self.other_kinds)
@@ -333,7 +340,7 @@ class OpenQuestion:
         if _NEGATION.search(head) and not ends_a_sentence:
             return False
         words = head.split()
-        return any(word[0].islower() for word in words) or self._adds_nothing(
+        return any(word[0].islower() for word in words) or normalise(head) in self._places or self._adds_nothing(
             normalise(head).split(), _FUNCTION_WORDS
         )
 
