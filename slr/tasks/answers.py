@@ -42,11 +42,14 @@ _ANOTHER_THING = ""
 """What a part is read as that names something else than one right answer; None if it names nothing known."""
 
 _FUNCTION_WORDS = frozenset(
-    "of in is its it one this that thats my our for as to and or be would called named known also aka formerly "
-    "answer name example today now just simply perhaps maybe probably please here course possible boxed text".split()
+    {"of", "in", "is", "its", "it", "one", "this", "that", "thats", "my"}
+    | {"our", "for", "as", "to", "and", "or", "be", "would", "called", "named"}
+    | {"known", "also", "aka", "formerly", "answer", "name", "example", "today", "now", "just"}
+    | {"simply", "perhaps", "maybe", "probably", "please", "here", "course", "possible", "boxed", "text"}
 )
 _DIRECTIONS = frozenset(
-    "new north northern south southern east eastern west western central upper lower equatorial".split()
+    {"new", "north", "northern", "south", "southern", "east", "eastern", "west", "western", "central"}
+    | {"upper", "lower", "equatorial"}
 )
 _NATIONALITIES = frozenset({"american", "british", "french", "dutch"})
 _SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
@@ -80,7 +83,8 @@ _LEADING_PHRASE = re.compile(rf"^(?:{_GREETING}|{_ANNOUNCEMENT})", re.IGNORECASE
 _STARTS_WITH_ANNOUNCEMENT = re.compile(rf"^{_ANNOUNCEMENT}", re.IGNORECASE)
 _POLITE_LINE = re.compile(
     rf"^(?:{_GREETING})*(?:as an? (?:ai|assistant|language model|large)\b"
-    r"|i(?:['’](?:d|m|ll)| can| am| would| will| do| don['’]t)\b|happy to|glad to|let me|let['’]s|here\b|that['’]s an?\b)",
+    r"|i(?:['’](?:d|m|ll)| can| am| would| will| do| don['’]t)\b|happy to|glad to|let me|let['’]s|here\b"
+    r"|that['’]s an?\b)",
     re.IGNORECASE,
 )
 
@@ -93,7 +97,7 @@ _PREFACE_END = re.compile(
     r"(?P<strong>(?:(?<=\w{3})|(?<=[A-Z]{2}))[.!?…]+\s+|:\s+|;\s+|\s+[-–]+\s+|\s*—\s*)"
     r"|(?P<but>,?\s+(?:but|so|however|yet),?\s+)"
     r"|(?P<example>,?\s+(?:such as|like|including)\s+)"
-    r"|(?P<comma>,\s+(?:and\s+)?|\s+and\s+)"
+    r"|(?P<comma>,\s+(?:and\s+)?|\s+(?:and|that)\s+)"
 )
 _FILLERS = re.compile(
     r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE
@@ -340,8 +344,10 @@ class OpenQuestion:
         if _NEGATION.search(head) and not ends_a_sentence:
             return False
         words = head.split()
-        return any(word[0].islower() for word in words) or normalise(head) in self._places or self._adds_nothing(
-            normalise(head).split(), _FUNCTION_WORDS
+        return (
+            any(word[0].islower() for word in words)
+            or normalise(head) in self._places
+            or self._adds_nothing(normalise(head).split(), _FUNCTION_WORDS)
         )
 
     def _mentions_a_name(self, head: str) -> bool:
