@@ -18,6 +18,7 @@ from slr.interval_coverage import (
     zero_one,
 )
 from slr.uncertainty import (
+    T_LEVEL,
     Estimate,
     estimate_difference,
     estimate_mean,
@@ -205,18 +206,18 @@ def test_holm_by_hand() -> None:
 
 
 def test_a_ratio_by_hand() -> None:
-    """Means 10 and 10; residuals (-1, -1, 2); t(0.975, 2) = 4.302653, and t^2 / (3 x 2) = 3.085470."""
-    ratio = estimate_ratio([8, 9, 13], [9, 10, 11])
+    """Means 10 and 10; residuals (-1, -0.5, 2, 0.5, -1); t(0.985, 4) = 3.297630, and t^2 / (5 x 4) = 0.543718."""
+    ratio = estimate_ratio([8, 9.5, 13, 10.5, 9], [9, 10, 11, 10, 10])
     assert ratio is not None
-    assert (ratio.mean, ratio.n) == (1.0, 3)
-    square = 100 - 3.085470 * 2
-    half = (3.085470**2 * 3**2 + square * 3.085470 * 6) ** 0.5
-    assert ratio.low == pytest.approx(1 + (-3.085470 * 3 - half) / square, abs=1e-6)
-    assert ratio.high == pytest.approx(1 + (-3.085470 * 3 + half) / square, abs=1e-6)
-    assert (ratio.low, ratio.high) == pytest.approx((0.4463, 1.3564), abs=1e-4)
+    assert (ratio.mean, ratio.n) == (1.0, 5)
+    square = 100 - 0.543718 * 2
+    half = (0.543718**2 * 3**2 + square * 0.543718 * 6.5) ** 0.5
+    assert ratio.low == pytest.approx(1 + (-0.543718 * 3 - half) / square, abs=1e-6)
+    assert ratio.high == pytest.approx(1 + (-0.543718 * 3 + half) / square, abs=1e-6)
+    assert (ratio.low, ratio.high) == pytest.approx((0.7938, 1.1733), abs=1e-4)
 
 
-def test_a_ratio_at_an_end_of_its_interval_has_a_t_test_of_5_percent() -> None:
+def test_a_ratio_at_an_end_of_its_interval_has_a_t_test_of_3_percent() -> None:
     rng = np.random.default_rng(5)
     reference = rng.beta(6, 0.5, 40)
     values = reference * rng.beta(5, 1, 40)
@@ -225,14 +226,14 @@ def test_a_ratio_at_an_end_of_its_interval_has_a_t_test_of_5_percent() -> None:
     for end in (ratio.low, ratio.high):
         assert end is not None
         _, p_value = stats.ttest_1samp(values - end * reference, 0)
-        assert p_value == pytest.approx(0.05)
+        assert p_value == pytest.approx(1 - T_LEVEL)
 
 
-def test_values_in_proportion_have_a_ratio_without_doubt() -> None:
+def test_values_in_proportion_do_not_show_their_spread() -> None:
     reference = [0.3, 0.7, 0.9, 1.0]
-    assert estimate_ratio(reference, reference) == Estimate(1.0, 1.0, 1.0, 4)
+    assert estimate_ratio(reference, reference) == Estimate(1.0, None, None, 4)
     half = estimate_ratio([value / 2 for value in reference], reference)
-    assert half == Estimate(0.5, 0.5, 0.5, 4)
+    assert half == Estimate(0.5, None, None, 4)
 
 
 def test_a_ratio_is_of_the_pairs_that_are_defined() -> None:

@@ -88,7 +88,7 @@ def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
     figure = quality_cost(results)
     assert [axes.get_title() for axes in figure.axes] == ["pair-one", "pair-two"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["gsm8k\nstrict-match", "gsm8k\nflexible-extract"]
+    assert labels == ["gsm8k\nflexible-extract", "gsm8k\nstrict-match"]
     markers = figure.axes[0].collections
     assert len(markers) == 2 * len(OFFSETS)
     means = {

@@ -172,11 +172,14 @@ def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) ->
     (record,) = [record for record in run(config, settings) if isinstance(record, Samples)]
     assert record.last_number_counts
     texts = (f"It is {record.expected}.", f"answer: {record.expected}", "It is 99.", "answer: 99")
-    assert report.num_solved(record.model_copy(update={"texts": texts})) == 2
+    assert prompt_metrics.num_solved(record.model_copy(update={"texts": texts})) == 2
     old = record.model_dump()
     del old["last_number_counts"]
     assert not Samples.model_validate(old).last_number_counts
-    assert report.num_solved(record.model_copy(update={"texts": texts, "last_number_counts": False})) == 1
+    assert (
+        prompt_metrics.num_solved(record.model_copy(update={"texts": texts, "last_number_counts": False}))
+        == 1
+    )
 
 
 def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
