@@ -17,7 +17,8 @@
 6. A ``distractor`` names something else, though the rules would read an answer in it ("Washington, D.C.").
 7. A part is refused if it names two answers, and where what follows takes it back: another answer, "is not", another
    given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia") or year ("Aladdin
-   (2019)") than the aliases have, or one of the question's ``other_kinds`` ("Mercury, the planet").
+   (2019)") than the aliases have, a subtitle ("Mulan: Final War"), or one of the question's ``other_kinds``
+   ("Mercury, the planet").
 
 Anything else is no right answer.
 """
@@ -304,6 +305,7 @@ class OpenQuestion:
             or self._is_other_kind(form)
             or self._has_other_year(verdict, form)
             or self._is_other_person(before, separator, following)
+            or ("title" in self.forms and separator == ":" and self._is_subtitle(following))
         )
 
     def _is_elsewhere(self, before: str, following: str) -> bool:
@@ -311,6 +313,11 @@ class OpenQuestion:
         if following in self._places:
             return "," not in before
         return following in _DIRECTIONS or ("person" not in self.forms and following in _NATIONALITIES)
+
+    def _is_subtitle(self, following: str) -> bool:
+        """Whether the words are capitalised as in the title of a sequel, and say more than "Walt Disney"."""
+        is_title = all(word[0].isupper() or len(word) <= len("the") for word in following.split())
+        return following[0].isupper() and is_title and not self._adds_nothing(normalise(following).split())
 
     def _is_other_kind(self, following: str) -> bool:
         kinds = map(normalise, self.other_kinds)
