@@ -38,6 +38,8 @@ MIN_ANSWERS = 20
 MAX_ANSWERS = 200
 MIN_CHARACTERS_INSIDE_LINE = 3
 MAX_WORDS_WITH_EXAMPLE = 12
+MAX_WORDS_OF_LINE = 40
+"""What stands later in a line is not read, because an answer that comes so late is none that was asked for."""
 
 _ANOTHER_THING = ""
 """What a part is read as that names something else than one right answer; None if it names nothing known."""
@@ -276,14 +278,17 @@ class OpenQuestion:
 
     def _adds_nothing(self, words: list[str], function_words: frozenset[str] = frozenset()) -> bool:
         """Whether the words are qualifiers of the question and function words only."""
-        if not words:
-            return True
-        if words[0] in function_words and self._adds_nothing(words[1:], function_words):
-            return True
-        return any(
-            tuple(words[: len(phrase)]) == phrase and self._adds_nothing(words[len(phrase) :], function_words)
-            for phrase in self._phrases
-        )
+        reached = {0}
+        for start in range(len(words)):
+            if start not in reached:
+                continue
+            if words[start] in function_words:
+                reached.add(start + 1)
+            phrases = (
+                phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase
+            )
+            reached |= {start + len(phrase) for phrase in phrases}
+        return len(words) in reached
 
     def _is_taken_back(self, verdict: str, before: str, separator: str, after: str) -> bool:
         """Whether what follows a name makes another thing of it (rule 7)."""
@@ -385,7 +390,7 @@ def _lines(text: str) -> Iterator[str]:
         rest = normalise(_without_leading_phrase(stripped))
         if stripped.endswith(":") or not rest or rest == "answer":
             continue
-        yield stripped
+        yield " ".join(stripped.split()[:MAX_WORDS_OF_LINE])
 
 
 def _without_leading_phrase(line: str) -> str:
