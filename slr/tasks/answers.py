@@ -17,7 +17,8 @@
 6. A ``distractor`` names something else, though the rules would read an answer in it ("Washington, D.C.").
 7. A part is refused if it names two answers, and where what follows takes it back: another answer, "is not", another
    given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia") or year ("Aladdin
-   (2019)") than the aliases have, or one of the question's ``other_kinds`` ("Mercury, the planet").
+   (2019)") than the aliases have, a subtitle ("Mulan: Final War"), or one of the question's ``other_kinds``
+   ("Mercury, the planet").
 
 Anything else is no right answer.
 """
@@ -37,9 +38,13 @@ MIN_ANSWERS = 20
 MAX_ANSWERS = 200
 MIN_CHARACTERS_INSIDE_LINE = 3
 MAX_WORDS_WITH_EXAMPLE = 12
+MAX_WORDS_OF_LINE = 40
+"""What stands later in a line is not read, because an answer that comes so late is none that was asked for."""
 
 _ANOTHER_THING = ""
 """What a part is read as that names something else than one right answer; None if it names nothing known."""
+_SEVERAL_ANSWERS = "several answers"
+"""What a part is read as that names two answers, unless its first part turns out to give one of them."""
 
 _FUNCTION_WORDS = frozenset(
     {"of", "in", "is", "its", "it", "one", "this", "that", "thats", "my"}
@@ -60,13 +65,14 @@ _MARKDOWN_AND_QUOTES = re.compile(r"</?\w+>|[*_`\"“”„«»]+|^#+|^['‘]|['
 _WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)[\w'’-]+"
 _SAYING = (
     r"(?:choose|pick|say|name|go with|going with|suggest|mention|select|offer|nominate|propose|answer with|answer|"
-    r"think of|give you|give|like|know of|know|recommend|prefer|share)"
+    r"think of|consider|tell you(?: that)?|give you|give|like|know of|know|recommend|prefer|share)"
 )
 _GREETING = (
     r"(?:(?:sure|certainly|of course|okay|ok|yes|absolutely|alright|well|h+m+|so)(?: thing)?\b[\s!,.:…-]*"
-    r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*)"
+    r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*"
+    r"|(?:assistant|ai|a|response|output|choice)\s*:\s*)"
 )
-_BE = r"(?:is|was|are|would be|could be|might be|must be)\b"
+_BE = r"(?:is|was|are|would be|could be|might be|must be|has to be)\b"
 _ANNOUNCEMENT = (
     rf"(?:(?:(?:the|my|final|one|an?|possible|correct|right|short)\s+)*answer(?:\s+{_BE}|\s*[:=])[\s:]*"
     rf"|(?:one|an?|another|the|my)\s+(?:{_WORD}\s+){{0,14}}?{_BE}[\s:]*"
@@ -216,18 +222,20 @@ class OpenQuestion:
 
     def _read(self, part: str) -> str | None:
         """The answer that a part of a line gives at its start (rules 4 to 7)."""
-        if (verdict := self._name_in(part)) is not None:
-            return verdict
+        whole = self._name_in(part)
+        if whole not in (None, _SEVERAL_ANSWERS):
+            return whole
         if inverted := _INVERTED.fullmatch(part):
             verdict = self._named.get(normalise(f"{inverted[2]} {inverted[1]}"))
             if verdict is not None:
                 return verdict
         for separator in reversed(list(_SEPARATOR.finditer(part))):
             before, after = part[: separator.start()], part[separator.end() :]
-            if (verdict := self._name_in(before)) is not None:
+            verdict = self._name_in(before)
+            if verdict not in (None, _SEVERAL_ANSWERS):
                 taken_back = not verdict or self._is_taken_back(verdict, before, separator[0].strip(), after)
                 return _ANOTHER_THING if taken_back else verdict
-        return None
+        return None if whole is None else _ANOTHER_THING
 
     def _name_in(self, part: str) -> str | None:
         """What a part names whose other words add nothing (rule 5)."""
@@ -249,7 +257,9 @@ class OpenQuestion:
         shortest = min(len(" ".join(words[start:end])) for start, end in spans)
         if shortest < MIN_CHARACTERS_INSIDE_LINE and not all(self._adds_nothing(run) for run in around):
             return None
-        return names.pop() if len(names) == 1 else _ANOTHER_THING
+        if _ANOTHER_THING in names:
+            return _ANOTHER_THING
+        return names.pop() if len(names) == 1 else _SEVERAL_ANSWERS
 
     def _spans_of_names(self, words: list[str]) -> list[tuple[int, int]]:
         """Where names stand, the longest first and none inside another; short names only if there is no other."""
@@ -268,14 +278,17 @@ class OpenQuestion:
 
     def _adds_nothing(self, words: list[str], function_words: frozenset[str] = frozenset()) -> bool:
         """Whether the words are qualifiers of the question and function words only."""
-        if not words:
-            return True
-        if words[0] in function_words and self._adds_nothing(words[1:], function_words):
-            return True
-        return any(
-            tuple(words[: len(phrase)]) == phrase and self._adds_nothing(words[len(phrase) :], function_words)
-            for phrase in self._phrases
-        )
+        reached = {0}
+        for start in range(len(words)):
+            if start not in reached:
+                continue
+            if words[start] in function_words:
+                reached.add(start + 1)
+            phrases = (
+                phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase
+            )
+            reached |= {start + len(phrase) for phrase in phrases}
+        return len(words) in reached
 
     def _is_taken_back(self, verdict: str, before: str, separator: str, after: str) -> bool:
         """Whether what follows a name makes another thing of it (rule 7)."""
@@ -287,7 +300,8 @@ class OpenQuestion:
         both = normalise(f"{before}, {following}")
         if self._named.get(both) == verdict or not form:
             return False
-        if self._name_in(following) not in (None, verdict):
+        is_description = (separator in ("(", "[") or separator.isalpha()) and following[0].islower()
+        if not is_description and self._name_in(following) not in (None, verdict):
             return True
         if separator in (",", "(", "[") and self._is_elsewhere(before, form):
             return True
@@ -296,6 +310,7 @@ class OpenQuestion:
             or self._is_other_kind(form)
             or self._has_other_year(verdict, form)
             or self._is_other_person(before, separator, following)
+            or ("title" in self.forms and separator == ":" and self._is_subtitle(following))
         )
 
     def _is_elsewhere(self, before: str, following: str) -> bool:
@@ -303,6 +318,11 @@ class OpenQuestion:
         if following in self._places:
             return "," not in before
         return following in _DIRECTIONS or ("person" not in self.forms and following in _NATIONALITIES)
+
+    def _is_subtitle(self, following: str) -> bool:
+        """Whether the words are capitalised as in the title of a sequel, and say more than "Walt Disney"."""
+        is_title = all(word[0].isupper() or len(word) <= len("the") for word in following.split())
+        return following[0].isupper() and is_title and not self._adds_nothing(normalise(following).split())
 
     def _is_other_kind(self, following: str) -> bool:
         kinds = map(normalise, self.other_kinds)
@@ -339,7 +359,7 @@ class OpenQuestion:
         if end["example"]:
             return num_words <= MAX_WORDS_WITH_EXAMPLE and not _NEGATION.search(head)
         if not end["strong"]:
-            return False
+            return self._describes(head)
         ends_a_sentence = end["strong"].strip()[:1] in tuple(".!?…")
         if _NEGATION.search(head) and not ends_a_sentence:
             return False
@@ -348,6 +368,14 @@ class OpenQuestion:
             any(word[0].islower() for word in words)
             or normalise(head) in self._places
             or self._adds_nothing(normalise(head).split(), _FUNCTION_WORDS)
+        )
+
+    def _describes(self, head: str) -> bool:
+        """Whether a preface describes the answer that follows: "The largest state, Alaska"."""
+        words = head.lower().split()
+        return (
+            words[0] in ("the", "one", "another", "my")
+            and tuple(normalise(words[-1]).split()) in self._phrases
         )
 
     def _mentions_a_name(self, head: str) -> bool:
@@ -362,7 +390,7 @@ def _lines(text: str) -> Iterator[str]:
         rest = normalise(_without_leading_phrase(stripped))
         if stripped.endswith(":") or not rest or rest == "answer":
             continue
-        yield stripped
+        yield " ".join(stripped.split()[:MAX_WORDS_OF_LINE])
 
 
 def _without_leading_phrase(line: str) -> str:

@@ -10,9 +10,9 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Literal
 
-NameForm = Literal["plural", "person", "possessive"]
+NameForm = Literal["plural", "person", "possessive", "title"]
 """What a question's names are written like: things with a plural, people with initials, things called after
-people ("Philidor Defence", "Philidor's Defence")."""
+people ("Philidor Defence", "Philidor's Defence"), titles that a subtitle makes another work of ("Mulan: Final War")."""
 
 _ARTICLES = frozenset({"the", "a", "an"})
 _LETTERS_WITHOUT_ACCENT = str.maketrans(

@@ -31,3 +31,19 @@ def test_every_question_of_the_testbed_is_closed() -> None:
     for prompt in load_task("open_qa", "testbed", 24):
         assert prompt.group == "closed"
         assert question_key("testbed", prompt.id).is_closed
+
+
+@pytest.mark.parametrize(
+    ("prompt_id", "text", "expected"),
+    [
+        ("color-1", "gray", "grey"),
+        ("color-2", " Grey.\nred", "grey"),
+        ("tool-1", "ax", "axe"),
+        ("color-1", "light blue", None),
+        ("color-1", "blue and red", None),
+        ("color-3", "", None),
+        ("animal-1", "hot dog", None),
+    ],
+)
+def test_answers_of_the_testbed(prompt_id: str, text: str, expected: str | None) -> None:
+    assert question_key("testbed", prompt_id).recognise(text) == expected

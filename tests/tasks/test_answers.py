@@ -306,6 +306,12 @@ def test_initials_that_two_people_share_name_nobody():
     assert question.recognise("Carl Jones") == "Carl Jones"
 
 
+def test_a_line_without_end_is_read_as_far_as_its_beginning():
+    question = QUESTIONS["un-members"]
+    assert question.recognise("France " + "state of " * 5000) == "France"
+    assert question.recognise("I w, " * 5000 + "France") is None
+
+
 def test_a_qualifier_leaves_a_name_the_same():
     plain, qualified = parse_open_questions([_row(), _row(id="others", qualifiers=["old", "city of"])])
     assert plain.recognise("old filler 3") is None
