@@ -7,7 +7,8 @@ result is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +100,11 @@ def _adapted(model: PreTrainedModel, config: LoraConfig) -> nn.Module:
         return get_peft_model(model, config, autocast_adapter_dtype=False)
     except Exception as error:  # peft and torch raise errors of many types for what does not fit
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ValueError(f"peft cannot put it into the base model: {reason}") from error
+        if unfit := re.match(r"Target module (\w+)\(", reason):
+            reason = f"a module of type {unfit[1]} is among them, which LoRA cannot be added to"
+        raise ValueError(
+            f"peft cannot use target_modules, exclude_modules and modules_to_save of its {CONFIG_FILE}: {reason}"
+        ) from error
 
 
 def _by_name(patterns: Mapping[str, Any], names: Sequence[str], matcher: PatternMatcher) -> dict[str, Any]:
@@ -107,11 +112,11 @@ def _by_name(patterns: Mapping[str, Any], names: Sequence[str], matcher: Pattern
     values: dict[str, Any] = {}
     for pattern, value in patterns.items():
         for name in matcher.suffix_matches(pattern, names):
-            values.setdefault(f"^{name.replace('.', chr(92) + '.')}", value)
+            values.setdefault(f"^{re.escape(name)}", value)
     return values
 
 
-def _in_field(field: str, matched: Any) -> Any:
+def _in_field(field: str, matched: Callable[[], Any]) -> Any:
     try:
         return matched()
     except ValueError as error:
