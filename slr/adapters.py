@@ -42,6 +42,14 @@ PREFIX = "base_model.model."
 """What peft puts before a tensor's name in the model."""
 
 NUM_NAMES_SHOWN = 3
+NUM_LINES_SHOWN = 20
+
+EMBEDDING_SUFFIXES = tuple(
+    f"{module}.{part}weight"
+    for module in ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
+    for part in ("", "base_layer.", "token_adapter.base_layer.")
+)
+"""Ends of the names of embeddings and heads, which have a row for each token."""
 
 _LORA_PART = re.compile(r"\.lora_.*$")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -84,6 +92,7 @@ class Adapter:
             raise ValueError(
                 f"the adapter {self.reference} does not fit {base.reference}: {error}"
             ) from error
+        self._check_biases(placement, base.layout)
         self._check_ranks(placement)
         if mismatches := tuple(self._mismatches(placement, base.layout)):
             raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
@@ -186,17 +195,27 @@ class Adapter:
                 "configuration to what the adapter was trained with"
             )
 
+    def _check_biases(self, placement: Placement, layout: ModelLayout) -> None:
+        """Biases of its own need ones in the base model to be merged into."""
+        modules = [_module(name) for name in placement.needed if name.endswith(".lora_B.bias")]
+        if without := [module for module in modules if f"{module}.bias" not in layout.shapes]:
+            raise ValueError(
+                f"the adapter {self.reference} has biases (lora_bias in {CONFIG_FILE}) for {len(without)} modules that "
+                f"have none in the base model, {_listed(without)}, so no checkpoint of that kind holds what was "
+                "trained: give an adapter without them"
+            )
+
     def _mismatches(self, placement: Placement, layout: ModelLayout) -> Iterator[str]:
         places = {**placement.accepted, **placement.needed}
-        lines = {}
-        for name, shape in self.shapes.items():
-            if name not in places:
-                lines[name.removeprefix(PREFIX)] = "in the adapter, but the base model has no such module"
-            elif places[name] != shape:
-                lines[name.removeprefix(PREFIX)] = (
-                    f"adapter {shape}, expected {places[name]} for the base model"
-                )
-        yield from group_layers(lines, layout.layers_path)
+        texts = {
+            _shown(name): text
+            for name, shape in self.shapes.items()
+            if (text := _misfit(shape, places.get(name), name))
+        }
+        lines = list(group_layers(texts, layout.layers_path))
+        yield from lines[:NUM_LINES_SHOWN]
+        if len(lines) > NUM_LINES_SHOWN:
+            yield f"and {len(lines) - NUM_LINES_SHOWN} more lines like these"
         if lines and (named := self.config.base_model_name_or_path):
             yield f"base model: {CONFIG_FILE} of the adapter names {shortened(named)}"
 
@@ -300,9 +319,31 @@ def _module(name: str) -> str:
     return name
 
 
+def _misfit(shape: Shape, place: Shape | None, name: str) -> str | None:
+    """What is wrong with a tensor of that shape, given the shape that the base model has a place for."""
+    if place is None:
+        return "in the adapter, but the base model has no such module, or not under that name"
+    if place == shape:
+        return None
+    text = f"adapter {shape}, expected {place} for the base model"
+    if (
+        ".lora_" not in name
+        and len(shape) == 2
+        and shape[1:] == place[1:]
+        and name.endswith(EMBEDDING_SUFFIXES)
+    ):
+        text += f" (resize that to {shape[0]} tokens with resize_token_embeddings, and give it as BASE)"
+    return text
+
+
+def _shown(name: str) -> str:
+    name = name.removeprefix(PREFIX)
+    return name if name.isprintable() and len(name) <= 200 else shortened(name)
+
+
 def _listed(names: Iterable[str]) -> str:
     """The first names, and how many more there are."""
-    shown = [name.removeprefix(PREFIX) if name.isprintable() else repr(name) for name in names]
+    shown = [_shown(name) for name in names]
     more = len(shown) - NUM_NAMES_SHOWN
     return ", ".join(shown[:NUM_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

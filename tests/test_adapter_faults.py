@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from slr.adapter_export import build_adapter
 from slr.adapter_patterns import PatternMatcher
@@ -27,12 +26,11 @@ from slr.export import build
 from slr.intervals import LayerInterval
 from slr.model_pairs import ModelReference
 from slr.opening import open_checkpoint
-from tests.tiny_adapters import change_config, make_adapter
+from tests.tiny_adapters import change_config, make_adapter, relative_difference, train
 from tests.tiny_models import make_model, make_tokenizer
 
 INTERVAL = LayerInterval(0, 1)
 BACKTRACKING = r"(?=(\w+\.?)+!).*|(.|..|...)+\1!"
-ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +60,10 @@ def refusal(base: Path, adapter: Path) -> str:
         with pytest.raises(ValueError, match="e") as error:
             way()
         lines.add(str(error.value))
+        assert "\n" not in str(error.value) or isinstance(error.value, IncompatiblePairError)
     assert sorted(path.name for path in adapter.parent.iterdir()) == before
     assert len(lines) == 1
-    (line,) = lines
-    assert "\n" not in line or isinstance(error.value, IncompatiblePairError)
-    return line
+    return lines.pop()
 
 
 def change_tensors(adapter: Path, change: Callable[[str, torch.Tensor], torch.Tensor | None]) -> None:
@@ -323,29 +320,55 @@ def test_fields_that_are_not_known(pair: tuple[Path, Path]) -> None:
     assert "something_else" not in note
 
 
-def test_libraries_print_nothing(tmp_path: Path) -> None:
+def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     options: dict[str, Any] = {"target_modules": ["q_proj", "embed_tokens"], "fan_in_fan_out": True}
     base, adapter = make_adapter(tmp_path, num_layers=3, tied=False, **options)
-    arguments = [
-        "build",
-        str(base),
-        "--adapter",
-        str(adapter),
-        "--layers",
-        "1:2",
-        "--output",
-        str(tmp_path / "out"),
-    ]
-    ran = subprocess.run(
-        [sys.executable, "-c", "from slr.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
-    assert ran.stdout.startswith("wrote ")
-    assert all(line.startswith(("note: ", "writing bytes")) for line in ran.stderr.splitlines()), ran.stderr
+    capfd.readouterr()
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        load_pair(base, adapter=adapter)
+        build(base, None, INTERVAL, tmp_path / "merged", adapter=adapter)
+        build_adapter(base, adapter, INTERVAL, tmp_path / "small")
+    assert [str(warning.message) for warning in shown] == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_biases_that_the_base_model_has_no_place_for(tmp_path: Path) -> None:
+    pair = make_adapter(tmp_path, num_layers=3, target_modules=["q_proj"], lora_bias=True)
+    line = refusal(*pair)
+    assert "lora_bias in adapter_config.json) for 3 modules" in line
+    assert "model.layers.0.self_attn.q_proj" in line
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"trainable_token_indices": [3]}, {"modules_to_save": ["embed_tokens"]}]
+)
+def test_a_vocabulary_that_was_extended(options: dict[str, Any], tmp_path: Path) -> None:
+    base, adapter = make_adapter(tmp_path, num_layers=3, tied=False)
+    model: Any = AutoModelForCausalLM.from_pretrained(base)
+    model.resize_token_embeddings(340)
+    model.save_pretrained(tmp_path / "resized")
+    tuned = train(tmp_path / "resized", target_modules=["q_proj"], **options)
+    tuned.save_pretrained(str(adapter), save_embedding_layers=True)
+    line = refusal(base, adapter)
+    assert "adapter (340, 32), expected (336, 32) for the base model (resize that to 340 tokens" in line
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.resize_token_embeddings(340)
+    model.save_pretrained(tmp_path / "as_advised")
+    make_tokenizer().save_pretrained(tmp_path / "as_advised")
+    pair = load_pair(tmp_path / "as_advised", adapter=adapter)
+    assert relative_difference(pair.instruct_model, tuned) < 1e-5
+
+
+def test_many_and_odd_names(pair: tuple[Path, Path]) -> None:
+    path = pair[1] / "adapter_model.safetensors"
+    odd = {
+        f"base_model.model.odd_{number}.\x1b[31m\n.lora_A.weight": torch.zeros(4, 32) for number in range(50)
+    }
+    save_file({**load_file(path), **odd}, path)
+    line = refusal(*pair)
+    assert "\x1b" not in line
+    assert "and 30 more lines like these" in line
 
 
 def test_warnings_come_back_afterwards(pair: tuple[Path, Path]) -> None:
