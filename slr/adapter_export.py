@@ -89,6 +89,12 @@ def build_adapter(
         raise ValueError(
             f"{output_dir} would overwrite the adapter {opened.reference}: choose another directory"
         )
+    if placement.is_renamed:
+        raise ValueError(
+            f"the adapter {opened.reference} names its tensors as an earlier version of transformers named the "
+            "model's modules: write the hybrid as a merged checkpoint (leave out --as-adapter), or load the adapter "
+            "with the installed peft, save it with save_pretrained, and give that"
+        )
     _check_scalable(opened, alpha)
     tensors, origins = {}, {}
     for name, tensor, source in _hybrid_tensors(opened, checkpoint.layout, interval, alpha):

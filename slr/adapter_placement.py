@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import nn
@@ -35,7 +35,7 @@ class Placement:
     ``needed`` are those that the adapter consists of. ``accepted`` are those that may be there too: weights of the
     base model, and copies. ``modules`` and ``parameters`` are what the adapter's LoRA changes, by their names in
     the model. ``ties`` says how the adapter treats an embedding that is tied to the head; None if nothing of it
-    concerns the adapter.
+    concerns the adapter. ``is_renamed``: the file names its tensors otherwise, and peft renames them.
     """
 
     needed: Mapping[str, Shape]
@@ -43,6 +43,7 @@ class Placement:
     modules: tuple[str, ...]
     parameters: tuple[str, ...]
     ties: str | None
+    is_renamed: bool = False
 
 
 def peft_config(config: AdapterConfig, model: PreTrainedModel, *, initialise: bool) -> LoraConfig:
@@ -81,9 +82,7 @@ def place(config: AdapterConfig, base: Checkpoint) -> Placement:
         ValueError: if peft refuses; one line that says why.
     """
     with quiet_libraries(), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(base.config, trust_remote_code=False)
-        _check_token_ids(config, model)
-        placed: Any = _adapted(model, peft_config(config, model, initialise=False))
+        placed = _placed(config, base)
         needed = get_peft_model_state_dict(placed, save_embedding_layers=False)
     every = {name.replace(".default", ""): tensor for name, tensor in placed.state_dict().items()}
     return Placement(
@@ -93,6 +92,29 @@ def place(config: AdapterConfig, base: Checkpoint) -> Placement:
         parameters=tuple(placed.base_model.targeted_parameter_names),
         ties=_ties(config, placed.get_base_model()) if base.layout.tied else None,
     )
+
+
+def peft_renames(config: AdapterConfig, base: Checkpoint, shapes: Mapping[str, Shape]) -> bool:
+    """Whether peft finds a place for all tensors of a file by renaming them, and the adapter is whole then.
+
+    Earlier versions of transformers had other names for the modules of some architectures.
+    """
+    with quiet_libraries(), torch.device("meta"):
+        placed = _placed(config, base)
+        try:
+            result: Any = set_peft_model_state_dict(
+                placed, {name: torch.empty(shape) for name, shape in shapes.items()}
+            )
+        except Exception:  # whatever it is, peft would end with it as well
+            return False
+    return not result.unexpected_keys and not any(".default" in name for name in result.missing_keys)
+
+
+def _placed(config: AdapterConfig, base: Checkpoint) -> Any:
+    """The base model with the adapter in it, both without weights; within ``torch.device("meta")``."""
+    model = AutoModelForCausalLM.from_config(base.config, trust_remote_code=False)
+    _check_token_ids(config, model)
+    return _adapted(model, peft_config(config, model, initialise=False))
 
 
 def _adapted(model: PreTrainedModel, config: LoraConfig) -> nn.Module:

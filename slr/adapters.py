@@ -83,7 +83,7 @@ class Adapter:
 
     def placed_in(self, base: Checkpoint) -> Placement:
         """Where the adapter's tensors go in the base model; for the errors see ``applied_to``."""
-        from slr.adapter_placement import place  # with peft, which takes a second to import
+        from slr.adapter_placement import peft_renames, place  # with peft, which takes a second to import
 
         self._check_revision(base.reference)
         try:
@@ -95,8 +95,11 @@ class Adapter:
         self._check_biases(placement, base.layout)
         self._check_ranks(placement)
         if mismatches := tuple(self._mismatches(placement, base.layout)):
-            raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
-        self._check_complete(placement)
+            if not peft_renames(self.config, base, self.shapes):
+                raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
+            placement = replace(placement, is_renamed=True)
+        else:
+            self._check_complete(placement)
         if placement.ties == "apart":
             raise ValueError(
                 f"the adapter {self.reference} changes embedding or head of {base.reference} each for itself, but the "

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import AutoModelForCausalLM
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from slr.adapter_export import build_adapter
 from slr.checkpoints import ModelPair, load_pair
+from slr.compatibility import IncompatiblePairError
 from slr.export import build
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.quiet_libraries import quiet_libraries
 from tests.tiny_adapters import by_peft, change_config, make_adapter, move, relative_difference, train
-from tests.tiny_models import CHAT_TEMPLATE, make_tokenizer
+from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
 
 EXACT = 1e-5
 INTERVAL = LayerInterval(1, 2)
@@ -293,3 +296,37 @@ def test_pissa_that_was_converted_to_lora(tmp_path: Path) -> None:
     pair = check_merged(base, adapter)
     assert relative_difference(pair.instruct_model, trained) < EXACT
     check_hybrids(base, adapter, pair, tmp_path)
+
+
+def test_names_of_an_earlier_transformers(tmp_path: Path) -> None:
+    """Gemma 3 with images, whose modules had other names, which peft still reads."""
+    text = CONFIG_MAPPING["gemma3_text"](**make_model("gemma3", num_layers=2).config.to_dict())
+    vision = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    images = {"image_size": 28, "patch_size": 14, "vision_use_head": False}
+    fields: dict[str, Any] = {
+        "text_config": text.to_dict(),
+        "vision_config": {**vision, **images},
+        "mm_tokens_per_image": 4,
+        "image_token_index": 3,
+    }
+    config = CONFIG_MAPPING["gemma3"](**fields)
+    base, adapter = tmp_path / "base", tmp_path / "adapter"
+    torch.manual_seed(0)
+    with quiet_libraries():
+        AutoModelForCausalLM.from_config(config).save_pretrained(base)
+        make_tokenizer(chat_template=CHAT_TEMPLATE).save_pretrained(base)
+        train(base, target_modules=r".*language_model.*[qv]_proj").save_pretrained(str(adapter))
+    check_merged(base, adapter)
+    path = adapter / "adapter_model.safetensors"
+    earlier = {
+        name.replace("model.language_model.", "language_model.model."): tensor
+        for name, tensor in load_file(path).items()
+    }
+    save_file(earlier, path)
+    check_merged(base, adapter)
+    with pytest.raises(ValueError, match="names its tensors as an earlier version of transformers"):
+        build_adapter(base, adapter, INTERVAL, tmp_path / "out")
+    earlier.popitem()
+    save_file(earlier, path)
+    with pytest.raises(IncompatiblePairError, match="in the adapter, but the base model has no such module"):
+        load_pair(base, adapter=adapter)
