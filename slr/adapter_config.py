@@ -33,9 +33,7 @@ LOST_INITIALISATIONS = ("corda", "lora_ga", "loftq", "pissa_niter_N")
 UNMERGEABLE_FIELDS = ("alora_invocation_tokens", "arrow_config")
 """Kinds of LoRA that act on some tokens only, so that no weights are equal to them."""
 
-REFUSED_FIELDS = (
-    "monteclora_config", "kasa_config", "velora_config", "use_bdlora", "use_qalora", "megatron_config",
-)  # fmt: skip
+REFUSED_FIELDS = ("monteclora_config", "kasa_config", "velora_config", "use_bdlora", "use_qalora")
 """Kinds of LoRA that peft can merge and that are not checked here."""
 
 WITHOUT_EFFECT = (

@@ -66,6 +66,7 @@ class PatternMatcher:
     def _is_match(self, compiled: regex.Pattern[str], name: str) -> bool:
         if self._seconds_left <= 0:
             raise TimeoutError
+        # The library's own limit counts processor time, which on a busy machine is a part of what passes.
         began = time.monotonic()
         try:
             return compiled.fullmatch(name, timeout=min(SECONDS_FOR_A_NAME, self._seconds_left)) is not None

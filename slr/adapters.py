@@ -146,8 +146,15 @@ class Adapter:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(f"peft cannot merge the adapter {self.reference}: {reason}") from error
         if (self.directory / GENERATION_FILE).exists():
-            merged.generation_config = GenerationConfig.from_pretrained(self.directory)
+            merged.generation_config = self._generation_config()
         return merged.eval().requires_grad_(False)
+
+    def _generation_config(self) -> GenerationConfig:
+        try:
+            return GenerationConfig.from_pretrained(self.directory)
+        except Exception as error:  # errors of many types, for it is not checked before it is used
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ValueError(f"{GENERATION_FILE} of {self.reference} is not valid: {reason}") from error
 
     def layer_of(self, tensor_name: str, layout: ModelLayout) -> int | None:
         """The decoder layer that one of the adapter's tensors belongs to."""

@@ -149,6 +149,15 @@ def test_whole_numbers(pair: tuple[Path, Path]) -> None:
     assert "12 tensors that are no floating-point numbers" in refusal(*pair)
 
 
+@pytest.mark.parametrize("content", ["[]", "{", "5"])
+def test_generation_settings_that_cannot_be_read(content: str, pair: tuple[Path, Path]) -> None:
+    base, adapter = pair
+    (adapter / "generation_config.json").write_text(content)
+    with pytest.raises(ValueError, match=r"^generation_config\.json of .* is not valid: [^\n]+$"):
+        build(base, None, INTERVAL, adapter.parent / "out", adapter=adapter)
+    assert sorted(path.name for path in adapter.parent.iterdir()) == ["adapter", "base"]
+
+
 def test_truncated_file(pair: tuple[Path, Path]) -> None:
     path = pair[1] / "adapter_model.safetensors"
     path.write_bytes(path.read_bytes()[:-40])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft.tuners.lora.config import KasaConfig, VeloraConfig
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
@@ -282,6 +283,20 @@ def test_the_advice_for_what_cannot_be_done_again(tmp_path: Path) -> None:
         tuned.merge_and_unload().save_pretrained(tmp_path / "merged")
     make_tokenizer(chat_template=CHAT_TEMPLATE).save_pretrained(tmp_path / "merged")
     assert relative_difference(load_pair(base, tmp_path / "merged").instruct_model, expected) < EXACT
+
+
+@pytest.mark.parametrize("field", [{"kasa_config": KasaConfig()}, {"velora_config": VeloraConfig()}])
+def test_kinds_that_peft_is_to_merge(field: dict[str, Any], tmp_path: Path) -> None:
+    base, adapter = make_adapter(tmp_path, num_layers=3, target_modules=ATTENTION, **field)
+    with pytest.raises(
+        ValueError, match=rf"{next(iter(field))} in adapter_config.json.*merge it with peft's"
+    ):
+        load_pair(base, adapter=adapter)
+    reference = by_peft(base, adapter)
+    with quiet_libraries():
+        by_peft(base, adapter, merge=True).save_pretrained(tmp_path / "merged")
+    make_tokenizer(chat_template=CHAT_TEMPLATE).save_pretrained(tmp_path / "merged")
+    assert relative_difference(load_pair(base, tmp_path / "merged").instruct_model, reference) < EXACT
 
 
 def test_pissa_that_was_converted_to_lora(tmp_path: Path) -> None:
