@@ -117,6 +117,10 @@ class Adapter:
                 f"the adapter {self.reference} was made for {shortened(named)} (by its {CONFIG_FILE}), and the base "
                 f"model given is {base.reference}: the result is of use only if the two have the same weights"
             )
+        if self._changes_nothing():
+            notes.append(
+                f"the adapter {self.reference} changes nothing: a factor of each of its updates is zero"
+            )
         if self.config.unknown:
             notes.append(
                 f"{CONFIG_FILE} of {self.reference} sets fields that are not known here and were ignored: "
@@ -238,6 +242,14 @@ class Adapter:
                 f"{CONFIG_FILE} is for: {_listed(lost)}. Save the adapter anew with all its weights gathered, or, if "
                 "they were left out on purpose, name them in exclude_modules"
             )
+
+    def _changes_nothing(self) -> bool:
+        """Whether it is as peft makes it before any training."""
+        if self.config.changes_base_weights or any(_rank_axis(name) is None for name in self.shapes):
+            return False
+        with safe_open(self.directory / WEIGHTS_FILE, framework="pt") as tensors:
+            zero = {_module(name) for name in self.shapes if not tensors.get_tensor(name).any()}
+        return zero == {_module(name) for name in self.shapes}
 
     def _check_finite(self) -> None:
         with safe_open(self.directory / WEIGHTS_FILE, framework="pt") as tensors:

@@ -144,6 +144,17 @@ def test_numbers_that_are_not_finite(pair: tuple[Path, Path]) -> None:
     assert sorted(path.name for path in adapter.parent.iterdir()) == ["adapter", "base"]
 
 
+def test_an_adapter_that_was_never_trained_is_noted(pair: tuple[Path, Path]) -> None:
+    base, adapter = pair
+    assert not any("changes nothing" in note for note in load_pair(base, adapter=adapter).notes)
+    change_tensors(
+        adapter, lambda name, tensor: tensor * 0 if ".lora_B" in name and "layers.1" in name else tensor
+    )
+    assert not any("changes nothing" in note for note in load_pair(base, adapter=adapter).notes)
+    change_tensors(adapter, lambda name, tensor: tensor * 0 if ".lora_B" in name else tensor)
+    assert any("changes nothing" in note for note in load_pair(base, adapter=adapter).notes)
+
+
 def test_whole_numbers(pair: tuple[Path, Path]) -> None:
     change_tensors(pair[1], lambda _name, tensor: tensor.to(torch.int8))
     assert "12 tensors that are no floating-point numbers" in refusal(*pair)
