@@ -51,9 +51,8 @@ class PatternMatcher:
 
     def _matches(self, expression: str, pattern: str, names: Sequence[str]) -> list[str]:
         compiled = _compile(expression, pattern)
-        if _PLAIN.fullmatch(
-            pattern
-        ):  # of thousands of patterns, one for each module, most are over with this
+        # There may be thousands, one for each module, and this is over sooner.
+        if _PLAIN.fullmatch(pattern):
             names = [name for name in names if name.endswith(pattern.rpartition(".")[2].lstrip("^"))]
         try:
             return [name for name in names if self._is_match(compiled, name)]

@@ -65,7 +65,10 @@ def peft_config(config: AdapterConfig, model: PreTrainedModel, *, initialise: bo
         if isinstance(value, str) and value.lower() != "all-linear":
             fields[field] = _in_field(field, lambda value=value: matcher.full_matches(value, modules))
     if fields.get("target_modules") == [] and config.target_modules:
-        raise ValueError(f"target_modules in {CONFIG_FILE} matches no module of the base model")
+        raise ValueError(
+            f"target_modules in {CONFIG_FILE} matches no module of the base model: give the one that the adapter was "
+            "made for"
+        )
     names = [*modules, *(name for name, _ in model.named_parameters())]
     for field in ("rank_pattern", "alpha_pattern"):
         patterns = fields.pop(field, {})
