@@ -18,14 +18,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from slr.adapters import CONFIG_FILE, WEIGHTS_FILE, Adapter, open_adapter
+from slr.adapter_config import CONFIG_FILE, parse_config
+from slr.adapters import WEIGHTS_FILE, Adapter, open_adapter
 from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
 from slr.checkpoints import resolve_pair
 from slr.crc.hybrid_figures import Weights, hybrid_figures
@@ -34,6 +36,9 @@ from slr.model_card import Licences, find_licence, model_card
 from slr.model_layout import ModelLayout
 from slr.opening import Checkpoint, Location, open_checkpoint
 from slr.output_directory import check_output, complete_or_absent, copy_small_files
+
+if TYPE_CHECKING:
+    from slr.adapter_placement import Placement
 
 
 def build_adapter(
@@ -65,8 +70,9 @@ def build_adapter(
         IncompatiblePairError: if the adapter does not fit the base model.
         HubError: if the hub does not give one of the two.
         ValueError: if the interval does not fit, alpha is not in (0, 1], nothing of the adapter would be left,
-            a layer to restore was trained in full beside its adapter, the output directory exists and is not
-            to be overwritten, one of the two cannot be opened, or there are no records in ``search_dir``.
+            a layer to restore was trained in full beside its adapter, alpha is below 1 and the adapter is of a kind
+            that cannot be scaled, the output directory exists and is not to be overwritten, one of the two cannot
+            be opened, or there are no records in ``search_dir``.
     """
     check_alpha(alpha)
     spec = resolve_pair(
@@ -77,26 +83,36 @@ def build_adapter(
     output_dir = Path(output_dir).expanduser().resolve()
     check_output(output_dir, overwrite)
     checkpoint, opened = open_checkpoint(spec.base), open_adapter(spec.instruct)
-    opened.applied_to(checkpoint)
+    placement = opened.placed_in(checkpoint)
     interval.check_within(checkpoint.num_layers)
     if opened.directory.resolve().is_relative_to(output_dir):
         raise ValueError(
             f"{output_dir} would overwrite the adapter {opened.reference}: choose another directory"
         )
+    if placement.is_renamed:
+        raise ValueError(
+            f"the adapter {opened.reference} names its tensors as an earlier version of transformers named the "
+            "model's modules: write the hybrid as a merged checkpoint (leave out --as-adapter), or load the adapter "
+            "with the installed peft, save it with save_pretrained, and give that"
+        )
+    _check_scalable(opened, alpha)
     tensors, origins = {}, {}
     for name, tensor, source in _hybrid_tensors(opened, checkpoint.layout, interval, alpha):
         tensors[name] = tensor
         origins[name] = TensorOrigin(source=source, shard=WEIGHTS_FILE)
     if not tensors:
         raise ValueError(f"layers {interval} are all that the adapter changes: the hybrid is the base model")
+    hybrid = opened if alpha < 1 else _without_layers(opened, placement, checkpoint, interval)
+    _check_loadable(
+        replace(hybrid, shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()}), checkpoint
+    )
     sides = Weights(checkpoint.reference, checkpoint.directory), Weights(opened.reference, opened.directory)
     crc = hybrid_figures(search_dir, *sides, interval, alpha) if search_dir is not None else None
     licences = Licences(*(find_licence(side.reference, side.directory) for side in sides))
     with complete_or_absent(output_dir) as partial:
         copy_small_files(opened.directory, partial, leave_out=(CONFIG_FILE,))
-        config = _hybrid_config(opened.config, checkpoint, interval if alpha == 1 else LayerInterval(0, 0))
         (partial / CONFIG_FILE).write_text(
-            json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+            json.dumps(dict(hybrid.fields), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         save_file(tensors, partial / WEIGHTS_FILE, {"format": "pt"})
         manifest = BuildManifest(
@@ -111,7 +127,7 @@ def build_adapter(
             num_layers=checkpoint.num_layers,
             alpha=alpha,
             dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=(),
+            notes=opened.notes(checkpoint),
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
@@ -138,15 +154,50 @@ def _hybrid_tensors(
             yield name, scaled, "interpolated" if is_scaled else "instruct"
 
 
-def _hybrid_config(config: Mapping[str, Any], base: Checkpoint, interval: LayerInterval) -> dict[str, Any]:
-    """The configuration, by which peft leaves the restored layers alone."""
+def _check_scalable(adapter: Adapter, alpha: float) -> None:
+    if alpha == 1:
+        return
+    config = adapter.config
+    if config.changes_base_weights:
+        kind = f"takes a part out of the base model's weights (init_lora_weights is {config.init_lora_weights!r})"
+    elif config.use_dora:
+        kind = "is a DoRA, which also scales the base model's weights"
+    else:
+        return
+    raise ValueError(
+        f"the adapter {adapter.reference} {kind}, so a share of it is no adapter of that kind: write the hybrid as a "
+        "merged checkpoint (leave out --as-adapter), or restore the layers whole (alpha 1)"
+    )
+
+
+def _without_layers(
+    adapter: Adapter, placement: Placement, base: Checkpoint, interval: LayerInterval
+) -> Adapter:
+    """The adapter with a configuration by which peft leaves the restored layers alone."""
     if len(interval) == 0:
-        return dict(config)
+        return adapter
     numbers = "|".join(str(layer) for layer in range(interval.start, interval.end))
     patterns = [rf"{re.escape(base.layout.layers_path)}\.(?:{numbers})\..*"]
-    already = config.get("exclude_modules")
+    already = adapter.config.exclude_modules
     if isinstance(already, str):
         patterns.append(already)
     elif already:  # names, by which peft excludes modules whose path ends with one
         patterns.append("(?:.*\\.)?(?:" + "|".join(re.escape(name) for name in already) + ")")
-    return {**config, "exclude_modules": "|".join(f"(?:{pattern})" for pattern in patterns)}
+    changes: dict[str, Any] = {"exclude_modules": "|".join(f"(?:{pattern})" for pattern in patterns)}
+    if placement.parameters:  # peft does not exclude any of these, so the others are named
+        changes["target_parameters"] = [
+            name for name in placement.parameters if base.layout.layer_of(name) not in interval
+        ]
+    fields = {**adapter.fields, **changes}
+    return replace(adapter, fields=fields, config=parse_config(fields, adapter.reference))
+
+
+def _check_loadable(hybrid: Adapter, base: Checkpoint) -> None:
+    """Raise ``ValueError`` unless peft loads exactly what is to be written."""
+    try:
+        hybrid.placed_in(base)
+    except ValueError as error:
+        raise ValueError(
+            "the hybrid cannot be written as an adapter, so write it as a merged checkpoint (leave out --as-adapter): "
+            f"{error}"
+        ) from error

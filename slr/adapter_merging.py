@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from slr.adapters import CONFIG_FILE, Adapter
+from slr.adapter_config import CONFIG_FILE
+from slr.adapters import Adapter
 from slr.checkpoints import load_weights
 from slr.opening import Checkpoint, open_checkpoint
 from slr.output_directory import copy_small_files
+from slr.quiet_libraries import quiet_libraries
 from slr.tensor_index import INDEX_FILE
 
 
@@ -22,7 +24,8 @@ def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path)
         ValueError: if peft cannot merge the adapter.
     """
     merged = adapter.merge_into(load_weights(base, base.dtype, device=None))
-    merged.save_pretrained(directory)
+    with quiet_libraries():
+        merged.save_pretrained(directory)
     # The adapter's files, such as a chat template, go over the base model's.
     for source_dir in (base.directory, adapter.directory):
         copy_small_files(source_dir, directory, leave_out=(INDEX_FILE, CONFIG_FILE))

@@ -17,6 +17,7 @@ from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
+from slr.quiet_libraries import quiet_libraries
 from slr.records import Family
 from slr.streamed_layers import fits, load_streamed
 
@@ -148,6 +149,7 @@ def load_spec(
     else:
         instruct_model = adapter.merge_into(copy.deepcopy(base_model))
         notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
+        notes += adapter.notes(base)
     return ModelPair(
         name=spec.name,
         family=spec.family if spec.family != "other" else family_of(instruct.config),
@@ -273,6 +275,7 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
     return checkpoint.tokenizer
 
 
+@quiet_libraries()
 def load_weights(
     checkpoint: Checkpoint,
     dtype: torch.dtype,

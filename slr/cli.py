@@ -186,6 +186,8 @@ def build(
             base_revision=base_revision,
             adapter_revision=instruct_revision,
         )
+        for note in manifest.notes:
+            print(f"note: {note}", file=sys.stderr)
         print(f"wrote {output}: an adapter with layers {interval} of {manifest.num_layers} restored{share}")
         return
     with progress_bar("writing bytes") as on_progress:

@@ -213,6 +213,7 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     if adapter is None:
         yield _OpenedPair(base, instruct, instruct.directory, notes)
         return
+    notes += adapter.notes(base)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
         instruct = write_merged_checkpoint(base, adapter, Path(merged))
