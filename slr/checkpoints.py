@@ -11,10 +11,11 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
+from slr.model_layout import auto_class
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
 from slr.records import Family
@@ -286,7 +287,7 @@ def load_weights(
     """
     if device_map is None and device is not None:
         device_map = {"": device}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = auto_class(checkpoint.config).from_pretrained(
         checkpoint.directory,
         dtype=dtype,
         device_map=device_map,

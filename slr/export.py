@@ -228,22 +228,27 @@ def _check_apart(output_dir: Path, source: Path) -> None:
 
 
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
-    """The base model's tensors of the restored layers, where they are on disk."""
-    layers = {name: instruct.layout.layer_of(name) for name in instruct.index.tensors}
-    if missing := set(range(instruct.num_layers)) - set(layers.values()):
-        raise ValueError(
-            f"no tensor of {instruct.reference} is named {instruct.layout.layers_path}.{min(missing)}.*, as "
-            f"{instruct.layout.architecture} names its decoder layers: save the checkpoint anew with "
-            "save_pretrained of the installed transformers"
-        )
-    # A tensor that only one side has is no part of the model, or the two would have been no pair.
-    names = {name for name, layer in layers.items() if layer in interval and name in base.index.tensors}
-    return {
+    """The base model's tensors of the restored layers, by the names that the instruct model's files have for them."""
+    stored = {
         name: tensor
         for shard in base.index.shards
         for name, tensor in stored_tensors(base.directory, shard).items()
-        if name in names
     }
+    found: dict[str, StoredTensor] = {}
+    for name in instruct.index.tensors:
+        if instruct.layer_of(name) in interval and (source := _name_in(base, instruct, name)) in stored:
+            found[name] = stored[source]
+    restored = {instruct.layer_of(name) for name in found}
+    assert restored == set(range(interval.start, interval.end)), f"no tensors for {restored}"
+    return found
+
+
+def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
+    """What the base model's files call a tensor of the instruct model's; only prefixes may be other ones."""
+    if name in base.index.tensors or name not in instruct.conversion.destinations:
+        return name
+    # A tensor that only one side has is no part of the model, or the two would have been no pair.
+    return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
 
 
 def _left_over_notes(output_dir: Path) -> Iterator[str]:

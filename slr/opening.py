@@ -21,8 +21,9 @@ from transformers import (
 )
 
 from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
-from slr.model_layout import ModelLayout, model_layout
+from slr.model_layout import ModelLayout, Shape, group_layers, model_layout
 from slr.model_pairs import ModelReference
+from slr.tensor_conversion import TensorConversion
 from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
 
 TOKENIZER_FILES = ("tokenizer*", "vocab.*", "*.model")
@@ -50,7 +51,30 @@ class Checkpoint:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the weight files, by their headers; empty if nothing is."""
-        return (*self.index.problems, *self.layout.misfits(self.index))
+        return self.index.problems or self._misfits
+
+    @cached_property
+    def conversion(self) -> TensorConversion:
+        """How the tensors in the files become the model's."""
+        return TensorConversion(self.layout.model, self.index.tensors)
+
+    def layer_of(self, file_tensor: str) -> int | None:
+        """The decoder layer that a tensor in the files belongs to, None if it stands outside of them."""
+        place = self.conversion.destinations.get(file_tensor)
+        return self.layout.layer_of(file_tensor if place is None else place.model_name)
+
+    @cached_property
+    def _misfits(self) -> tuple[str, ...]:
+        """Tensors that the model needs and the files lack or have in another shape, a line each."""
+        if not self.conversion.destinations:
+            return (_foreign_names(self),)
+        found = _converted_shapes(self)
+        lines = {
+            name: f"configuration {shape}, weights {found.get(name, 'missing')}"
+            for name, shape in self.layout.shapes.items()
+            if found.get(name, "missing") != shape and not (name in self.layout.tied and name not in found)
+        }
+        return tuple(group_layers(lines, self.layout.layers_path))
 
     @property
     def num_layers(self) -> int:
@@ -111,6 +135,28 @@ def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
             f"the weights of {checkpoint.reference} cannot be used: " + "; ".join(checkpoint.problems)
         )
     return checkpoint
+
+
+def _converted_shapes(checkpoint: Checkpoint) -> dict[str, Shape | str]:
+    """Shapes of the model's tensors as the files give them; in words where their parts do not fit together."""
+    empty = {
+        name: torch.empty(entry.shape, device="meta") for name, entry in checkpoint.index.tensors.items()
+    }
+    found: dict[str, Shape | str] = {}
+    for model_name, sources in checkpoint.conversion.sources.items():
+        try:
+            converted = checkpoint.conversion.convert({name: empty[name] for name in sources})
+            found |= {name: tuple(tensor.shape) for name, tensor in converted.items()}
+        except ValueError:
+            found[model_name] = f"in parts that do not fit together ({sources[0]} and {len(sources) - 1} more)"
+    return found
+
+
+def _foreign_names(checkpoint: Checkpoint) -> str:
+    return (
+        f"no tensor has a name that transformers knows for {checkpoint.layout.architecture}: expected names such as "
+        f"{next(iter(checkpoint.layout.shapes))}, found such as {next(iter(checkpoint.index.tensors), 'none')}"
+    )
 
 
 def as_reference(location: Location, revision: str | None) -> ModelReference:
