@@ -169,7 +169,7 @@ def build(
         manifest,
         num_bytes,
         seconds,
-        equivalent_yaml(manifest, layers_path),
+        equivalent_yaml(manifest, layers_path) if _has_the_model_s_names(pair.instruct) else None,
         notes=(*pair.notes, *_left_over_notes(output_dir)),
     )
 
@@ -249,6 +249,12 @@ def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
         return name
     # A tensor that only one side has is no part of the model, or the two would have been no pair.
     return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
+
+
+def _has_the_model_s_names(checkpoint: Checkpoint) -> bool:
+    """Where the files name tensors otherwise, mergekit would need to know the architecture; that was not tried."""
+    places = checkpoint.conversion.destinations
+    return all(name == places[name].model_name for name in places)
 
 
 def _left_over_notes(output_dir: Path) -> Iterator[str]:

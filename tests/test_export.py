@@ -392,7 +392,7 @@ def test_checkpoint_with_foreign_tensor_names(tmp_path: Path) -> None:
     for path in (base, instruct):
         tensors = {f"old.{name}": tensor for name, tensor in load_file(path / "model.safetensors").items()}
         save_file(tensors, path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"no tensor of .* is named model\.layers\.0\.\*"):
+    with pytest.raises(ValueError, match="no tensor has a name that transformers knows"):
         build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
 
 
