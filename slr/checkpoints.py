@@ -17,6 +17,7 @@ from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
 from slr.model_layout import auto_class
 from slr.model_pairs import ModelReference, PairSpec, find_pair
+from slr.numbers_in_range import check_numbers, first_not_finite
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
 from slr.records import Family
 from slr.streamed_layers import fits, load_streamed
@@ -140,7 +141,7 @@ def load_spec(
             notes += conversion_note(side, checkpoint, dtype)
     stream, why_streamed = _decide_on_streaming(stream, instruct, adapter, dtype, device, device_map)
     notes += why_streamed
-    load = load_streamed if stream else partial(load_weights, device_map=device_map)
+    load = _load_streamed if stream else partial(load_weights, device_map=device_map)
     base = with_local_weights(base)
     base_model = load(base, dtype, device)
     if adapter is None:
@@ -148,6 +149,11 @@ def load_spec(
         instruct_model = load(instruct, dtype, device)
     else:
         instruct_model = adapter.merge_into(copy.deepcopy(base_model))
+        if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
+            raise ValueError(
+                f"the adapter {adapter.reference} makes {name} of the model not finite: it is damaged, or its scale is "
+                f"too large for {str(dtype).removeprefix('torch.')}"
+            )
         notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
     return ModelPair(
         name=spec.name,
@@ -274,6 +280,14 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
     return checkpoint.tokenizer
 
 
+def _load_streamed(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
+) -> PreTrainedModel:
+    """Layers are read again and again by whoever streams, so all numbers are checked once before."""
+    check_numbers(checkpoint, dtype)
+    return load_streamed(checkpoint, dtype, device)
+
+
 def load_weights(
     checkpoint: Checkpoint,
     dtype: torch.dtype,
@@ -283,7 +297,8 @@ def load_weights(
     """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
 
     Raises:
-        ValueError: if weights are missing, or do not fit the devices of ``device_map``.
+        ValueError: if weights are missing, are not finite in ``dtype``, or do not fit the devices of
+            ``device_map``.
     """
     if device_map is None and device is not None:
         device_map = {"": device}
@@ -300,6 +315,9 @@ def load_weights(
     model, loading = loaded  # the stubs do not know what output_loading_info does
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
+    if (name := first_not_finite(model.state_dict().items())) is not None:
+        check_numbers(checkpoint, dtype)  # names the file's tensor
+        raise ValueError(f"{checkpoint.reference}: {name} is not finite once it is loaded in {dtype}")
     # What does not fit, accelerate keeps in memory or on disk.
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(

@@ -211,6 +211,7 @@ def score(
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from slr.checkpoints import load_model
@@ -223,10 +224,11 @@ def score(
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
     loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
-    table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
+    table = Table("prompts", "validity", "diversity", title=f"CRC of {escape(str(loaded.reference))}")
     for prompt_set in PROMPT_SETS:
         encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
         scores = score_model(loaded.model, encoded)
+        scores.check_finite(str(loaded.reference))
         validity, diversity = estimate_mean(scores.validity), estimate_mean(scores.diversity)
         table.add_row(prompt_set.replace("_", "-"), _cell(validity), _cell(diversity))
     Console(width=max(100, Console().width)).print(table)
@@ -234,11 +236,14 @@ def score(
 
 def _print_report(report: CrcReport) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(width=max(110, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
-    console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
+    console.print(
+        f"\n[bold]{escape(report.pair)}: {chosen}[/bold]\n{escape(report.interval_reason)}\n", highlight=False
+    )
     table = Table("model", "prompts", "validity", "diversity", "diversity less instruct's")
     for line in report.models:
         table.add_row(

@@ -163,7 +163,10 @@ def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[s
                 continue
             for name in names:
                 shapes = {side: checkpoint.index.tensors[name].shape}
-                yield name, f"base {shapes.get('base', 'missing')}, instruct {shapes.get('instruct', 'missing')}"
+                yield (
+                    name,
+                    f"base {shapes.get('base', 'missing')}, instruct {shapes.get('instruct', 'missing')}",
+                )
 
 
 def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:

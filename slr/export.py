@@ -30,10 +30,9 @@ from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, Tenso
 from slr.checkpoints import resolve_pair
 from slr.compatibility import check_compatible, conversion_note
 from slr.crc.hybrid_figures import Weights, hybrid_figures
+from slr.hybrid_numbers import bytes_to_check, check_hybrid
 from slr.hybrid_shards import (
-    StoredTensor,
     plan_hybrid_shard,
-    stored_tensors,
     verify_hybrid_shard,
     write_hybrid_shard,
 )
@@ -41,6 +40,7 @@ from slr.intervals import LayerInterval, check_alpha
 from slr.mergekit import equivalent_yaml
 from slr.model_card import CARD_FILE, Licences, find_licence, model_card
 from slr.model_pairs import PairSpec
+from slr.numbers_in_range import check_numbers, num_weight_bytes
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
 from slr.output_directory import (
     check_output,
@@ -49,6 +49,7 @@ from slr.output_directory import (
     copy_small_files,
     left_over,
 )
+from slr.stored_tensors import StoredTensor, stored_tensors
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
 
@@ -100,18 +101,19 @@ def build(
         alpha: the base model's share within the interval, in (0, 1].
         overwrite: replace an existing checkpoint directory, once the new one is complete.
         verify: read everything from the disk again, compare it with what it is made of, and put the SHA-256
-            of each weight file into the manifest.
+            of each weight file into the manifest. Numbers that are not finite are refused in any part of both
+            models, not only in what goes into the hybrid.
         search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
         base_revision: commit, tag or branch of a base model on the hub.
         instruct_revision: the same for the instruct model or adapter.
-        on_progress: told the bytes of weights written (and verified) so far, and their total.
+        on_progress: told the bytes of weights checked, written and verified so far, and their total.
 
     Raises:
         IncompatiblePairError: if the two are no pair; every mismatch is a line of it.
         HubError: if the hub does not give a model.
         ValueError: if the interval does not fit, alpha is not in (0, 1], the output directory exists and
-            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, or there are no
-            records in ``search_dir``.
+            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, a weight is not finite
+            or would not be in the instruct model's dtype, or there are no records in ``search_dir``.
         OSError: if the output cannot be written, or is found to differ from what it is made of.
     """
     check_alpha(alpha)
@@ -129,13 +131,18 @@ def build(
         replacements = _base_tensors(pair.base, pair.instruct, interval)
         num_bytes = _num_bytes(pair.instruct)
         check_space(output_dir, num_bytes)
+        checked = (pair.base, pair.instruct) if verify else ()
+        num_checked = bytes_to_check(pair.instruct, replacements, alpha) + sum(map(num_weight_bytes, checked))
+        on_bytes = _progress(on_progress, num_checked + num_bytes * (1 + verify))
+        check_hybrid(pair.base, pair.instruct, replacements, alpha, on_bytes)
+        for checkpoint in checked:
+            check_numbers(checkpoint, on_bytes=on_bytes)
         crc = hybrid_figures(search_dir, *pair.weights, interval, alpha) if search_dir is not None else None
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
             partial / shard: plan_hybrid_shard(pair.instruct.directory / shard, replacements, alpha)
             for shard in pair.instruct.index.shards
         }
-        on_bytes = _progress(on_progress, num_bytes * (1 + verify))
         began = time.perf_counter()
         for path, plan in plans.items():
             write_hybrid_shard(plan, path, on_bytes)

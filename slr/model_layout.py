@@ -22,9 +22,16 @@ from transformers import (
 )
 
 from slr.decoder import decoder_layers_path
+from slr.tensor_index import TensorIndex
 
 AttentionImplementation = Literal["eager", "sdpa"]
 Shape = tuple[int, ...]
+
+FEWEST_COUNTED = 1024
+"""Layers, or experts, that may be built whatever the files hold: it takes seconds."""
+
+_COUNT = re.compile(r"^(num|n)_.*(layers?|experts)$|^(en|de)coder_layers$|^depth$|_depth$")
+"""Names of fields that say how many times something is built."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class ModelLayout:
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
-    """transformers' automatic class that makes and loads the model of a configuration.
+    """Transformers' automatic class that makes and loads the model of a configuration.
 
     Some models that read images as well are in the list of those only, though their text model is a decoder.
     """
@@ -92,6 +99,28 @@ def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
         attention="sdpa" if model._supports_sdpa and not _has_softcapping(config) else "eager",
         model=model,
     )
+
+
+def check_layer_counts(fields: Mapping[str, Any], index: TensorIndex, where: str) -> None:
+    """Raise before a model of more layers, or more experts, is built than there are weights for.
+
+    Args:
+        fields: of config.json, as they are.
+        index: what the weight files hold.
+        where: whose they are, for the message.
+
+    Raises:
+        ValueError: if a number of layers or experts in the configuration, or in a part of it, is larger than
+            the files can hold.
+    """
+    most = max(len(index.tensors), FEWEST_COUNTED)
+    for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
+        for name, value in part.items():
+            if _COUNT.search(name) and isinstance(value, int | float) and value > most:
+                raise ValueError(
+                    f"config.json of {where} says {name} {value}, but its weight files hold {len(index.tensors)} "
+                    "tensors: the two do not belong together"
+                )
 
 
 def group_layers(lines: Mapping[str, str], layers_path: str) -> Iterable[str]:

@@ -57,7 +57,7 @@ class ModelReference:
             return _testbed_directory(self.location)
         if self.location.startswith(LAPTOP_PREFIX):
             return _laptop_directory(self.location)
-        path = Path(self.location).expanduser()
+        path = expand_user(self.location)
         if self.location and path.is_dir():
             return path
         if self.location and path.exists():
@@ -74,6 +74,18 @@ class ModelReference:
 
     def __str__(self) -> str:
         return f"{self.location}@{self.revision}" if self.revision else self.location
+
+
+def expand_user(path: str | Path) -> Path:
+    """The path with ``~`` and ``~NAME`` replaced by home directories.
+
+    Raises:
+        ValueError: if there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with the name of a user that this machine does not know") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """How the tensors in a checkpoint's files become those of its model.
 
-Files and model often name and cut the same weights differently: the files of a mixture of experts have a tensor for each
-expert, where transformers computes with one for all of them; the text model inside a multimodal one has another
+Files and model often name and cut the same weights differently: the files of a mixture of experts have a tensor for
+each expert, where transformers computes with one for all of them; the text model inside a multimodal one has another
 prefix on disk. transformers converts when it loads. Its own rules are applied here, to names and shapes before
 a weight is read, and to the weights of one layer at a time.
 """

@@ -33,7 +33,9 @@ LAYER_NUMBER = {
 }
 """The reference: of a file's names the decoder layer, by what the architecture is known to call it."""
 
-CASES = [(architecture, hub_format) for architecture in (*EXPERTS, *MULTIMODAL) for hub_format in (True, False)]
+CASES = [
+    (architecture, hub_format) for architecture in (*EXPERTS, *MULTIMODAL) for hub_format in (True, False)
+]
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +108,7 @@ def test_restored_in_part(pairs: Any, tmp_path: Path, architecture: str) -> None
 
 
 @pytest.mark.parametrize(("architecture", "hub_format"), [case for case in CASES if case[1]])
-def test_search_and_score_from_memory_and_from_disk(
-    pairs: Any, architecture: str, hub_format: bool
-) -> None:
+def test_search_and_score_from_memory_and_from_disk(pairs: Any, architecture: str, hub_format: bool) -> None:
     base, instruct = pairs(architecture, hub_format)
     loaded, streamed = (load_pair(base, instruct, stream=stream) for stream in (False, True))
     result = search(loaded, PROMPTS)
@@ -161,7 +161,10 @@ def test_two_prefixes_are_no_matter(tmp_path: Path, converted: tuple[bool, bool]
 @pytest.mark.parametrize(
     ("lost", "message"),
     [
-        (r"layers\.1\.mlp\.experts\.2\.down_proj", r"mlp\.experts\.down_proj: configuration \(4, 32, 24\), weights \(3"),
+        (
+            r"layers\.1\.mlp\.experts\.2\.down_proj",
+            r"mlp\.experts\.down_proj: configuration \(4, 32, 24\), weights \(3",
+        ),
         (r"layers\.1\.mlp\.experts\.2\.up_proj", r"gate_up_proj: .*in parts that do not fit together"),
         (r"layers\.1\.mlp\.experts\.", r"layers\.1\.mlp\.experts\.down_proj: .*weights missing"),
     ],

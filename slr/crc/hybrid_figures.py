@@ -30,7 +30,10 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class HybridFigure:
-    """CRC of one model on one prompt set: means over prompts, and the paired difference to the instruct model."""
+    """CRC of one model on one prompt set: means over prompts, and the paired difference to the instruct model.
+
+    All are None if the model's logits are not finite on a prompt.
+    """
 
     model: ModelKind
     prompt_set: PromptSet
@@ -109,10 +112,10 @@ def _figures(
             model=score.model,
             prompt_set=prompt_set,
             num_prompts=len(score.prompt_ids),
-            validity=estimate_mean(score.validity),
-            diversity=estimate_mean(score.diversity),
+            validity=None if None in score.validity else estimate_mean(score.validity),
+            diversity=None if None in score.validity else estimate_mean(score.diversity),
             diversity_difference=None
-            if score is instruct
+            if score is instruct or None in score.validity
             else estimate_difference(score.diversity, instruct.diversity),
         )
         for score in (instruct, *hybrid, *base)

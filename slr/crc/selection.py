@@ -48,16 +48,21 @@ class Selection:
 
 
 def select(
-    candidates: Sequence[Candidate], instruct_validity: float, min_validity_ratio: float = MIN_VALIDITY_RATIO
+    candidates: Sequence[Candidate],
+    instruct_validity: float,
+    min_validity_ratio: float = MIN_VALIDITY_RATIO,
+    *,
+    not_finite: Sequence[LayerInterval | float] = (),
 ) -> Selection:
     """Choose the candidate of highest diversity with validity >= ``min_validity_ratio * instruct_validity``.
 
-    Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha.
+    Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha. Choices that are
+    ``not_finite``, whose logits are NaN or infinite, were left out of the candidates; the reason says so.
 
     Raises:
         ValueError: if there is no candidate at all, or the ratio is not in (0, 1].
     """
-    if not candidates:
+    if not candidates and not not_finite:
         raise ValueError("nothing to select from: expected at least one scored candidate")
     if not 0 < min_validity_ratio <= 1:
         raise ValueError(f"min_validity_ratio is {min_validity_ratio}, expected a number in (0, 1]")
@@ -70,15 +75,21 @@ def select(
         best = ranking[0]
         reason = (
             f"highest diversity ({best.diversity:.3f}) of the {len(ranking)} among {len(candidates)} "
-            f"candidates whose validity is at least {threshold}"
+            f"candidates whose validity is at least {threshold}{_left_out(not_finite)}"
         )
         return Selection(best, ranking, min_validity, reason)
-    highest = max(c.validity for c in candidates)
+    highest = f"; the highest is {max(c.validity for c in candidates):.3f}" if candidates else ""
     reason = (
-        f"none: of {len(candidates)} candidates none has a validity of at least {threshold}; "
-        f"the highest is {highest:.3f}"
+        f"none: of {len(candidates)} candidates none has a validity of at least {threshold}{highest}"
+        f"{_left_out(not_finite)}"
     )
     return Selection(None, (), min_validity, reason)
+
+
+def _left_out(choices: Sequence[LayerInterval | float]) -> str:
+    if not choices:
+        return ""
+    return f"; left out: {len(choices)} whose logits are NaN or infinite, such as {choices[0]}"
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
