@@ -39,7 +39,7 @@ from slr.hybrid_shards import (
 from slr.intervals import LayerInterval, check_alpha
 from slr.mergekit import equivalent_yaml
 from slr.model_card import CARD_FILE, Licences, find_licence, model_card
-from slr.model_pairs import PairSpec
+from slr.model_pairs import PairSpec, expand_user
 from slr.numbers_in_range import check_numbers, num_weight_bytes
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
 from slr.output_directory import (
@@ -124,7 +124,7 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    output_dir = Path(output_dir).expanduser().resolve()
+    output_dir = expand_user(output_dir).resolve()
     check_output(output_dir, overwrite)
     with ExitStack() as stack:
         pair = stack.enter_context(_opened(spec, interval, output_dir))
