@@ -265,8 +265,11 @@ def _pair_name(instruct: ModelReference) -> str:
     directory = instruct.directory
     if directory is None:
         return instruct.location.split("/")[-1]
-    # The last part alone is often just "instruct".
-    return "-".join(directory.resolve().parts[-2:])
+    # The last part alone is often just "instruct". The root of a file system has no name.
+    path = directory.resolve()
+    name = "-".join(path.relative_to(path.anchor).parts[-2:])
+    # Files and directories are named by it, and what begins with a dash would be taken for an option.
+    return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:

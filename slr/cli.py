@@ -273,7 +273,10 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
     option = ["--adapter"] if spec.instruct_is_adapter else []
-    words = ["slr", "build", spec.base.location, *option, spec.instruct.location, "--layers", str(interval)]
+    locations = [location.location for location in (spec.base, spec.instruct)]
+    # A path that begins with a dash would be taken for an option.
+    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
+    words = ["slr", "build", base, *option, instruct, "--layers", str(interval)]
     for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
         if reference.revision is not None:
             words += [option_name, reference.revision]

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from slr.adapter_merging import write_merged_checkpoint
 from slr.adapters import open_adapter
-from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
+from slr.build_manifest import BuildManifest, TensorOrigin, TensorSource, slr_version, write_manifest
 from slr.checkpoints import resolve_pair
 from slr.compatibility import check_compatible, conversion_note
 from slr.crc.hybrid_figures import Weights, hybrid_figures
@@ -39,15 +39,18 @@ from slr.hybrid_shards import (
 from slr.intervals import LayerInterval, check_alpha
 from slr.mergekit import equivalent_yaml
 from slr.model_card import CARD_FILE, Licences, find_licence, model_card
-from slr.model_pairs import PairSpec, expand_user
+from slr.model_pairs import PairSpec
 from slr.numbers_in_range import check_numbers, num_weight_bytes
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
 from slr.output_directory import (
+    check_apart,
     check_output,
     check_space,
     complete_or_absent,
     copy_small_files,
     left_over,
+    resolve_output,
+    small_files,
 )
 from slr.stored_tensors import StoredTensor, stored_tensors
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
@@ -99,7 +102,7 @@ def build(
         adapter: a PEFT LoRA adapter of the base model. The instruct model is the two merged, for which there
             must be room on disk until the hybrid is written.
         alpha: the base model's share within the interval, in (0, 1].
-        overwrite: replace an existing checkpoint directory, once the new one is complete.
+        overwrite: replace an existing checkpoint that slr wrote, once the new one is complete.
         verify: read everything from the disk again, compare it with what it is made of, and put the SHA-256
             of each weight file into the manifest. Numbers that are not finite are refused in any part of both
             models, not only in what goes into the hybrid.
@@ -124,7 +127,7 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    output_dir = expand_user(output_dir).resolve()
+    output_dir = resolve_output(output_dir)
     check_output(output_dir, overwrite)
     with ExitStack() as stack:
         pair = stack.enter_context(_opened(spec, interval, output_dir))
@@ -154,9 +157,9 @@ def build(
         manifest = BuildManifest(
             slr_version=slr_version(),
             architecture=pair.instruct.layout.architecture,
-            base=pair.base.reference.location,
+            base=pair.base.reference.public_name,
             base_revision=pair.base.reference.revision,
-            instruct=pair.instruct.reference.location,
+            instruct=pair.instruct.reference.public_name,
             instruct_revision=pair.instruct.reference.revision,
             instruct_is_adapter=spec.instruct_is_adapter,
             interval=(interval.start, interval.end),
@@ -167,16 +170,16 @@ def build(
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),
         )
-        layers_path = pair.instruct.layout.layers_path
+        layers_path = pair.instruct.layout.layers_path if _has_the_model_s_names(pair.instruct) else None
         licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
         card = model_card(manifest, layers_path, licences, crc)
-        _write_small_files(pair.instruct, partial, manifest, card)
+        manifest = _write_small_files(pair.instruct, partial, manifest, card)
     return BuildReport(
         output_dir,
         manifest,
         num_bytes,
         seconds,
-        equivalent_yaml(manifest, layers_path) if _has_the_model_s_names(pair.instruct) else None,
+        equivalent_yaml(manifest, layers_path, pair.base.reference, pair.instruct.reference),
         notes=(*pair.notes, *_left_over_notes(output_dir)),
     )
 
@@ -216,7 +219,8 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     if adapter is None:
         instruct = with_local_weights(instruct)
     for directory in (base.directory, adapter.directory if adapter else instruct.directory):
-        _check_apart(output_dir, directory)
+        check_apart(output_dir, directory)
+        small_files(directory)  # what must not be copied is said before anything is written
     if adapter is None:
         yield _OpenedPair(base, instruct, instruct.directory, notes)
         return
@@ -224,14 +228,6 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
         instruct = write_merged_checkpoint(base, adapter, Path(merged))
         yield _OpenedPair(base, instruct, adapter.directory, notes)
-
-
-def _check_apart(output_dir: Path, source: Path) -> None:
-    if source.resolve().is_relative_to(output_dir):
-        raise ValueError(
-            f"{output_dir} would overwrite {source}, which the hybrid is made from: "
-            "choose another output directory"
-        )
 
 
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
@@ -279,12 +275,14 @@ def _origins(
     }
 
 
-def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str) -> None:
-    (output_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def _write_small_files(
+    instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str
+) -> BuildManifest:
     (output_dir / CARD_FILE).write_text(card, encoding="utf-8")
     copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():
         shutil.copyfile(instruct.directory / INDEX_FILE, output_dir / INDEX_FILE)
+    return write_manifest(output_dir, manifest)
 
 
 def _num_bytes(checkpoint: Checkpoint) -> int:

@@ -52,6 +52,14 @@ class ModelReference:
             )
         return directory
 
+    @property
+    def public_name(self) -> str:
+        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name."""
+        if self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+            return self.location
+        directory = self.directory
+        return self.location if directory is None else directory.resolve().name or "model"
+
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
             return _testbed_directory(self.location)
