@@ -133,7 +133,9 @@ def build(
     alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing checkpoint")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace what slr build wrote there")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="read it again, compare it with both models, record SHA-256")
     ] = False,

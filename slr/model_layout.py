@@ -30,7 +30,7 @@ Shape = tuple[int, ...]
 FEWEST_COUNTED = 1024
 """Layers, or experts, that may be built whatever the files hold: it takes seconds."""
 
-_COUNT = re.compile(r"^(num|n)_.*(layers?|experts)$|^(en|de)coder_layers$|^depth$|_depth$")
+_COUNT = re.compile(r"^(num|n)_.*(layers?|blocks?|experts)$|^(en|de)coder_layers$|^depth$|_depth$")
 """Names of fields that say how many times something is built."""
 
 
@@ -114,8 +114,11 @@ def check_layer_counts(fields: Mapping[str, Any], index: TensorIndex, where: str
             the files can hold.
     """
     most = max(len(index.tensors), FEWEST_COUNTED)
-    for part in (fields, *(value for value in fields.values() if isinstance(value, dict))):
+    parts = [fields]
+    for part in parts:
         for name, value in part.items():
+            if isinstance(value, dict):
+                parts.append(value)  # which the loop comes to, too
             if _COUNT.search(name) and isinstance(value, int | float) and value > most:
                 raise ValueError(
                     f"config.json of {where} says {name} {value}, but its weight files hold {len(index.tensors)} "

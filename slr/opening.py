@@ -169,8 +169,8 @@ def _first_quantized(checkpoint: Checkpoint) -> str | None:
     """A tensor that the files hold in whole numbers or 8 bits, and the model in floating-point numbers."""
     expected = checkpoint.layout.model.state_dict()
     for name, place in checkpoint.conversion.destinations.items():
-        dtype = TORCH_DTYPES[checkpoint.index.tensors[name].dtype]
-        is_full = dtype.is_floating_point and dtype.itemsize > 1
+        dtype = TORCH_DTYPES.get(checkpoint.index.tensors[name].dtype)
+        is_full = dtype is not None and dtype.is_floating_point and dtype.itemsize > 1
         if expected[place.model_name].is_floating_point() and not is_full:
             return name
     return None

@@ -88,7 +88,9 @@ class TensorConversion:
             if place.rule is None:
                 converted[place.model_name] = tensors[name]
                 continue
-            rule = parts.setdefault(place.model_name, deepcopy(self._converter_of[place.rule]))
+            if place.model_name not in parts:
+                parts[place.model_name] = deepcopy(self._converter_of[place.rule])
+            rule = parts[place.model_name]
             rule.add_tensor(place.model_name, name, place.rule, tensors[name])  # pyright: ignore[reportArgumentType]
         for model_name, rule in parts.items():
             converted |= self._made_by(rule, model_name)
