@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
 NUM_LAYERS = 3
 EXPERTS = ("mixtral", "qwen3_moe", "olmoe")
 MULTIMODAL = ("gemma3", "mistral3")
+
+CONFIG_CLASSES: Mapping[str, Any] = CONFIG_MAPPING
 
 TEXT: dict[str, Any] = {
     "num_hidden_layers": NUM_LAYERS,
@@ -41,15 +44,15 @@ VISION: dict[str, Any] = {
 def make_config(architecture: str) -> PreTrainedConfig:
     """The configuration of a tiny model."""
     if architecture == "gemma3":
-        text = CONFIG_MAPPING["gemma3_text"](**TEXT, query_pre_attn_scalar=8, sliding_window=16)
+        text = CONFIG_CLASSES["gemma3_text"](**TEXT, query_pre_attn_scalar=8, sliding_window=16)
         tokens = {"image_token_index": 330, "boi_token_index": 331, "eoi_token_index": 332}
-        return CONFIG_MAPPING["gemma3"](
+        return CONFIG_CLASSES["gemma3"](
             text_config=text.to_dict(), vision_config=VISION, mm_tokens_per_image=4, **tokens
         )
     if architecture == "mistral3":
-        text = CONFIG_MAPPING["mistral"](**TEXT)
+        text = CONFIG_CLASSES["mistral"](**TEXT)
         vision = {"model_type": "pixtral", "head_dim": 8, **VISION}
-        return CONFIG_MAPPING["mistral3"](
+        return CONFIG_CLASSES["mistral3"](
             text_config=text.to_dict(), vision_config=vision, image_token_index=330
         )
     settings = {**TEXT, "num_experts_per_tok": 2, "tie_word_embeddings": False}
@@ -58,7 +61,7 @@ def make_config(architecture: str) -> PreTrainedConfig:
         settings["moe_intermediate_size"] = 24
     if architecture == "olmoe":
         del settings["head_dim"]
-    return CONFIG_MAPPING[architecture](**settings)
+    return CONFIG_CLASSES[architecture](**settings)
 
 
 def make_model(architecture: str, seed: int) -> PreTrainedModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,15 @@ LAYER_NUMBER = {
 }
 """The reference: of a file's names the decoder layer, by what the architecture is known to call it."""
 
+Pairs = Callable[[str, bool], tuple[Path, Path]]
+
 CASES = [
     (architecture, hub_format) for architecture in (*EXPERTS, *MULTIMODAL) for hub_format in (True, False)
 ]
 
 
 @pytest.fixture(scope="module")
-def pairs(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
     made: dict[tuple[str, bool], tuple[Path, Path]] = {}
 
     def pair(architecture: str, hub_format: bool) -> tuple[Path, Path]:
@@ -68,7 +71,7 @@ def logits(model: PreTrainedModel) -> torch.Tensor:
 
 @pytest.mark.parametrize(("architecture", "hub_format"), CASES)
 def test_what_is_built_is_the_hybrid_in_memory(
-    pairs: Any, tmp_path: Path, architecture: str, hub_format: bool
+    pairs: Pairs, tmp_path: Path, architecture: str, hub_format: bool
 ) -> None:
     base, instruct = pairs(architecture, hub_format)
     report = build(base, instruct, INTERVAL, tmp_path / "out", verify=True)
@@ -82,7 +85,7 @@ def test_what_is_built_is_the_hybrid_in_memory(
 
 @pytest.mark.parametrize(("architecture", "hub_format"), CASES)
 def test_names_and_shards_are_the_instruct_model_s_and_only_decoder_layers_the_base_s(
-    pairs: Any, tmp_path: Path, architecture: str, hub_format: bool
+    pairs: Pairs, tmp_path: Path, architecture: str, hub_format: bool
 ) -> None:
     base, instruct = pairs(architecture, hub_format)
     output = build(base, instruct, INTERVAL, tmp_path / "out").output_dir
@@ -100,7 +103,7 @@ def test_names_and_shards_are_the_instruct_model_s_and_only_decoder_layers_the_b
 
 
 @pytest.mark.parametrize("architecture", ["mixtral", "mistral3"])
-def test_restored_in_part(pairs: Any, tmp_path: Path, architecture: str) -> None:
+def test_restored_in_part(pairs: Pairs, tmp_path: Path, architecture: str) -> None:
     base, instruct = pairs(architecture, True)
     output = build(base, instruct, INTERVAL, tmp_path / "out", alpha=0.25).output_dir
     expected = logits(restore(load_pair(base, instruct), INTERVAL, 0.25))
@@ -108,7 +111,9 @@ def test_restored_in_part(pairs: Any, tmp_path: Path, architecture: str) -> None
 
 
 @pytest.mark.parametrize(("architecture", "hub_format"), [case for case in CASES if case[1]])
-def test_search_and_score_from_memory_and_from_disk(pairs: Any, architecture: str, hub_format: bool) -> None:
+def test_search_and_score_from_memory_and_from_disk(
+    pairs: Pairs, architecture: str, hub_format: bool
+) -> None:
     base, instruct = pairs(architecture, hub_format)
     loaded, streamed = (load_pair(base, instruct, stream=stream) for stream in (False, True))
     result = search(loaded, PROMPTS)
@@ -144,8 +149,8 @@ def test_two_formats_are_refused_with_a_way_that_works(
         for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
             if (path / name).exists():
                 (anew[-1] / name).write_bytes((path / name).read_bytes())
-    output = build(*anew, INTERVAL, tmp_path / "out").output_dir
-    expected = logits(restore(load_pair(*anew), INTERVAL))
+    output = build(anew[0], anew[1], INTERVAL, tmp_path / "out").output_dir
+    expected = logits(restore(load_pair(anew[0], anew[1]), INTERVAL))
     assert torch.equal(logits(load_automatically(output, architecture)), expected)
 
 
@@ -189,7 +194,7 @@ def test_names_that_no_rule_knows(tmp_path: Path) -> None:
     assert "save_pretrained" not in str(caught.value)  # which would need them to be known
 
 
-def test_mergekit_is_not_promised_where_the_files_are_named_otherwise(pairs: Any, tmp_path: Path) -> None:
+def test_mergekit_is_not_promised_where_the_files_are_named_otherwise(pairs: Pairs, tmp_path: Path) -> None:
     assert build(*pairs("mixtral", True), INTERVAL, tmp_path / "experts").mergekit_yaml is None
     assert build(*pairs("gemma3", True), INTERVAL, tmp_path / "images").mergekit_yaml is None
 
@@ -201,7 +206,7 @@ def test_layers_are_grouped_under_any_prefix() -> None:
     ]
 
 
-def test_a_vision_tower_with_as_many_layers_is_no_decoder(pairs: Any) -> None:
+def test_a_vision_tower_with_as_many_layers_is_no_decoder(pairs: Pairs) -> None:
     _, instruct = pairs("mistral3", True)
     checkpoint = open_checkpoint(instruct)
     index = json.loads((instruct / "model.safetensors.index.json").read_text())["weight_map"]
