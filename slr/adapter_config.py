@@ -6,7 +6,6 @@ usable adapter is one line that names it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from slr.adapter_patterns import shortened
+from slr.checkpoint_files import read_json_object
 from slr.model_pairs import ModelReference
 
 CONFIG_FILE = "adapter_config.json"
@@ -129,22 +129,10 @@ def read_config_fields(directory: Path, reference: ModelReference) -> dict[str, 
         raise ValueError(
             f"{reference} has no {CONFIG_FILE}: expected the directory of a PEFT adapter{_others(directory)}"
         )
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError(
-            f"{CONFIG_FILE} of {reference} has more than {MAX_CONFIG_BYTES} bytes: expected a few"
-        )
     try:
-        fields: Any = json.loads(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{CONFIG_FILE} of {reference} is not readable: it is not UTF-8 ({error})"
-        ) from error
-    except RecursionError as error:
-        raise ValueError(f"{CONFIG_FILE} of {reference} is not readable: it is nested too deeply") from error
+        fields = read_json_object(path, MAX_CONFIG_BYTES)
     except ValueError as error:
-        raise ValueError(f"{CONFIG_FILE} of {reference} is not readable: {error}") from error
-    if not isinstance(fields, dict):
-        raise ValueError(f"{CONFIG_FILE} of {reference} is {shortened(fields)}: expected a JSON object")
+        raise ValueError(f"{CONFIG_FILE} of {reference} {error}") from error
     if (kind := fields.get("peft_type")) != "LORA":
         raise ValueError(
             f"the adapter {reference} is of type {shortened(kind)}: expected LORA (peft_type in {CONFIG_FILE})"

@@ -28,14 +28,20 @@ from safetensors.torch import load_file, save_file
 
 from slr.adapter_config import CONFIG_FILE, parse_config
 from slr.adapters import WEIGHTS_FILE, Adapter, open_adapter
-from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
+from slr.build_manifest import BuildManifest, TensorOrigin, TensorSource, slr_version, write_manifest
 from slr.checkpoints import resolve_pair
 from slr.crc.hybrid_figures import Weights, hybrid_figures
 from slr.intervals import LayerInterval, check_alpha
 from slr.model_card import Licences, find_licence, model_card
 from slr.model_layout import ModelLayout
 from slr.opening import Checkpoint, Location, open_checkpoint
-from slr.output_directory import check_output, complete_or_absent, copy_small_files
+from slr.output_directory import (
+    check_apart,
+    check_output,
+    complete_or_absent,
+    copy_small_files,
+    resolve_output,
+)
 
 if TYPE_CHECKING:
     from slr.adapter_placement import Placement
@@ -80,15 +86,13 @@ def build_adapter(
     )
     if not spec.instruct_is_adapter:
         raise ValueError(f"{spec.name} has no adapter, so its hybrids cannot be written as one")
-    output_dir = Path(output_dir).expanduser().resolve()
+    output_dir = resolve_output(output_dir)
     check_output(output_dir, overwrite)
     checkpoint, opened = open_checkpoint(spec.base), open_adapter(spec.instruct)
     placement = opened.placed_in(checkpoint)
     interval.check_within(checkpoint.num_layers)
-    if opened.directory.resolve().is_relative_to(output_dir):
-        raise ValueError(
-            f"{output_dir} would overwrite the adapter {opened.reference}: choose another directory"
-        )
+    for directory in (checkpoint.directory, opened.directory):
+        check_apart(output_dir, directory)
     if placement.is_renamed:
         raise ValueError(
             f"the adapter {opened.reference} names its tensors as an earlier version of transformers named the "
@@ -118,9 +122,9 @@ def build_adapter(
         manifest = BuildManifest(
             slr_version=slr_version(),
             architecture=checkpoint.layout.architecture,
-            base=checkpoint.reference.location,
+            base=checkpoint.reference.public_name,
             base_revision=checkpoint.reference.revision,
-            instruct=opened.reference.location,
+            instruct=opened.reference.public_name,
             instruct_revision=opened.reference.revision,
             instruct_is_adapter=True,
             interval=(interval.start, interval.end),
@@ -131,10 +135,9 @@ def build_adapter(
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
-        (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
         (partial / "README.md").write_text(card, encoding="utf-8")
-    return manifest
+        return write_manifest(partial, manifest)
 
 
 def _hybrid_tensors(

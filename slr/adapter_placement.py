@@ -17,11 +17,11 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft
 from peft.tuners.lora import LoraLayer
 from peft.utils import ModulesToSaveWrapper, TrainableTokensWrapper
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from slr.adapter_config import CONFIG_FILE, AdapterConfig
 from slr.adapter_patterns import PatternMatcher
-from slr.model_layout import Shape
+from slr.model_layout import Shape, auto_class
 from slr.opening import Checkpoint
 from slr.quiet_libraries import quiet_libraries
 
@@ -115,7 +115,10 @@ def peft_renames(config: AdapterConfig, base: Checkpoint, shapes: Mapping[str, S
 
 def _placed(config: AdapterConfig, base: Checkpoint) -> Any:
     """The base model with the adapter in it, both without weights; within ``torch.device("meta")``."""
-    model = AutoModelForCausalLM.from_config(base.config, trust_remote_code=False)
+    # Which attention a configuration asks for is of no matter here, and it may not be installed.
+    model = auto_class(base.config).from_config(
+        base.config, attn_implementation="eager", trust_remote_code=False
+    )
     _check_token_ids(config, model)
     return _adapted(model, peft_config(config, model, initialise=False))
 

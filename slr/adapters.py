@@ -23,6 +23,7 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTr
 
 from slr.adapter_config import CONFIG_FILE, AdapterConfig, parse_config, read_config_fields
 from slr.adapter_patterns import shortened
+from slr.checkpoint_files import check_files
 from slr.compatibility import IncompatiblePairError
 from slr.hub import fetch_adapter
 from slr.model_layout import ModelLayout, Shape, group_layers
@@ -278,6 +279,7 @@ def open_adapter(location: Location, *, revision: str | None = None) -> Adapter:
     if directory is None:
         directory = fetch_adapter(reference, WEIGHTS_FILE)
         reference = replace(reference, revision=directory.name)
+    check_files(directory, f"the adapter {reference}")
     fields = read_config_fields(directory, reference)
     weights = directory / WEIGHTS_FILE
     if not weights.is_file():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import metadata
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -26,7 +27,8 @@ class BuildManifest(BaseModel):
 
     ``instruct_is_adapter``: the instruct model is the base model with that LoRA adapter. ``interval`` is
     half-open, ``alpha`` the base model's share within it. ``shards`` has each weight file
-    with its SHA-256, None unless the file was verified.
+    with its SHA-256, None unless the file was verified. ``files`` are all that was written, as paths in the
+    directory: what may be overwritten.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +47,28 @@ class BuildManifest(BaseModel):
     notes: tuple[str, ...]
     shards: dict[str, str | None]
     tensors: dict[str, TensorOrigin]
+    files: tuple[str, ...] = ()
+
+
+def write_manifest(directory: Path, manifest: BuildManifest) -> BuildManifest:
+    """Write the manifest of a directory that is else complete; returns it with all its files listed."""
+    path = directory / MANIFEST_FILE
+    path.touch()
+    files = (file.relative_to(directory).as_posix() for file in directory.rglob("*") if file.is_file())
+    manifest = manifest.model_copy(update={"files": tuple(sorted(files))})
+    path.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return manifest
+
+
+def read_manifest(directory: Path) -> BuildManifest | None:
+    """The manifest of a directory that slr wrote; None if there is none that can be read."""
+    path = directory / MANIFEST_FILE
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        return BuildManifest.model_validate_json(path.read_bytes())
+    except ValueError:  # pydantic's is one
+        return None
 
 
 def slr_version() -> str:

@@ -11,11 +11,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
+from slr.model_layout import auto_class
 from slr.model_pairs import ModelReference, PairSpec, find_pair
+from slr.numbers_in_range import check_numbers, first_not_finite
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
 from slr.quiet_libraries import quiet_libraries
 from slr.records import Family
@@ -140,7 +142,7 @@ def load_spec(
             notes += conversion_note(side, checkpoint, dtype)
     stream, why_streamed = _decide_on_streaming(stream, instruct, adapter, dtype, device, device_map)
     notes += why_streamed
-    load = load_streamed if stream else partial(load_weights, device_map=device_map)
+    load = _load_streamed if stream else partial(load_weights, device_map=device_map)
     base = with_local_weights(base)
     base_model = load(base, dtype, device)
     if adapter is None:
@@ -148,6 +150,11 @@ def load_spec(
         instruct_model = load(instruct, dtype, device)
     else:
         instruct_model = adapter.merge_into(copy.deepcopy(base_model))
+        if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
+            raise ValueError(
+                f"the adapter {adapter.reference} makes {name} of the model not finite: it is damaged, or its scale is "
+                f"too large for {str(dtype).removeprefix('torch.')}"
+            )
         notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
         notes += adapter.notes(base)
     return ModelPair(
@@ -260,8 +267,11 @@ def _pair_name(instruct: ModelReference) -> str:
     directory = instruct.directory
     if directory is None:
         return instruct.location.split("/")[-1]
-    # The last part alone is often just "instruct".
-    return "-".join(directory.resolve().parts[-2:])
+    # The last part alone is often just "instruct". The root of a file system has no name.
+    path = directory.resolve()
+    name = "-".join(path.relative_to(path.anchor).parts[-2:])
+    # Files and directories are named by it, and what begins with a dash would be taken for an option.
+    return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
@@ -275,6 +285,14 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
     return checkpoint.tokenizer
 
 
+def _load_streamed(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
+) -> PreTrainedModel:
+    """Layers are read again and again by whoever streams, so all numbers are checked once before."""
+    check_numbers(checkpoint, dtype)
+    return load_streamed(checkpoint, dtype, device)
+
+
 @quiet_libraries()
 def load_weights(
     checkpoint: Checkpoint,
@@ -285,11 +303,12 @@ def load_weights(
     """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
 
     Raises:
-        ValueError: if weights are missing, or do not fit the devices of ``device_map``.
+        ValueError: if weights are missing, are not finite in ``dtype``, or do not fit the devices of
+            ``device_map``.
     """
     if device_map is None and device is not None:
         device_map = {"": device}
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = auto_class(checkpoint.config).from_pretrained(
         checkpoint.directory,
         dtype=dtype,
         device_map=device_map,
@@ -302,6 +321,9 @@ def load_weights(
     model, loading = loaded  # the stubs do not know what output_loading_info does
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
+    if (name := first_not_finite(model.state_dict().items())) is not None:
+        check_numbers(checkpoint, dtype)  # names the file's tensor
+        raise ValueError(f"{checkpoint.reference}: {name} is not finite once it is loaded in {dtype}")
     # What does not fit, accelerate keeps in memory or on disk.
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(

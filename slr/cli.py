@@ -148,7 +148,9 @@ def build(
     alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing checkpoint")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace what slr build wrote there")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="read it again, compare it with both models, record SHA-256")
     ] = False,
@@ -228,6 +230,7 @@ def score(
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from slr.checkpoints import load_model
@@ -240,10 +243,11 @@ def score(
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
     loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
-    table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
+    table = Table("prompts", "validity", "diversity", title=f"CRC of {escape(str(loaded.reference))}")
     for prompt_set in PROMPT_SETS:
         encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
         scores = score_model(loaded.model, encoded)
+        scores.check_finite(str(loaded.reference))
         validity, diversity = estimate_mean(scores.validity), estimate_mean(scores.diversity)
         table.add_row(prompt_set.replace("_", "-"), _cell(validity), _cell(diversity))
     Console(width=max(100, Console().width)).print(table)
@@ -251,13 +255,16 @@ def score(
 
 def _print_report(report: CrcReport) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from slr.crc.report import rule_in_words
 
     console = Console(width=max(136, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
-    console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
+    console.print(
+        f"\n[bold]{escape(report.pair)}: {chosen}[/bold]\n{escape(report.interval_reason)}\n", highlight=False
+    )
     table = Table(
         "model", "prompts", "validity", "diversity", "validity / instruct's", "diversity less instruct's"
     )
@@ -294,7 +301,10 @@ def _cell(estimate: Estimate | None) -> str:
 
 def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
     option = ["--adapter"] if spec.instruct_is_adapter else []
-    words = ["slr", "build", spec.base.location, *option, spec.instruct.location, "--layers", str(interval)]
+    locations = [location.location for location in (spec.base, spec.instruct)]
+    # A path that begins with a dash would be taken for an option.
+    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
+    words = ["slr", "build", base, *option, instruct, "--layers", str(interval)]
     for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
         if reference.revision is not None:
             words += [option_name, reference.revision]

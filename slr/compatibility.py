@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, PreTrainedTokenizerBase
 
-from slr.model_layout import group_layers
+from slr.model_layout import auto_class, group_layers
 from slr.opening import Checkpoint
 
 COMPARED_FIELDS = (
@@ -68,7 +68,8 @@ def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
     for field in COMPARED_FIELDS:
         yield from _differences(field, _field(base.config, field), _field(instruct.config, field))
     yield from _differences(
-        "tie_word_embeddings", base.config.tie_word_embeddings, instruct.config.tie_word_embeddings
+        "tie_word_embeddings",
+        *(getattr(side.config, "tie_word_embeddings", None) for side in (base, instruct)),
     )
 
 
@@ -137,24 +138,50 @@ def _examples(tokens: Set[str]) -> str:
 
 def _tensor_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
     base_tensors, instruct_tensors = base.index.tensors, instruct.index.tensors
-    names = base_tensors.keys() | instruct_tensors.keys()
+    stored_alike = base_tensors.keys() & instruct_tensors.keys()
+    lines = {
+        name: f"base {base_tensors[name].shape}, instruct {instruct_tensors[name].shape}"
+        for name in stored_alike
+        if base_tensors[name].shape != instruct_tensors[name].shape
+    }
     if base.problems or instruct.problems:  # what is missing is said by the problem that makes it so
-        names = base_tensors.keys() & instruct_tensors.keys()
-    lines: dict[str, str] = {}
-    for name in sorted(names - _optional_tensors(base, instruct)):
-        shapes = [t[name].shape if name in t else "missing" for t in (base_tensors, instruct_tensors)]
-        if shapes[0] != shapes[1]:
-            lines[name] = f"base {shapes[0]}, instruct {shapes[1]}"
-    yield from group_layers(lines, instruct.layout.layers_path)
+        yield from group_layers(dict(sorted(lines.items())), instruct.layout.layers_path)
+        return
+    lines |= _missing_tensors(base, instruct)
+    yield from group_layers(dict(sorted(lines.items())), instruct.layout.layers_path)
+    yield from _format_mismatch(base, instruct)
 
 
-def _optional_tensors(base: Checkpoint, instruct: Checkpoint) -> frozenset[str]:
-    """Tensors that may be on disk on one side only: tied ones, and those that the model has no use for."""
-    both = base.index.tensors.keys() | instruct.index.tensors.keys()
-    layout = instruct.layout
-    unused = both - layout.shapes.keys() if layout.names_match(instruct.index) else set()
-    one_sided = base.index.tensors.keys() ^ instruct.index.tensors.keys()
-    return frozenset(((layout.tied & base.layout.tied) | unused) & one_sided)
+def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[str, str]]:
+    """File tensors that only one side has, and that the other has not in another format either, each in words."""
+    tied = base.layout.tied & instruct.layout.tied
+    sides = (("base", base, instruct), ("instruct", instruct, base))
+    for side, checkpoint, other in sides:
+        others = other.conversion.sources
+        for model_name, names in checkpoint.conversion.sources.items():
+            if model_name in others or model_name in tied:
+                continue
+            for name in names:
+                shapes = {side: checkpoint.index.tensors[name].shape}
+                yield (
+                    name,
+                    f"base {shapes.get('base', 'missing')}, instruct {shapes.get('instruct', 'missing')}",
+                )
+
+
+def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    """One line if one side stores in parts what the other stores whole, or in other parts."""
+    base_sources, instruct_sources = base.conversion.sources, instruct.conversion.sources
+    for model_name in base_sources.keys() & instruct_sources.keys():
+        names = base_sources[model_name], instruct_sources[model_name]
+        is_renamed = base.conversion.is_whole(model_name) and instruct.conversion.is_whole(model_name)
+        if set(names[0]) != set(names[1]) and not is_renamed:
+            yield (
+                f"format of the weight files: base has {names[0][0]}, instruct has {names[1][0]} for the model's "
+                f"{model_name}. Save both anew in one format, each by {auto_class(base.config).__name__}."
+                "from_pretrained(DIR).save_pretrained(NEW_DIR, save_original_format=False), and copy the tokenizer"
+            )
+            return
 
 
 def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
@@ -169,6 +196,6 @@ def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
         added = instruct.token_ids.keys() - base.token_ids.keys()
         if added:
             yield f"the instruct tokenizer has {len(added)} tokens that the base lacks{_examples(added)}"
-    unused = [c.index.tensors.keys() - c.layout.shapes.keys() for c in (base, instruct)]
-    if instruct.layout.names_match(instruct.index) and (names := sorted(unused[0] | unused[1])):
+    unused = [c.index.tensors.keys() - c.conversion.destinations.keys() for c in (base, instruct)]
+    if names := sorted(unused[0] | unused[1]):
         yield f"{len(names)} tensors on disk belong to no part of the model, such as {names[0]}"

@@ -26,14 +26,13 @@ from pathlib import Path
 
 from slr.adapter_merging import write_merged_checkpoint
 from slr.adapters import open_adapter
-from slr.build_manifest import MANIFEST_FILE, BuildManifest, TensorOrigin, TensorSource, slr_version
+from slr.build_manifest import BuildManifest, TensorOrigin, TensorSource, slr_version, write_manifest
 from slr.checkpoints import resolve_pair
 from slr.compatibility import check_compatible, conversion_note
 from slr.crc.hybrid_figures import Weights, hybrid_figures
+from slr.hybrid_numbers import bytes_to_check, check_hybrid
 from slr.hybrid_shards import (
-    StoredTensor,
     plan_hybrid_shard,
-    stored_tensors,
     verify_hybrid_shard,
     write_hybrid_shard,
 )
@@ -41,14 +40,19 @@ from slr.intervals import LayerInterval, check_alpha
 from slr.mergekit import equivalent_yaml
 from slr.model_card import CARD_FILE, Licences, find_licence, model_card
 from slr.model_pairs import PairSpec
+from slr.numbers_in_range import check_numbers, num_weight_bytes
 from slr.opening import Checkpoint, Location, open_checkpoint, with_local_weights
 from slr.output_directory import (
+    check_apart,
     check_output,
     check_space,
     complete_or_absent,
     copy_small_files,
     left_over,
+    resolve_output,
+    small_files,
 )
+from slr.stored_tensors import StoredTensor, stored_tensors
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
 
@@ -98,20 +102,21 @@ def build(
         adapter: a PEFT LoRA adapter of the base model. The instruct model is the two merged, for which there
             must be room on disk until the hybrid is written.
         alpha: the base model's share within the interval, in (0, 1].
-        overwrite: replace an existing checkpoint directory, once the new one is complete.
+        overwrite: replace an existing checkpoint that slr wrote, once the new one is complete.
         verify: read everything from the disk again, compare it with what it is made of, and put the SHA-256
-            of each weight file into the manifest.
+            of each weight file into the manifest. Numbers that are not finite are refused in any part of both
+            models, not only in what goes into the hybrid.
         search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
         base_revision: commit, tag or branch of a base model on the hub.
         instruct_revision: the same for the instruct model or adapter.
-        on_progress: told the bytes of weights written (and verified) so far, and their total.
+        on_progress: told the bytes of weights checked, written and verified so far, and their total.
 
     Raises:
         IncompatiblePairError: if the two are no pair; every mismatch is a line of it.
         HubError: if the hub does not give a model.
         ValueError: if the interval does not fit, alpha is not in (0, 1], the output directory exists and
-            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, or there are no
-            records in ``search_dir``.
+            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, a weight is not finite
+            or would not be in the instruct model's dtype, or there are no records in ``search_dir``.
         OSError: if the output cannot be written, or is found to differ from what it is made of.
     """
     check_alpha(alpha)
@@ -122,20 +127,25 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    output_dir = Path(output_dir).expanduser().resolve()
+    output_dir = resolve_output(output_dir)
     check_output(output_dir, overwrite)
     with ExitStack() as stack:
         pair = stack.enter_context(_opened(spec, interval, output_dir))
         replacements = _base_tensors(pair.base, pair.instruct, interval)
         num_bytes = _num_bytes(pair.instruct)
         check_space(output_dir, num_bytes)
+        checked = (pair.base, pair.instruct) if verify else ()
+        num_checked = bytes_to_check(pair.instruct, replacements, alpha) + sum(map(num_weight_bytes, checked))
+        on_bytes = _progress(on_progress, num_checked + num_bytes * (1 + verify))
+        check_hybrid(pair.base, pair.instruct, replacements, alpha, on_bytes)
+        for checkpoint in checked:
+            check_numbers(checkpoint, on_bytes=on_bytes)
         crc = hybrid_figures(search_dir, *pair.weights, interval, alpha) if search_dir is not None else None
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
             partial / shard: plan_hybrid_shard(pair.instruct.directory / shard, replacements, alpha)
             for shard in pair.instruct.index.shards
         }
-        on_bytes = _progress(on_progress, num_bytes * (1 + verify))
         began = time.perf_counter()
         for path, plan in plans.items():
             write_hybrid_shard(plan, path, on_bytes)
@@ -147,9 +157,9 @@ def build(
         manifest = BuildManifest(
             slr_version=slr_version(),
             architecture=pair.instruct.layout.architecture,
-            base=pair.base.reference.location,
+            base=pair.base.reference.public_name,
             base_revision=pair.base.reference.revision,
-            instruct=pair.instruct.reference.location,
+            instruct=pair.instruct.reference.public_name,
             instruct_revision=pair.instruct.reference.revision,
             instruct_is_adapter=spec.instruct_is_adapter,
             interval=(interval.start, interval.end),
@@ -160,16 +170,16 @@ def build(
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),
         )
-        layers_path = pair.instruct.layout.layers_path
+        layers_path = pair.instruct.layout.layers_path if _has_the_model_s_names(pair.instruct) else None
         licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
         card = model_card(manifest, layers_path, licences, crc)
-        _write_small_files(pair.instruct, partial, manifest, card)
+        manifest = _write_small_files(pair.instruct, partial, manifest, card)
     return BuildReport(
         output_dir,
         manifest,
         num_bytes,
         seconds,
-        equivalent_yaml(manifest, layers_path),
+        equivalent_yaml(manifest, layers_path, pair.base.reference, pair.instruct.reference),
         notes=(*pair.notes, *_left_over_notes(output_dir)),
     )
 
@@ -209,7 +219,8 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     if adapter is None:
         instruct = with_local_weights(instruct)
     for directory in (base.directory, adapter.directory if adapter else instruct.directory):
-        _check_apart(output_dir, directory)
+        check_apart(output_dir, directory)
+        small_files(directory)  # what must not be copied is said before anything is written
     if adapter is None:
         yield _OpenedPair(base, instruct, instruct.directory, notes)
         return
@@ -220,31 +231,34 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
         yield _OpenedPair(base, instruct, adapter.directory, notes)
 
 
-def _check_apart(output_dir: Path, source: Path) -> None:
-    if source.resolve().is_relative_to(output_dir):
-        raise ValueError(
-            f"{output_dir} would overwrite {source}, which the hybrid is made from: "
-            "choose another output directory"
-        )
-
-
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
-    """The base model's tensors of the restored layers, where they are on disk."""
-    layers = {name: instruct.layout.layer_of(name) for name in instruct.index.tensors}
-    if missing := set(range(instruct.num_layers)) - set(layers.values()):
-        raise ValueError(
-            f"no tensor of {instruct.reference} is named {instruct.layout.layers_path}.{min(missing)}.*, as "
-            f"{instruct.layout.architecture} names its decoder layers: save the checkpoint anew with "
-            "save_pretrained of the installed transformers"
-        )
-    # A tensor that only one side has is no part of the model, or the two would have been no pair.
-    names = {name for name, layer in layers.items() if layer in interval and name in base.index.tensors}
-    return {
+    """The base model's tensors of the restored layers, by the names that the instruct model's files have for them."""
+    stored = {
         name: tensor
         for shard in base.index.shards
         for name, tensor in stored_tensors(base.directory, shard).items()
-        if name in names
     }
+    found: dict[str, StoredTensor] = {}
+    for name in instruct.index.tensors:
+        if instruct.layer_of(name) in interval and (source := _name_in(base, instruct, name)) in stored:
+            found[name] = stored[source]
+    restored = {instruct.layer_of(name) for name in found}
+    assert restored == set(range(interval.start, interval.end)), f"no tensors for {restored}"
+    return found
+
+
+def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
+    """What the base model's files call a tensor of the instruct model's; only prefixes may be other ones."""
+    if name in base.index.tensors or name not in instruct.conversion.destinations:
+        return name
+    # A tensor that only one side has is no part of the model, or the two would have been no pair.
+    return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
+
+
+def _has_the_model_s_names(checkpoint: Checkpoint) -> bool:
+    """Where the files name tensors otherwise, mergekit would need to know the architecture; that was not tried."""
+    places = checkpoint.conversion.destinations
+    return all(name == places[name].model_name for name in places)
 
 
 def _left_over_notes(output_dir: Path) -> Iterator[str]:
@@ -262,12 +276,14 @@ def _origins(
     }
 
 
-def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str) -> None:
-    (output_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def _write_small_files(
+    instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str
+) -> BuildManifest:
     (output_dir / CARD_FILE).write_text(card, encoding="utf-8")
     copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():
         shutil.copyfile(instruct.directory / INDEX_FILE, output_dir / INDEX_FILE)
+    return write_manifest(output_dir, manifest)
 
 
 def _num_bytes(checkpoint: Checkpoint) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from slr.hybrid import interpolate_tensor
+from slr.stored_tensors import StoredTensor
 from slr.tensor_index import TORCH_DTYPES, read_shard_header
 
 CHUNK_ELEMENTS = 2**18
@@ -35,16 +36,6 @@ in one piece, but others in many small ones, which takes a third longer."""
 
 NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """What ``copy_file_range`` fails with between file systems, or where one cannot do it."""
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """Where a tensor's bytes are: the file, its first byte and its end in it."""
-
-    path: Path
-    begin: int
-    end: int
-    dtype: torch.dtype
 
 
 @dataclass(frozen=True)
@@ -95,17 +86,10 @@ class HybridShard:
     pieces: tuple[Piece, ...]
 
 
-def stored_tensors(directory: Path, shard: str) -> dict[str, StoredTensor]:
-    """Every tensor of one safetensors file, by name.
-
-    Raises:
-        ValueError: if the file is damaged.
-    """
-    header = read_shard_header(directory / shard)
-    return {
-        name: StoredTensor(directory / shard, *header.extents[name], TORCH_DTYPES[entry.dtype])
-        for name, entry in header.tensors.items()
-    }
+def computed_tensor(own: StoredTensor, base: StoredTensor | None, alpha: float) -> ComputedTensor | None:
+    """What is computed for a tensor of a hybrid; None where bytes of one of the two models are copied."""
+    is_copied = base is None or (alpha == 1 and base.dtype == own.dtype)
+    return None if base is None or is_copied else ComputedTensor(own, base, alpha)
 
 
 def plan_hybrid_shard(
@@ -124,8 +108,8 @@ def plan_hybrid_shard(
     for name, (begin, end) in sorted(header.extents.items(), key=lambda item: item[1]):
         own = StoredTensor(instruct_shard, begin, end, TORCH_DTYPES[header.tensors[name].dtype])
         base = replacements.get(name)
-        if base is not None and (alpha < 1 or base.dtype != own.dtype):
-            pieces.append(ComputedTensor(own, base, alpha))
+        if computed := computed_tensor(own, base, alpha):
+            pieces.append(computed)
             continue
         source = base or own
         last = pieces[-1]

@@ -11,16 +11,19 @@ from slr.intervals import LayerInterval
 from slr.model_pairs import ModelReference
 
 
-def equivalent_yaml(manifest: BuildManifest, layers_path: str) -> str | None:
+def equivalent_yaml(
+    manifest: BuildManifest, layers_path: str | None, base: ModelReference, instruct: ModelReference
+) -> str | None:
     """Text for ``mergekit-yaml`` that makes a built checkpoint's tensors.
 
-    None for a hybrid that is made with an adapter: mergekit would have to be given the merged model.
+    None for a hybrid that is made with an adapter, for mergekit would have to be given the merged model; and
+    without ``layers_path``, where the files do not name tensors as the model does.
     """
-    if manifest.instruct_is_adapter:
+    if manifest.instruct_is_adapter or layers_path is None:
         return None
     return mergekit_yaml(
-        ModelReference(manifest.base, manifest.base_revision),
-        ModelReference(manifest.instruct, manifest.instruct_revision),
+        base,
+        instruct,
         LayerInterval(*manifest.interval),
         num_layers=manifest.num_layers,
         dtype=getattr(torch, manifest.dtype),

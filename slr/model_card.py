@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import ModelCardData, metadata_load
 from yaml import YAMLError
@@ -15,9 +17,17 @@ from slr.crc.hybrid_figures import HybridFigure
 from slr.hub import HubError, fetch_card
 from slr.mergekit import equivalent_yaml
 from slr.model_pairs import ModelReference
+from slr.output_directory import leads_into_checkpoint
 from slr.uncertainty import Estimate
 
 CARD_FILE = "README.md"
+
+MAX_CARD_BYTES = 1_000_000
+MAX_FIELD_LENGTH = 200
+"""Larger cards and longer fields are no licences."""
+
+_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9][\w.+@:()\-]*(?:[ /][A-Za-z0-9(][\w.+@:()\-]*)*", re.ASCII)
+"""Text that no Markdown takes for anything else: words, versions, hub ids, ``testbed:llama/base``."""
 
 TAGS = ("merge", "selective-layer-restoration")
 
@@ -72,20 +82,39 @@ def find_licence(reference: ModelReference, directory: Path) -> Licence | None:
         except HubError:  # the weights were in the cache, and the hub cannot be reached
             return None
     card = directory / CARD_FILE
+    if (
+        not card.is_file()
+        or card.stat().st_size > MAX_CARD_BYTES
+        or not leads_into_checkpoint(card, directory)
+    ):
+        return None
     try:
-        fields = metadata_load(card) if card.is_file() else None
-    except (YAMLError, ValueError):  # a card for readers alone
+        fields = metadata_load(card) or {}
+    except (YAMLError, ValueError, RecursionError):  # a card for readers alone
         return None
-    licence = (fields or {}).get("license")
-    if not isinstance(licence, str):
+    licence, name, link = (_one_line(fields.get(key)) for key in ("license", "license_name", "license_link"))
+    return Licence(licence, name, link) if licence else None
+
+
+def _one_line(value: Any) -> str | None:
+    """A field of somebody's card as one line of plain text; None if it is no text."""
+    if not isinstance(value, str):
         return None
-    assert fields is not None
-    return Licence(licence, fields.get("license_name"), fields.get("license_link"))
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:MAX_FIELD_LENGTH] or None
+
+
+def _text(value: object) -> str:
+    """A name as Markdown that shows it and means nothing else: as code, if it has characters that could."""
+    line = _one_line(str(value)) or ""
+    if _PLAIN.fullmatch(line):
+        return line
+    # Neither a code's end nor a cell's end can be escaped in a code within a table on every site.
+    return f"`{line.translate({ord('`'): chr(39), ord('|'): '/'})}`"
 
 
 def model_card(
     manifest: BuildManifest,
-    layers_path: str,
+    layers_path: str | None,
     licences: Licences | None = None,
     crc: Sequence[HybridFigure] | None = None,
 ) -> str:
@@ -93,7 +122,7 @@ def model_card(
 
     Args:
         manifest: of the checkpoint.
-        layers_path: where the tensors of the decoder layers are, by name.
+        layers_path: where the tensors of the decoder layers are, by name; None: not as the model names them.
         licences: of the two models, as far as they are known.
         crc: the search's figures for this hybrid, if it was measured.
     """
@@ -102,15 +131,17 @@ def model_card(
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
-    instruct_name = f"{base} with the adapter {instruct}" if manifest.instruct_is_adapter else str(instruct)
+    base_name, instruct_name, instruct_title = _text(base), _text(instruct), _text(instruct.location)
+    if manifest.instruct_is_adapter:
+        instruct_name = f"{base_name} with the adapter {instruct_name}"
     side = "adapter" if manifest.instruct_is_adapter else "instruct"
     return f"""---
 {_metadata(manifest, base, instruct, licences)}
 ---
-# {instruct.location}, layers {start}:{end} restored
+# {instruct_title}, layers {start}:{end} restored
 
 The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
-the end not included) were restored{share} to {base} by Selective Layer Restoration, which gives a
+the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which gives a
 post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
 and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
 Made with slr {manifest.slr_version}.
@@ -122,7 +153,7 @@ Made with slr {manifest.slr_version}.
 
 ## Licence
 
-It is made from both models: the licences and terms of use of {base.location} and of {instruct.location} both
+It is made from both models: the licences and terms of use of {_text(base.location)} and of {instruct_title} both
 apply to it. {_licence_advice(licences)}
 
 ## Diversity
@@ -140,7 +171,7 @@ apply to it. {_licence_advice(licences)}
 def _metadata(
     manifest: BuildManifest, base: ModelReference, instruct: ModelReference, licences: Licences
 ) -> str:
-    on_hub = base.directory is None and instruct.directory is None
+    on_hub = _is_on_hub(base) and _is_on_hub(instruct)
     licence = licences.common
     data = ModelCardData(
         library_name="peft" if WEIGHTS_FILE in manifest.shards else "transformers",
@@ -157,7 +188,13 @@ def _metadata(
 
 def _source_row(side: str, reference: ModelReference, licence: Licence | None) -> str:
     revision = f"`{reference.revision}`" if reference.revision else "none: a directory"
-    return f"| {side} | {reference.location} | {revision} | {licence or 'not stated in its model card'} |"
+    terms = _text(licence) if licence else "not stated in its model card"
+    return f"| {side} | {_text(reference.location)} | {revision} | {terms} |"
+
+
+def _is_on_hub(reference: ModelReference) -> bool:
+    """A manifest has the commit of every hub model, and none of a directory."""
+    return reference.revision is not None
 
 
 def _licence_advice(licences: Licences) -> str:
@@ -166,7 +203,8 @@ def _licence_advice(licences: Licences) -> str:
         return f"Of the {' and the '.join(unknown)} model no licence is known here: look it up before you publish this."
     if licences.common is None:
         return "They are not the same: see what each asks for (notices, names, uses) before you publish this."
-    return f"Both are under {licences.common}: see what it asks for (notices, names, uses) before you publish this."
+    common = _text(licences.common)
+    return f"Both are under {common}: see what it asks for (notices, names, uses) before you publish this."
 
 
 def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) -> str:
@@ -199,10 +237,12 @@ def _cell(estimate: Estimate | None) -> str:
 
 
 def _mergekit_section(
-    manifest: BuildManifest, base: ModelReference, instruct: ModelReference, layers_path: str
+    manifest: BuildManifest, base: ModelReference, instruct: ModelReference, layers_path: str | None
 ) -> str:
-    text = equivalent_yaml(manifest, layers_path)
-    # A directory's path would mean nothing to the reader of a card.
-    if text is None or base.directory is not None or instruct.directory is not None:
+    # A directory would mean nothing to the reader of a card.
+    if not (_is_on_hub(base) and _is_on_hub(instruct)):
+        return ""
+    text = equivalent_yaml(manifest, layers_path, base, instruct)
+    if text is None:
         return ""
     return f"\n## The same tensors with mergekit\n\n```yaml\n{text}```\n"

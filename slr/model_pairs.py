@@ -52,12 +52,20 @@ class ModelReference:
             )
         return directory
 
+    @property
+    def public_name(self) -> str:
+        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name."""
+        if self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+            return self.location
+        directory = self.directory
+        return self.location if directory is None else directory.resolve().name or "model"
+
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
             return _testbed_directory(self.location)
         if self.location.startswith(LAPTOP_PREFIX):
             return _laptop_directory(self.location)
-        path = Path(self.location).expanduser()
+        path = expand_user(self.location)
         if self.location and path.is_dir():
             return path
         if self.location and path.exists():
@@ -74,6 +82,18 @@ class ModelReference:
 
     def __str__(self) -> str:
         return f"{self.location}@{self.revision}" if self.revision else self.location
+
+
+def expand_user(path: str | Path) -> Path:
+    """The path with ``~`` and ``~NAME`` replaced by home directories.
+
+    Raises:
+        ValueError: if there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path} begins with the name of a user that this machine does not know") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ Code from a model's repository is never run, and pickle files are never read.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,21 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
+from slr.checkpoint_files import check_files, read_json_object
 from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
-from slr.model_layout import ModelLayout, model_layout
+from slr.model_layout import ModelLayout, Shape, check_layer_counts, group_layers, model_layout
 from slr.model_pairs import ModelReference
+from slr.tensor_conversion import TensorConversion
 from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
+
+GENERATION_CONFIG_FILE = "generation_config.json"
+QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
+"""Where configurations say that, and how, the weights are quantized."""
 
 TOKENIZER_FILES = ("tokenizer*", "vocab.*", "*.model")
 
@@ -50,7 +57,35 @@ class Checkpoint:
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the weight files, by their headers; empty if nothing is."""
-        return (*self.index.problems, *self.layout.misfits(self.index))
+        return self.index.problems or self._misfits
+
+    @cached_property
+    def conversion(self) -> TensorConversion:
+        """How the tensors in the files become the model's."""
+        return TensorConversion(self.layout.model, self.index.tensors)
+
+    def layer_of(self, file_tensor: str) -> int | None:
+        """The decoder layer that a tensor in the files belongs to, None if it stands outside of them."""
+        place = self.conversion.destinations.get(file_tensor)
+        return self.layout.layer_of(file_tensor if place is None else place.model_name)
+
+    @cached_property
+    def _misfits(self) -> tuple[str, ...]:
+        """Tensors that the model needs and the files lack or have in another shape, a line each."""
+        if not self.conversion.destinations:
+            return (_foreign_names(self),)
+        if (name := _first_quantized(self)) is not None:
+            return (
+                f"tensor {name} is stored as {self.index.tensors[name].dtype}, expected floating-point numbers of 16, "
+                "32 or 64 bits: the checkpoint is quantized, and layers can be restored between full-precision ones",
+            )
+        found = _converted_shapes(self)
+        lines = {
+            name: f"configuration {shape}, weights {found.get(name, 'missing')}"
+            for name, shape in self.layout.shapes.items()
+            if found.get(name, "missing") != shape and not (name in self.layout.tied and name not in found)
+        }
+        return tuple(group_layers(lines, self.layout.layers_path))
 
     @property
     def num_layers(self) -> int:
@@ -85,15 +120,15 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
     if local_directory is None:
         # A snapshot's directory is named by its commit, whatever branch or tag was asked for.
         reference = replace(reference, revision=directory.name)
+    check_files(directory, str(reference))
+    fields = _read_config_fields(directory, reference)
+    _check_config_fields(fields, reference)
+    index = read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory)
+    check_layer_counts(fields, index, str(reference))
     config = _read_config(directory, reference)
-    return Checkpoint(
-        reference,
-        directory,
-        config,
-        read_tokenizer(directory, reference),
-        read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory),
-        model_layout(config, str(reference)),
-    )
+    _check_generation_config(directory, reference)
+    tokenizer = read_tokenizer(directory, reference)
+    return Checkpoint(reference, directory, config, tokenizer, index, model_layout(config, str(reference)))
 
 
 def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
@@ -113,6 +148,41 @@ def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
     return checkpoint
 
 
+def _converted_shapes(checkpoint: Checkpoint) -> dict[str, Shape | str]:
+    """Shapes of the model's tensors as the files give them; in words where their parts do not fit together."""
+    empty = {
+        name: torch.empty(entry.shape, device="meta") for name, entry in checkpoint.index.tensors.items()
+    }
+    found: dict[str, Shape | str] = {}
+    for model_name, sources in checkpoint.conversion.sources.items():
+        try:
+            converted = checkpoint.conversion.convert({name: empty[name] for name in sources})
+            found |= {name: tuple(tensor.shape) for name, tensor in converted.items()}
+        except ValueError:
+            found[model_name] = (
+                f"in parts that do not fit together ({sources[0]} and {len(sources) - 1} more)"
+            )
+    return found
+
+
+def _first_quantized(checkpoint: Checkpoint) -> str | None:
+    """A tensor that the files hold in whole numbers or 8 bits, and the model in floating-point numbers."""
+    expected = checkpoint.layout.model.state_dict()
+    for name, place in checkpoint.conversion.destinations.items():
+        dtype = TORCH_DTYPES.get(checkpoint.index.tensors[name].dtype)
+        is_full = dtype is not None and dtype.is_floating_point and dtype.itemsize > 1
+        if expected[place.model_name].is_floating_point() and not is_full:
+            return name
+    return None
+
+
+def _foreign_names(checkpoint: Checkpoint) -> str:
+    return (
+        f"no tensor has a name that transformers knows for {checkpoint.layout.architecture}: expected names such as "
+        f"{next(iter(checkpoint.layout.shapes))}, found such as {next(iter(checkpoint.index.tensors), 'none')}"
+    )
+
+
 def as_reference(location: Location, revision: str | None) -> ModelReference:
     """The reference that a location and, for a hub id, a revision mean."""
     if isinstance(location, ModelReference):
@@ -120,24 +190,45 @@ def as_reference(location: Location, revision: str | None) -> ModelReference:
     return ModelReference(str(location), revision)
 
 
-def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig:
-    fields = _read_config_fields(directory, reference)
+def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -> None:
+    """Raise ``ValueError`` unless it is the configuration of a model in full precision that transformers knows."""
     model_type = fields.get("model_type")
-    if model_type not in CONFIG_MAPPING:
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         reason = (
             "needs code from its own repository, which is never run"
             if "auto_map" in fields
             else "is not known to the installed version of transformers"
         )
         raise ValueError(f"{reference} has model type {model_type!r}, which {reason}")
-    if fields.get("quantization_config"):
-        raise ValueError(
-            f"{reference} is quantized: layers can be restored between full-precision checkpoints"
-        )
+    parts = [fields, *(value for value in fields.values() if isinstance(value, dict))]
+    for part in parts:
+        quantization = next((part[name] for name in QUANTIZATION_FIELDS if part.get(name)), None)
+        if quantization is not None:
+            method = quantization.get("quant_method") if isinstance(quantization, dict) else None
+            raise ValueError(
+                f"{reference} is quantized{f' ({method})' if method else ''}: layers can be restored between "
+                "full-precision checkpoints, so take the model that it was made from"
+            )
+
+
+def _check_generation_config(directory: Path, reference: ModelReference) -> None:
+    path = directory / GENERATION_CONFIG_FILE
+    if not path.exists():
+        return
+    try:
+        read_json_object(path)
+        GenerationConfig.from_pretrained(directory, local_files_only=True)
+    except Exception as error:  # it validates itself, with errors of many types
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"{GENERATION_CONFIG_FILE} of {reference} cannot be used: it {reason}") from error
+
+
+def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # configurations validate themselves, with errors of many types
-        raise ValueError(f"config.json of {reference} is not valid: {error}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"config.json of {reference} is not valid: {reason}") from error
 
 
 def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
@@ -151,9 +242,9 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
     if not path.exists():
         raise ValueError(f"{reference} has no config.json: expected the directory of a checkpoint")
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"config.json of {reference} is not readable: {error}") from error
+        return read_json_object(path)
+    except ValueError as error:
+        raise ValueError(f"config.json of {reference} {error}") from error
 
 
 def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:

@@ -47,9 +47,9 @@ class Provenance(BaseModel):
 
 
 class Record(BaseModel):
-    """What every row has."""
+    """What every row has. NaN and infinity are no numbers here: written, they could not be read again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     experiment: str
     pair: str
@@ -114,7 +114,8 @@ class CrcScore(Record):
 
     ``interval`` is the restored range (``hybrid`` only) and ``alpha`` the share of the base model's
     weights (``hybrid``: within the interval; ``soup``: everywhere). ``validity`` and ``diversity``
-    have one number a prompt, in the order of ``prompt_ids``; a diversity is None where validity is 0.
+    have one number a prompt, in the order of ``prompt_ids``; both are None where the logits are not finite, a
+    diversity also where validity is 0.
     """
 
     kind: Literal["crc_score"] = "crc_score"
@@ -125,7 +126,7 @@ class CrcScore(Record):
     alpha: float | None = None
     prompt_set: PromptSet
     prompt_ids: tuple[str, ...]
-    validity: tuple[float, ...]
+    validity: tuple[float | None, ...]
     diversity: tuple[float | None, ...]
 
     @property

@@ -17,9 +17,10 @@ import numpy as np
 import psutil
 import torch
 from torch import nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import PreTrainedModel
 
 from slr.decoder import decoder_layers
+from slr.model_layout import auto_class
 from slr.opening import Checkpoint
 from slr.tensor_index import TORCH_DTYPES, ShardHeader, read_shard_header
 
@@ -96,8 +97,14 @@ class LayerReader:
             self._ahead = index + 1, self._thread.submit(self._read_layer, index + 1)
         return tensors
 
+    def read_part(self, layer: int | None) -> dict[str, torch.Tensor]:
+        """The model's tensors of one decoder layer, or of None: all outside of the layers."""
+        names = self._checkpoint.conversion.destinations
+        stored = {name: self.read(name) for name in names if self._checkpoint.layer_of(name) == layer}
+        return self._checkpoint.conversion.convert(stored)
+
     def read(self, name: str) -> torch.Tensor:
-        """One tensor, on the device and in the dtype to compute in.
+        """One tensor of the files, on the device and in the dtype to compute in.
 
         Raises:
             OSError: if the file cannot be read.
@@ -113,10 +120,9 @@ class LayerReader:
         return tensor.to(self._device, self._dtype if tensor.is_floating_point() else None)
 
     def _read_layer(self, index: int) -> dict[str, torch.Tensor]:
-        layout = self._checkpoint.layout
-        prefix = f"{layout.layers_path}.{index}."
-        names = [name for name in layout.shapes if name.startswith(prefix)]
-        return {name.removeprefix(prefix): self.read(name) for name in names}
+        prefix = f"{self._checkpoint.layout.layers_path}.{index}."
+        tensors = self.read_part(index)
+        return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def load_streamed(
@@ -127,23 +133,16 @@ def load_streamed(
     In evaluation mode, without gradients; what ``load_weights`` gives, but for where the layers are.
 
     Raises:
-        ValueError: if the checkpoint names its tensors otherwise than transformers does.
+        ValueError: if tensors do not fit the model.
     """
     layout = checkpoint.layout
-    if missing := layout.shapes.keys() - checkpoint.index.tensors.keys() - layout.tied:
-        raise ValueError(
-            f"{checkpoint.reference} cannot be streamed, for it has no tensor {min(missing)}, as {layout.architecture} "
-            "names it: save it anew with save_pretrained of the installed transformers, or load it whole"
-        )
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(
+        model = auto_class(checkpoint.config).from_config(
             checkpoint.config, dtype=dtype, attn_implementation=layout.attention
         )
     _make_buffers(model, device or "cpu")
     reader = LayerReader(checkpoint, dtype, device)
-    outside = [name for name in layout.shapes if layout.layer_of(name) is None]
-    frame = {name: reader.read(name) for name in outside if name in checkpoint.index.tensors}
-    model.load_state_dict(frame, assign=True, strict=False)
+    model.load_state_dict(reader.read_part(None), assign=True, strict=False)
     model.tie_weights()
     layers = decoder_layers(model)
     for index, layer in enumerate(layers):

@@ -7,20 +7,23 @@ https://huggingface.co/docs/safetensors/index#format.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
+
+from slr.checkpoint_files import parse_json_object, read_json_object
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 MAX_HEADER_BYTES = 100_000_000
 """The format's own limit."""
+MAX_SIZE = 2**48
+"""No tensor is larger in any direction."""
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -104,15 +107,20 @@ def read_weight_map(index_file: Path) -> dict[str, set[str]]:
         ValueError: if the file is not such an index, or names a shard outside its own directory.
     """
     try:
-        weight_map: dict[str, str] = json.loads(index_file.read_text(encoding="utf-8"))["weight_map"]
-        shards: dict[str, set[str]] = defaultdict(set)
-        for name, shard in weight_map.items():
-            shards[shard].add(name)
-        outside = [shard for shard in shards if Path(shard).name != shard]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{index_file} is not a readable index of weights: {error!r}") from error
-    if outside:
-        raise ValueError(f"{index_file} names a shard that is not in its directory: {outside[0]}")
+        weight_map = read_json_object(index_file).get("weight_map")
+    except ValueError as error:
+        raise ValueError(f"{index_file} is not a readable index of weights: it {error}") from error
+    if not isinstance(weight_map, dict) or not all(isinstance(shard, str) for shard in weight_map.values()):
+        raise ValueError(
+            f"{index_file} is not a readable index of weights: expected a weight_map from names of tensors to names "
+            "of files"
+        )
+    shards: dict[str, set[str]] = defaultdict(set)
+    for name, shard in weight_map.items():
+        shards[shard].add(name)
+    for shard in shards:
+        if Path(shard).name != shard or shard == "..":
+            raise ValueError(f"{index_file} names a shard that is not in its directory: {shard!r}")
     return dict(sorted(shards.items()))
 
 
@@ -122,6 +130,8 @@ def read_shard_header(path: Path) -> ShardHeader:
     Raises:
         ValueError: if the header is not valid, or the file is shorter or longer than its header says.
     """
+    if not path.is_file():
+        raise ValueError("it is no regular file")
     file_size = path.stat().st_size
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(8), "little")
@@ -146,18 +156,39 @@ def parse_header(raw: bytes, shard: str, data_start: int) -> ShardHeader:
         ValueError: if it is not a header, or a tensor's extent does not fit its dtype and shape.
     """
     try:
-        fields: Mapping[str, Any] = json.loads(raw)
-        items = [(name, value) for name, value in fields.items() if name != "__metadata__"]
-        tensors = {name: TensorEntry(tuple(v["shape"]), v["dtype"], shard) for name, v in items}
-        extents = {
-            name: (data_start + v["data_offsets"][0], data_start + v["data_offsets"][1]) for name, v in items
-        }
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise ValueError(f"its header is corrupt ({type(error).__name__}: {error})") from error
-    for name, entry in tensors.items():
-        _check_extent(name, entry, extents[name])
+        fields = parse_json_object(raw)
+    except ValueError as error:
+        raise ValueError(f"its header is corrupt (it {error})") from error
+    metadata = fields.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ValueError("its header is corrupt (__metadata__ is no object of texts)")
+    tensors: dict[str, TensorEntry] = {}
+    extents: dict[str, tuple[int, int]] = {}
+    for name, value in fields.items():
+        tensors[name], (begin, end) = _parse_entry(name, value, shard)
+        extents[name] = data_start + begin, data_start + end
+        _check_extent(name, tensors[name], extents[name])
     _check_no_gaps(extents, data_start)
     return ShardHeader(tensors, extents, data_start)
+
+
+def _parse_entry(name: str, value: Any, shard: str) -> tuple[TensorEntry, tuple[int, int]]:
+    """A tensor's entry, and the begin and end of its bytes in the data."""
+    fields = value if isinstance(value, dict) else {}
+    dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
+    if not (isinstance(dtype, str) and _are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2):
+        raise ValueError(
+            f"its header is corrupt (tensor {name} has dtype {dtype!r}, shape {shape!r} and data_offsets {offsets!r}, "
+            "expected a name, a list of sizes and two offsets)"
+        )
+    return TensorEntry(tuple(shape), dtype, shard), (offsets[0], offsets[1])
+
+
+def _are_sizes(value: Any) -> TypeGuard[list[int]]:
+    """Whether it is a list of whole numbers that sizes in memory can have."""
+    return isinstance(value, list) and all(
+        isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_SIZE for size in value
+    )
 
 
 def _check_extent(name: str, entry: TensorEntry, extent: tuple[int, int]) -> None:
@@ -189,7 +220,7 @@ def _index_of_shards(directory: Path, expected_names: Mapping[str, set[str] | No
             continue
         try:
             found = read_shard_header(path).tensors
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             problems.append(f"shard {shard} cannot be used: {error}")
             continue
         problems += [

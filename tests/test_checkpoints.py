@@ -437,7 +437,7 @@ def test_truncated_shard(sharded_pair: tuple[Path, Path]) -> None:
             b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
             "it is truncated or no safetensors file",
         ),
-        ((9).to_bytes(8, "little") + b"not json!", "its header is corrupt (JSONDecodeError"),
+        ((9).to_bytes(8, "little") + b"not json!", "its header is corrupt (it is not readable"),
         ((2).to_bytes(8, "little") + b"[]", "its header is corrupt"),
         ((2).to_bytes(8, "little") + b"{}" + b"rest", "it is too long (its header describes 10 bytes"),
     ],
@@ -456,7 +456,7 @@ def test_corrupt_shard(sharded_pair: tuple[Path, Path], content: bytes, reason: 
         ({"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}, "takes 12 bytes, the header gives it 8"),
         ({"dtype": "F32", "shape": [2], "data_offsets": [4, 12]}, "begins at"),
         ({"dtype": "F4", "shape": [2], "data_offsets": [0, 8]}, "has dtype F4, which is not supported"),
-        ({"dtype": "F32", "shape": [2]}, "its header is corrupt (KeyError"),
+        ({"dtype": "F32", "shape": [2]}, "and data_offsets None"),
     ],
 )
 def test_inconsistent_header(sharded_pair: tuple[Path, Path], entry: dict[str, object], reason: str) -> None:

@@ -31,7 +31,6 @@ from slr.hybrid import restore
 from slr.hybrid_shards import (
     CopiedBytes,
     plan_hybrid_shard,
-    stored_tensors,
     verify_hybrid_shard,
     write_hybrid_shard,
 )
@@ -39,6 +38,7 @@ from slr.intervals import LayerInterval
 from slr.mergekit import equivalent_yaml, mergekit_yaml
 from slr.model_pairs import ModelReference
 from slr.opening import open_checkpoint
+from slr.stored_tensors import stored_tensors
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, make_checkpoint_pair
 
@@ -289,7 +289,7 @@ def test_manifest_says_where_every_tensor_came_from(
     report = build(base, instruct, LayerInterval(3, 5), tmp_path / "out", verify=True)
     manifest = BuildManifest.model_validate_json((report.output_dir / MANIFEST_FILE).read_text())
     assert manifest == report.manifest
-    assert (manifest.base, manifest.instruct) == (str(base), str(instruct))
+    assert (manifest.base, manifest.instruct) == (base.name, instruct.name)
     assert (manifest.interval, manifest.num_layers, manifest.alpha) == ((3, 5), 5, 1.0)
     assert set(manifest.shards) == {path.name for path in instruct.glob("*.safetensors")}
     for shard, digest in manifest.shards.items():
@@ -320,7 +320,9 @@ def test_progress_reaches_the_total(checkpoint_pairs: CheckpointPairs, tmp_path:
         verify=verify,
         on_progress=lambda done, total: calls.append((done, total)),
     )
-    total = 2 * report.num_bytes if verify else report.num_bytes
+    numbers = sum(tensor.nbytes for tensor in read_tensors(report.output_dir).values())
+    # Checked first; and to verify is to check both models, and to read what was written.
+    total = 3 * numbers + 2 * report.num_bytes if verify else numbers + report.num_bytes
     assert calls[-1] == (total, total)
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
@@ -354,7 +356,7 @@ def test_a_directory_that_is_no_checkpoint_is_never_overwritten(
     output = tmp_path / "out"
     output.mkdir()
     (output / name).write_text("precious")
-    with pytest.raises(ValueError, match="is no checkpoint directory and is not overwritten"):
+    with pytest.raises(ValueError, match=r"has no readable slr_manifest\.json: it is not overwritten"):
         build(*checkpoint_pairs("llama"), LayerInterval(1, 3), output, overwrite=True)
     assert (output / name).read_text() == "precious"
 
@@ -363,7 +365,7 @@ def test_sources_are_never_overwritten(tmp_path: Path) -> None:
     base, instruct = make_checkpoint_pair(tmp_path, "llama")
     for output in (base, instruct):
         before = read_tensors(output)
-        with pytest.raises(ValueError, match="which the hybrid is made from"):
+        with pytest.raises(ValueError, match="is not overwritten"):
             build(base, instruct, LayerInterval(1, 3), output, overwrite=True)
         assert_equal(read_tensors(output), before)
 
@@ -392,7 +394,7 @@ def test_checkpoint_with_foreign_tensor_names(tmp_path: Path) -> None:
     for path in (base, instruct):
         tensors = {f"old.{name}": tensor for name, tensor in load_file(path / "model.safetensors").items()}
         save_file(tensors, path / "model.safetensors")
-    with pytest.raises(ValueError, match=r"no tensor of .* is named model\.layers\.0\.\*"):
+    with pytest.raises(ValueError, match="no tensor has a name that transformers knows"):
         build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
 
 
@@ -423,6 +425,8 @@ from slr.export import build
 from slr.intervals import LayerInterval
 
 def stop(done, total):
+    if done < 0.6 * total:  # all numbers are checked first
+        return
     print("writing", flush=True)
     time.sleep(600)
 
@@ -569,7 +573,9 @@ def test_the_report_has_mergekit_s_configuration(checkpoint_pairs: CheckpointPai
     assert report.mergekit_yaml is not None
     assert "merge_method: passthrough" in report.mergekit_yaml
     with_adapter = report.manifest.model_copy(update={"instruct_is_adapter": True})
-    assert equivalent_yaml(with_adapter, "model.layers") is None
+    references = ModelReference(str(base)), ModelReference(str(instruct))
+    assert equivalent_yaml(with_adapter, "model.layers", *references) is None
+    assert equivalent_yaml(report.manifest, None, *references) is None
 
 
 def run_mergekit(configuration: str, directory: Path) -> dict[str, torch.Tensor]:

@@ -33,7 +33,7 @@ class HybridFigure:
     """CRC of one model on one prompt set: means over prompts, and how they compare to the instruct model's.
 
     ``validity_ratio`` is the validity over the instruct model's. Both comparisons are by paired prompts, and None for
-    the instruct model itself.
+    the instruct model itself. All four are None if the model's logits are not finite on a prompt.
     """
 
     model: ModelKind
@@ -114,11 +114,13 @@ def _figures(
             model=score.model,
             prompt_set=prompt_set,
             num_prompts=len(score.prompt_ids),
-            validity=estimate_mean(score.validity),
-            diversity=estimate_mean(score.diversity),
-            validity_ratio=None if score is instruct else estimate_ratio(score.validity, instruct.validity),
+            validity=None if None in score.validity else estimate_mean(score.validity),
+            diversity=None if None in score.validity else estimate_mean(score.diversity),
+            validity_ratio=None
+            if score is instruct or None in score.validity
+            else estimate_ratio(score.validity, instruct.validity),
             diversity_difference=None
-            if score is instruct
+            if score is instruct or None in score.validity
             else estimate_difference(score.diversity, instruct.diversity),
         )
         for score in (instruct, *hybrid, *base)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -101,19 +101,35 @@ class CrcReport:
 
 
 def candidates(records: Sequence[AnyRecord], model: ModelKind) -> list[Candidate]:
-    """All scored intervals (``hybrid``) or soups of one pair, with means over the selection prompts."""
-    scores = _scores(records, "selection")
-    instruct = next((score for score in scores if score.model == "instruct"), None)
+    """All scored intervals (``hybrid``) or soups of one pair, with means over the selection prompts.
+
+    Those that overflow on a prompt have no mean, and are left out; see ``not_finite``.
+    """
+    instruct = next((score for score in _scores(records, "selection") if score.model == "instruct"), None)
     found = []
-    for score in scores:
-        if score.model == model:
-            choice = score.alpha if model == "soup" else _interval(score)
-            assert choice is not None
+    for choice, score in _choices(records, model):
+        validity = [value for value in score.validity if value is not None]
+        if len(validity) == len(score.validity):
             defined = [value for value in score.diversity if value is not None]
             diversity = float(np.mean(defined)) if defined else None
             ratio = estimate_ratio(score.validity, instruct.validity) if instruct else None
-            found.append(Candidate(choice, float(np.mean(score.validity)), diversity, ratio))
+            found.append(Candidate(choice, float(np.mean(validity)), diversity, ratio))
     return found
+
+
+def not_finite(records: Sequence[AnyRecord], model: ModelKind) -> list[LayerInterval | float]:
+    """The intervals or soups of one pair whose logits are NaN or infinite on a selection prompt."""
+    return [choice for choice, score in _choices(records, model) if None in score.validity]
+
+
+def _choices(
+    records: Sequence[AnyRecord], model: ModelKind
+) -> Iterator[tuple[LayerInterval | float, CrcScore]]:
+    for score in _scores(records, "selection"):
+        if score.model == model:
+            choice = score.alpha if model == "soup" else _interval(score)
+            assert choice is not None
+            yield choice, score
 
 
 def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None = None) -> CrcReport:
@@ -131,7 +147,13 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
     selection = _selection(records, pair, rule)
     rule = _rule_of(selection)
     intervals = candidates(records, "hybrid")
-    ranking = select(intervals, selection.instruct_validity, rule.min_validity_ratio, rule.margin).ranking
+    ranking = select(
+        intervals,
+        selection.instruct_validity,
+        rule.min_validity_ratio,
+        rule.margin,
+        not_finite=not_finite(records, "hybrid"),
+    ).ranking
     return CrcReport(
         pair=pair,
         family=selection.family,

@@ -32,16 +32,39 @@ MAX_LOGIT_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class PromptScores:
-    """Validity and diversity of one model, a number a prompt in the order of ``prompt_ids``."""
+    """Validity and diversity of one model, a number a prompt in the order of ``prompt_ids``.
+
+    Both are None where the model's logits are NaN or infinite; diversity also where validity is 0.
+    """
 
     prompt_ids: tuple[str, ...]
-    validity: tuple[float, ...]
+    validity: tuple[float | None, ...]
     diversity: tuple[float | None, ...]
+
+    def check_finite(self, where: str) -> None:
+        """Raise unless every prompt has a validity.
+
+        Raises:
+            ValueError: with the prompts whose logits are not finite; ``where`` says of which model.
+        """
+        undefined = [i for i, value in zip(self.prompt_ids, self.validity, strict=True) if value is None]
+        if undefined:
+            more = f" and {len(undefined) - 1} more prompts" if len(undefined) > 1 else ""
+            raise ValueError(
+                f"{where} answers the prompt {undefined[0]}{more} with logits that are NaN or infinite, though its "
+                "weights are finite: its arithmetic overflows, so it cannot be scored. Choose a dtype of a wider "
+                "range, or get the model anew"
+            )
 
     @property
     def mean_validity(self) -> float:
-        """Mean over the prompts."""
-        return float(np.mean(self.validity))
+        """Mean over the prompts.
+
+        Raises:
+            ValueError: if a prompt has none.
+        """
+        self.check_finite("the model")
+        return float(np.mean([value for value in self.validity if value is not None]))
 
     @property
     def mean_diversity(self) -> float | None:
@@ -115,7 +138,8 @@ def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores
 
 @torch.inference_mode()
 def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
-    """Log-probability of each character as the next token, shape (P, C); -inf where it is 0.
+    """Log-probability of each character as the next token, shape (P, C); -inf where it is 0, NaN as in
+    ``character_log_probs``.
 
     Prompts of equal length are batched, so that nothing is padded; but where a model's layers are on disk they are
     filled up on the left, so that each layer is read once for all of them.
@@ -152,11 +176,16 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
 
 
 def character_log_probs(logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Log-probability of each character, shape (B, C), float64, from next-token logits (B, V)."""
+    """Log-probability of each character, shape (B, C), float64, from next-token logits (B, V).
+
+    NaN throughout a row whose logits hold NaN or plus infinity; a logit of minus infinity is a probability of 0.
+    """
     logits_BV = logits_BV.float()
     tokens_CK, is_own_CK = padded(character_tokens, logits_BV.device)
     logits_BCK = logits_BV[:, tokens_CK].double().masked_fill(~is_own_CK, -torch.inf)
-    return logits_BCK.logsumexp(-1) - logits_BV.logsumexp(-1, keepdim=True)
+    total_B1 = logits_BV.logsumexp(-1, keepdim=True)
+    log_probs_BC = logits_BCK.logsumexp(-1) - total_B1
+    return log_probs_BC.masked_fill(~total_B1.isfinite(), torch.nan)
 
 
 def scores_from_log_probs(
@@ -174,7 +203,7 @@ def scores_from_log_probs(
     return [
         PromptScores(
             prompt_ids,
-            tuple(float(q) for q in validity_P),
+            tuple(None if np.isnan(q) else float(q) for q in validity_P),
             tuple(None if np.isnan(h) else float(h) for h in diversity_P),
         )
         for validity_P, diversity_P in zip(validity_RP, diversity_RP, strict=True)

@@ -96,21 +96,25 @@ def select(
     instruct_validity: float,
     min_validity_ratio: float = MIN_VALIDITY_RATIO,
     margin: bool = False,
+    *,
+    not_finite: Sequence[LayerInterval | float] = (),
 ) -> Selection:
     """Choose the candidate of highest diversity among those valid enough.
 
-    Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha.
+    Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha. Choices that are
+    ``not_finite``, whose logits are NaN or infinite, were left out of the candidates; the reason says so.
 
     Args:
         candidates: intervals, or soups, with means over the same prompts.
         instruct_validity: the instruct model's mean validity over these prompts.
         min_validity_ratio: the least share of it that a choice must keep, in (0, 1].
         margin: whether the lower end of the share's 95% interval must keep it, not only the share itself.
+        not_finite: further choices, which have no mean; they can only be left out.
 
     Raises:
         ValueError: if there is no candidate at all, or the ratio is not in (0, 1].
     """
-    if not candidates:
+    if not candidates and not not_finite:
         raise ValueError("nothing to select from: expected at least one scored candidate")
     rule = SelectionRule(min_validity_ratio, margin)
     valid_enough = [(c.diversity, c) for c in candidates if rule.admits(c, instruct_validity)]
@@ -119,12 +123,12 @@ def select(
     if ranking:
         reason = (
             f"highest diversity ({ranking[0].diversity:.3f}) of the {len(ranking)} among {len(candidates)} "
-            f"candidates {_whose(rule, instruct_validity)}"
+            f"candidates {_whose(rule, instruct_validity)}{_left_out(not_finite)}"
         )
     else:
         reason = (
-            f"none: of {len(candidates)} candidates there is none {_whose(rule, instruct_validity)}; "
-            f"the highest is {_highest(candidates, rule)}"
+            f"none: of {len(candidates)} candidates there is none {_whose(rule, instruct_validity)}"
+            f"{_highest(candidates, rule)}{_left_out(not_finite)}"
         )
     min_validity = min_validity_ratio * instruct_validity
     return Selection(ranking[0] if ranking else None, ranking, min_validity, reason)
@@ -143,14 +147,23 @@ def _whose(rule: SelectionRule, instruct_validity: float) -> str:
 
 def _highest(candidates: Sequence[Candidate], rule: SelectionRule) -> str:
     """Of what the rule compares."""
+    if not candidates:
+        return ""
     if not rule.margin:
-        return f"{max(c.validity for c in candidates):.3f}"
+        return f"; the highest is {max(c.validity for c in candidates):.3f}"
     lows = [low for low in map(_ratio_low, candidates) if low is not None]
-    return f"{max(lows):.3f}" if lows else "not known, because no ratio has an interval"
+    highest = f"{max(lows):.3f}" if lows else "not known, because no ratio has an interval"
+    return f"; the highest is {highest}"
 
 
 def _ratio_low(candidate: Candidate) -> float | None:
     return None if candidate.validity_ratio is None else candidate.validity_ratio.low
+
+
+def _left_out(choices: Sequence[LayerInterval | float]) -> str:
+    if not choices:
+        return ""
+    return f"; left out: {len(choices)} whose logits are NaN or infinite, such as {choices[0]}"
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:

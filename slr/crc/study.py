@@ -11,16 +11,16 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from slr.crc.cost import cost_summary
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
-from slr.crc.report import candidates, crc_report
+from slr.crc.report import candidates, crc_report, not_finite
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
-from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
 from slr.provenance import peak_memory_bytes, reset_peak_memory
@@ -182,14 +182,33 @@ def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet
 def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
     from slr.crc.tree_forward import score_by_tree
 
-    yield [_pair_info(context)]
     models = (context.pair.base_model, context.pair.instruct_model)
+    records: list[AnyRecord] = [_pair_info(context)]
     for prompt_set in PROMPT_SETS:
-        base, instruct = score_by_tree(models, _encoded(context, config, prompt_set))
-        yield [
+        encoded = _encoded(context, config, prompt_set)
+        base, instruct = score_by_tree(models, encoded)
+        if None in (*base.validity, *instruct.validity):
+            _refuse(context, encoded)
+        records += [
             _score(context, prompt_set, "base", base),
             _score(context, prompt_set, "instruct", instruct),
         ]
+    yield records
+
+
+def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
+    """Say which of the two models overflows on which prompt, found by plain forwards, one prompt at a time."""
+    from slr.crc.scoring import score_model
+
+    pair = context.pair
+    for reference, model in ((pair.base, pair.base_model), (pair.instruct, pair.instruct_model)):
+        try:
+            score_model(model, encoded).check_finite(str(reference))
+        except ValueError as error:
+            raise UnusablePairError(f"{context.spec.name}: {error}") from error
+    raise UnusablePairError(
+        f"{context.spec.name}: logits are NaN or infinite where prompts are computed together"
+    )
 
 
 def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
@@ -243,9 +262,16 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     records = [record for record in context.results.values() if record.pair == context.spec.name]
     instruct = context.results[_score_key(context.spec.name, "selection", "instruct")]
     assert isinstance(instruct, CrcScore)
-    instruct_validity = float(np.mean(instruct.validity))
+    # The instruct model has a validity on every prompt, or its scores would not be there.
+    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
     intervals, soups = (
-        select(candidates(records, model), instruct_validity, config.min_validity_ratio, config.margin)
+        select(
+            candidates(records, model),
+            instruct_validity,
+            config.min_validity_ratio,
+            config.margin,
+            not_finite=not_finite(records, model),
+        )
         for model in ("hybrid", "soup")
     )
     interval = intervals.chosen.choice if intervals.chosen else None

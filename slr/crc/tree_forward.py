@@ -108,10 +108,19 @@ def check_same_log_probs(
 ) -> None:
     """Compare log-probabilities computed layer by layer with those of the model's plain forward.
 
+    Where the plain forward overflows, only what is finite both times is compared: prompts of one tree are computed
+    together, so one that overflows may take others with it.
+
     Raises:
         RuntimeError: if they differ by more than rounding.
     """
-    errors = np.abs(found - expected)
+    with np.errstate(invalid="ignore"):
+        errors = np.where(found == expected, 0.0, np.abs(found - expected))
+    if np.isnan(expected).any():
+        errors = errors[~np.isnan(expected) & ~np.isnan(found)]
+        if errors.size == 0:
+            logger.info("not checked against a plain forward: its logits are not finite")
+            return
     if model.dtype == torch.float32:
         kind, error, allowed = "at most", float(errors.max()), MAX_LOG_PROB_ERROR
     else:
