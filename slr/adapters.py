@@ -2,20 +2,22 @@
 
 An adapter is a directory, or a repository on the hub, with ``adapter_config.json`` and
 ``adapter_model.safetensors``. A tokenizer, chat template or generation configuration beside them takes the
-place of the base model's.
+place of the base model's; of a tokenizer all files do, or none.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.compatibility import IncompatiblePairError
 from slr.hub import fetch_adapter
@@ -23,10 +25,10 @@ from slr.model_layout import ModelLayout, Shape, group_layers
 from slr.model_pairs import ModelReference
 from slr.opening import Checkpoint, Location, as_reference, read_tokenizer
 from slr.tensor_index import read_shard_header
+from slr.tokenizer_files import brings_tokenizer, copy_tokenizer, files_that_speak, tokenizer_files
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
 GENERATION_FILE = "generation_config.json"
 
 PREFIX = "base_model.model."
@@ -84,15 +86,17 @@ class Adapter:
         return layout.layer_of(tensor_name.removeprefix(PREFIX))
 
     def _tokenizer(self, base: Checkpoint) -> PreTrainedTokenizerBase | None:
-        own = read_tokenizer(self.directory, self.reference)
-        template = self.directory / CHAT_TEMPLATE_FILE
-        if own is not None or base.tokenizer is None or not template.exists():
-            return own or base.tokenizer
-        # Opened anew, for the base model's has to stay as it is.
-        tokenizer = AutoTokenizer.from_pretrained(
-            base.directory, trust_remote_code=False, local_files_only=True
-        )
-        tokenizer.chat_template = template.read_text(encoding="utf-8").removesuffix("\n")
+        own = tokenizer_files(self.directory)
+        if not own:
+            return base.tokenizer
+        if not brings_tokenizer(own):  # chat templates alone, for the base model's tokenizer
+            return _tokenizer_of_both(base, self)
+        tokenizer = read_tokenizer(self.directory, self.reference)
+        if tokenizer is None:
+            raise ValueError(
+                f"the adapter {self.reference} has {', '.join(own)}, but no vocabulary: put the tokenizer's other "
+                "files beside them, or take them away for the base model's tokenizer"
+            )
         return tokenizer
 
     def _mismatches(self, layout: ModelLayout) -> Iterator[str]:
@@ -104,6 +108,17 @@ class Adapter:
             elif expected is None:
                 lines[name.removeprefix(PREFIX)] = "in the adapter, but the base model has no such module"
         yield from group_layers(lines, layout.layers_path)
+
+
+def _tokenizer_of_both(base: Checkpoint, adapter: Adapter) -> PreTrainedTokenizerBase | None:
+    """The base model's tokenizer with the adapter's chat templates, opened as the hybrid's will be."""
+    with tempfile.TemporaryDirectory() as directory:
+        copy_tokenizer(files_that_speak(base.directory, adapter.directory), Path(directory))
+        shutil.copyfile(base.directory / "config.json", Path(directory) / "config.json")
+        tokenizer = read_tokenizer(Path(directory), adapter.reference)
+    if tokenizer is not None:
+        tokenizer.name_or_path = str(adapter.directory)
+    return tokenizer
 
 
 def open_adapter(location: Location, *, revision: str | None = None) -> Adapter:

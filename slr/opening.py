@@ -6,6 +6,7 @@ Code from a model's repository is never run, and pickle files are never read.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +25,13 @@ from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
 from slr.model_layout import ModelLayout, model_layout
 from slr.model_pairs import ModelReference
 from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
-
-TOKENIZER_FILES = ("tokenizer*", "vocab.*", "*.model")
+from slr.tokenizer_files import (
+    PROCESSOR_TEMPLATE_FILE,
+    TEKKEN_FILE,
+    has_vocabulary,
+    package_needed,
+    tokenizer_files,
+)
 
 Location = str | Path | ModelReference
 """A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
@@ -157,15 +163,55 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
 
 
 def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
-    """The tokenizer in a directory; None if there is none.
+    """The tokenizer in a directory, with its chat template; None if there is none.
 
     Raises:
         ValueError: if it cannot be opened.
     """
-    if not any(path for pattern in TOKENIZER_FILES for path in directory.glob(pattern)):
+    files = tokenizer_files(directory)
+    if not any(has_vocabulary([name]) or name == "tokenizer_config.json" for name in files):
         return None
+    if package := package_needed(files):
+        raise ValueError(
+            f"the tokenizer of {reference} ({', '.join(files)}) is read by a package that is not installed: "
+            f"pip install {package}"
+        )
     try:
-        return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        tokenizer = _open_tokenizer(directory, files)
     except Exception as error:  # tokenizers raises plain Exceptions
-        reason = str(error).splitlines()[0]
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}") from error
+    # Classes that name no vocabulary file need none; of the others some would make an empty vocabulary up.
+    if tokenizer.vocab_files_names and not has_vocabulary(files):
+        raise ValueError(
+            f"the tokenizer of {reference} ({', '.join(files)}) has no vocabulary: expected a file such as "
+            "tokenizer.json or tokenizer.model beside them"
+        )
+    if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
+        tokenizer.chat_template = _processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
+    return tokenizer
+
+
+def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTokenizerBase:
+    if TEKKEN_FILE in files and "tokenizer.json" not in files:
+        from transformers.integrations.mistral import convert_tekken_tokenizer
+
+        tokenizer = convert_tekken_tokenizer(str(files[TEKKEN_FILE]))
+        tokenizer.name_or_path = str(directory)
+        return tokenizer
+    # Else what is opened would depend on whether mistral-common is installed, which has a tokenizer of its own kind.
+    options = {"mistral_format": False} if TEKKEN_FILE in files else {}
+    return AutoTokenizer.from_pretrained(
+        directory, trust_remote_code=False, local_files_only=True, **options
+    )
+
+
+def _processor_template(path: Path, reference: ModelReference) -> str:
+    """The chat template in the file where processors kept it, which tokenizers do not read."""
+    try:
+        template = json.loads(path.read_text(encoding="utf-8"))["chat_template"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path.name} of {reference} has no chat_template: {error}") from error
+    if not isinstance(template, str):
+        raise ValueError(f"chat_template in {path.name} of {reference} is no text: {str(template)[:50]}")
+    return template

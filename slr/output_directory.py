@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from slr.hub import SMALL_FILE_PATTERNS
+from slr.tokenizer_files import is_tokenizer_file
 
 MODEL_FILES = ("config.json", "adapter_config.json")
 """A directory with one of these holds a model, and may be replaced by another."""
@@ -93,10 +94,14 @@ def _move_into_place(partial: Path, output_dir: Path) -> None:
     shutil.rmtree(replaced)
 
 
-def copy_small_files(source_dir: Path, output_dir: Path, leave_out: Collection[str]) -> None:
+def copy_small_files(
+    source_dir: Path, output_dir: Path, leave_out: Collection[str], *, with_tokenizer: bool = True
+) -> None:
     """Copy what a checkpoint or adapter has beside its weights, over what is there; but not these names."""
     for source in {path for pattern in SMALL_FILE_PATTERNS for path in source_dir.glob(pattern)}:
-        if source.is_file() and source.name not in leave_out:
-            target = output_dir / source.relative_to(source_dir)
+        name = source.relative_to(source_dir).as_posix()
+        is_wanted = with_tokenizer or not is_tokenizer_file(name)
+        if source.is_file() and is_wanted and source.name not in leave_out:
+            target = output_dir / name
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, target)
