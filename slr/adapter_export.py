@@ -34,6 +34,8 @@ from slr.model_card import Licences, find_licence, model_card
 from slr.model_layout import ModelLayout
 from slr.opening import Checkpoint, Location, open_checkpoint
 from slr.output_directory import check_output, complete_or_absent, copy_small_files
+from slr.speech import speech_notes, write_end_tokens_of
+from slr.tokenizer_comparison import check_speaks_like
 
 
 def build_adapter(
@@ -77,7 +79,7 @@ def build_adapter(
     output_dir = Path(output_dir).expanduser().resolve()
     check_output(output_dir, overwrite)
     checkpoint, opened = open_checkpoint(spec.base), open_adapter(spec.instruct)
-    opened.applied_to(checkpoint)
+    speaker = opened.applied_to(checkpoint)
     interval.check_within(checkpoint.num_layers)
     if opened.directory.resolve().is_relative_to(output_dir):
         raise ValueError(
@@ -111,13 +113,17 @@ def build_adapter(
             num_layers=checkpoint.num_layers,
             alpha=alpha,
             dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=(),
+            notes=speech_notes(checkpoint.directory, speaker, opened.directory),
+            end_tokens=speaker.end_tokens,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
         (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
         (partial / "README.md").write_text(card, encoding="utf-8")
+        write_end_tokens_of(speaker, speaker.generation, partial)
+        written = open_adapter(partial).applied_to(checkpoint)
+        check_speaks_like(speaker.tokenizer, written.tokenizer, str(opened.reference))
     return manifest
 
 

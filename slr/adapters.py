@@ -20,6 +20,7 @@ from typing import Any
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.compatibility import IncompatiblePairError
+from slr.generation_settings import GENERATION_FILE, read_generation_config
 from slr.hub import fetch_adapter
 from slr.model_layout import ModelLayout, Shape, group_layers
 from slr.model_pairs import ModelReference
@@ -29,7 +30,6 @@ from slr.tokenizer_files import brings_tokenizer, copy_tokenizer, files_that_spe
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
-GENERATION_FILE = "generation_config.json"
 
 PREFIX = "base_model.model."
 """What peft puts before a tensor's name in the model."""
@@ -59,7 +59,15 @@ class Adapter:
         """
         if mismatches := tuple(self._mismatches(base.layout)):
             raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
-        return replace(base, reference=self.reference, tokenizer=self._tokenizer(base))
+        has_own = (self.directory / GENERATION_FILE).exists()
+        return replace(
+            base,
+            reference=self.reference,
+            tokenizer=self._tokenizer(base),
+            generation=read_generation_config(self.directory, base.config, str(self.reference))
+            if has_own
+            else base.generation,
+        )
 
     def merge_into(self, model: PreTrainedModel) -> PreTrainedModel:
         """The model plus the adapter. The model that is given is used up.

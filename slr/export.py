@@ -3,7 +3,8 @@
 What is written::
 
     OUTPUT/
-      config.json, tokenizer, chat template, generation config    the instruct model's, byte for byte
+      config.json, tokenizer, chat template           the instruct model's, byte for byte
+      generation_config.json                          the same, with all tokens that end an answer
       model*.safetensors (and its index)                          the instruct model's files, with the
                                                                   tensors of the restored layers replaced
       slr_manifest.json                                           where every tensor came from
@@ -49,6 +50,7 @@ from slr.output_directory import (
     copy_small_files,
     left_over,
 )
+from slr.speech import make_it_speak, speech_notes
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
 
@@ -157,6 +159,7 @@ def build(
             alpha=alpha,
             dtype=str(pair.instruct.dtype).removeprefix("torch."),
             notes=pair.notes,
+            end_tokens=pair.speaker.end_tokens,
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),
         )
@@ -164,6 +167,7 @@ def build(
         licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
         card = model_card(manifest, layers_path, licences, crc)
         _write_small_files(pair.instruct, partial, manifest, card)
+        make_it_speak(pair.speaker, pair.instruct.generation, partial)
     return BuildReport(
         output_dir,
         manifest,
@@ -179,11 +183,12 @@ class _OpenedPair:
     """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly.
 
     ``post_trained_dir`` has the weights of the instruct model as it was given: those of the adapter, if it is
-    one.
+    one. ``speaker`` has the tokenizer and generation settings of the instruct side, as they were given.
     """
 
     base: Checkpoint
     instruct: Checkpoint
+    speaker: Checkpoint
     post_trained_dir: Path
     notes: tuple[str, ...]
 
@@ -205,18 +210,19 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
     notes = check_compatible(base, instruct)
     notes += conversion_note("base", base, instruct.dtype)
-    base = with_local_weights(base)
+    notes += speech_notes(base.directory, instruct, adapter.directory if adapter else None)
+    speaker, base = instruct, with_local_weights(base)
     if adapter is None:
         instruct = with_local_weights(instruct)
     for directory in (base.directory, adapter.directory if adapter else instruct.directory):
         _check_apart(output_dir, directory)
     if adapter is None:
-        yield _OpenedPair(base, instruct, instruct.directory, notes)
+        yield _OpenedPair(base, instruct, speaker, instruct.directory, notes)
         return
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
         instruct = write_merged_checkpoint(base, adapter, Path(merged))
-        yield _OpenedPair(base, instruct, adapter.directory, notes)
+        yield _OpenedPair(base, instruct, speaker, adapter.directory, notes)
 
 
 def _check_apart(output_dir: Path, source: Path) -> None:

@@ -17,10 +17,13 @@ from transformers import (
     CONFIG_MAPPING,
     AutoConfig,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedConfig,
     PreTrainedTokenizerBase,
 )
 
+from slr.end_tokens import EndTokens, decide_end_tokens
+from slr.generation_settings import read_generation_config
 from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
 from slr.model_layout import ModelLayout, model_layout
 from slr.model_pairs import ModelReference
@@ -52,6 +55,7 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase | None
     index: TensorIndex
     layout: ModelLayout
+    generation: GenerationConfig
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -68,6 +72,18 @@ class Checkpoint:
         """The id of each token of the tokenizer, added ones too; empty if there is no tokenizer."""
         # Kept, for the tokenizer makes it anew at every call, which takes a quarter of a second for a large one.
         return self.tokenizer.get_vocab() if self.tokenizer is not None else {}
+
+    @property
+    def num_embeddings(self) -> int:
+        """Number of tokens that the model has an embedding for."""
+        return self.config.get_text_config(decoder=True).vocab_size
+
+    @cached_property
+    def end_tokens(self) -> EndTokens | None:
+        """The tokens that end an answer; None if there is no tokenizer."""
+        if self.tokenizer is None:
+            return None
+        return decide_end_tokens(self.generation, self.tokenizer, self.num_embeddings)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -99,6 +115,7 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
         read_tokenizer(directory, reference),
         read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory),
         model_layout(config, str(reference)),
+        read_generation_config(directory, config, str(reference)),
     )
 
 
@@ -176,17 +193,20 @@ def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedToke
             f"the tokenizer of {reference} ({', '.join(files)}) is read by a package that is not installed: "
             f"pip install {package}"
         )
+    no_vocabulary = ValueError(
+        f"the tokenizer of {reference} ({', '.join(files)}) has no vocabulary: expected a file such as tokenizer.json "
+        "or tokenizer.model beside them"
+    )
     try:
         tokenizer = _open_tokenizer(directory, files)
     except Exception as error:  # tokenizers raises plain Exceptions
+        if not has_vocabulary(files):
+            raise no_vocabulary from error
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}") from error
     # Classes that name no vocabulary file need none; of the others some would make an empty vocabulary up.
     if tokenizer.vocab_files_names and not has_vocabulary(files):
-        raise ValueError(
-            f"the tokenizer of {reference} ({', '.join(files)}) has no vocabulary: expected a file such as "
-            "tokenizer.json or tokenizer.model beside them"
-        )
+        raise no_vocabulary
     if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
         tokenizer.chat_template = _processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
     return tokenizer
@@ -194,16 +214,16 @@ def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedToke
 
 def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTokenizerBase:
     if TEKKEN_FILE in files and "tokenizer.json" not in files:
-        from transformers.integrations.mistral import convert_tekken_tokenizer
+        from transformers.integrations.mistral import (
+            convert_tekken_tokenizer,  # pyright: ignore[reportPrivateImportUsage]
+        )
 
         tokenizer = convert_tekken_tokenizer(str(files[TEKKEN_FILE]))
         tokenizer.name_or_path = str(directory)
         return tokenizer
     # Else what is opened would depend on whether mistral-common is installed, which has a tokenizer of its own kind.
     options = {"mistral_format": False} if TEKKEN_FILE in files else {}
-    return AutoTokenizer.from_pretrained(
-        directory, trust_remote_code=False, local_files_only=True, **options
-    )
+    return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **options)
 
 
 def _processor_template(path: Path, reference: ModelReference) -> str:

@@ -41,7 +41,9 @@ def is_tokenizer_file(name: str) -> bool:
 
 def has_vocabulary(files: Iterable[str]) -> bool:
     """Whether one of the files may hold a vocabulary."""
-    return any(_matches(name, VOCABULARY_PATTERNS) and not _matches(name, SETTINGS_PATTERNS) for name in files)
+    return any(
+        _matches(name, VOCABULARY_PATTERNS) and not _matches(name, SETTINGS_PATTERNS) for name in files
+    )
 
 
 def brings_tokenizer(files: Iterable[str]) -> bool:
