@@ -24,9 +24,16 @@ from slr.generation_settings import GENERATION_FILE, read_generation_config
 from slr.hub import fetch_adapter
 from slr.model_layout import ModelLayout, Shape, group_layers
 from slr.model_pairs import ModelReference
-from slr.opening import Checkpoint, Location, as_reference, read_tokenizer
+from slr.opening import Checkpoint, Location, as_reference, processor_template, read_tokenizer
 from slr.tensor_index import read_shard_header
-from slr.tokenizer_files import brings_tokenizer, copy_tokenizer, files_that_speak, tokenizer_files
+from slr.tokenizer_files import (
+    PROCESSOR_TEMPLATE_FILE,
+    TEMPLATE_FILE,
+    brings_tokenizer,
+    copy_tokenizer,
+    files_that_speak,
+    tokenizer_files,
+)
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
@@ -124,8 +131,18 @@ def _tokenizer_of_both(base: Checkpoint, adapter: Adapter) -> PreTrainedTokenize
         copy_tokenizer(files_that_speak(base.directory, adapter.directory), Path(directory))
         shutil.copyfile(base.directory / "config.json", Path(directory) / "config.json")
         tokenizer = read_tokenizer(Path(directory), adapter.reference)
-    if tokenizer is not None:
-        tokenizer.name_or_path = str(adapter.directory)
+    if tokenizer is None:
+        return None
+    tokenizer.name_or_path = str(adapter.directory)
+    old_form = adapter.directory / PROCESSOR_TEMPLATE_FILE
+    # A template in tokenizer_config.json, where transformers 4 had it, goes before this file, but not before the other.
+    if old_form.exists() and not (adapter.directory / TEMPLATE_FILE).exists():
+        template = processor_template(old_form, adapter.reference)
+        if tokenizer.chat_template != template:
+            raise ValueError(
+                f"{old_form.name} of the adapter {adapter.reference} would not be used, because "
+                f"{base.reference} has a chat template in tokenizer_config.json: put the adapter's into {TEMPLATE_FILE}"
+            )
     return tokenizer
 
 

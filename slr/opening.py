@@ -208,7 +208,7 @@ def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedToke
     if tokenizer.vocab_files_names and not has_vocabulary(files):
         raise no_vocabulary
     if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
-        tokenizer.chat_template = _processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
+        tokenizer.chat_template = processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
     return tokenizer
 
 
@@ -226,7 +226,7 @@ def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTok
     return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **options)
 
 
-def _processor_template(path: Path, reference: ModelReference) -> str:
+def processor_template(path: Path, reference: ModelReference) -> str:
     """The chat template in the file where processors kept it, which tokenizers do not read."""
     try:
         template = json.loads(path.read_text(encoding="utf-8"))["chat_template"]

@@ -171,6 +171,18 @@ def test_an_adapter_with_a_template_alone(
     assert GenerationConfig.from_pretrained(tmp_path / "out").eos_token_id == [2, 4]
 
 
+def test_an_adapter_with_a_template_in_the_processors_file(tmp_path: Path, write_sides: WriteSides) -> None:
+    base, adapter = write_sides(as_adapter=True)
+    write_json(adapter / "chat_template.json", {"chat_template": OWN_TEMPLATE.replace("<|done|>", "<|end|>")})
+    write_tokenizer(base, template=BASE_TEMPLATE, template_place="config", token_place="map")
+    with pytest.raises(ValueError, match=r"put the adapter's into chat_template\.jinja"):
+        build_side(base, adapter, tmp_path / "out", as_adapter=True)
+    shutil.rmtree(tmp_path / "out", ignore_errors=True)
+    write_tokenizer(base, template=BASE_TEMPLATE, template_place="jinja")
+    build_side(base, adapter, tmp_path / "out", as_adapter=True)
+    assert speech(tmp_path / "out")["templates"] == OWN_TEMPLATE.replace("<|done|>", "<|end|>")
+
+
 @pytest.mark.parametrize("token_place", TOKEN_PLACES)
 def test_an_adapter_without_a_tokenizer(
     tmp_path: Path, write_sides: WriteSides, token_place: TokenPlace
