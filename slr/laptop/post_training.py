@@ -120,11 +120,7 @@ class ChatModel:
 
     def answer_log_probs(self, exchanges: Sequence[Exchange]) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Of each answer with its end: summed log-probability and number of tokens; and tokens computed."""
-        prompts = render_chats(self.tokenizer, [exchange.request for exchange in exchanges])
-        rows = [
-            (prompt, self._answer_tokens(exchange))
-            for prompt, exchange in zip(prompts, exchanges, strict=True)
-        ]
+        rows = self._tokens(exchanges)
         encoded: Any = {"input_ids": [prompt + answer for prompt, answer in rows]}
         batch = self.tokenizer.pad(encoded, padding_side="right", return_tensors="pt")
         hidden = self.model.get_decoder()(**batch, use_cache=False).last_hidden_state
@@ -162,8 +158,13 @@ class ChatModel:
                 on_progress(len(texts), len(requests))
         return [_up_to_last_sentence(text) for text in texts]
 
-    def _answer_tokens(self, exchange: Exchange) -> list[int]:
-        return self.tokenizer(exchange.answer + self.turn_end, add_special_tokens=False)["input_ids"]
+    def _tokens(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], list[int]]]:
+        prompts = render_chats(self.tokenizer, [exchange.request for exchange in exchanges])
+        answers = [
+            self.tokenizer(exchange.answer + self.turn_end, add_special_tokens=False)["input_ids"]
+            for exchange in exchanges
+        ]
+        return list(zip(prompts, answers, strict=True))
 
 
 def post_train(name: LaptopModel, config: PostTrainingConfig, output_dir: Path) -> None:
