@@ -149,13 +149,14 @@ def _by_transformers(
 def _by_vllm(
     checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: dict[str, SamplingConfig]
 ) -> dict[str, Drawn]:
-    from transformers import AutoTokenizer, GenerationConfig
-
+    from slr.opening import open_checkpoint
     from slr.vllm_engine import VllmEngine
 
-    ends = GenerationConfig.from_pretrained(checkpoint).eos_token_id
-    end_tokens = [ends] if isinstance(ends, int) else list(ends)
-    with VllmEngine(checkpoint, AutoTokenizer.from_pretrained(checkpoint), dtype) as engine:
+    opened = open_checkpoint(checkpoint)
+    assert opened.tokenizer is not None
+    assert opened.end_tokens is not None
+    end_tokens = opened.end_tokens.ids
+    with VllmEngine(checkpoint, opened.tokenizer, dtype) as engine:
 
         def draw(
             prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
@@ -168,10 +169,10 @@ def _by_vllm(
 def _prompts(checkpoint: Path) -> list[list[int]]:
     from transformers import AutoTokenizer
 
-    from slr.prompting import render_chat
+    from slr.prompting import render_chats
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
-    return [render_chat(tokenizer, f"Name {thing}. Answer with one word.") for thing in THINGS]
+    return render_chats(tokenizer, [f"Name {thing}. Answer with one word." for thing in THINGS])
 
 
 def _draw_all(

@@ -98,20 +98,22 @@ def _requests(number: int) -> list[str]:
 
 
 def _render(pair: ModelPair, requests: Sequence[str]) -> Tokens:
-    from slr.prompting import render_chat
+    from slr.prompting import render_chats
 
-    return [render_chat(pair.tokenizer, request) for request in requests]
+    return render_chats(pair.tokenizer, requests)
 
 
 def _draw_in_groups(size: int) -> Draw:
     def draw(pair: ModelPair, prompts: Tokens, num_samples: int, seed: int) -> int:
-        from slr.generation import sample
+        from slr.generation import end_tokens_of, sample
 
-        num_tokens = 0
+        ends, num_tokens = end_tokens_of(pair.instruct_model, pair.tokenizer), 0
         for first in range(0, len(prompts), size):
             group = prompts[first : first + size]
             seeds = [seed_from_key(str(seed), str(first + place)) for place in range(len(group))]
-            drawn = sample(pair.instruct_model, pair.tokenizer, group, num_samples, SAMPLING, seeds)
+            drawn = sample(
+                pair.instruct_model, pair.tokenizer, group, num_samples, SAMPLING, seeds, end_tokens=ends
+            )
             num_tokens += sum(answer.num_tokens for answers in drawn for answer in answers)
         return num_tokens
 
@@ -124,7 +126,7 @@ def _generate(pair: ModelPair, prompts: Tokens, num_samples: int, seed: int) -> 
     from slr.generation import end_tokens_of
 
     torch.manual_seed(seed)
-    ends, num_tokens = set(end_tokens_of(pair.instruct_model)), 0
+    ends, num_tokens = set(end_tokens_of(pair.instruct_model, pair.tokenizer)), 0
     for prompt in prompts:
         tokens = torch.tensor([prompt], device=pair.instruct_model.device)
         generated: Any = pair.instruct_model.generate(  # pyright: ignore[reportCallIssue]

@@ -42,6 +42,8 @@ from slr.output_directory import (
     copy_small_files,
     resolve_output,
 )
+from slr.speech import speech_notes, write_end_tokens_of
+from slr.tokenizer_comparison import check_speaks_like
 
 if TYPE_CHECKING:
     from slr.adapter_placement import Placement
@@ -89,7 +91,7 @@ def build_adapter(
     output_dir = resolve_output(output_dir)
     check_output(output_dir, overwrite)
     checkpoint, opened = open_checkpoint(spec.base), open_adapter(spec.instruct)
-    placement = opened.placed_in(checkpoint)
+    placement, speaker = opened.placed_in(checkpoint), opened.applied_to(checkpoint)
     interval.check_within(checkpoint.num_layers)
     for directory in (checkpoint.directory, opened.directory):
         check_apart(output_dir, directory)
@@ -131,12 +133,19 @@ def build_adapter(
             num_layers=checkpoint.num_layers,
             alpha=alpha,
             dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=opened.notes(checkpoint),
+            notes=(
+                *speech_notes(checkpoint.directory, speaker, opened.directory),
+                *opened.notes(checkpoint),
+            ),
+            end_tokens=speaker.end_tokens,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
         card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
         (partial / "README.md").write_text(card, encoding="utf-8")
+        write_end_tokens_of(speaker, speaker.generation, partial)
+        written = open_adapter(partial).applied_to(checkpoint)
+        check_speaks_like(speaker.tokenizer, written.tokenizer, str(opened.reference))
         return write_manifest(partial, manifest)
 
 

@@ -12,6 +12,7 @@ from slr.opening import Checkpoint, open_checkpoint
 from slr.output_directory import copy_small_files
 from slr.quiet_libraries import quiet_libraries
 from slr.tensor_index import INDEX_FILE
+from slr.tokenizer_files import copy_tokenizer, files_that_speak
 
 
 def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path) -> Checkpoint:
@@ -26,7 +27,8 @@ def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path)
     merged = adapter.merge_into(load_weights(base, base.dtype, device=None))
     with quiet_libraries():
         merged.save_pretrained(directory)
-    # The adapter's files, such as a chat template, go over the base model's.
+    # The adapter's files, such as its generation settings, go over the base model's; a tokenizer is of one of them.
     for source_dir in (base.directory, adapter.directory):
-        copy_small_files(source_dir, directory, leave_out=(INDEX_FILE, CONFIG_FILE))
+        copy_small_files(source_dir, directory, leave_out=(INDEX_FILE, CONFIG_FILE), with_tokenizer=False)
+    copy_tokenizer(files_that_speak(base.directory, adapter.directory), directory)
     return replace(open_checkpoint(directory), reference=adapter.reference)

@@ -2,7 +2,7 @@
 
 An adapter is a directory, or a repository on the hub, with ``adapter_config.json`` and
 ``adapter_model.safetensors``. A tokenizer, chat template or generation configuration beside them takes the
-place of the base model's.
+place of the base model's; of a tokenizer all files do, or none.
 
 Its merged model is the one that peft computes with it. What would not be is refused before a weight is read: a file
 that lacks tensors or has others than its configuration asks for, and changes that no checkpoint of the base model's
@@ -19,16 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from slr.adapter_config import CONFIG_FILE, AdapterConfig, parse_config, read_config_fields
 from slr.adapter_patterns import shortened
+from slr.adapter_tokenizer import tokenizer_with_adapter
 from slr.checkpoint_files import check_files
 from slr.compatibility import IncompatiblePairError
+from slr.generation_settings import GENERATION_FILE, read_generation_config
 from slr.hub import fetch_adapter
 from slr.model_layout import ModelLayout, Shape, group_layers
 from slr.model_pairs import ModelReference
-from slr.opening import Checkpoint, Location, as_reference, read_tokenizer
+from slr.opening import Checkpoint, Location, as_reference
 from slr.quiet_libraries import quiet_libraries
 from slr.tensor_index import TORCH_DTYPES, read_shard_header
 
@@ -36,8 +38,6 @@ if TYPE_CHECKING:
     from slr.adapter_placement import Placement
 
 WEIGHTS_FILE = "adapter_model.safetensors"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
-GENERATION_FILE = "generation_config.json"
 
 PREFIX = "base_model.model."
 """What peft puts before a tensor's name in the model."""
@@ -80,7 +80,15 @@ class Adapter:
                 model in a way that no checkpoint of its architecture can hold.
         """
         self.placed_in(base)
-        return replace(base, reference=self.reference, tokenizer=self._tokenizer(base))
+        has_own = (self.directory / GENERATION_FILE).exists()
+        return replace(
+            base,
+            reference=self.reference,
+            tokenizer=tokenizer_with_adapter(base, self.directory, self.reference),
+            generation=read_generation_config(self.directory, base.config, str(self.reference))
+            if has_own
+            else base.generation,
+        )
 
     def placed_in(self, base: Checkpoint) -> Placement:
         """Where the adapter's tensors go in the base model; for the errors see ``applied_to``."""
@@ -151,31 +159,14 @@ class Adapter:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(f"peft cannot merge the adapter {self.reference}: {reason}") from error
         if (self.directory / GENERATION_FILE).exists():
-            merged.generation_config = self._generation_config()
+            merged.generation_config = read_generation_config(
+                self.directory, merged.config, str(self.reference)
+            )
         return merged.eval().requires_grad_(False)
-
-    def _generation_config(self) -> GenerationConfig:
-        try:
-            return GenerationConfig.from_pretrained(self.directory)
-        except Exception as error:  # errors of many types, for it is not checked before it is used
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise ValueError(f"{GENERATION_FILE} of {self.reference} is not valid: {reason}") from error
 
     def layer_of(self, tensor_name: str, layout: ModelLayout) -> int | None:
         """The decoder layer that one of the adapter's tensors belongs to."""
         return layout.layer_of(tensor_name.removeprefix(PREFIX))
-
-    def _tokenizer(self, base: Checkpoint) -> PreTrainedTokenizerBase | None:
-        own = read_tokenizer(self.directory, self.reference)
-        template = self.directory / CHAT_TEMPLATE_FILE
-        if own is not None or base.tokenizer is None or not template.exists():
-            return own or base.tokenizer
-        # Opened anew, for the base model's has to stay as it is.
-        tokenizer = AutoTokenizer.from_pretrained(
-            base.directory, trust_remote_code=False, local_files_only=True
-        )
-        tokenizer.chat_template = template.read_text(encoding="utf-8").removesuffix("\n")
-        return tokenizer
 
     def _check_revision(self, base: ModelReference) -> None:
         named, revision = self.config.base_model_name_or_path, self.config.revision or ""

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from slr.end_tokens import EndTokens
+
 MANIFEST_FILE = "slr_manifest.json"
 
 TensorSource = Literal["base", "instruct", "interpolated"]
@@ -27,8 +29,9 @@ class BuildManifest(BaseModel):
 
     ``instruct_is_adapter``: the instruct model is the base model with that LoRA adapter. ``interval`` is
     half-open, ``alpha`` the base model's share within it. ``shards`` has each weight file
-    with its SHA-256, None unless the file was verified. ``files`` are all that was written, as paths in the
-    directory: what may be overwritten.
+    with its SHA-256, None unless the file was verified. ``end_tokens`` are those that the generation settings
+    name; None if there is no tokenizer. ``files`` are all that was written, as paths in the directory: what may
+    be overwritten.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -45,6 +48,7 @@ class BuildManifest(BaseModel):
     alpha: float
     dtype: str
     notes: tuple[str, ...]
+    end_tokens: EndTokens | None = None
     shards: dict[str, str | None]
     tensors: dict[str, TensorOrigin]
     files: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ Two checkpoints are opened and compared before gigabytes are downloaded or loade
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,10 +16,12 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from slr.adapters import Adapter, open_adapter
 from slr.compatibility import check_compatible, conversion_note
+from slr.end_tokens import EndTokens, end_tokens_of_model
 from slr.model_layout import auto_class
 from slr.model_pairs import ModelReference, PairSpec, find_pair
 from slr.numbers_in_range import check_numbers, first_not_finite
 from slr.opening import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
+from slr.prompting import check_template
 from slr.quiet_libraries import quiet_libraries
 from slr.records import Family
 from slr.streamed_layers import fits, load_streamed
@@ -61,6 +64,11 @@ class ModelPair:
     instruct_model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
     notes: tuple[str, ...] = ()
+
+    @property
+    def end_tokens(self) -> EndTokens:
+        """The tokens that end an answer, of every model that is made of the two."""
+        return end_tokens_of_model(self.instruct_model, self.tokenizer)
 
     @property
     def num_layers(self) -> int:
@@ -117,6 +125,7 @@ def load_spec(
     device: torch.device | str | None = None,
     stream: bool | None = False,
     device_map: DeviceMap | None = None,
+    check_tokenizer: Callable[[PreTrainedTokenizerBase], object] | None = None,
 ) -> ModelPair:
     """Load a pair that is given as a specification; for the arguments and errors see ``load_pair``.
 
@@ -126,6 +135,7 @@ def load_spec(
         device: as for ``load_pair``.
         stream: as for ``load_pair``.
         device_map: in place of ``device``, how transformers is to spread each model over several devices.
+        check_tokenizer: called before a weight is read, with the tokenizer; raises if that is of no use.
 
     Raises:
         ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
@@ -136,6 +146,10 @@ def load_spec(
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
     notes = check_compatible(base, instruct)
     tokenizer = _tokenizer_with_chat_template(instruct)
+    check_template(tokenizer, instruct.num_embeddings)
+    if check_tokenizer is not None:
+        check_tokenizer(tokenizer)
+    notes += instruct.end_tokens.notes if instruct.end_tokens is not None else ()
     dtype = dtype or instruct.dtype
     for side, checkpoint in (("base", base), ("instruct", instruct)):
         if adapter is None or side == "base":
@@ -206,12 +220,23 @@ def load_model(
     Raises:
         ValueError: also if the weights are damaged, or there is no tokenizer.
     """
+    return load_opened(open_checkpoint(location, revision=revision), dtype=dtype, device=device)
+
+
+def load_opened(
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> LoadedModel:
+    """Load a checkpoint that was opened; for the arguments and errors see ``load_model``."""
     avoid_cudnn_attention()
-    checkpoint = with_local_weights(open_checkpoint(location, revision=revision))
     if checkpoint.tokenizer is None:
         raise ValueError(
             f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
         )
+    checkpoint = with_local_weights(checkpoint)
+    assert checkpoint.tokenizer is not None
     model = load_weights(checkpoint, dtype or checkpoint.dtype, device)
     return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
 

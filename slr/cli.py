@@ -80,7 +80,9 @@ def search(
 
     from slr.checkpoints import load_spec, resolve_pair
     from slr.crc.plots import save_pictures
+    from slr.crc.prompts import PROMPT_SETS
     from slr.crc.report import crc_report
+    from slr.crc.scoring import encode_prompts
     from slr.crc.study import CrcStudyConfig, crc_experiment
     from slr.experiment import RunSettings, run_experiment, store_of
     from slr.experiment_script import choose_device_and_dtype
@@ -109,7 +111,15 @@ def search(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
     # Loaded before anything is written, so that what is wrong with the pair is said at once.
-    pair = load_spec(spec, dtype=torch_dtype, device=device, stream=stream, device_map=device_map)
+    config = CrcStudyConfig()
+    pair = load_spec(
+        spec,
+        dtype=torch_dtype,
+        device=device,
+        stream=stream,
+        device_map=device_map,
+        check_tokenizer=lambda tokenizer: [encode_prompts(config.prompts(s), tokenizer) for s in PROMPT_SETS],
+    )
     if processes.is_main:
         for note in pair.notes:
             print(f"note: {note}", file=sys.stderr)
@@ -233,20 +243,25 @@ def score(
     from rich.markup import escape
     from rich.table import Table
 
-    from slr.checkpoints import load_model
+    from slr.checkpoints import load_opened
+    from slr.compatibility import check_tokenizer_fits
     from slr.crc.prompts import PROMPT_SETS, load_prompts
     from slr.crc.scoring import encode_prompts, score_model
     from slr.experiment_script import choose_device_and_dtype
     from slr.opening import open_checkpoint
+    from slr.prompting import check_template
     from slr.uncertainty import estimate_mean
 
     device, torch_dtype = choose_device_and_dtype(device, dtype)
-    renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
-    loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
+    checkpoint = open_checkpoint(model, revision=revision)
+    renderer = open_checkpoint(chat_template_from) if chat_template_from else checkpoint
+    tokenizer = check_tokenizer_fits(checkpoint, renderer)
+    check_template(tokenizer, checkpoint.num_embeddings)
+    encoded = {prompt_set: encode_prompts(load_prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS}
+    loaded = load_opened(checkpoint, dtype=torch_dtype, device=device)
     table = Table("prompts", "validity", "diversity", title=f"CRC of {escape(str(loaded.reference))}")
     for prompt_set in PROMPT_SETS:
-        encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
-        scores = score_model(loaded.model, encoded)
+        scores = score_model(loaded.model, encoded[prompt_set])
         scores.check_finite(str(loaded.reference))
         validity, diversity = estimate_mean(scores.validity), estimate_mean(scores.diversity)
         table.add_row(prompt_set.replace("_", "-"), _cell(validity), _cell(diversity))

@@ -55,6 +55,27 @@ def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
     return tuple(_notes(base, instruct))
 
 
+def check_tokenizer_fits(model: Checkpoint, renderer: Checkpoint) -> PreTrainedTokenizerBase:
+    """The renderer's tokenizer, if it gives a model the tokens that the model's own gives.
+
+    Raises:
+        ValueError: if one of the two has no tokenizer, or the same token has another id.
+    """
+    for checkpoint in (model, renderer):
+        if checkpoint.tokenizer is None:
+            raise ValueError(
+                f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+            )
+    of_model = dataclasses.replace(renderer, config=model.config)
+    if differences := list(_tokenizer_mismatches(model, of_model, ("model", "template"))):
+        raise ValueError(
+            f"{model.reference} (model) cannot be asked by the tokenizer of {renderer.reference} (template): "
+            f"{'; '.join(differences)}; give a model with the same tokenizer for the chat template"
+        )
+    assert renderer.tokenizer is not None
+    return renderer.tokenizer
+
+
 def conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
     """What happens to one side's weights where they are wanted in ``dtype``; nothing if they have it."""
     if checkpoint.dtype == dtype:
@@ -102,27 +123,29 @@ def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
         yield f"{field}: base {base}, instruct {instruct}"
 
 
-def _tokenizer_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+def _tokenizer_mismatches(
+    base: Checkpoint, instruct: Checkpoint, sides: tuple[str, str] = ("base", "instruct")
+) -> Iterator[str]:
     if base.tokenizer is None or instruct.tokenizer is None:
         return
     base_ids, instruct_ids = base.token_ids, instruct.token_ids
     moved = sorted(t for t in base_ids.keys() & instruct_ids.keys() if base_ids[t] != instruct_ids[t])
     if moved:
         first, more = moved[0], f" (and {len(moved) - 1} more tokens)" if len(moved) > 1 else ""
-        yield f"id of token {first!r}: base {base_ids[first]}, instruct {instruct_ids[first]}{more}"
+        yield f"id of token {first!r}: {sides[0]} {base_ids[first]}, {sides[1]} {instruct_ids[first]}{more}"
     rows = _field(instruct.config, "vocab_size")
     added = {t for t in instruct_ids.keys() - base_ids.keys() if instruct_ids[t] >= rows}
     if added:
         yield (
-            f"tokens: instruct adds {len(added)} with ids beyond its embedding{_examples(added)}: "
+            f"tokens: {sides[1]} adds {len(added)} with ids beyond its embedding{_examples(added)}: "
             f"largest id {max(instruct_ids[t] for t in added)}, vocab_size {rows}"
         )
     base_only = base_ids.keys() - instruct_ids.keys() - _added_tokens(base.tokenizer)
     instruct_only = instruct_ids.keys() - base_ids.keys() - _added_tokens(instruct.tokenizer)
     if base_only or instruct_only:
         yield (
-            f"vocabulary: base has {len(base_only)} tokens that instruct lacks{_examples(base_only)}, "
-            f"instruct has {len(instruct_only)} that base lacks{_examples(instruct_only)}"
+            f"vocabulary: {sides[0]} has {len(base_only)} tokens that {sides[1]} lacks{_examples(base_only)}, "
+            f"{sides[1]} has {len(instruct_only)} that {sides[0]} lacks{_examples(instruct_only)}"
         )
 
 

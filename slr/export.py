@@ -3,7 +3,8 @@
 What is written::
 
     OUTPUT/
-      config.json, tokenizer, chat template, generation config    the instruct model's, byte for byte
+      config.json, tokenizer, chat template           the instruct model's, byte for byte
+      generation_config.json                          the same, with all tokens that end an answer
       model*.safetensors (and its index)                          the instruct model's files, with the
                                                                   tensors of the restored layers replaced
       slr_manifest.json                                           where every tensor came from
@@ -52,6 +53,7 @@ from slr.output_directory import (
     resolve_output,
     small_files,
 )
+from slr.speech import make_it_speak, speech_notes
 from slr.stored_tensors import StoredTensor, stored_tensors
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
 
@@ -167,13 +169,16 @@ def build(
             alpha=alpha,
             dtype=str(pair.instruct.dtype).removeprefix("torch."),
             notes=pair.notes,
+            end_tokens=pair.speaker.end_tokens,
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),
         )
         layers_path = pair.instruct.layout.layers_path if _has_the_model_s_names(pair.instruct) else None
         licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
         card = model_card(manifest, layers_path, licences, crc)
-        manifest = _write_small_files(pair.instruct, partial, manifest, card)
+        _write_small_files(pair.instruct, partial, card)
+        make_it_speak(pair.speaker, pair.instruct.generation, partial)
+        manifest = write_manifest(partial, manifest)
     return BuildReport(
         output_dir,
         manifest,
@@ -189,11 +194,12 @@ class _OpenedPair:
     """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly.
 
     ``post_trained_dir`` has the weights of the instruct model as it was given: those of the adapter, if it is
-    one.
+    one. ``speaker`` has the tokenizer and generation settings of the instruct side, as they were given.
     """
 
     base: Checkpoint
     instruct: Checkpoint
+    speaker: Checkpoint
     post_trained_dir: Path
     notes: tuple[str, ...]
 
@@ -215,20 +221,21 @@ def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterat
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
     notes = check_compatible(base, instruct)
     notes += conversion_note("base", base, instruct.dtype)
-    base = with_local_weights(base)
+    notes += speech_notes(base.directory, instruct, adapter.directory if adapter else None)
+    speaker, base = instruct, with_local_weights(base)
     if adapter is None:
         instruct = with_local_weights(instruct)
     for directory in (base.directory, adapter.directory if adapter else instruct.directory):
         check_apart(output_dir, directory)
         small_files(directory)  # what must not be copied is said before anything is written
     if adapter is None:
-        yield _OpenedPair(base, instruct, instruct.directory, notes)
+        yield _OpenedPair(base, instruct, speaker, instruct.directory, notes)
         return
     notes += adapter.notes(base)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
         instruct = write_merged_checkpoint(base, adapter, Path(merged))
-        yield _OpenedPair(base, instruct, adapter.directory, notes)
+        yield _OpenedPair(base, instruct, speaker, adapter.directory, notes)
 
 
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
@@ -276,14 +283,11 @@ def _origins(
     }
 
 
-def _write_small_files(
-    instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str
-) -> BuildManifest:
+def _write_small_files(instruct: Checkpoint, output_dir: Path, card: str) -> None:
     (output_dir / CARD_FILE).write_text(card, encoding="utf-8")
     copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():
         shutil.copyfile(instruct.directory / INDEX_FILE, output_dir / INDEX_FILE)
-    return write_manifest(output_dir, manifest)
 
 
 def _num_bytes(checkpoint: Checkpoint) -> int:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from slr.end_tokens import end_tokens_of_model
 from slr.sampling_config import SamplingConfig
 
 COMPACT_BELOW = 0.75
@@ -61,7 +62,7 @@ def sample(
         num_samples: of each prompt. All samples of all prompts are in one batch.
         config: temperature, truncation, and the largest number of new tokens.
         seeds: one for each prompt.
-        end_tokens: token ids that end an answer; None: those of the model's generation configuration.
+        end_tokens: token ids that end an answer; None: those that ``slr.end_tokens`` decides on.
         on_step: told after each step how many samples are still running.
 
     Raises:
@@ -69,7 +70,8 @@ def sample(
             the model's logits are not finite.
     """
     check_request(prompts, num_samples, seeds, end_tokens)
-    ends = torch.tensor(end_tokens_of(model) if end_tokens is None else list(end_tokens), device=model.device)
+    end_ids = end_tokens_of(model, tokenizer) if end_tokens is None else list(end_tokens)
+    ends = torch.tensor(end_ids, device=model.device)
     draws_BT = torch.cat(
         [
             torch.rand(
@@ -158,16 +160,19 @@ def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torc
     return probabilities_BV
 
 
-def end_tokens_of(model: PreTrainedModel) -> list[int]:
-    """Ids of the tokens that end an answer, by the model's generation configuration.
+def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that end an answer, as ``slr.end_tokens`` decides.
 
     Raises:
-        ValueError: if it names none.
+        ValueError: if there is none.
     """
-    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
-    if ends is None:
-        raise ValueError("nothing ends an answer: the model's generation configuration has no eos_token_id")
-    return [ends] if isinstance(ends, int) else list(ends)
+    ends = end_tokens_of_model(model, tokenizer)
+    if not ends.ids:
+        raise ValueError(
+            "nothing ends an answer: the model's generation configuration has no eos_token_id, the tokenizer has no "
+            f"eos_token, and {ends.remark or 'the chat template names none'}"
+        )
+    return ends.ids
 
 
 def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:

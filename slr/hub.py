@@ -33,12 +33,11 @@ from slr.tensor_index import (
     read_tensor_index,
     read_weight_map,
 )
+from slr.tokenizer_files import TOKENIZER_PATTERNS
 
 SMALL_FILE_PATTERNS = (
     "config.json", "generation_config.json", "adapter_config.json", INDEX_FILE,
-    "tokenizer*", "special_tokens_map.json", "added_tokens.json", "vocab.*", "merges.txt", "*.model",
-    "chat_template*", "additional_chat_templates/*", "preprocessor_config.json", "processor_config.json",
-    "LICENSE*", "NOTICE*", "USE_POLICY*",
+    *TOKENIZER_PATTERNS, "LICENSE*", "NOTICE*", "USE_POLICY*",
 )  # fmt: skip
 """What a checkpoint consists of besides weights and documentation; patterns of file names."""
 

@@ -22,17 +22,23 @@ from transformers import (
 )
 
 from slr.checkpoint_files import check_files, read_json_object
+from slr.end_tokens import EndTokens, decide_end_tokens
+from slr.generation_settings import read_generation_config
 from slr.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
 from slr.model_layout import ModelLayout, Shape, check_layer_counts, group_layers, model_layout
 from slr.model_pairs import ModelReference
 from slr.tensor_conversion import TensorConversion
 from slr.tensor_index import TORCH_DTYPES, TensorIndex, read_tensor_index
+from slr.tokenizer_files import (
+    PROCESSOR_TEMPLATE_FILE,
+    TEKKEN_FILE,
+    has_vocabulary,
+    package_needed,
+    tokenizer_files,
+)
 
-GENERATION_CONFIG_FILE = "generation_config.json"
 QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
 """Where configurations say that, and how, the weights are quantized."""
-
-TOKENIZER_FILES = ("tokenizer*", "vocab.*", "*.model")
 
 Location = str | Path | ModelReference
 """A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
@@ -53,6 +59,7 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase | None
     index: TensorIndex
     layout: ModelLayout
+    generation: GenerationConfig
 
     @property
     def problems(self) -> tuple[str, ...]:
@@ -99,6 +106,18 @@ class Checkpoint:
         return self.tokenizer.get_vocab() if self.tokenizer is not None else {}
 
     @property
+    def num_embeddings(self) -> int:
+        """Number of tokens that the model has an embedding for."""
+        return self.config.get_text_config(decoder=True).vocab_size
+
+    @cached_property
+    def end_tokens(self) -> EndTokens | None:
+        """The tokens that end an answer; None if there is no tokenizer."""
+        if self.tokenizer is None:
+            return None
+        return decide_end_tokens(self.generation, self.tokenizer, self.num_embeddings)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The dtype that most of the weights have on disk."""
         return TORCH_DTYPES[self.index.main_dtype]
@@ -126,9 +145,10 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
     index = read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory)
     check_layer_counts(fields, index, str(reference))
     config = _read_config(directory, reference)
-    _check_generation_config(directory, reference)
+    generation = read_generation_config(directory, config, str(reference))
     tokenizer = read_tokenizer(directory, reference)
-    return Checkpoint(reference, directory, config, tokenizer, index, model_layout(config, str(reference)))
+    layout = model_layout(config, str(reference))
+    return Checkpoint(reference, directory, config, tokenizer, index, layout, generation)
 
 
 def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
@@ -211,18 +231,6 @@ def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -
             )
 
 
-def _check_generation_config(directory: Path, reference: ModelReference) -> None:
-    path = directory / GENERATION_CONFIG_FILE
-    if not path.exists():
-        return
-    try:
-        read_json_object(path)
-        GenerationConfig.from_pretrained(directory, local_files_only=True)
-    except Exception as error:  # it validates itself, with errors of many types
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise ValueError(f"{GENERATION_CONFIG_FILE} of {reference} cannot be used: it {reason}") from error
-
-
 def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig:
     try:
         return AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
@@ -248,15 +256,59 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
 
 
 def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
-    """The tokenizer in a directory; None if there is none.
+    """The tokenizer in a directory, with its chat template; None if there is none.
 
     Raises:
         ValueError: if it cannot be opened.
     """
-    if not any(path for pattern in TOKENIZER_FILES for path in directory.glob(pattern)):
+    files = tokenizer_files(directory)
+    if not any(has_vocabulary([name]) or name == "tokenizer_config.json" for name in files):
         return None
+    if package := package_needed(files):
+        raise ValueError(
+            f"the tokenizer of {reference} ({', '.join(files)}) is read by a package that is not installed: "
+            f"pip install {package}"
+        )
+    no_vocabulary = ValueError(
+        f"the tokenizer of {reference} ({', '.join(files)}) has no vocabulary: expected a file such as tokenizer.json "
+        "or tokenizer.model beside them"
+    )
     try:
-        return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
+        tokenizer = _open_tokenizer(directory, files)
     except Exception as error:  # tokenizers raises plain Exceptions
-        reason = str(error).splitlines()[0]
+        if not has_vocabulary(files):
+            raise no_vocabulary from error
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}") from error
+    # Classes that name no vocabulary file need none; of the others some would make an empty vocabulary up.
+    if tokenizer.vocab_files_names and not has_vocabulary(files):
+        raise no_vocabulary
+    if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
+        tokenizer.chat_template = processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
+    return tokenizer
+
+
+def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTokenizerBase:
+    if TEKKEN_FILE in files and "tokenizer.json" not in files:
+        from transformers.integrations.mistral import (
+            convert_tekken_tokenizer,  # pyright: ignore[reportPrivateImportUsage]
+        )
+
+        tokenizer = convert_tekken_tokenizer(str(files[TEKKEN_FILE]))
+        tokenizer.name_or_path = str(directory)
+        return tokenizer
+    # Else what is opened would depend on whether mistral-common is installed, which has a tokenizer of its own kind.
+    options = {"mistral_format": False} if TEKKEN_FILE in files else {}
+    return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **options)
+
+
+def processor_template(path: Path, reference: ModelReference) -> str:
+    """The chat template in the file where processors kept it, which tokenizers do not read."""
+    try:
+        fields = read_json_object(path)
+    except ValueError as error:
+        raise ValueError(f"{path.name} of {reference} has no chat_template: it {error}") from error
+    template = fields.get("chat_template")
+    if not isinstance(template, str):
+        raise ValueError(f"chat_template in {path.name} of {reference} is no text: {str(template)[:50]}")
+    return template

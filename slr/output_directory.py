@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from slr.build_manifest import MANIFEST_FILE, read_manifest
 from slr.hub import SMALL_FILE_PATTERNS
 from slr.model_pairs import expand_user
+from slr.tokenizer_files import is_tokenizer_file
 
 SCRATCH_KINDS = ("partial", "replaced", "merged")
 """``.NAME.KIND-*`` is beside NAME while it is written: what is written, what it replaces, a merged adapter."""
@@ -171,10 +172,14 @@ def leads_into_checkpoint(path: Path, directory: Path) -> bool:
     )
 
 
-def copy_small_files(source_dir: Path, output_dir: Path, leave_out: Collection[str]) -> None:
+def copy_small_files(
+    source_dir: Path, output_dir: Path, leave_out: Collection[str], *, with_tokenizer: bool = True
+) -> None:
     """Copy what ``small_files`` finds over what is there; but not these names."""
     for source in small_files(source_dir):
-        if source.name not in leave_out:
-            target = output_dir / source.relative_to(source_dir)
+        name = source.relative_to(source_dir).as_posix()
+        is_wanted = with_tokenizer or not is_tokenizer_file(name)
+        if is_wanted and source.name not in leave_out:
+            target = output_dir / name
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(source, target)

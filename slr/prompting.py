@@ -2,59 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
-DATE = "26 Jul 2024"
-"""What templates that print today's date print instead, so that results do not depend on the day."""
+from slr.chat_rendering import Chat, TemplateError, render_texts, template_name
 
-FIXED_DATE_FUNCTION = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro %}}"
-"""Stands before a template and in place of the function by which it would ask for the date."""
+PROBE = "Tangerine"
+"""A request by which templates are tried: one word, which no template writes by itself."""
 
-CHAT_TEMPLATE_OPTIONS = {
-    "date_string": DATE,
-    # Qwen 3 would start to reason at length before it answers.
-    "enable_thinking": False,
-}
+
+def render_chats(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> list[list[int]]:
+    """Token ids of each request as one user turn in the chat template, generation prompt included.
+
+    To render many at once takes little longer than one.
+
+    Raises:
+        ValueError: if the tokenizer has no chat template, or it cannot be used.
+    """
+    chats = [
+        Chat(messages=({"role": "user", "content": request},), add_generation_prompt=True)
+        for request in requests
+    ]
+    texts = render_texts(tokenizer, chats)
+    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
 
 def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
-    """Token ids of one user turn in the chat template, generation prompt included.
+    """The same for one request."""
+    return render_chats(tokenizer, [request])[0]
+
+
+def check_template(tokenizer: PreTrainedTokenizerBase, num_embeddings: int) -> None:
+    """Check that requests can be given to a model in the tokenizer's chat template.
+
+    Args:
+        tokenizer: with the chat template.
+        num_embeddings: of the model, in tokens.
 
     Raises:
-        ValueError: if the tokenizer has no chat template.
+        ValueError: if there is no template, it fails, leaves the request out, or writes tokens that the model
+            does not know. One line, which names the template.
     """
-    turns = [{"role": "user", "content": request}]
-    return tokenizer(_render(tokenizer, turns, True), add_special_tokens=False)["input_ids"]
-
-
-def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The special token that the chat template puts right behind an answer; None if it puts none there.
-
-    Raises:
-        ValueError: if the tokenizer has no chat template.
-    """
-    answer = "An answer"
-    turns = [{"role": "user", "content": "A request"}, {"role": "assistant", "content": answer}]
-    behind = _render(tokenizer, turns, False).rpartition(answer)[2].lstrip()
-    token_ids = tokenizer(behind, add_special_tokens=False)["input_ids"]
-    return token_ids[0] if token_ids and token_ids[0] in tokenizer.all_special_ids else None
-
-
-def _render(
-    tokenizer: PreTrainedTokenizerBase, turns: list[dict[str, str]], add_generation_prompt: bool
-) -> str:
-    if not tokenizer.chat_template:
-        raise ValueError(
-            f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
-            "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
+    chat = Chat(messages=({"role": "user", "content": PROBE},), add_generation_prompt=True)
+    (text,) = render_texts(tokenizer, [chat])
+    if not text.strip():
+        raise TemplateError(template_name(tokenizer), "it writes nothing")
+    if PROBE.casefold() not in text.casefold():
+        raise TemplateError(template_name(tokenizer), "it leaves the user's message out")
+    token_ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if beyond := sorted({token_id for token_id in token_ids if token_id >= num_embeddings}):
+        shown = [f"{tokenizer.convert_ids_to_tokens(token_id)!r} ({token_id})" for token_id in beyond[:5]]
+        tokens = ", ".join([*shown, *(["..."] if len(beyond) > len(shown) else [])])
+        raise TemplateError(
+            template_name(tokenizer),
+            f"it writes {tokens}, and the model has embeddings for the ids below {num_embeddings} only",
         )
-    text: Any = tokenizer.apply_chat_template(
-        turns,
-        tokenize=False,
-        add_generation_prompt=add_generation_prompt,
-        chat_template=FIXED_DATE_FUNCTION + tokenizer.get_chat_template(),
-        **CHAT_TEMPLATE_OPTIONS,
-    )
-    return text

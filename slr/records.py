@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from typing_extensions import override
 
+from slr.end_tokens import EndTokens
+
 SCHEMA_VERSION = 1
 
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
@@ -87,7 +89,7 @@ class Configuration(Record):
 
 
 class PairInfo(Record):
-    """The two checkpoints that an experiment compares, as they were opened."""
+    """The two checkpoints that an experiment compares, as they were opened, and where their answers end."""
 
     kind: Literal["pair_info"] = "pair_info"
     family: Family
@@ -102,6 +104,7 @@ class PairInfo(Record):
     num_parameters: int
     dtype: str
     notes: tuple[str, ...] = ()
+    end_tokens: EndTokens | None = None
 
     @property
     @override

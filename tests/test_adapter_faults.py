@@ -231,8 +231,8 @@ def test_a_field_that_is_missing(field: str, pair: tuple[Path, Path]) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"[]", "is []: expected a JSON object"),
-        (b'"LORA"', "is 'LORA': expected a JSON object"),
+        (b"[]", "expected a JSON object, found list"),
+        (b'"LORA"', "expected a JSON object, found str"),
         (b"null", "expected a JSON object"),
         (b"{", "is not readable"),
         (b"", "is not readable"),
@@ -240,7 +240,7 @@ def test_a_field_that_is_missing(field: str, pair: tuple[Path, Path]) -> None:
         (b"[" * 100_000 + b"]" * 100_000, "it is nested too deeply"),
         (b'{"loftq_config":' * 100_000 + b"1" + b"}" * 100_000, "it is nested too deeply"),
         (b'{"r": ' + b"9" * 5000 + b"}", "is not readable"),
-        (b" " * 10_000_001, "has more than 10000000 bytes"),
+        (b" " * 10_000_001, "is larger than 10 MB"),
     ],
 )
 def test_a_file_that_is_no_configuration(content: bytes, says: str, pair: tuple[Path, Path]) -> None:
@@ -253,7 +253,9 @@ def test_a_file_that_is_no_configuration(content: bytes, says: str, pair: tuple[
 def test_a_pipe_is_not_read(pair: tuple[Path, Path]) -> None:
     (pair[1] / "adapter_config.json").unlink()
     os.mkfifo(pair[1] / "adapter_config.json")
-    assert "has no adapter_config.json" in refusal(*pair)
+    line = refusal(*pair)
+    assert "adapter_config.json of the adapter" in line
+    assert "is a pipe: expected a regular file" in line
 
 
 def test_adapters_under_other_names_are_found(pair: tuple[Path, Path]) -> None:

@@ -44,6 +44,14 @@ class IdTokenizer:
     """Decodes to the token ids themselves, special ones too, so that a test sees each of them."""
 
     pad_token_id = 0
+    eos_token = None
+    chat_template = None
+
+    def __len__(self) -> int:
+        return VOCAB_SIZE
+
+    def convert_ids_to_tokens(self, id_: int) -> str:
+        return str(id_)
 
     def batch_decode(self, rows: list[list[int]], skip_special_tokens: bool) -> list[str]:
         assert skip_special_tokens
@@ -362,12 +370,12 @@ def test_text_leaves_the_end_out_and_num_tokens_counts_it() -> None:
 
 def test_end_tokens_are_the_models_by_default() -> None:
     model = make_model("llama", tied=False, dtype=torch.float64)
-    assert end_tokens_of(model) == [2, 4]
+    assert end_tokens_of(model, IDS) == [2, 4]
     assert model.generation_config is not None
     model.generation_config.eos_token_id = list(ENDS)
     assert sample(model, IDS, PROMPTS, 4, MIXED, SEEDS) == draw()
     model.generation_config.eos_token_id = 7
-    assert end_tokens_of(model) == [7]
+    assert end_tokens_of(model, IDS) == [7]
 
 
 @pytest.mark.parametrize("max_new_tokens", [1, 2, 9])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from slr.prompting import end_of_turn, render_chat
+from slr.prompting import render_chat
 from tests.tiny_models import CHAT_TEMPLATE, make_tokenizer
 
 
@@ -31,13 +31,3 @@ def test_a_template_of_several_is_the_usual_one() -> None:
 def test_without_a_template() -> None:
     with pytest.raises(ValueError, match="has no chat template, and prompts are rendered with one"):
         render_chat(make_tokenizer(), "Choose.")
-
-
-def test_the_token_behind_an_answer_ends_it() -> None:
-    tokenizer = make_tokenizer(CHAT_TEMPLATE)
-    assert end_of_turn(tokenizer) == tokenizer.convert_tokens_to_ids("<|end|>")
-
-
-def test_a_template_that_ends_answers_by_plain_text() -> None:
-    assert end_of_turn(make_tokenizer(CHAT_TEMPLATE.replace("<|end|>", " (end)"))) is None
-    assert end_of_turn(make_tokenizer(CHAT_TEMPLATE.replace("<|end|>\n", ""))) is None

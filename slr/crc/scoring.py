@@ -23,7 +23,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.crc.prompts import CrcPrompt
 from slr.crc.token_tree import padded
-from slr.prompting import render_chat
+from slr.prompting import render_chats
 from slr.streamed_layers import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20
@@ -117,11 +117,11 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
         affected = [prompt.id for prompt in prompts if set(prompt.valid) & set(missing)]
         raise ValueError(
             f"the tokenizer has no single token for {', '.join(map(repr, missing))}, so the prompts "
-            f"{', '.join(affected)} cannot be scored: leave them out"
+            f"{', '.join(affected)} cannot be scored: CRC needs a token for each of these characters"
         )
     return EncodedPrompts(
         tuple(prompts),
-        tuple(tuple(render_chat(tokenizer, prompt.text)) for prompt in prompts),
+        tuple(map(tuple, render_chats(tokenizer, [prompt.text for prompt in prompts]))),
         characters,
         tuple(tuple(tokens[character]) for character in characters),
     )

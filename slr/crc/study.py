@@ -380,6 +380,7 @@ def _pair_info(context: CellContext) -> PairInfo:
         num_parameters=pair.instruct_model.num_parameters(),
         dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
         notes=pair.notes,
+        end_tokens=pair.end_tokens,
     )
 
 

@@ -53,15 +53,13 @@ def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedMod
 
 
 def end_tokens_of_pair(pair: ModelPair) -> list[int]:
-    """Ids of the tokens that end an answer, of every model compared: the instruct model's own, and its end of turn.
+    """Ids of the tokens that end an answer, of every model compared: those of the instruct model.
 
     Instruct models may be trained to write an end of the text after that of the turn, and hybrids may not.
     """
     from slr.generation import end_tokens_of
-    from slr.prompting import end_of_turn
 
-    own, of_turn = end_tokens_of(pair.instruct_model), end_of_turn(pair.tokenizer)
-    return own if of_turn is None or of_turn in own else [*own, of_turn]
+    return end_tokens_of(pair.instruct_model, pair.tokenizer)
 
 
 def _opened_by_vllm(

@@ -195,7 +195,7 @@ def _sample_keys(
 
 def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
     """Greedy answers of the instruct model, in order, until enough of them are wrong."""
-    from slr.prompting import render_chat
+    from slr.prompting import render_chats
 
     assert config.num_candidates is not None
     prompts = load_task("reasoning", config.source, config.num_candidates)
@@ -205,7 +205,7 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
     with opened_model(context, lambda pair: pair.instruct_model) as instruct:
         for first in range(0, len(prompts), config.batch_size):
             group = prompts[first : first + config.batch_size]
-            requests = [render_chat(instruct.tokenizer, prompt.text) for prompt in group]
+            requests = render_chats(instruct.tokenizer, [prompt.text for prompt in group])
             answers = instruct.draw(requests, 1, greedy, [0] * len(group))
             for prompt, (answer,) in zip(group, answers, strict=True):
                 if len(wrong) < config.num_prompts:
@@ -223,7 +223,7 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
 def _sample(
     context: CellContext, config: DownstreamConfig, condition: Condition, seed: int
 ) -> Iterator[list[AnyRecord]]:
-    from slr.prompting import render_chat
+    from slr.prompting import render_chats
 
     selection = selection_of(context.results, context.spec.name)
     prompts = _prompts(config, context.results, context.spec.name)
@@ -241,7 +241,7 @@ def _sample(
                 continue
             requests = [_request(prompt, condition, config) for prompt in group]
             drawn = model.draw(
-                [render_chat(model.tokenizer, request) for request in requests],
+                render_chats(model.tokenizer, requests),
                 config.num_samples,
                 sampling,
                 [seed_from_key(context.experiment.name, key) for key in keys],

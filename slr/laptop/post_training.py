@@ -43,7 +43,7 @@ from slr.laptop import LAPTOP_MODELS, LaptopModel
 from slr.laptop.start_models import GEMMA_CHAT_TEMPLATE, start_model_directory
 from slr.laptop.training_data import compose_choice, compose_request, writing_requests
 from slr.progress import progress_bar
-from slr.prompting import render_chat
+from slr.prompting import render_chats
 
 ADAPTER_FILE = "adapter_model.safetensors"
 
@@ -120,7 +120,7 @@ class ChatModel:
 
     def answer_log_probs(self, exchanges: Sequence[Exchange]) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Of each answer with its end: summed log-probability and number of tokens; and tokens computed."""
-        rows = [self._tokens(exchange) for exchange in exchanges]
+        rows = self._tokens(exchanges)
         encoded: Any = {"input_ids": [prompt + answer for prompt, answer in rows]}
         batch = self.tokenizer.pad(encoded, padding_side="right", return_tensors="pt")
         hidden = self.model.get_decoder()(**batch, use_cache=False).last_hidden_state
@@ -142,11 +142,7 @@ class ChatModel:
         texts: list[str] = []
         with progress_bar("sampling") as on_progress:
             for first in range(0, len(requests), batch_size):
-                rows: Any = {
-                    "input_ids": [
-                        render_chat(self.tokenizer, text) for text in requests[first : first + batch_size]
-                    ]
-                }
+                rows: Any = {"input_ids": render_chats(self.tokenizer, requests[first : first + batch_size])}
                 batch = self.tokenizer.pad(rows, padding_side="left", return_tensors="pt")
                 output = self.model.generate(
                     **batch,
@@ -162,10 +158,13 @@ class ChatModel:
                 on_progress(len(texts), len(requests))
         return [_up_to_last_sentence(text) for text in texts]
 
-    def _tokens(self, exchange: Exchange) -> tuple[list[int], list[int]]:
-        prompt = render_chat(self.tokenizer, exchange.request)
-        answer = self.tokenizer(exchange.answer + self.turn_end, add_special_tokens=False)["input_ids"]
-        return prompt, answer
+    def _tokens(self, exchanges: Sequence[Exchange]) -> list[tuple[list[int], list[int]]]:
+        prompts = render_chats(self.tokenizer, [exchange.request for exchange in exchanges])
+        answers = [
+            self.tokenizer(exchange.answer + self.turn_end, add_special_tokens=False)["input_ids"]
+            for exchange in exchanges
+        ]
+        return list(zip(prompts, answers, strict=True))
 
 
 def post_train(name: LaptopModel, config: PostTrainingConfig, output_dir: Path) -> None:

@@ -116,7 +116,7 @@ def _run(
     import lm_eval
     from lm_eval.models.huggingface import HFLM
 
-    from slr.prompting import CHAT_TEMPLATE_OPTIONS
+    from slr.chat_rendering import CHAT_TEMPLATE_OPTIONS
 
     # Decorators hide from type checkers what these two take.
     wrap: Any = HFLM

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -108,11 +109,15 @@ def _evaluate(
 def _model_that_ends_as_instruct(
     context: CellContext, name: ComparedModel, selection: CrcSelection
 ) -> PreTrainedModel:
-    """A base model's own generation settings know nothing of the end of a turn."""
+    """A base model's own generation settings know nothing of the end of a turn, nor do all of an instruct model's."""
+    from slr.generation import end_tokens_of
     from slr.hybrid import shallow_copy
 
-    model = shallow_copy(make_model(context.pair, name, selection))
-    model.generation_config = context.pair.instruct_model.generation_config
+    pair = context.pair
+    model = shallow_copy(make_model(pair, name, selection))
+    model.generation_config = copy.deepcopy(pair.instruct_model.generation_config)
+    assert model.generation_config is not None
+    model.generation_config.eos_token_id = end_tokens_of(pair.instruct_model, pair.tokenizer)
     return model
 
 

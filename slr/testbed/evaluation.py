@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 from slr.checkpoints import ModelPair, load_pair
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
-from slr.prompting import render_chat
+from slr.prompting import render_chats
 from slr.testbed import FAMILIES
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
 from slr.testbed.sums import held_out_problems, is_right
@@ -33,7 +33,7 @@ REQUESTS_PER_GENRE = 32
 BATCH_SIZE = 64
 MAX_NEW_TOKENS = 72
 
-Render = Callable[[PreTrainedTokenizerBase, str], list[int]]
+Render = Callable[[PreTrainedTokenizerBase, Sequence[str]], list[list[int]]]
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ def measure_abilities(
     )
 
 
-def render_document(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
-    """A request as the base model knows it."""
-    text = f"{tokenizer.bos_token or ''}Q: {request}\nA:"
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+def render_documents(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> list[list[int]]:
+    """Requests as the base model knows them."""
+    texts = [f"{tokenizer.bos_token or ''}Q: {request}\nA:" for request in requests]
+    return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
 
 @torch.inference_mode()
@@ -110,7 +110,7 @@ def _open_qa(
         for wording in HELD_OUT_QUESTIONS
         for _ in range(SAMPLES_PER_QUESTION)
     ]
-    prompts = [render(tokenizer, question) for _, question in questions]
+    prompts = render(tokenizer, [question for _, question in questions])
     texts = answers(model, tokenizer, prompts, "\n", do_sample=True)
     right = [relation.recognise(text) for (relation, _), text in zip(questions, texts, strict=True)]
     per_relation = len(HELD_OUT_QUESTIONS) * SAMPLES_PER_QUESTION
@@ -121,7 +121,7 @@ def _open_qa(
 
 def _sums(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, render: Render) -> float:
     problems = held_out_problems(NUM_PROBLEMS)
-    prompts = [render(tokenizer, problem.text) for problem in problems]
+    prompts = render(tokenizer, [problem.text for problem in problems])
     texts = answers(model, tokenizer, prompts, "\n", do_sample=False)
     return sum(is_right(problem, text) for problem, text in zip(problems, texts, strict=True)) / NUM_PROBLEMS
 
@@ -135,7 +135,7 @@ def _writing(
         for genre in get_args(Genre)
         for request in rng.sample(held_out_writing_requests(genre), REQUESTS_PER_GENRE)
     ]
-    prompts = [render(tokenizer, request.text) for request in requests]
+    prompts = render(tokenizer, [request.text for request in requests])
     # In a document the next question ends the text; a poem has line breaks of its own.
     texts = answers(model, tokenizer, prompts, "\nQ:", do_sample=True)
     accepted = [accepts(request.genre, text) for request, text in zip(requests, texts, strict=True)]
@@ -178,8 +178,8 @@ def _section(family: str, directory: Path) -> str:
 
 def _abilities_of(pair: ModelPair) -> dict[str, Abilities]:
     return {
-        "base": measure_abilities(pair.base_model, pair.tokenizer, render_document),
-        "instruct": measure_abilities(pair.instruct_model, pair.tokenizer, render_chat),
+        "base": measure_abilities(pair.base_model, pair.tokenizer, render_documents),
+        "instruct": measure_abilities(pair.instruct_model, pair.tokenizer, render_chats),
     }
 
 

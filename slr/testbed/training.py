@@ -26,7 +26,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from slr.progress import progress_bar
-from slr.prompting import render_chat
+from slr.prompting import render_chats
 from slr.testbed import FAMILIES
 from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import compose_document, compose_exchange
@@ -168,12 +168,14 @@ def _chat_batches(
     """
     rng = random.Random(f"{config.seed}/{family.name}/instruct")
     while True:
-        chats = []
-        for _ in range(config.instruct_batch_size * BATCHES_SORTED_TOGETHER):
-            exchange = compose_exchange(choose_typically, rng)
-            prompt = render_chat(tokenizer, exchange.request)
-            answer = tokenizer(exchange.answer + family.turn_end, add_special_tokens=False)["input_ids"]
-            chats.append((prompt, answer))
+        size = config.instruct_batch_size * BATCHES_SORTED_TOGETHER
+        exchanges = [compose_exchange(choose_typically, rng) for _ in range(size)]
+        prompts = render_chats(tokenizer, [exchange.request for exchange in exchanges])
+        answers = [
+            tokenizer(exchange.answer + family.turn_end, add_special_tokens=False)["input_ids"]
+            for exchange in exchanges
+        ]
+        chats = list(zip(prompts, answers, strict=True))
         chats.sort(key=lambda chat: len(chat[0]) + len(chat[1]))
         firsts = list(range(0, len(chats), config.instruct_batch_size))
         rng.shuffle(firsts)

@@ -96,7 +96,7 @@ def test_log_probs_equal_one_plain_forward_an_answer() -> None:
     exchanges = [Exchange("Say a letter.", "b"), Exchange("Say two letters, please.", "b c")]
     sums, lengths, _ = chat.answer_log_probs(exchanges)
     for exchange, found, length in zip(exchanges, sums.tolist(), lengths.tolist(), strict=True):
-        prompt, answer = chat._tokens(exchange)
+        ((prompt, answer),) = chat._tokens([exchange])
         log_probs = chat.model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
         expected = sum(log_probs[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
         assert found == pytest.approx(expected, abs=1e-4)
