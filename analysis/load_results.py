@@ -49,8 +49,11 @@ class Results:
 
     @cached_property
     def crc_reports(self) -> list[CrcReport]:
-        """A report for each pair whose CRC study is complete, in the order in which they were run."""
-        pairs = [record.pair for record in self.records if isinstance(record, CrcSelection)]
+        """A report for each pair whose CRC study is complete, in the order in which they were run.
+
+        Where a pair has choices by several rules, the report is of the paper's rule, or of the first.
+        """
+        pairs = dict.fromkeys(record.pair for record in self.records if isinstance(record, CrcSelection))
         return [crc_report(self.records, pair) for pair in pairs]
 
     @property

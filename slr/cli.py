@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slr.crc.selection import MIN_VALIDITY_RATIO
+
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
     from slr.intervals import LayerInterval
@@ -59,13 +61,20 @@ def search(
         str | None,
         typer.Option(help="auto: spread each model over all GPUs, for models that one does not hold"),
     ] = None,
+    min_validity: Annotated[
+        float, typer.Option(metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]")
+    ] = MIN_VALIDITY_RATIO,
+    margin: Annotated[
+        bool, typer.Option("--margin", help="choose carefully: the share's 95% interval must keep RATIO too")
+    ] = False,
     wandb: Annotated[str, typer.Option(help="mirror to W&B: offline, online or disabled")] = "disabled",
 ) -> None:
     """Score every layer range by CRC, choose the best one, and say how to build it.
 
     BASE and INSTRUCT are two checkpoints of one architecture, or BASE and --adapter a model and a LoRA
     adapter of it; or BASE alone is the name of a preset's pair, such as testbed-llama. Records, heatmap and
-    trade-off plot go to the output directory. A search that was stopped goes on where it was.
+    trade-off plot go to the output directory. A search that was stopped goes on where it was; with another
+    --min-validity or --margin it chooses anew out of the same scores.
     """
     import dataclasses
 
@@ -80,6 +89,12 @@ def search(
 
     if wandb not in ("offline", "online", "disabled"):
         raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
+    if not 0 < min_validity <= 1:
+        raise ValueError(
+            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
+            "model's validity that the choice must keep"
+        )
+    config = CrcStudyConfig(min_validity_ratio=min_validity, margin=margin)
     spec = resolve_pair(
         base,
         instruct,
@@ -98,7 +113,7 @@ def search(
     if processes.is_main:
         for note in pair.notes:
             print(f"note: {note}", file=sys.stderr)
-    experiment = crc_experiment(CrcStudyConfig())
+    experiment = crc_experiment(config)
     spec = dataclasses.replace(spec, family=pair.family, num_layers=pair.num_layers)
     outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
     if outcome.failed:
@@ -106,7 +121,7 @@ def search(
     if not processes.is_main:
         return
     records = store_of(experiment, output_dir).read()
-    report = crc_report(records, spec.name)
+    report = crc_report(records, spec.name, config.rule)
     pictures = save_pictures([report], records, output_dir / "figures")
     mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
@@ -236,24 +251,33 @@ def _print_report(report: CrcReport) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(width=max(110, Console().width))
+    from slr.crc.report import rule_in_words
+
+    console = Console(width=max(136, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
     console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
-    table = Table("model", "prompts", "validity", "diversity", "diversity less instruct's")
+    table = Table(
+        "model", "prompts", "validity", "diversity", "validity / instruct's", "diversity less instruct's"
+    )
     for line in report.models:
+        is_reference = line.model == "instruct"
         table.add_row(
             _model_name(line.model, report),
             line.prompt_set.replace("_", "-"),
             _cell(line.validity),
             _cell(line.diversity),
-            _cell(line.diversity_difference),
+            "" if is_reference else _cell(line.validity_ratio),
+            "" if is_reference else _cell(line.diversity_difference),
         )
     console.print(table)
-    best = Table("best admissible layers", "validity", "diversity")
+    best = Table("best admissible layers", "validity", "diversity", "validity / instruct's")
     for candidate in report.best:
-        best.add_row(str(candidate.choice), f"{candidate.validity:.3f}", f"{candidate.diversity:.3f}")
+        scores = (f"{candidate.validity:.3f}", f"{candidate.diversity:.3f}")
+        best.add_row(str(candidate.choice), *scores, _cell(candidate.validity_ratio))
     console.print(best)
     console.print(f"{len(report.front)} of all intervals are on the Pareto front.", highlight=False)
+    for sentence in rule_in_words(report):
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _model_name(model: str, report: CrcReport) -> str:

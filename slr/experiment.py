@@ -104,6 +104,10 @@ class Experiment:
     ``mirror`` only the records themselves go there. An experiment that ``builds_on`` another finds the other's
     records of the pair among its results; ``inputs`` names what of them its own depend on, and raises
     ``ValueError`` if it is not there. ``samples_answers`` is whether it uses the settings' engine.
+
+    ``settings_in_records`` names settings that may change from run to run in one output directory, because only records
+    that have them in their keys depend on them. ``is_wanted`` is whether a record has these settings as they are now;
+    the others stay in the file, but no cell sees them.
     """
 
     name: str
@@ -115,6 +119,16 @@ class Experiment:
     builds_on: Experiment | None = None
     inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
     samples_answers: bool = False
+    settings_in_records: tuple[str, ...] = ()
+    is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
+
+    def results_in(self, records: Iterable[AnyRecord]) -> dict[str, AnyRecord]:
+        """Those of its records that are results by this configuration, by key."""
+        return {
+            record.key: record
+            for record in records
+            if not isinstance(record, Failure) and self.is_wanted(record)
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,10 +163,11 @@ class RunSettings:
         """
         dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
         key = f"{spec.name}/configuration"
+        digest = config_hash(experiment.config, dtype, without=experiment.settings_in_records)
         return Configuration(
             experiment=experiment.name,
             pair=spec.name,
-            provenance=provenance(key, config_hash(experiment.config, dtype), describe_device(self.device)),
+            provenance=provenance(key, digest, describe_device(self.device)),
             settings=json.loads(json.dumps(dataclasses.asdict(experiment.config))),
             dtype=dtype,
             base=str(spec.base),
@@ -322,7 +337,9 @@ def _run_missing_cells(
     store = store_of(experiment, settings.output_dir, processes.index)
     earlier = _results_of(experiment.builds_on, spec, settings, of_experiments)
     configuration = settings.configuration(experiment, spec, earlier)
-    own = processes.from_main(lambda: _without_failures(store.read_for(configuration)))
+    own = processes.from_main(
+        lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
+    )
     num_records = sum(record.pair == spec.name for record in own.values())
     results = {**earlier, **own}
     cells = experiment.cells(spec)
@@ -359,14 +376,10 @@ def _results_of(
     found = of_experiments.get(experiment.name)
     if found is None:
         store = store_of(experiment, settings.output_dir)
-        found = settings.processes.from_main(lambda: _without_failures(store.read()))
+        found = settings.processes.from_main(lambda: experiment.results_in(store.read()))
     results = {key: record for key, record in found.items() if record.pair == spec.name}
     results.pop(f"{spec.name}/configuration", None)
     return results
-
-
-def _without_failures(records: Iterable[AnyRecord]) -> dict[str, AnyRecord]:
-    return {record.key: record for record in records if not isinstance(record, Failure)}
 
 
 class _Progress:

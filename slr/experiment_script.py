@@ -250,7 +250,11 @@ def _list_cells(
     totals: dict[str, tuple[int, float]] = {}
     for experiment in experiments:
         stores = [e for e in (experiment.builds_on, experiment) if e is not None]
-        results = {r.key: r for e in stores for r in store_of(e, options.output_dir).read()}
+        results = {
+            key: record
+            for e in stores
+            for key, record in e.results_in(store_of(e, options.output_dir).read()).items()
+        }
         for spec in specs:
             for cell in experiment.cells(spec):
                 state = "done" if cell.is_done(results) else "to do"

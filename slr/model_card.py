@@ -178,16 +178,18 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) ->
     names = {"hybrid": f"this model, layers {manifest.interval[0]}:{manifest.interval[1]}"}
     rows = "\n".join(
         f"| {names.get(figure.model, figure.model)} | {figure.prompt_set.replace('_', '-')} | "
-        f"{_cell(figure.validity)} | {_cell(figure.diversity)} | {_cell(figure.diversity_difference)} |"
+        f"{_cell(figure.validity)} | {_cell(figure.diversity)} | {_cell(figure.validity_ratio)} | "
+        f"{_cell(figure.diversity_difference)} |"
         for figure in crc
     )
     return f"""Asked for one random character out of a stated set (CRC), *validity* is the probability on the
 characters of the set, *diversity* the normalised entropy among them, both from 0 to 1: means over
-{crc[0].num_prompts} prompts with 95% bootstrap intervals. The selection prompts are those that layers are
-chosen by, the held-out ones were not looked at.
+{crc[0].num_prompts} prompts with 95% bootstrap intervals; the validity over the instruct model's is a ratio of two
+means, with Fieller's interval. The selection prompts are those that layers are chosen by, the held-out ones were
+not looked at.
 
-| model | prompts | validity | diversity | diversity less instruct's |
-| --- | --- | --- | --- | --- |
+| model | prompts | validity | diversity | validity / instruct's | diversity less instruct's |
+| --- | --- | --- | --- | --- | --- |
 {rows}
 """
 

@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -36,9 +37,13 @@ def provenance(cell: str, config_hash: str, device: str) -> Provenance:
     )
 
 
-def config_hash(config: Any, dtype: str) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a dataclass and a dtype, as canonical JSON."""
-    content = {"config": asdict(config), "dtype": dtype}
+def config_hash(config: Any, dtype: str, without: Collection[str] = ()) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a dataclass and a dtype, as canonical JSON.
+
+    ``without`` names fields of the dataclass that do not count.
+    """
+    settings = {name: value for name, value in asdict(config).items() if name not in without}
+    content = {"config": settings, "dtype": dtype}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -147,12 +147,17 @@ class CrcScore(Record):
 
 
 class CrcSelection(Record):
-    """The outcome of a search: the chosen interval and the chosen soup, or in words why there is none."""
+    """What a search chose by one rule: the interval and the soup, or in words why there is none.
+
+    ``min_validity_ratio`` and ``margin`` are the rule, as ``SelectionRule`` has it. One search may have a record for
+    each of several rules, because they are in the key.
+    """
 
     kind: Literal["crc_selection"] = "crc_selection"
     family: Family
     num_layers: int
     min_validity_ratio: float
+    margin: bool = False
     instruct_validity: float
     interval: tuple[int, int] | None
     interval_reason: str
@@ -162,7 +167,17 @@ class CrcSelection(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/crc_selection"
+        return self.key_of(self.pair, self.min_validity_ratio, self.margin)
+
+    @staticmethod
+    def key_of(pair: str, min_validity_ratio: float, margin: bool) -> str:
+        """The key of a choice by that rule. The paper's rule, 0.9 without a margin, adds nothing to it."""
+        parts = [pair, "crc_selection"]
+        if min_validity_ratio != 0.9:
+            parts.append(f"min_validity_ratio={min_validity_ratio}")
+        if margin:
+            parts.append("margin")
+        return "/".join(parts)
 
 
 class SearchCost(Record):

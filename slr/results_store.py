@@ -19,7 +19,7 @@ import heapq
 import logging
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,14 +84,20 @@ class ResultsStore:
         except OSError as error:
             raise OSError(f"records cannot be written to {self._own_path}: {error.strerror}") from error
 
-    def read_for(self, configuration: Configuration) -> list[AnyRecord]:
+    def read_for(
+        self, configuration: Configuration, settings_in_records: Collection[str] = ()
+    ) -> list[AnyRecord]:
         """All records that count, for a run of that configuration to go on from.
+
+        Args:
+            configuration: of the run.
+            settings_in_records: settings that may be others than before; see ``Experiment``.
 
         Raises:
             ValueError: if another configuration made some of them, or a line is no record.
         """
         records = self.read()
-        differences = _differences(records, configuration)
+        differences = _differences(records, configuration, settings_in_records)
         if differences:
             files = self.files()
             raise ValueError(
@@ -144,19 +150,20 @@ def _time_and_kind(record: AnyRecord) -> tuple[str, bool]:
     return record.provenance.created_at, isinstance(record, Failure)
 
 
-def _differences(records: Sequence[AnyRecord], now: Configuration) -> list[str]:
+def _differences(records: Sequence[AnyRecord], now: Configuration, may_differ: Collection[str]) -> list[str]:
     """In what the records' configuration was another one than now, a phrase each."""
     found: dict[str, str] = {}
+    compared = {now.provenance.config_hash}
     for then in records:
         if isinstance(then, Configuration):
+            compared.add(then.provenance.config_hash)
             before, after = _comparable(then, now.pair), _comparable(now, then.pair)
-            for name in sorted(before.keys() | after.keys()):
+            for name in sorted((before.keys() | after.keys()) - set(may_differ)):
                 if before.get(name) != after.get(name):
                     found[name] = f"{name} was {before.get(name)} and is now {after.get(name)}"
-    config_hash = now.provenance.config_hash
-    others = {record.provenance.config_hash for record in records} - {config_hash}
+    others = {record.provenance.config_hash for record in records} - compared
     if others and not found:  # the record that would say what was different is lost
-        found["hash"] = f"its hash was {', '.join(sorted(others))} and is now {config_hash}"
+        found["hash"] = f"its hash was {', '.join(sorted(others))} and is now {now.provenance.config_hash}"
     return list(found.values())
 
 

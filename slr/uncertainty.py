@@ -138,3 +138,49 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         largest = max(largest, min(1.0, p * (len(order) - rank)))
         corrected[index] = largest
     return corrected
+
+
+def estimate_ratio(values: Sequence[float | None], reference: Sequence[float | None]) -> Estimate | None:
+    """Ratio of two paired means, over the prompts where both are defined, with a 95% interval.
+
+    The interval holds every ratio r for which a t-test does not tell the mean of ``values - r * reference`` from 0.
+    Its ends are None with fewer than two prompts, and where the same test does not tell the mean of ``reference``
+    from 0, because then it would be no interval.
+
+    Args:
+        values: one number a prompt; None where the quantity is undefined for that prompt.
+        reference: as ``values``, for the same prompts.
+
+    Returns:
+        None if no prompt has both, or the mean of ``reference`` is not above 0.
+
+    Raises:
+        ValueError: if the two do not have one number for each of the same prompts.
+
+    Source: Fieller 1954 (Journal of the Royal Statistical Society B 16), with the covariance of the pairs.
+    """
+    if len(values) != len(reference):
+        raise ValueError(
+            f"a paired ratio needs the same prompts on both sides: got {len(values)} and {len(reference)} values"
+        )
+    pairs = [(v, r) for v, r in zip(values, reference, strict=True) if v is not None and r is not None]
+    above, below = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
+    size = len(pairs)
+    if size == 0 or below.mean() <= 0:
+        return None
+    ratio = float(above.mean() / below.mean())
+    if size == 1:
+        return Estimate(ratio, None, None, 1)
+    from scipy.special import stdtrit  # takes longer to import than all else here
+
+    # Around the ratio, so that values in proportion to the reference give an interval of no width.
+    residuals, deviations = above - ratio * below, below - below.mean()
+    scale = float(stdtrit(size - 1, (1 + CONFIDENCE_LEVEL) / 2)) ** 2 / (size * (size - 1))
+    square = below.mean() ** 2 - scale * (deviations @ deviations)
+    if square <= 0:
+        return Estimate(ratio, None, None, size)
+    middle = -scale * (residuals @ deviations)
+    half = np.sqrt(middle**2 + square * scale * (residuals @ residuals))
+    return Estimate(
+        ratio, float(ratio + (middle - half) / square), float(ratio + (middle + half) / square), size
+    )

@@ -57,6 +57,52 @@ def test_search_prints_a_build_command_that_works(
     assert "nothing to do" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few_prompts")
+def test_the_rule_can_be_changed_without_another_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the model card has the figures of what was chosen last."""
+    monkeypatch.chdir(tmp_path)
+    search = ("search", "testbed-llama", "--output-dir", "out", "--device", "cpu")
+    chosen = []
+    for options in ((), ("--min-validity", "0.6"), ("--min-validity", "0.6", "--margin")):
+        assert run(*search, *options, monkeypatch=monkeypatch) == 0
+        output, said = capsys.readouterr()
+        assert f"{5 if not options else 2} of 5 cells to do" in said
+        at_least = options[1] if options else "0.9"
+        sentence = (
+            rf"the hybrid keeps (\d\.\d{{3}}) \[.*: the rule \(at least {at_least}\) is (kept|missed) there"
+        )
+        found = re.search(sentence, output)
+        assert found is not None
+        assert (found[2] == "kept") == (float(found[1]) >= float(at_least))
+        command = re.search(r"^ *(slr build .*)$", output, re.MULTILINE)
+        assert command is not None
+        chosen.append(shlex.split(command[1]))
+    layers = [words[words.index("--layers") + 1] for words in chosen]
+    assert len(set(layers)) == 3
+    assert run(*chosen[1][1:], monkeypatch=monkeypatch) == 0
+    card = (Path(chosen[1][-1]) / "README.md").read_text()
+    assert (
+        len(re.findall(rf"\| this model, layers {layers[1]} \| (?:selection|held-out) \| 0\.\d+ \[", card))
+        == 2
+    )
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_nothing_chosen_with_a_margin_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No range of the shipped pair is surely as valid as the instruct model."""
+    search = ("search", "testbed-llama", "--output-dir", tmp_path / "out", "--device", "cpu")
+    assert run(*search, "--min-validity", "1", "--margin", monkeypatch=monkeypatch) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert "testbed-llama: no layers" in output
+    assert "none: of 78 candidates there is none whose validity is with a margin at least 1 x" in output
+    assert "No layers are valid enough; `--min-validity` below 1, or no `--margin`, admits more." in output
+    assert "slr build" not in output
+
+
 def test_build_equals_assembly_by_name(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,6 +138,15 @@ def test_score(
         (("search", "INSTRUCT", "BASE"), "has no chat template"),
         (("search", "BASE", "INSTRUCT", "--wandb", "maybe"), "expected offline, online or disabled"),
         (("search", "BASE", "INSTRUCT", "--device", "cuda:99"), "cannot be used"),
+        (
+            ("search", "BASE", "INSTRUCT", "--min-validity", "0"),
+            "--min-validity is 0, expected a number above 0",
+        ),
+        (
+            ("search", "BASE", "INSTRUCT", "--min-validity", "90"),
+            "--min-validity is 90, expected a number above 0",
+        ),
+        (("search", "BASE", "INSTRUCT", "--min-validity", "nan"), "--min-validity is nan, expected a number"),
         (("score", "BASE"), "has no chat template"),
     ],
 )

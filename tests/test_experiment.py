@@ -178,6 +178,34 @@ def test_another_configuration_is_refused(settings: RunSettings):
         run_experiment(work.experiment(), SPEC, other_dtype)
 
 
+def test_a_setting_that_is_in_records_may_change(settings: RunSettings):
+    """Its own records stand side by side, the others are made once, and a cell sees none of the other setting's."""
+    seen: list[list[float]] = []
+
+    def experiment(ratio: float) -> Experiment:
+        def run(context: CellContext) -> Iterator[list[AnyRecord]]:
+            seen.append([r.alpha for r in context.results.values() if isinstance(r, CrcScore) and r.alpha])
+            yield [score(context, ratio)]
+
+        keys = [key_of(ratio)]
+        chosen = Cell(
+            key="tiny/chosen", record_keys=lambda _: keys, run=run, cost=COST, needs=("tiny/first",)
+        )
+        return replace(
+            Work().experiment(Settings(ratio)),
+            cells=lambda _: [work.cell("first", [0.1]), chosen],
+            settings_in_records=("ratio",),
+            is_wanted=lambda record: not isinstance(record, CrcScore) or record.alpha in (0.1, ratio),
+        )
+
+    work = Work()
+    for ratio in (0.9, 0.8, 0.9):
+        run_experiment(experiment(ratio), SPEC, settings)
+    assert work.computed == [0.1]
+    assert seen == [[0.1], [0.1]]
+    assert {key_of(0.8), key_of(0.9)} <= store_of(experiment(0.9), settings.output_dir).keys()
+
+
 def test_other_checkpoints_under_the_same_name_are_refused(settings: RunSettings, tmp_path: Path):
     spec = replace(SPEC, base=ModelReference(str(tmp_path)))
     weights = tmp_path / "model.safetensors"

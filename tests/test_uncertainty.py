@@ -11,6 +11,7 @@ from slr.uncertainty import (
     Estimate,
     estimate_difference,
     estimate_mean,
+    estimate_ratio,
     holm,
     paired_p_value,
 )
@@ -106,3 +107,74 @@ def test_holm_by_hand() -> None:
     ]
     assert holm([0.5, 0.9]) == [1.0, 1.0]
     assert holm([]) == []
+
+
+def test_a_ratio_by_hand() -> None:
+    """Means 10 and 10; residuals (-1, -1, 2); t(0.975, 2) = 4.302653, and t^2 / (3 x 2) = 3.085470."""
+    ratio = estimate_ratio([8, 9, 13], [9, 10, 11])
+    assert ratio is not None
+    assert (ratio.mean, ratio.n) == (1.0, 3)
+    square = 100 - 3.085470 * 2
+    half = (3.085470**2 * 3**2 + square * 3.085470 * 6) ** 0.5
+    assert ratio.low == pytest.approx(1 + (-3.085470 * 3 - half) / square, abs=1e-6)
+    assert ratio.high == pytest.approx(1 + (-3.085470 * 3 + half) / square, abs=1e-6)
+    assert (ratio.low, ratio.high) == pytest.approx((0.4463, 1.3564), abs=1e-4)
+
+
+def test_a_ratio_at_an_end_of_its_interval_has_a_t_test_of_5_percent() -> None:
+    rng = np.random.default_rng(5)
+    reference = rng.beta(6, 0.5, 40)
+    values = reference * rng.beta(5, 1, 40)
+    ratio = estimate_ratio(tuple(values), tuple(reference))
+    assert ratio is not None
+    for end in (ratio.low, ratio.high):
+        assert end is not None
+        _, p_value = stats.ttest_1samp(values - end * reference, 0)
+        assert p_value == pytest.approx(0.05)
+
+
+def test_values_in_proportion_have_a_ratio_without_doubt() -> None:
+    reference = [0.3, 0.7, 0.9, 1.0]
+    assert estimate_ratio(reference, reference) == Estimate(1.0, 1.0, 1.0, 4)
+    half = estimate_ratio([value / 2 for value in reference], reference)
+    assert half == Estimate(0.5, 0.5, 0.5, 4)
+
+
+def test_a_ratio_is_of_the_pairs_that_are_defined() -> None:
+    some = estimate_ratio([0.2, None, 0.6, 0.5], [0.4, 0.9, 0.8, None])
+    assert some == estimate_ratio([0.2, 0.6], [0.4, 0.8])
+    assert some is not None
+    assert (some.mean, some.n) == (pytest.approx(0.8 / 1.2), 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "reference"), [([], []), ([None], [0.5]), ([0.5, 0.5], [0.0, 0.0]), ([1.0, 2.0], [0.5, -1.0])]
+)
+def test_no_ratio_to_nothing(values: list[float | None], reference: list[float | None]) -> None:
+    assert estimate_ratio(values, reference) is None
+
+
+def test_no_interval_where_the_denominator_is_not_clearly_above_zero() -> None:
+    """Mean 0.25 and standard error 0.25, so a t of 1."""
+    assert estimate_ratio([0, 0, 0, 0.5], [0, 0, 0, 1]) == Estimate(0.5, None, None, 4)
+    assert estimate_ratio([0.2], [0.4]) == Estimate(0.5, None, None, 1)
+
+
+def test_a_ratio_needs_the_same_prompts() -> None:
+    with pytest.raises(ValueError, match="paired ratio needs the same prompts on both sides: got 2 and 1"):
+        estimate_ratio([1, 2], [1])
+
+
+def test_intervals_of_ratios_hold_the_true_one_19_times_in_20() -> None:
+    """Skewed as validities are; a beta distribution's mean is known, and here that of the shares is the ratio."""
+    rng = np.random.default_rng(6)
+    true = 3 / (3 + 0.6)
+    held = 0
+    for _ in range(500):
+        reference = rng.beta(6, 0.5, 40)
+        ratio = estimate_ratio(tuple(reference * rng.beta(3, 0.6, 40)), tuple(reference))
+        assert ratio is not None
+        assert ratio.low is not None
+        assert ratio.high is not None
+        held += ratio.low <= true <= ratio.high
+    assert 0.92 <= held / 500 <= 0.98

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from analysis.load_results import Results
+from analysis.tables.selected_intervals import rules_of
 from slr.contrasts import Contrast
-from slr.crc.report import CrcReport
+from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
 from slr.downstream.report import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
-from slr.records import Samples
+from slr.records import ModelKind, PromptSet, Samples
 
 
 def crc_heatmaps(results: Results) -> str:
@@ -17,7 +18,7 @@ def crc_heatmaps(results: Results) -> str:
     chosen = "; ".join(
         f"{report.pair}: "
         + (
-            f"layers {report.interval} of {report.num_layers}"
+            f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
             if report.interval
             else "no range is valid enough"
         )
@@ -26,14 +27,15 @@ def crc_heatmaps(results: Results) -> str:
     return (
         "CRC validity and diversity of the hybrids that restore every range of layers, by the first restored layer "
         "(upwards) and the end of the range (to the right; not restored itself). Means over the selection prompts. "
-        f"Hatched ranges are not valid enough; the star is the choice. {chosen}."
+        f"Hatched ranges are not valid enough ({rules_of(results)}); the star is the choice. {chosen}."
     )
 
 
 def crc_tradeoff(results: Results) -> str:
     """What the choice gives on prompts that it has not seen."""
     return (
-        "CRC diversity against validity of every range, and of every soup. On held-out prompts: "
+        "CRC diversity against validity of every range, and of every soup. The most diverse is chosen of those valid "
+        f"enough ({rules_of(results)}). On held-out prompts: "
         + "; ".join(_held_out(report) for report in results.crc_reports)
     )
 
@@ -111,10 +113,27 @@ def _held_out(report: CrcReport) -> str:
     hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
     if hybrid is None or instruct is None:
         return f"{report.pair}: nothing to compare"
+    kept = " and ".join(filter(None, (_rule(report, "hybrid"), _rule(report, "soup"))))
     return (
         f"{report.pair}: diversity {hybrid.diversity} instead of {instruct.diversity}, "
-        f"validity {hybrid.validity} instead of {instruct.validity}"
+        f"validity {hybrid.validity} instead of {instruct.validity} ({kept})"
     )
+
+
+def _rule(report: CrcReport, model: ModelKind) -> str:
+    """What the chosen model keeps of the instruct model's validity, on the prompts it was chosen by and on others."""
+    if report.line(model, "selection") is None:
+        return ""
+    both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
+    return f"{MODEL_NAMES[model]}'s validity over instruct's: {both}"
+
+
+def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
+    line, is_kept = report.line(model, prompt_set), report.keeps_rule(model, prompt_set)
+    prompts = f"on {prompt_set.replace('_', '-')} prompts"
+    if line is None or is_kept is None:
+        return f"not measured {prompts}"
+    return f"{line.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
 
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from analysis.load_results import Results
 from analysis.tables.table import Cell, Table
-from slr.crc.report import PROMPT_SETS, Category, CrcReport
+from slr.crc.report import KEPT, PROMPT_SETS, Category, CrcReport
 from slr.figure_style import MODEL_NAMES
 from slr.records import ModelKind, PromptSet
 
 MODELS: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
 SCORE_COLUMNS = ("validity", "diversity", "validity less instruct's", "diversity less instruct's")
+RULE_COLUMNS = ("validity / instruct's", "rule kept")
 
 
 def selected_intervals(results: Results) -> Table:
@@ -22,6 +23,7 @@ def selected_intervals(results: Results) -> Table:
             _restored(report) if model == "hybrid" else "",
             prompt_set.replace("_", "-"),
             *score_cells(report, model, prompt_set),
+            *rule_cells(report, model, prompt_set),
         )
         for report in results.crc_reports
         for prompt_set in PROMPT_SETS
@@ -32,8 +34,9 @@ def selected_intervals(results: Results) -> Table:
         "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
         "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
         "included. Choices are made on the selection prompts. Means over prompts with 95% bootstrap intervals; "
-        "differences to the instruct model are paired by prompt.",
-        ("pair", "model", "choice", "layers restored", "prompts", *SCORE_COLUMNS),
+        "differences to the instruct model are paired by prompt, and so are ratios, whose 95% intervals are "
+        f"Fieller's. The rule: {rules_of(results)}; whether it is kept goes by the mean.",
+        ("pair", "model", "choice", "layers restored", "prompts", *SCORE_COLUMNS, *RULE_COLUMNS),
         tuple(rows),
     )
 
@@ -45,8 +48,20 @@ def score_cells(
     line = report.line(model, prompt_set, category)
     if line is None:
         return (None,) * len(SCORE_COLUMNS)
-    differences = (line.validity_difference, line.diversity_difference)
-    return (line.validity, line.diversity, *((None, None) if model == "instruct" else differences))
+    return line.validity, line.diversity, line.validity_difference, line.diversity_difference
+
+
+def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tuple[Cell, Cell]:
+    """The cells under ``RULE_COLUMNS``; the rule is for what is chosen, and "" for the other models."""
+    line = report.line(model, prompt_set)
+    is_kept = report.keeps_rule(model, prompt_set)
+    rule = "" if model in ("base", "instruct") else None if is_kept is None else KEPT[is_kept]
+    return (line.validity_ratio if line else None), rule
+
+
+def rules_of(results: Results) -> str:
+    """The rule in words; where pairs were chosen by several, all of them."""
+    return " or ".join(dict.fromkeys(str(report.rule) for report in results.crc_reports))
 
 
 def _choice(report: CrcReport, model: ModelKind) -> str:

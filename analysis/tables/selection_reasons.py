@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from analysis.load_results import Results
-from analysis.tables.table import Table
+from analysis.tables.selected_intervals import RULE_COLUMNS, rule_cells
+from analysis.tables.table import Cell, Table
+from slr.crc.report import CrcReport
+from slr.records import ModelKind
 
 
 def selection_reasons(results: Results) -> Table:
     """Two rows a pair: of the interval, and of the soup."""
-    rows = [
-        row
-        for report in results.crc_reports
-        for row in (
-            (report.pair, "interval", str(report.interval or "none"), report.interval_reason),
-            (
-                report.pair,
-                "soup",
-                f"{report.soup_alpha:g}" if report.soup_alpha is not None else "none",
-                report.soup_reason,
-            ),
-        )
-    ]
     return Table(
         "selection_reasons",
-        "The choices in words. Intervals are half-open and counted from 0.",
-        ("pair", "choice of", "chosen", "reason"),
-        tuple(rows),
+        "The choices in words, and what became of them on the held-out prompts. Intervals are half-open and counted "
+        "from 0.",
+        ("pair", "choice of", "chosen", "reason", *(f"{column}, held-out" for column in RULE_COLUMNS)),
+        tuple(row for report in results.crc_reports for row in _rows(report)),
     )
+
+
+def _rows(report: CrcReport) -> list[tuple[Cell, ...]]:
+    alpha = report.soup_alpha
+    choices: tuple[tuple[str, ModelKind, str, str], ...] = (
+        ("interval", "hybrid", str(report.interval or "none"), report.interval_reason),
+        ("soup", "soup", "none" if alpha is None else f"{alpha:g}", report.soup_reason),
+    )
+    return [
+        (report.pair, choice_of, chosen, reason, *rule_cells(report, model, "held_out"))
+        for choice_of, model, chosen, reason in choices
+    ]

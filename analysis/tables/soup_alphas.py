@@ -16,7 +16,7 @@ def soup_alphas(results: Results) -> Table:
             _alpha(candidate),
             candidate.validity,
             candidate.diversity,
-            "yes" if candidate.validity >= report.min_validity else "no",
+            "yes" if report.admits(candidate) else "no",
             "chosen" if candidate.choice == report.soup_alpha else "",
         )
         for report in results.crc_reports

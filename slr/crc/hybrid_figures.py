@@ -13,7 +13,7 @@ from slr.model_pairs import ModelReference
 from slr.provenance import weights_digest
 from slr.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
 from slr.results_store import ResultsStore
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+from slr.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,18 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class HybridFigure:
-    """CRC of one model on one prompt set: means over prompts, and the paired difference to the instruct model."""
+    """CRC of one model on one prompt set: means over prompts, and how they compare to the instruct model's.
+
+    ``validity_ratio`` is the validity over the instruct model's. Both comparisons are by paired prompts, and None for
+    the instruct model itself.
+    """
 
     model: ModelKind
     prompt_set: PromptSet
     num_prompts: int
     validity: Estimate | None
     diversity: Estimate | None
+    validity_ratio: Estimate | None
     diversity_difference: Estimate | None
 
 
@@ -111,6 +116,7 @@ def _figures(
             num_prompts=len(score.prompt_ids),
             validity=estimate_mean(score.validity),
             diversity=estimate_mean(score.diversity),
+            validity_ratio=None if score is instruct else estimate_ratio(score.validity, instruct.validity),
             diversity_difference=None
             if score is instruct
             else estimate_difference(score.diversity, instruct.diversity),

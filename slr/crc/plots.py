@@ -21,7 +21,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MultipleLocator
 
-from slr.crc.report import CrcReport, candidates
+from slr.crc.report import KEPT, CrcReport, candidates
 from slr.crc.selection import Candidate
 from slr.figure_style import (
     DIVERSITY_MAP,
@@ -103,7 +103,7 @@ def draw_heatmap(
         assert isinstance(interval, LayerInterval)
         value = getattr(candidate, quantity)
         values[interval.start, interval.end - 1] = np.nan if value is None else value
-        if candidate.validity < report.min_validity:
+        if not report.admits(candidate):
             inadmissible.append(interval)
     image = axes.imshow(
         values,
@@ -116,7 +116,7 @@ def draw_heatmap(
     )
     if quantity == "diversity":
         _hatch(axes, inadmissible)
-    _mark_chosen(axes, report.interval)
+    _mark_chosen(axes, report)
     axes.set_title(f"{report.pair}: CRC {quantity}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
@@ -242,9 +242,13 @@ def _points(scored: Sequence[Candidate]) -> tuple[list[float], list[float]]:
     return [validity for validity, _ in defined], [diversity for _, diversity in defined]
 
 
-def _mark_chosen(axes: Axes, interval: LayerInterval | None) -> None:
-    """A star on the chosen cell, and its name in the free corner."""
+def _mark_chosen(axes: Axes, report: CrcReport) -> None:
+    """A star on the chosen cell, and in the free corner its name and whether it keeps the rule on held-out prompts."""
+    interval = report.interval
     name = f"layers {interval}" if interval else "no interval is\nvalid enough"
+    is_kept = report.keeps_rule("hybrid", "held_out")
+    if is_kept is not None:
+        name += f"\nheld-out: rule {KEPT[is_kept]}"
     axes.text(0.04, 0.95, name, transform=axes.transAxes, va="top", fontsize=7)
     if interval is not None:
         axes.plot(interval.end, interval.start, **_STAR, markersize=8, zorder=5, gid="chosen", clip_on=False)

@@ -10,10 +10,10 @@ from typing import Literal
 import numpy as np
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.crc.selection import Candidate, pareto_front, select
+from slr.crc.selection import PAPER_RULE, Candidate, SelectionRule, pareto_front, select
 from slr.intervals import LayerInterval
 from slr.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean
+from slr.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 Category = Literal["letters", "digits"]
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")
@@ -22,11 +22,16 @@ NUM_BEST = 5
 """So many of the best admissible intervals are reported."""
 
 
+KEPT = {True: "kept", False: "missed"}
+"""What is said of a rule."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelLine:
-    """One model on one prompt set: means over prompts, and paired differences to the instruct model.
+    """One model on one prompt set: means over prompts, and how they compare to the instruct model's, by paired prompts.
 
-    ``category`` is set where only the set's prompts of that category are meant.
+    ``category`` is set where only the set's prompts of that category are meant. ``validity_ratio`` is the validity over
+    the instruct model's. The instruct model is not compared to itself.
     """
 
     model: ModelKind
@@ -36,13 +41,14 @@ class ModelLine:
     alpha: float | None
     validity: Estimate | None
     diversity: Estimate | None
+    validity_ratio: Estimate | None
     validity_difference: Estimate | None
     diversity_difference: Estimate | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CrcReport:
-    """The outcome for one pair.
+    """The outcome for one pair by one rule.
 
     ``models`` has base, instruct, the chosen hybrid and the chosen soup on both prompt sets, as far as
     there are records; ``by_category`` has the same for letters and digits apart. ``best`` are the best
@@ -52,15 +58,37 @@ class CrcReport:
     pair: str
     family: Family
     num_layers: int
+    rule: SelectionRule
+    instruct_validity: float
     interval: LayerInterval | None
     interval_reason: str
     soup_alpha: float | None
     soup_reason: str
-    min_validity: float
     models: tuple[ModelLine, ...]
     by_category: tuple[ModelLine, ...]
     best: tuple[Candidate, ...]
     front: tuple[Candidate, ...]
+
+    @property
+    def min_validity(self) -> float:
+        """The least validity that the rule admits; with a margin it takes more than that."""
+        return self.rule.min_validity_ratio * self.instruct_validity
+
+    def admits(self, candidate: Candidate) -> bool:
+        """Whether the candidate is valid enough to be chosen."""
+        return self.rule.admits(candidate, self.instruct_validity)
+
+    def keeps_rule(self, model: ModelKind, prompt_set: PromptSet) -> bool | None:
+        """Whether the mean validity on these prompts is at least the rule's share of the instruct model's.
+
+        None where it is not measured, and of the instruct model.
+        """
+        line, instruct = self.line(model, prompt_set), self.line("instruct", prompt_set)
+        if model == "instruct" or line is None or line.validity is None:
+            return None
+        assert instruct is not None
+        assert instruct.validity is not None
+        return self.rule.is_kept(line.validity.mean, instruct.validity.mean)
 
     def line(
         self, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
@@ -74,41 +102,46 @@ class CrcReport:
 
 def candidates(records: Sequence[AnyRecord], model: ModelKind) -> list[Candidate]:
     """All scored intervals (``hybrid``) or soups of one pair, with means over the selection prompts."""
+    scores = _scores(records, "selection")
+    instruct = next((score for score in scores if score.model == "instruct"), None)
     found = []
-    for score in _scores(records, "selection"):
+    for score in scores:
         if score.model == model:
             choice = score.alpha if model == "soup" else _interval(score)
             assert choice is not None
             defined = [value for value in score.diversity if value is not None]
             diversity = float(np.mean(defined)) if defined else None
-            found.append(Candidate(choice, float(np.mean(score.validity)), diversity))
+            ratio = estimate_ratio(score.validity, instruct.validity) if instruct else None
+            found.append(Candidate(choice, float(np.mean(score.validity)), diversity, ratio))
     return found
 
 
-def crc_report(records: Sequence[AnyRecord], pair: str) -> CrcReport:
+def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None = None) -> CrcReport:
     """Put the records of one pair together.
+
+    Args:
+        records: of a CRC study, maybe of several pairs.
+        pair: the one that is meant.
+        rule: what the choice was made by. None: the paper's rule, or the first one that there is a choice by.
 
     Raises:
         ValueError: if the pair's study is not complete.
     """
     records = [record for record in records if record.pair == pair]
-    selections = [record for record in records if isinstance(record, CrcSelection)]
-    if not selections:
-        raise ValueError(
-            f"the records of {pair} hold no selection yet: run experiments/crc_search.py to its end"
-        )
-    selection = selections[0]
+    selection = _selection(records, pair, rule)
+    rule = _rule_of(selection)
     intervals = candidates(records, "hybrid")
-    ranking = select(intervals, selection.instruct_validity, selection.min_validity_ratio).ranking
+    ranking = select(intervals, selection.instruct_validity, rule.min_validity_ratio, rule.margin).ranking
     return CrcReport(
         pair=pair,
         family=selection.family,
         num_layers=selection.num_layers,
+        rule=rule,
+        instruct_validity=selection.instruct_validity,
         interval=LayerInterval(*selection.interval) if selection.interval else None,
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
-        min_validity=selection.min_validity_ratio * selection.instruct_validity,
         models=tuple(_model_lines(records, selection, None)),
         by_category=tuple(
             line for category in CATEGORIES for line in _model_lines(records, selection, category)
@@ -116,6 +149,48 @@ def crc_report(records: Sequence[AnyRecord], pair: str) -> CrcReport:
         best=ranking[:NUM_BEST],
         front=tuple(pareto_front(intervals)),
     )
+
+
+def _selection(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None) -> CrcSelection:
+    by_rule: dict[SelectionRule, CrcSelection] = {}
+    for record in records:
+        if isinstance(record, CrcSelection):
+            by_rule.setdefault(_rule_of(record), record)
+    wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
+    if wanted not in by_rule:
+        raise ValueError(
+            f"the records of {pair} hold no selection yet: run experiments/crc_search.py to its end"
+        )
+    return by_rule[wanted]
+
+
+def _rule_of(selection: CrcSelection) -> SelectionRule:
+    return SelectionRule(selection.min_validity_ratio, selection.margin)
+
+
+def rule_in_words(report: CrcReport) -> list[str]:
+    """Whether the chosen hybrid and the chosen soup keep the rule on the held-out prompts, and what to do if not."""
+    ratio = report.rule.min_validity_ratio
+    models: tuple[ModelKind, ...] = ("hybrid", "soup")
+    sentences = []
+    for model in models:
+        line, is_kept = report.line(model, "held_out"), report.keeps_rule(model, "held_out")
+        if line is None or line.validity_ratio is None or is_kept is None:
+            continue
+        sentence = (
+            f"On the held-out prompts the {model} keeps {line.validity_ratio} of the instruct model's validity: "
+            f"the rule (at least {ratio:g}) is {KEPT[is_kept]} there"
+        )
+        if model == "hybrid" and not is_kept:
+            option = "a higher `--min-validity`" if report.rule.margin else "`--margin`"
+            sentence += f"; {option} chooses more carefully"
+        sentences.append(f"{sentence}.")
+    if report.interval is None:
+        no_margin = ", or no `--margin`," if report.rule.margin else ""
+        sentences.append(
+            f"No layers are valid enough; `--min-validity` below {ratio:g}{no_margin} admits more."
+        )
+    return sentences
 
 
 def _model_lines(
@@ -144,6 +219,7 @@ def _line(score: CrcScore, instruct: CrcScore, category: Category | None) -> Mod
     validity, diversity = ([values[i] for i in wanted] for values in (score.validity, score.diversity))
     reference_validity = [instruct.validity[i] for i in wanted]
     reference_diversity = [instruct.diversity[i] for i in wanted]
+    is_reference = score.model == "instruct"
     return ModelLine(
         model=score.model,
         prompt_set=score.prompt_set,
@@ -152,8 +228,9 @@ def _line(score: CrcScore, instruct: CrcScore, category: Category | None) -> Mod
         alpha=score.alpha,
         validity=estimate_mean(validity),
         diversity=estimate_mean(diversity),
-        validity_difference=estimate_difference(validity, reference_validity),
-        diversity_difference=estimate_difference(diversity, reference_diversity),
+        validity_ratio=None if is_reference else estimate_ratio(validity, reference_validity),
+        validity_difference=None if is_reference else estimate_difference(validity, reference_validity),
+        diversity_difference=None if is_reference else estimate_difference(diversity, reference_diversity),
     )
 
 

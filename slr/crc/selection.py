@@ -1,14 +1,18 @@
 """Choose the interval (or the soup) from CRC means: highest diversity among those valid enough.
 
-Source of the rule: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The tie-break is ours.
+Source of the rule: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The margin and the tie-break are ours.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slr.intervals import LayerInterval
+
+if TYPE_CHECKING:
+    from slr.uncertainty import Estimate
 
 MIN_VALIDITY_RATIO = 0.9
 """A choice is admissible if its validity is at least this share of the instruct model's own."""
@@ -19,12 +23,14 @@ class Candidate:
     """One model that could be chosen, with its CRC means over the selection prompts.
 
     ``choice`` is what is chosen among: a restored interval, or the alpha of a soup. ``diversity`` is
-    None where no prompt has one.
+    None where no prompt has one. ``validity_ratio`` is its validity over the instruct model's, by paired prompts;
+    None where that is not known, and then a rule with a margin does not admit it.
     """
 
     choice: LayerInterval | float
     validity: float
     diversity: float | None
+    validity_ratio: Estimate | None = None
 
     @property
     def change(self) -> tuple[float, float]:
@@ -35,10 +41,48 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class SelectionRule:
+    """Which candidates are valid enough to be chosen.
+
+    Without ``margin``: validity >= ``min_validity_ratio`` x the instruct model's. With it, the lower end of the
+    ratio's 95% interval must be at least ``min_validity_ratio``, which only a candidate clearly above it reaches.
+
+    Raises:
+        ValueError: if the ratio is not in (0, 1].
+    """
+
+    min_validity_ratio: float = MIN_VALIDITY_RATIO
+    margin: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 < self.min_validity_ratio <= 1:
+            raise ValueError(f"min_validity_ratio is {self.min_validity_ratio}, expected a number in (0, 1]")
+
+    def __str__(self) -> str:
+        words = f"validity at least {self.min_validity_ratio:g} x the instruct model's"
+        return f"{words}, on the selection prompts with a 95% margin" if self.margin else words
+
+    def admits(self, candidate: Candidate, instruct_validity: float) -> bool:
+        """Whether the candidate is valid enough."""
+        if self.margin:
+            low = _ratio_low(candidate)
+            return low is not None and low >= self.min_validity_ratio
+        return self.is_kept(candidate.validity, instruct_validity)
+
+    def is_kept(self, validity: float, instruct_validity: float) -> bool:
+        """Whether a mean validity is at least the rule's share of the instruct model's, with or without a margin."""
+        return validity >= self.min_validity_ratio * instruct_validity
+
+
+PAPER_RULE = SelectionRule()
+
+
+@dataclass(frozen=True)
 class Selection:
     """The outcome: ``chosen`` is None where no candidate is admissible, and ``reason`` says why in words.
 
-    ``ranking`` holds every admissible candidate, the best first.
+    ``ranking`` holds every admissible candidate, the best first. ``min_validity`` is the least validity that the
+    rule admits; with a margin it takes more than that.
     """
 
     chosen: Candidate | None
@@ -48,37 +92,65 @@ class Selection:
 
 
 def select(
-    candidates: Sequence[Candidate], instruct_validity: float, min_validity_ratio: float = MIN_VALIDITY_RATIO
+    candidates: Sequence[Candidate],
+    instruct_validity: float,
+    min_validity_ratio: float = MIN_VALIDITY_RATIO,
+    margin: bool = False,
 ) -> Selection:
-    """Choose the candidate of highest diversity with validity >= ``min_validity_ratio * instruct_validity``.
+    """Choose the candidate of highest diversity among those valid enough.
 
     Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha.
+
+    Args:
+        candidates: intervals, or soups, with means over the same prompts.
+        instruct_validity: the instruct model's mean validity over these prompts.
+        min_validity_ratio: the least share of it that a choice must keep, in (0, 1].
+        margin: whether the lower end of the share's 95% interval must keep it, not only the share itself.
 
     Raises:
         ValueError: if there is no candidate at all, or the ratio is not in (0, 1].
     """
     if not candidates:
         raise ValueError("nothing to select from: expected at least one scored candidate")
-    if not 0 < min_validity_ratio <= 1:
-        raise ValueError(f"min_validity_ratio is {min_validity_ratio}, expected a number in (0, 1]")
-    min_validity = min_validity_ratio * instruct_validity
-    valid_enough = [(c.diversity, c) for c in candidates if c.validity >= min_validity]
+    rule = SelectionRule(min_validity_ratio, margin)
+    valid_enough = [(c.diversity, c) for c in candidates if rule.admits(c, instruct_validity)]
     scored = [(diversity, c) for diversity, c in valid_enough if diversity is not None]
     ranking = tuple(c for _, c in sorted(scored, key=lambda pair: (-pair[0], pair[1].change)))
-    threshold = f"{min_validity:.3f} ({min_validity_ratio:g} x the instruct model's {instruct_validity:.3f})"
     if ranking:
-        best = ranking[0]
         reason = (
-            f"highest diversity ({best.diversity:.3f}) of the {len(ranking)} among {len(candidates)} "
-            f"candidates whose validity is at least {threshold}"
+            f"highest diversity ({ranking[0].diversity:.3f}) of the {len(ranking)} among {len(candidates)} "
+            f"candidates {_whose(rule, instruct_validity)}"
         )
-        return Selection(best, ranking, min_validity, reason)
-    highest = max(c.validity for c in candidates)
-    reason = (
-        f"none: of {len(candidates)} candidates none has a validity of at least {threshold}; "
-        f"the highest is {highest:.3f}"
-    )
-    return Selection(None, (), min_validity, reason)
+    else:
+        reason = (
+            f"none: of {len(candidates)} candidates there is none {_whose(rule, instruct_validity)}; "
+            f"the highest is {_highest(candidates, rule)}"
+        )
+    min_validity = min_validity_ratio * instruct_validity
+    return Selection(ranking[0] if ranking else None, ranking, min_validity, reason)
+
+
+def _whose(rule: SelectionRule, instruct_validity: float) -> str:
+    ratio = rule.min_validity_ratio
+    if rule.margin:
+        return (
+            "whose validity is with a margin at least "
+            f"{ratio:g} x the instruct model's {instruct_validity:.3f} (lower end of the ratio's 95% interval)"
+        )
+    threshold = ratio * instruct_validity
+    return f"whose validity is at least {threshold:.3f} ({ratio:g} x the instruct model's {instruct_validity:.3f})"
+
+
+def _highest(candidates: Sequence[Candidate], rule: SelectionRule) -> str:
+    """Of what the rule compares."""
+    if not rule.margin:
+        return f"{max(c.validity for c in candidates):.3f}"
+    lows = [low for low in map(_ratio_low, candidates) if low is not None]
+    return f"{max(lows):.3f}" if lows else "not known, because no ratio has an interval"
+
+
+def _ratio_low(candidate: Candidate) -> float | None:
+    return None if candidate.validity_ratio is None else candidate.validity_ratio.low
 
 
 def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -13,11 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from slr.crc.cost import cost_summary
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report
-from slr.crc.selection import MIN_VALIDITY_RATIO, select
+from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.intervals import LayerInterval, all_intervals
 from slr.model_pairs import PairSpec
@@ -42,22 +44,29 @@ def _prompts_digest() -> str:
 class CrcStudyConfig:
     """What the study's results depend on, beside the pair and the dtype.
 
-    ``max_prompts`` is how many prompts of each set are used; None: all. ``prompts_digest`` stands for the
-    prompts themselves: after a change of one, old results cannot be gone on from.
+    ``min_validity_ratio`` and ``margin`` are the rule by which interval and soup are chosen, see ``SelectionRule``.
+    Choices by several rules may stand in one output directory, because no score depends on them. ``max_prompts`` is
+    how many prompts of each set are used; None: all. ``prompts_digest`` stands for the prompts themselves: after a
+    change of one, old results cannot be gone on from.
     """
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO
+    margin: bool = False
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
     max_prompts: int | None = None
     prompts_digest: str = field(default_factory=_prompts_digest)
 
     def __post_init__(self) -> None:
-        if not 0 < self.min_validity_ratio <= 1:
-            raise ValueError(f"min_validity_ratio is {self.min_validity_ratio}, expected a number in (0, 1]")
+        _ = self.rule  # which checks its fields
         if not self.soup_alphas or not all(0 <= alpha <= 1 for alpha in self.soup_alphas):
             raise ValueError(f"soup_alphas are {self.soup_alphas}, expected at least one number in [0, 1]")
         if self.max_prompts is not None and self.max_prompts < 1:
             raise ValueError(f"max_prompts is {self.max_prompts}, expected at least 1, or None for all")
+
+    @property
+    def rule(self) -> SelectionRule:
+        """By which interval and soup are chosen."""
+        return SelectionRule(self.min_validity_ratio, self.margin)
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
         """The prompts of a set; where they are not all, letters and digits in turn."""
@@ -83,8 +92,17 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment:
         config=config,
         cells=lambda spec: _cells(spec, config),
         job_type="search",
-        mirror=_mirror,
+        mirror=lambda records, pair: _mirror(records, pair, config.rule),
+        settings_in_records=("min_validity_ratio", "margin"),
+        is_wanted=lambda record: _is_wanted(record, config.rule),
     )
+
+
+def _is_wanted(record: AnyRecord, rule: SelectionRule) -> bool:
+    """Whether it is no choice by another rule."""
+    if not isinstance(record, CrcSelection):
+        return True
+    return (record.min_validity_ratio, record.margin) == (rule.min_validity_ratio, rule.margin)
 
 
 def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
@@ -123,14 +141,14 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         ),
         Cell(
             key=selection,
-            record_keys=lambda _: [f"{pair}/crc_selection"],
+            record_keys=lambda _: [_selection_key(pair, config.rule)],
             run=lambda context: _select(context, config),
             cost=_cost(spec, 0, 0),
             needs=(models, search, soups),
         ),
         Cell(
             key=f"{pair}/held_out",
-            record_keys=lambda results: _held_out_keys(pair, results),
+            record_keys=lambda results: _held_out_keys(pair, results, config.rule),
             run=lambda context: _score_held_out(context, config),
             cost=_cost(spec, 2 * num_layers, tree),
             needs=(selection,),
@@ -225,9 +243,9 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     records = [record for record in context.results.values() if record.pair == context.spec.name]
     instruct = context.results[_score_key(context.spec.name, "selection", "instruct")]
     assert isinstance(instruct, CrcScore)
-    instruct_validity = sum(instruct.validity) / len(instruct.validity)
+    instruct_validity = float(np.mean(instruct.validity))
     intervals, soups = (
-        select(candidates(records, model), instruct_validity, config.min_validity_ratio)
+        select(candidates(records, model), instruct_validity, config.min_validity_ratio, config.margin)
         for model in ("hybrid", "soup")
     )
     interval = intervals.chosen.choice if intervals.chosen else None
@@ -240,6 +258,7 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
             family=instruct.family,
             num_layers=instruct.num_layers,
             min_validity_ratio=config.min_validity_ratio,
+            margin=config.margin,
             instruct_validity=instruct_validity,
             interval=(interval.start, interval.end) if interval else None,
             interval_reason=intervals.reason,
@@ -250,23 +269,27 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    """What of the choice is not there yet: a choice by another rule may have been the same interval or soup."""
     from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate, restore
 
-    selection = context.results[f"{context.spec.name}/crc_selection"]
+    pair = context.spec.name
+    selection = context.results[_selection_key(pair, config.rule)]
     assert isinstance(selection, CrcSelection)
     encoded = _encoded(context, config, "held_out")
     if selection.interval is not None:
         interval = LayerInterval(*selection.interval)
-        [scores] = score_by_tree([restore(context.pair, interval)], encoded)
-        yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
-    if selection.soup_alpha is not None:
-        [scores] = score_by_tree([interpolate(context.pair, selection.soup_alpha)], encoded)
-        yield [_score(context, "held_out", "soup", scores, alpha=selection.soup_alpha)]
+        if _score_key(pair, "held_out", "hybrid", interval=interval) not in context.results:
+            [scores] = score_by_tree([restore(context.pair, interval)], encoded)
+            yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
+    alpha = selection.soup_alpha
+    if alpha is not None and _score_key(pair, "held_out", "soup", alpha=alpha) not in context.results:
+        [scores] = score_by_tree([interpolate(context.pair, alpha)], encoded)
+        yield [_score(context, "held_out", "soup", scores, alpha=alpha)]
 
 
-def _held_out_keys(pair: str, results: Results) -> list[str] | None:
-    selection = results.get(f"{pair}/crc_selection")
+def _held_out_keys(pair: str, results: Results, rule: SelectionRule) -> list[str] | None:
+    selection = results.get(_selection_key(pair, rule))
     if not isinstance(selection, CrcSelection):
         return None
     keys = []
@@ -275,6 +298,10 @@ def _held_out_keys(pair: str, results: Results) -> list[str] | None:
     if selection.soup_alpha is not None:
         keys.append(_score_key(pair, "held_out", "soup", alpha=selection.soup_alpha))
     return keys
+
+
+def _selection_key(pair: str, rule: SelectionRule) -> str:
+    return CrcSelection.key_of(pair, rule.min_validity_ratio, rule.margin)
 
 
 def _score_key(
@@ -357,9 +384,9 @@ METHOD_OF = {"base": "base", "instruct": "instruct", "hybrid": "slr", "soup": "s
 """By the kind of model, its name among the methods of the downstream experiments."""
 
 
-def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
+def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> RunMirror:
     """The choice, means of all compared models, what the search cost, and every interval and soup."""
-    report = crc_report(records, pair)
+    report = crc_report(records, pair, rule)
     summary: dict[str, Any] = {
         "slr/interval": str(report.interval) if report.interval else None,
         "slr/reason": report.interval_reason,
@@ -367,9 +394,11 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
         "soup/reason": report.soup_reason,
     }
     for line in report.models:
+        of_line = f"{line.prompt_set}/{METHOD_OF[line.model]}"
         for name, estimate in (("validity", line.validity), ("diversity", line.diversity)):
-            value = estimate.mean if estimate else None
-            summary[f"{line.prompt_set}/{METHOD_OF[line.model]}/{name}"] = value
+            summary[f"{of_line}/{name}"] = estimate.mean if estimate else None
+        if line.validity_ratio is not None:
+            summary[f"{of_line}/validity_ratio"] = line.validity_ratio.mean
     summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
     rows = []
     for candidate in candidates(records, "hybrid"):

@@ -108,9 +108,12 @@ PROMPTING = tuple(
 
 
 def selection_of(results: Results, pair: str) -> CrcSelection | None:
-    """What the search chose for a pair, or None if it has not yet."""
-    selection = results.get(f"{pair}/crc_selection")
-    return selection if isinstance(selection, CrcSelection) else None
+    """What the search chose for a pair, or None if it has not yet.
+
+    An experiment's results have only the choice by its own rule, see ``Experiment.is_wanted``.
+    """
+    of_pair = (r for r in results.values() if isinstance(r, CrcSelection) and r.pair == pair)
+    return next(of_pair, None)
 
 
 def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from analysis.figures import captions
 from analysis.load_results import Results
 from analysis.tables.best_intervals import best_intervals
 from analysis.tables.by_category import by_category
@@ -15,7 +16,7 @@ from analysis.tables.search_cost import search_cost
 from analysis.tables.selected_intervals import selected_intervals
 from analysis.tables.selection_reasons import selection_reasons
 from analysis.tables.table import UNDEFINED_NOTE, Table
-from slr.records import SearchCost
+from slr.records import CrcScore, CrcSelection, SearchCost
 from slr.uncertainty import Estimate
 from tests.analysis.synthetic import crc_records, nothing_chosen
 
@@ -43,6 +44,43 @@ def test_selected_intervals(results: Results) -> None:
     assert float(hybrid["diversity less instruct's"]) == pytest.approx(0.3)
     assert rows[1]["diversity less instruct's"] == ""
     assert rows[3]["choice"] == "alpha 0"
+    assert float(hybrid["validity / instruct's"]) == pytest.approx(0.75 / 0.8)
+    assert (
+        float(hybrid["validity / instruct's low"]) < 0.75 / 0.8 < float(hybrid["validity / instruct's high"])
+    )
+    assert [row["rule kept"] for row in rows] == ["", "", "kept", "kept"] * 2
+    assert rows[1]["validity / instruct's"] == ""
+    assert "The rule: validity at least 0.9 x the instruct model's;" in selected_intervals(results).caption
+
+
+def test_a_rule_missed_on_held_out_prompts_is_in_tables_and_captions(results: Results) -> None:
+    """Held-out validity of the hybrid 0.64, of the instruct model 0.8."""
+    records = [
+        record.model_copy(update={"validity": (0.63, 0.64, 0.64, 0.65)})
+        if isinstance(record, CrcScore) and (record.model, record.prompt_set) == ("hybrid", "held_out")
+        else record
+        for record in results.records
+    ]
+    results = Results(tuple(records))
+    assert [row["rule kept"] for row in rows_of(selected_intervals(results))][2::4] == ["kept", "missed"]
+    interval, soup = rows_of(selection_reasons(results))
+    assert float(interval["validity / instruct's, held-out"]) == pytest.approx(0.8)
+    assert (interval["rule kept, held-out"], soup["rule kept, held-out"]) == ("missed", "kept")
+    for caption in (captions.crc_heatmaps(results), captions.crc_tradeoff(results)):
+        assert "SLR hybrid's validity over instruct's: 0.938 [" in caption
+        assert "on selection prompts (rule kept), 0.800 [" in caption
+        assert "on held-out prompts (rule missed)" in caption
+        assert "(validity at least 0.9 x the instruct model's)" in caption
+    assert "soup's validity over instruct's: 1.000 [1.000, 1.000] on selection" in captions.crc_tradeoff(
+        results
+    )
+
+
+def test_a_pair_with_choices_by_two_rules_is_in_the_table_once(results: Results) -> None:
+    (choice,) = [record for record in results.records if isinstance(record, CrcSelection)]
+    other = choice.model_copy(update={"margin": True, "interval": (0, 1)})
+    both = Results((other, *results.records))
+    assert selected_intervals(both) == selected_intervals(results)
 
 
 def test_nothing_chosen_is_no_number(results: Results) -> None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from slr.crc import plots
 from slr.crc.report import CrcReport, candidates, crc_report
 from slr.figure_style import MODEL_COLORS, use_style
-from slr.records import AnyRecord
+from slr.records import AnyRecord, CrcSelection
 from tests.analysis.synthetic import NUM_LAYERS, crc_records, nothing_chosen
 
 
@@ -45,6 +45,24 @@ def test_heatmaps_mark_the_chosen_cell(report: CrcReport, records: list[AnyRecor
     assert shown[1, 1] == pytest.approx(0.75)
     assert shown[0, 2] == pytest.approx(0.5)
     assert shown.count() == NUM_LAYERS * (NUM_LAYERS + 1) // 2
+
+
+def test_heatmaps_say_whether_the_rule_is_kept_on_held_out_prompts(
+    report: CrcReport, records: list[AnyRecord]
+) -> None:
+    assert [text.get_text() for text in plots.heatmaps([report], records).axes[0].texts] == [
+        "layers 1:2\nheld-out: rule kept"
+    ]
+
+
+def test_with_a_margin_more_is_hatched(records: list[AnyRecord]) -> None:
+    """The chosen range's ratio is 0.9375, its interval's lower end below 0.937."""
+    rule = {"min_validity_ratio": 0.937, "margin": True}
+    records = [r.model_copy(update=rule) if isinstance(r, CrcSelection) else r for r in records]
+    report = crc_report(records, "pair-one")
+    diversity = plots.heatmaps([report], records).axes[1]
+    hatched = next(c for c in diversity.collections if c.get_gid() == "inadmissible")
+    assert len(hatched.get_paths()) == 6
 
 
 def test_only_diversity_hatches_what_cannot_be_chosen(report: CrcReport, records: list[AnyRecord]) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from slr.crc.prompts import load_prompts
-from slr.crc.report import crc_report
+from slr.crc.report import candidates, crc_report, rule_in_words
+from slr.crc.selection import SelectionRule
 from slr.intervals import LayerInterval, all_intervals
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
 from tests.test_results_store import provenance
@@ -74,6 +75,21 @@ def study(interval: tuple[int, int] | None = CHOSEN, alpha: float | None = 0.2) 
     return records
 
 
+def with_held_out_validity(model: ModelKind, validity: float) -> list[AnyRecord]:
+    """The study with that validity of one model, on every held-out prompt."""
+    return [
+        record.model_copy(update={"validity": (validity,) * len(record.prompt_ids)})
+        if isinstance(record, CrcScore) and (record.model, record.prompt_set) == (model, "held_out")
+        else record
+        for record in study()
+    ]
+
+
+def another_choice(record: AnyRecord, **fields: object) -> AnyRecord:
+    assert isinstance(record, CrcSelection)
+    return record.model_copy(update=fields)
+
+
 def share_of_digits(prompt_set: PromptSet) -> float:
     return float(np.mean([prompt.category == "digits" for prompt in load_prompts(prompt_set)[::4]]))
 
@@ -96,6 +112,91 @@ def test_means_and_paired_differences():
     assert hybrid.diversity_difference.low == pytest.approx(0.3)
     assert hybrid.validity_difference is not None
     assert hybrid.validity_difference.mean == pytest.approx(-0.1)
+
+
+def test_ratio_of_validities():
+    """(0.75 + 0.1 s) / (0.8 + 0.1 s) and (0.7 + 0.1 s) / (0.8 + 0.1 s), with the share s of digits."""
+    report = crc_report(study(), "tiny")
+    cases: tuple[tuple[PromptSet, float, bool], ...] = (("selection", 0.75, True), ("held_out", 0.7, False))
+    for prompt_set, validity, is_kept in cases:
+        extra = 0.1 * share_of_digits(prompt_set)
+        line = report.line("hybrid", prompt_set)
+        assert line is not None
+        assert line.validity_ratio is not None
+        assert line.validity_ratio.mean == pytest.approx((validity + extra) / (0.8 + extra))
+        assert line.validity_ratio.low is not None
+        assert line.validity_ratio.low < line.validity_ratio.mean
+        assert report.keeps_rule("hybrid", prompt_set) is is_kept
+    letters = report.line("hybrid", "held_out", "letters")
+    assert letters is not None
+    assert letters.validity_ratio is not None
+    assert letters.validity_ratio.mean == pytest.approx(0.7 / 0.8)
+
+
+def test_the_instruct_model_is_not_compared_to_itself():
+    report = crc_report(study(), "tiny")
+    lines = [line for line in (*report.models, *report.by_category) if line.model == "instruct"]
+    assert len(lines) == 6
+    for line in lines:
+        assert (line.validity_ratio, line.validity_difference, line.diversity_difference) == (None,) * 3
+    assert report.keeps_rule("instruct", "held_out") is None
+
+
+def test_a_rule_missed_on_held_out_prompts_is_said_with_what_to_do():
+    hybrid, soup = rule_in_words(crc_report(study(), "tiny"))
+    assert hybrid.startswith("On the held-out prompts the hybrid keeps 0.8")
+    assert "of the instruct model's validity: the rule (at least 0.9) is missed there; `--margin`" in hybrid
+    assert soup.endswith("is missed there.")
+
+
+def test_a_rule_kept_on_held_out_prompts_is_said():
+    hybrid, soup = rule_in_words(crc_report(with_held_out_validity("hybrid", 0.8), "tiny"))
+    assert hybrid.endswith("the rule (at least 0.9) is kept there.")
+    assert soup.endswith("is missed there.")
+
+
+def test_nothing_chosen_is_said_with_what_to_do():
+    records = study(interval=None, alpha=None)
+    assert rule_in_words(crc_report(records, "tiny")) == [
+        "No layers are valid enough; `--min-validity` below 0.9 admits more."
+    ]
+    records[-1] = another_choice(records[-1], margin=True)
+    assert rule_in_words(crc_report(records, "tiny")) == [
+        "No layers are valid enough; `--min-validity` below 0.9, or no `--margin`, admits more."
+    ]
+
+
+def test_candidates_know_their_ratio():
+    found = {str(c.choice): c for c in candidates(study(), "hybrid")}
+    ratio = found["1:3"].validity_ratio
+    line = crc_report(study(), "tiny").line("hybrid", "selection")
+    assert line is not None
+    assert ratio == line.validity_ratio
+    without_instruct = [r for r in study() if not (isinstance(r, CrcScore) and r.model == "instruct")]
+    assert all(c.validity_ratio is None for c in candidates(without_instruct, "hybrid"))
+
+
+def test_a_report_is_by_the_rule_asked_for():
+    records = study()
+    careful = another_choice(records[-1], margin=True, interval=(0, 1))
+    lower = another_choice(records[-1], min_validity_ratio=0.8, interval=(2, 3))
+    both = [*records[:-1], careful, lower]
+    assert str(crc_report([*both, records[-1]], "tiny").interval) == "1:3"  # the paper's, though made last
+    assert str(crc_report(both, "tiny").interval) == "0:1"  # the first
+    assert str(crc_report(both, "tiny", SelectionRule(0.8)).interval) == "2:3"
+    assert crc_report(both, "tiny", SelectionRule(0.8)).min_validity == pytest.approx(0.64)
+    with pytest.raises(ValueError, match="no selection yet"):
+        crc_report(both, "tiny", SelectionRule(0.7))
+
+
+def test_with_a_margin_fewer_are_admitted():
+    records = study()
+    records[-1] = another_choice(records[-1], margin=True)
+    tight = crc_report(records, "tiny")
+    assert [str(c.choice) for c in tight.best] == ["1:3", "0:1", "1:2", "2:3", "0:2"]
+    records[-1] = another_choice(records[-1], margin=True, min_validity_ratio=0.94)
+    assert crc_report(records, "tiny").best == ()  # the ratio is 0.9375 for letters and 0.9444 for digits
+    assert crc_report(records, "tiny").min_validity == pytest.approx(0.752)
 
 
 def test_categories_apart():

@@ -4,10 +4,13 @@ import pytest
 
 from slr.crc.selection import Candidate, pareto_front, select
 from slr.intervals import LayerInterval
+from slr.uncertainty import Estimate
 
 
-def candidate(start: int, end: int, validity: float, diversity: float | None) -> Candidate:
-    return Candidate(LayerInterval(start, end), validity, diversity)
+def candidate(
+    start: int, end: int, validity: float, diversity: float | None, ratio: Estimate | None = None
+) -> Candidate:
+    return Candidate(LayerInterval(start, end), validity, diversity, ratio)
 
 
 def test_highest_diversity_among_the_valid_enough() -> None:
@@ -56,7 +59,37 @@ def test_nothing_to_select_from_is_an_error() -> None:
         select([], 0.8)
 
 
-@pytest.mark.parametrize("ratio", [0.0, 1.1])
+RISKY = candidate(0, 3, 0.75, 0.9, Estimate(0.9375, 0.89, 0.98, 40))
+CAREFUL = candidate(1, 3, 0.76, 0.6, Estimate(0.95, 0.9, 1.0, 40))
+UNSURE = candidate(2, 3, 0.80, 0.7, Estimate(1.0, None, None, 1))
+
+
+def test_a_margin_chooses_more_carefully() -> None:
+    candidates = [RISKY, CAREFUL, UNSURE]
+    assert select(candidates, 0.8).ranking == (RISKY, UNSURE, CAREFUL)
+    careful = select(candidates, 0.8, margin=True)
+    assert careful.ranking == (CAREFUL,)
+    assert "1 among 3 candidates whose validity is with a margin at least 0.9 x" in careful.reason
+    assert select(candidates, 0.8, min_validity_ratio=0.85, margin=True).chosen == RISKY
+
+
+def test_none_admissible_with_a_margin_is_said_in_words() -> None:
+    selection = select([RISKY, UNSURE], 0.8, margin=True)
+    assert selection.chosen is None
+    assert selection.reason.startswith(
+        "none: of 2 candidates there is none whose validity is with a margin at least"
+    )
+    assert selection.reason.endswith("the highest is 0.890")
+    assert select([UNSURE], 0.8, margin=True).reason.endswith("not known, because no ratio has an interval")
+
+
+def test_a_lower_ratio_admits_more() -> None:
+    wild = candidate(0, 3, 0.5, 0.9)
+    assert select([wild, CAREFUL], 0.8).chosen == CAREFUL
+    assert select([wild, CAREFUL], 0.8, 0.625).chosen == wild
+
+
+@pytest.mark.parametrize("ratio", [0.0, -0.5, 1.1, float("nan")])
 def test_ratio_must_be_a_share(ratio: float) -> None:
     with pytest.raises(ValueError, match="min_validity_ratio"):
         select([candidate(0, 1, 1, 1)], 0.8, ratio)
