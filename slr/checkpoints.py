@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -258,8 +259,9 @@ def _pair_name(instruct: ModelReference) -> str:
     directory = instruct.directory
     if directory is None:
         return instruct.location.split("/")[-1]
-    # The last part alone is often just "instruct".
-    return "-".join(directory.resolve().parts[-2:])
+    directory = directory.resolve()
+    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user.
+    return directory.name if directory.parent == Path.home() else "-".join(directory.parts[-2:])
 
 
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:

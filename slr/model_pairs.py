@@ -7,6 +7,7 @@ carry it are too. Nothing here opens a model, and nothing heavy is imported.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,18 @@ class ModelReference:
             )
         return directory
 
+    @property
+    def name(self) -> str:
+        """What records call it: the same, but of a directory only the last part of its path.
+
+        Where a directory lies says nothing about the model, and may name the user.
+        """
+        if self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+            return self.location
+        path = Path(os.path.expanduser(self.location))
+        is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
+        return (path.resolve().name if self.location and is_path else "") or str(self)
+
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
             return _testbed_directory(self.location)
@@ -90,6 +103,12 @@ class PairSpec:
     instruct_is_adapter: bool = False
     num_layers: int | None
     num_parameters: int | None
+
+    @property
+    def names_of_paths(self) -> dict[str, str]:
+        """By path, the names of those of the two models that are directories; see ``ModelReference.name``."""
+        sides = (self.base, self.instruct)
+        return {side.location: side.name for side in sides if side.name not in (side.location, str(side))}
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from analysis.tables import latex
 from slr.uncertainty import Estimate
+from slr.whole_files import write_whole
 
 Cell = str | int | float | Estimate | None
 """None is undefined: an empty cell in CSV, "n/a" elsewhere."""
@@ -125,11 +126,10 @@ class Table:
 
 def save_table(table: Table, directory: Path) -> list[Path]:
     """Write NAME.csv, NAME.md and NAME.tex."""
-    directory.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
         path = directory / f"{table.name}.{suffix}"
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
         written.append(path)
     return written
 
