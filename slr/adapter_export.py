@@ -115,7 +115,9 @@ def build_adapter(
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
-        (partial / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (partial / MANIFEST_FILE).write_text(
+            manifest.without_paths().model_dump_json(indent=1) + "\n", encoding="utf-8"
+        )
         card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
         (partial / "README.md").write_text(card, encoding="utf-8")
     return manifest

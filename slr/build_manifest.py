@@ -7,6 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from slr.model_pairs import ModelReference
+from slr.provenance import without_paths
+
 MANIFEST_FILE = "slr_manifest.json"
 
 TensorSource = Literal["base", "instruct", "interpolated"]
@@ -45,6 +48,18 @@ class BuildManifest(BaseModel):
     notes: tuple[str, ...]
     shards: dict[str, str | None]
     tensors: dict[str, TensorOrigin]
+
+    def without_paths(self) -> BuildManifest:
+        """As it is published: models that are directories by their names."""
+        base, instruct = (ModelReference(location) for location in (self.base, self.instruct))
+        names = {side.location: side.without_path.location for side in (base, instruct)}
+        return self.model_copy(
+            update={
+                "base": names[self.base],
+                "instruct": names[self.instruct],
+                "notes": tuple(without_paths(note, names) for note in self.notes),
+            }
+        )
 
 
 def slr_version() -> str:

@@ -262,7 +262,9 @@ def _origins(
 
 
 def _write_small_files(instruct: Checkpoint, output_dir: Path, manifest: BuildManifest, card: str) -> None:
-    (output_dir / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (output_dir / MANIFEST_FILE).write_text(
+        manifest.without_paths().model_dump_json(indent=1) + "\n", encoding="utf-8"
+    )
     (output_dir / CARD_FILE).write_text(card, encoding="utf-8")
     copy_small_files(instruct.directory, output_dir, leave_out=(INDEX_FILE,))
     if not (output_dir / SINGLE_FILE).exists():

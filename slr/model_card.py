@@ -102,15 +102,18 @@ def model_card(
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
-    instruct_name = f"{base} with the adapter {instruct}" if manifest.instruct_is_adapter else str(instruct)
+    base_name, instruct_name = str(base.without_path), str(instruct.without_path)
+    base_model, instruct_model = base.without_path.location, instruct.without_path.location
+    if manifest.instruct_is_adapter:
+        instruct_name = f"{base_name} with the adapter {instruct_name}"
     side = "adapter" if manifest.instruct_is_adapter else "instruct"
     return f"""---
 {_metadata(manifest, base, instruct, licences)}
 ---
-# {instruct.location}, layers {start}:{end} restored
+# {instruct_model}, layers {start}:{end} restored
 
 The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
-the end not included) were restored{share} to {base} by Selective Layer Restoration, which gives a
+the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which gives a
 post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
 and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
 Made with slr {manifest.slr_version}.
@@ -122,7 +125,7 @@ Made with slr {manifest.slr_version}.
 
 ## Licence
 
-It is made from both models: the licences and terms of use of {base.location} and of {instruct.location} both
+It is made from both models: the licences and terms of use of {base_model} and of {instruct_model} both
 apply to it. {_licence_advice(licences)}
 
 ## Diversity
@@ -157,7 +160,7 @@ def _metadata(
 
 def _source_row(side: str, reference: ModelReference, licence: Licence | None) -> str:
     revision = f"`{reference.revision}`" if reference.revision else "none: a directory"
-    return f"| {side} | {reference.location} | {revision} | {licence or 'not stated in its model card'} |"
+    return f"| {side} | {reference.without_path.location} | {revision} | {licence or 'not stated in its model card'} |"
 
 
 def _licence_advice(licences: Licences) -> str:

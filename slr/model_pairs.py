@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
@@ -54,16 +54,17 @@ class ModelReference:
         return directory
 
     @property
-    def name(self) -> str:
-        """What records call it: the same, but of a directory only the last part of its path.
+    def without_path(self) -> ModelReference:
+        """What records and cards call it: the same, but of a directory only the last part of its path.
 
         Where a directory lies says nothing about the model, and may name the user.
         """
-        if self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
-            return self.location
+        if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+            return self
         path = Path(os.path.expanduser(self.location))
         is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
-        return (path.resolve().name if self.location and is_path else "") or str(self)
+        name = path.resolve().name if is_path else ""
+        return replace(self, location=name) if name else self
 
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
@@ -106,9 +107,9 @@ class PairSpec:
 
     @property
     def names_of_paths(self) -> dict[str, str]:
-        """By path, the names of those of the two models that are directories; see ``ModelReference.name``."""
-        sides = (self.base, self.instruct)
-        return {side.location: side.name for side in sides if side.name not in (side.location, str(side))}
+        """By path, the names of those of the two models that are directories elsewhere."""
+        names = {side.location: side.without_path.location for side in (self.base, self.instruct)}
+        return {path: name for path, name in names.items() if path != name}
 
 
 @dataclass(frozen=True)

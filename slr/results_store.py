@@ -228,7 +228,7 @@ def changes_of_checkpoints(then: Configuration, now: Configuration) -> list[str]
             )
             continue
         phrases += [
-            f"the {part} of {side} has changed since {then.provenance.created_at}"
+            f"{part} of {side} changed since {then.provenance.created_at}"
             for part in sorted(before.keys() | after.keys())
             if before.get(part) != after.get(part)
         ]

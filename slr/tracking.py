@@ -32,10 +32,11 @@ import json
 import logging
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -136,11 +137,13 @@ def mirror_pair(
             return False
         check_account(mode, output_dir)  # without one, W&B would ask for it, and wait
         run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
-        with wandb_files_below(output_dir, mode):
+        finished = mark.get("runs", "").split()
+        with wandb_files_below(output_dir, mode), _whole_run(run, output_dir / "wandb", finished):
             check_takes(output_dir / "wandb", run.num_bytes)
-            _log_run(run, output_dir, mode)
+            finished.append(_log_run(run, output_dir, mode))
             check_takes(output_dir / "wandb", SPARE_BYTES)
-        write_whole(marks_file, json.dumps(marks | {run_name: mark}, indent=2) + "\n")
+            marks[run_name] = mark | {"runs": " ".join(finished)}
+            write_whole(marks_file, json.dumps(marks, indent=2) + "\n")
     except DiskError:
         raise
     except Exception as error:  # the records are safe whatever W&B does
@@ -171,6 +174,24 @@ def check_takes(directory: Path, num_bytes: int) -> None:
     finally:
         with suppress(OSError):
             probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Iterator[None]:
+    """Remove what an earlier attempt at this run left behind, and what this one does if it fails."""
+    before = tuple(finished)
+    _remove_unfinished(run, directory, before)
+    try:
+        yield
+    except BaseException:
+        _remove_unfinished(run, directory, before)
+        raise
+
+
+def _remove_unfinished(run: _Run, directory: Path, finished: Collection[str]) -> None:
+    for path in directory.glob(f"*run-*-{run.id}"):
+        if path.name not in finished and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _read_marks(path: Path) -> dict[str, dict[str, str]]:
@@ -317,7 +338,9 @@ class _Run:
             "size": "smoke" if self.smoke else "full",
             "experiment": asdict(self.experiment.config),
             "question": self.experiment.question,
-            "pair": {**asdict(self.spec), "base": self.spec.base.name, "instruct": self.spec.instruct.name},
+            "pair": asdict(
+                replace(self.spec, base=self.spec.base.without_path, instruct=self.spec.instruct.without_path)
+            ),
             "provenance": self.records[-1].provenance.model_dump(),
         }
         for record in self.records:
@@ -326,7 +349,8 @@ class _Run:
         return config
 
 
-def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> None:
+def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> str:
+    """Make the run, and give the name of its directory."""
     import wandb
 
     wandb_run = wandb.init(
@@ -358,6 +382,7 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         wandb_run.log_artifact(_artifact(run))
     finally:
         wandb_run.finish()
+    return Path(wandb_run.dir).parent.name
 
 
 def _log_mirror(wandb: Any, wandb_run: Any, mirror: RunMirror) -> None:

@@ -205,7 +205,7 @@ def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("other weights", "the weights of instruct has changed since"),
+        ("other weights", "weights of instruct changed since"),
         ("interval", "no score of this"),
         ("alpha", "no score of this"),
     ],

@@ -23,7 +23,7 @@ from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.intervals import LayerInterval, all_intervals
 from slr.measure_versions import CRC_SCORING
-from slr.model_pairs import ModelReference, PairSpec
+from slr.model_pairs import PairSpec
 from slr.provenance import peak_memory_bytes, reset_peak_memory, without_paths
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
@@ -346,9 +346,9 @@ def _pair_info(context: CellContext) -> PairInfo:
         **context.header,
         family=pair.family,
         architecture=type(pair.instruct_model).__name__,
-        base=_recorded_name(pair.base),
+        base=pair.base.without_path.location,
         base_revision=pair.base.revision,
-        instruct=_recorded_name(pair.instruct),
+        instruct=pair.instruct.without_path.location,
         instruct_revision=pair.instruct.revision,
         num_layers=pair.num_layers,
         hidden_size=config.hidden_size,
@@ -357,11 +357,6 @@ def _pair_info(context: CellContext) -> PairInfo:
         dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
         notes=tuple(without_paths(note, context.spec.names_of_paths) for note in pair.notes),
     )
-
-
-def _recorded_name(reference: ModelReference) -> str:
-    """Without the revision, which has a field of its own."""
-    return replace(reference, revision=None).name
 
 
 def _search_cost(
