@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 SECONDS_TO_END = 10.0
 """Of the two that a stopped command promises to take; machines that run tests are busy."""
+SECONDS_FOR_CHILDREN = 30.0
+"""W&B's own process looks only now and then whether its parent is there."""
 MARK = "SLR_KILL_HARNESS"
 """Environment variable by which all processes of one command are found."""
 RETRIES = 20
@@ -52,13 +55,15 @@ class Report:
 
     kills: int = 0
     survived: int = 0
-    slowest_end: float = 0.0
+    slowest_end: tuple[float, str] = (0.0, "none")
     problems: list[str] = field(default_factory=list)
+    begun: float = 0.0
+    """Of the last command."""
 
     def __str__(self) -> str:
         lines = [
-            f"{self.kills} kills ({self.survived} came too late), the slowest end after a signal took "
-            f"{self.slowest_end:.1f} s, {len(self.problems)} problems",
+            f"{self.kills} kills ({self.survived} other tries ended before theirs), the slowest end after a signal "
+            f"took {self.slowest_end[0]:.1f} s ({self.slowest_end[1]}), {len(self.problems)} problems",
             *self.problems,
         ]
         return "\n".join(lines)
@@ -95,6 +100,7 @@ def kill_and_repeat(
 def _run_once(command: Command, moment: float | None, number: random.Random, report: Report) -> int | None:
     """The exit status of a command that ended by itself; None if it was killed."""
     token = secrets.token_hex(8)
+    report.begun = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "programs" / "with_signals.py"), *command.words],
@@ -119,13 +125,14 @@ def _run_once(command: Command, moment: float | None, number: random.Random, rep
             if status != 0:
                 report.problems.append(f"{' '.join(command.words)} gave status {status}:\n{text[-2000:]}")
     left = _processes_with(token)
-    deadline = time.monotonic() + SECONDS_TO_END
+    deadline = time.monotonic() + SECONDS_FOR_CHILDREN
     while left and time.monotonic() < deadline:
         time.sleep(0.1)
         left = _processes_with(token)
     for pid, words in left.items():
         report.problems.append(f"{words!r} outlived {' '.join(command.words)}")
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     report.problems += half_written(command.output)
     return status
 
@@ -143,7 +150,11 @@ def _kill(process: subprocess.Popen[bytes], how: signal.Signals, command: Comman
         process.kill()
         return process.wait()
     if how is not signal.SIGKILL:
-        report.slowest_end = max(report.slowest_end, time.monotonic() - began)
+        end = (
+            time.monotonic() - began,
+            f"{how.name} to {command.output.name}, {began - report.begun:.1f} s old",
+        )
+        report.slowest_end = max(report.slowest_end, end)
     return status
 
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from experiments import crc_search, search_cost
+from slr import cli
 from slr.crc import search as crc_search_module
 from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import CrcScore, Failure, Family
+from slr.records import AnyRecord, CrcScore, Failure, Family
 from slr.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
@@ -225,6 +227,56 @@ def test_records_of_another_pair_of_that_name_are_not_added_to(
     assert run_crc_search(tmp_path) == 2
     assert "must not be mixed: base was" in capsys.readouterr().err
     assert len(ResultsStore(records_file(tmp_path)).read()) == 10
+
+
+def test_a_directory_that_is_removed_during_the_run_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    output_dir = tmp_path / "out"
+    append = ResultsStore.append
+    appended: list[object] = []
+
+    def append_and_lose(store: ResultsStore, records: Iterable[AnyRecord]) -> None:
+        append(store, records)
+        appended.append(store)
+        if len(appended) == 3:
+            shutil.rmtree(output_dir)
+
+    monkeypatch.setattr(ResultsStore, "append", append_and_lose)
+    assert run_crc_search(output_dir, "--families", "llama") == 1
+    said = capsys.readouterr().err
+    assert said.count("error: ") == 1
+    assert f"error: {output_dir} was removed or replaced during the run" in said
+    assert "finished" not in said
+    assert len(appended) == 3
+    assert run_crc_search(output_dir, "--families", "llama") == 0
+
+
+def test_a_second_run_on_the_directory_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Also of another experiment, and of the command."""
+    code = (
+        "import sys, time; from pathlib import Path; from slr.output_lock import output_lock\n"
+        "with output_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(300)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        words = f"error: {tmp_path} is in use by process {holder.pid} on "
+        assert run_crc_search(tmp_path) == 2
+        assert search_cost.main(["--smoke", "--output-dir", str(tmp_path)]) == 2
+        monkeypatch.setattr(sys, "argv", ["slr", "search", "testbed-llama", "--output-dir", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.count(words) == said.count("error: ") == 3
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert run_crc_search(tmp_path, "--families", "llama") == 0
 
 
 def test_a_dry_run_lists_cells_and_loads_nothing(
