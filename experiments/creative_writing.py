@@ -21,11 +21,10 @@ CONFIGS = {
         task="creative_writing",
         source="testbed",
         conditions=BASELINES,
-        num_prompts=6,
+        num_prompts=32,
         num_samples=16,
         max_new_tokens=64,
-        num_seeds=3,
-        batch_size=384,
+        batch_size=512,
     ),
     "laptop": DownstreamConfig(
         task="creative_writing",

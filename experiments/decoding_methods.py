@@ -27,7 +27,7 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         conditions=DECODING,
-        num_prompts=16,
+        num_prompts=10,
         num_samples=16,
         max_new_tokens=16,
     ),

@@ -187,7 +187,7 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) ->
     )
     return f"""Asked for one random character out of a stated set (CRC), *validity* is the probability on the
 characters of the set, *diversity* the normalised entropy among them, both from 0 to 1: means over
-{crc[0].num_prompts} prompts with 95% bootstrap intervals; the validity over the instruct model's is a ratio of two
+{crc[0].num_prompts} prompts with 95% intervals; the validity over the instruct model's is a ratio of two
 means, with Fieller's interval. The selection prompts are those that layers are chosen by, the held-out ones were
 not looked at.
 

@@ -223,7 +223,8 @@ class Samples(Record):
 
     ``method`` is the condition's name, ``references`` the methods that it is compared with, ``model`` what was
     compared, ``interval`` and ``alpha`` what that was made of. ``text`` is the request before a prompting method
-    changed it to ``request``, ``expected`` the right answer where there is but one. ``texts``, ``num_tokens`` and
+    changed it to ``request``, ``expected`` the right answer where there is but one. ``last_number_counts`` says
+    whether the last number of a text without a marked answer counts as its answer. ``texts``, ``num_tokens`` and
     ``finished`` (whether it ended by itself) have one entry a sample.
     """
 
@@ -244,6 +245,7 @@ class Samples(Record):
     sampling: dict[str, float]
     seed: int
     expected: str | None
+    last_number_counts: bool = False
     texts: tuple[str, ...]
     num_tokens: tuple[int, ...]
     finished: tuple[bool, ...]

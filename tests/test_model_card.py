@@ -193,12 +193,8 @@ def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs
     record_search(tmp_path / "search", base, instruct)
     output = build(base, instruct, INTERVAL, tmp_path / "out", search_dir=tmp_path / "search").output_dir
     card = (output / "README.md").read_text()
-    same = "0.750 [0.750, 0.750]"
-    assert (
-        f"| this model, layers 1:3 | held-out | {same} | 0.500 [0.500, 0.500] | {same} | 0.250 [0.250, 0.250] |"
-        in card
-    )
-    assert "| instruct | selection | 1.000 [1.000, 1.000] | 0.250 [0.250, 0.250] |  |  |" in card
+    assert "| this model, layers 1:3 | held-out | 0.750 | 0.500 | 0.750 | 0.250 |" in card
+    assert "| instruct | selection | 1.000 | 0.250 |  |  |" in card
     assert "means over\n2 prompts" in card
 
 
@@ -243,9 +239,9 @@ def test_models_on_the_hub_are_the_same_at_the_same_commit(
             model="hybrid",
             prompt_set="selection",
             num_prompts=2,
-            validity=Estimate(0.75, 0.75, 0.75, 2),
-            diversity=Estimate(0.5, 0.5, 0.5, 2),
-            validity_ratio=Estimate(0.75, 0.75, 0.75, 2),
+            validity=Estimate(0.75, None, None, 2),
+            diversity=Estimate(0.5, None, None, 2),
+            validity_ratio=Estimate(0.75, None, None, 2),
             diversity_difference=figures[1].diversity_difference,
         )
 

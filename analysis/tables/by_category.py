@@ -27,7 +27,7 @@ def by_category(results: Results) -> Table:
     return Table(
         "by_category",
         "CRC validity and diversity by category of prompt, of the models in the table of selected intervals. "
-        "Means over prompts with 95% bootstrap intervals; differences are paired by prompt.",
+        "Means over prompts with 95% intervals; differences are paired by prompt.",
         ("pair", "category", "model", "prompts", *SCORE_COLUMNS),
         tuple(rows),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from analysis.load_results import Results
-from analysis.tables.table import Table
+from analysis.tables.table import Table, p_cell
 from slr.contrasts import Contrast
 from slr.downstream.report import FAMILY
 
@@ -49,7 +49,7 @@ def contrast_table(
             contrast.mean,
             contrast.reference_mean,
             contrast.difference,
-            contrast.p_value,
+            p_cell(contrast.p_value),
             contrast.family_size,
         )
         for contrast in contrasts

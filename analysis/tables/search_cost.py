@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from analysis.load_results import Results
 from analysis.tables.table import Cell, Table
 from slr.records import SearchCost
@@ -30,8 +32,14 @@ def search_cost(results: Results) -> Table:
             "dtype",
             "device",
         ),
-        tuple(_cost_row(cost, loops.get(_circumstances(cost))) for cost in costs),
+        tuple(_cost_row(cost, loops.get(_circumstances(cost))) for cost in _shared_first(costs)),
     )
+
+
+def _shared_first(costs: Sequence[SearchCost]) -> list[SearchCost]:
+    """Each pair's shared search before its loop."""
+    pairs = list(dict.fromkeys(cost.pair for cost in costs))
+    return sorted(costs, key=lambda cost: (pairs.index(cost.pair), cost.method == "loop"))
 
 
 def _circumstances(cost: SearchCost) -> tuple[object, ...]:

@@ -33,7 +33,7 @@ def selected_intervals(results: Results) -> Table:
         "selected_intervals",
         "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
         "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
-        "included. Choices are made on the selection prompts. Means over prompts with 95% bootstrap intervals; "
+        "included. Choices are made on the selection prompts. Means over prompts with 95% intervals; "
         "differences to the instruct model are paired by prompt, and so are ratios, whose 95% intervals are "
         f"Fieller's. The rule: {rules_of(results)}; whether it is kept goes by the mean.",
         ("pair", "model", "choice", "layers restored", "prompts", *SCORE_COLUMNS, *RULE_COLUMNS),

@@ -14,13 +14,38 @@ from analysis.tables import latex
 from slr.uncertainty import Estimate
 from slr.whole_files import write_whole
 
-Cell = str | int | float | Estimate | None
-"""None is undefined: an empty cell in CSV, "n/a" elsewhere."""
-
 DECIMALS = 3
 """Of numbers up to 1 in size; larger ones have so many digits in all, or all digits before the point."""
+SMALLEST_SHOWN_P = 0.001
+"""Smaller p-values are shown as below it, because a rounded 0.000 says that the chance is nil."""
+
+
+@dataclass(frozen=True)
+class PValue:
+    """A p-value as a cell: "<0.001" where it is smaller, but in full in CSV."""
+
+    value: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.value <= 1.0:
+            raise ValueError(f"a p-value is a number from 0 to 1: got {self.value}")
+
+    def __str__(self) -> str:
+        if self.value < SMALLEST_SHOWN_P:
+            return f"<{SMALLEST_SHOWN_P:.{DECIMALS}f}"
+        return f"{self.value:.{DECIMALS}f}"
+
+
+def p_cell(p_value: float | None) -> PValue | None:
+    """The cell of a p-value that may be undefined."""
+    return None if p_value is None else PValue(p_value)
+
+
+Cell = str | int | float | Estimate | PValue | None
+"""None is undefined: an empty cell in CSV, "n/a" elsewhere."""
 
 UNDEFINED_NOTE = "n/a: not measured, or not defined for this row."
+NO_INTERVAL_NOTE = "No interval is given where too few values differ from each other to show their spread."
 
 
 @dataclass(frozen=True)
@@ -29,6 +54,9 @@ class Table:
 
     In CSV an ``Estimate`` is four columns: mean, both ends, and its number of items. Where people read,
     ``count_column`` has the number of items of a row, and an estimate over another number says so.
+
+    Raises:
+        ValueError: if a column named p, or ending in " p", holds a bare number, which would be rounded to 0.000.
     """
 
     name: str
@@ -37,10 +65,26 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     count_column: str = ""
 
+    def __post_init__(self) -> None:
+        for column, cells in zip(self.columns, self._cells_by_column(), strict=True):
+            is_p = column == "p" or column.endswith(" p")
+            bare = [cell for cell in cells if isinstance(cell, int | float)]
+            if is_p and bare:
+                raise ValueError(
+                    f"column {column!r} of table {self.name!r} holds {bare[0]}: expected PValue cells"
+                )
+
     @property
     def note(self) -> str:
         """What stands below the table, if anything."""
-        return UNDEFINED_NOTE if any(cell is None for row in self.rows for cell in row) else ""
+        cells = [cell for row in self.rows for cell in row]
+        notes = {
+            UNDEFINED_NOTE: any(cell is None for cell in cells),
+            NO_INTERVAL_NOTE: any(
+                isinstance(cell, Estimate) and None in (cell.low, cell.high) for cell in cells
+            ),
+        }
+        return " ".join(note for note, applies in notes.items() if applies)
 
     def csv(self) -> str:
         """Unrounded; a column of estimates becomes NAME, NAME low, NAME high and NAME n."""
@@ -58,7 +102,7 @@ class Table:
             writer.writerow(
                 value
                 for cell, is_estimate in zip(row, estimated, strict=True)
-                for value in (_ends(cell) if is_estimate else (cell,))
+                for value in (_ends(cell) if is_estimate else (_unrounded(cell),))
             )
         return text.getvalue()
 
@@ -115,8 +159,8 @@ class Table:
     def _are_numbers(self) -> list[bool]:
         """For each column, whether it holds plain numbers, which are then set flush right."""
         return [
-            any(isinstance(cell, int | float) for cell in cells)
-            and all(cell is None or isinstance(cell, int | float) for cell in cells)
+            any(isinstance(cell, int | float | PValue) for cell in cells)
+            and all(cell is None or isinstance(cell, int | float | PValue) for cell in cells)
             for cells in self._cells_by_column()
         ]
 
@@ -144,6 +188,10 @@ def _other_count(cell: Cell, count: Cell) -> str:
     return f" (n={cell.n})" if isinstance(cell, Estimate) and count is not None and cell.n != count else ""
 
 
+def _unrounded(cell: Cell) -> Cell:
+    return cell.value if isinstance(cell, PValue) else cell
+
+
 def _shown(cell: Cell) -> str:
     if cell is None:
         return "n/a"
@@ -154,7 +202,7 @@ def _shown(cell: Cell) -> str:
         return f"{mean} [{low}, {high}]"
     if isinstance(cell, float):
         return _rounded(cell)[0]
-    return f"{cell:,}" if isinstance(cell, int) else cell
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
 def _rounded(*numbers: float) -> list[str]:
@@ -165,5 +213,7 @@ def _rounded(*numbers: float) -> list[str]:
 
 
 def _in_latex(cell: Cell, shown: str) -> str:
+    if isinstance(cell, PValue):
+        return shown.replace("<", "$<$")
     text = latex.escaped(shown)
     return text if isinstance(cell, str) else text.replace("-", "$-$")

@@ -139,7 +139,9 @@ def num_solved(samples: Samples) -> int:
     """How many samples of a reasoning problem are right."""
     assert samples.expected is not None
     problem = ReasoningProblem(samples.prompt_id, samples.text, samples.expected)
-    return sum(is_right(problem, text) for text in samples.texts)
+    return sum(
+        is_right(problem, text, last_number_counts=samples.last_number_counts) for text in samples.texts
+    )
 
 
 def pass_curve_of(samples: Samples) -> tuple[float, ...]:

@@ -66,7 +66,8 @@ class DownstreamConfig:
 
     ``num_prompts`` is of each genre, of questions, or of problems that the instruct model gets wrong, out of
     ``num_candidates``. ``batch_size`` is the largest number of samples drawn together. ``fluency_model`` is a
-    checkpoint that is none of those compared, under which samples are scored.
+    checkpoint that is none of those compared, under which samples are scored. ``last_number_counts`` makes the
+    last number of a text without a marked answer its answer to a reasoning problem.
     """
 
     task: TaskName
@@ -79,6 +80,7 @@ class DownstreamConfig:
     num_candidates: int | None = None
     batch_size: int = 256
     num_asked_for: int = 5
+    last_number_counts: bool = False
     fluency_models: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -244,7 +246,8 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
                 if len(wrong) < config.num_prompts:
                     tried.append(prompt.id)
                     assert prompt.expected is not None
-                    if not is_right(ReasoningProblem(prompt.id, prompt.text, prompt.expected), answer.text):
+                    problem = ReasoningProblem(prompt.id, prompt.text, prompt.expected)
+                    if not is_right(problem, answer.text, last_number_counts=config.last_number_counts):
                         wrong.append(prompt.id)
             context.on_progress(len(tried), len(prompts))
             if len(wrong) == config.num_prompts:
@@ -297,6 +300,7 @@ def _sample(
                     sampling=dataclasses.asdict(sampling),
                     seed=seed,
                     expected=prompt.expected,
+                    last_number_counts=config.last_number_counts,
                     texts=tuple(s.text for s in samples),
                     num_tokens=tuple(s.num_tokens for s in samples),
                     finished=tuple(s.finished for s in samples),

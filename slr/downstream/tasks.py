@@ -23,7 +23,7 @@ GSM8K from the hub."""
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPrompt:
-    """A request. ``group`` is what results are gathered by, such as a genre.
+    """A request. ``group`` is what results are gathered by: a genre, or whether a question is "closed" or "open".
 
     ``things`` is what a testbed question asks for, in the plural, ``expected`` a problem's right answer; both
     None elsewhere.
@@ -37,7 +37,12 @@ class TaskPrompt:
 
 
 def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, ...]:
-    """The first prompts of a task: ``count`` of each genre, of questions, or of problems to choose from."""
+    """The first prompts of a task: ``count`` of each genre, of questions, or of problems to choose from.
+
+    Open questions come with the closed ones first, so that a small count takes closed ones alone: only a closed list
+    holds every right answer, so only there do precision and coverage mean what they say. On an open list a right
+    answer may count as wrong.
+    """
     if task == "creative_writing":
         return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
     if task == "open_qa":
@@ -55,9 +60,10 @@ def _creative_prompts(per_genre: int) -> tuple[TaskPrompt, ...]:
 
 
 def _open_questions(count: int) -> tuple[TaskPrompt, ...]:
+    closed_first = sorted(load_open_questions(), key=lambda question: not question.is_closed)
     return tuple(
-        TaskPrompt(id=question.id, group="open_qa", text=question.text)
-        for question in load_open_questions()[:count]
+        TaskPrompt(id=question.id, group="closed" if question.is_closed else "open", text=question.text)
+        for question in closed_first[:count]
     )
 
 
@@ -73,7 +79,7 @@ def _testbed_questions(count: int) -> tuple[TaskPrompt, ...]:
     prompts = [
         TaskPrompt(
             id=f"{relation.thing}-{number}",
-            group="open_qa",
+            group="closed",
             text=wording.format(thing=relation.thing, things=relation.things),
             things=relation.things,
         )
@@ -110,6 +116,11 @@ class QuestionKey:
     def num_right(self) -> int:
         """Number of right answers."""
         return len(self.question.answers)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the key holds every right answer; a relation of the testbed's world always does."""
+        return not isinstance(self.question, OpenQuestion) or self.question.is_closed
 
     def recognise(self, text: str) -> str | None:
         """The canonical right answer that a sample gives, or None."""

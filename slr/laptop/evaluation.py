@@ -32,7 +32,7 @@ LoRA adapters that post-train two real language models which come inside package
 the table is the start model, *instruct* the start model with the adapter merged. The start model of the Llama family
 is itself an instruction-tuned model, for no purely pre-trained one of this size comes in a package.
 
-CRC, mean over 40 prompts with a 95% bootstrap interval; base and instruct in the same chat template:
+CRC, mean over 40 prompts with a 95% interval; base and instruct in the same chat template:
 
 | model | prompts | base validity | instruct validity | base diversity | instruct diversity |
 | --- | --- | --- | --- | --- | --- |
@@ -46,8 +46,7 @@ rank {config["lora_rank"]}, base weights in bfloat16, seed {config["seed"]}, in 
    jokes of at most {config["writing_tokens"]} tokens, which SmolLM2-135M-Instruct wrote (`writing.json`);
 2. preference for the typical: {config["dpo_steps"]} steps of DPO (beta {config["dpo_beta"]}, and
    {config["chosen_weight"]} times the chosen answer's negative log-likelihood) between two right answers, of which the
-   one that the stage-1 model finds likelier is preferred. So the collapse comes from preference learning over a
-   bias for what is typical, as the literature has it, and not from a list of typical answers of ours.
+   one that the stage-1 model finds likelier is preferred.
 
 | model | trained parameters | stage 1 | loss | stage 2 | loss |
 | --- | ---: | --- | --- | --- | --- |
@@ -56,8 +55,14 @@ Times are on {training["smollm2"]["threads"]} CPU threads, with other work besid
 words in a row with a prompt of any experiment; a test checks it. Settings were chosen before any hybrid was scored, and
 not tuned to make a method win.
 
+**What they do not show.** No collapse of CRC diversity: the instruct models are as diverse as their base models, or
+more so, on the few valid characters that the base models give in the chat template. A third of stage 1 practises the
+choice of a random character, uniformly, so CRC is no proxy here but a task that was trained; and the loss of stage 2
+hardly fell. So nothing can be restored on these pairs, and what a hybrid gains in diversity is no recovery.
+
 **Limits.** 135 and 270 million parameters, read from 4-bit files, and post-training of our own that takes minutes:
-these pairs show the phenomenon in real English on a CPU, and say little about models of billions of parameters.
+these pairs show in real English on a CPU that the software works, and say nothing about models of billions of
+parameters.
 
 **Licences.** SmolLM2: Apache-2.0. Gemma: the Gemma Terms of Use. See the NOTICE beside each adapter.
 """

@@ -21,7 +21,8 @@ _UNSPACED_LETTER = rf"[[\p{{L}}\p{{Nl}}]&&{_UNSPACED_SCRIPT}]"
 _UNSPACED = rf"{_UNSPACED_LETTER}(?:[\u200C\u200D]*\p{{M}})*"
 
 _EMOJI_PART = r"[\p{Emoji}&&\p{S}--[©®™]](?:\p{Emoji_Modifier}|[\U000E0020-\U000E007E]+\U000E007F)?"
-_EMOJI = rf"\p{{Regional_Indicator}}{{2}}|{_EMOJI_PART}(?:\u200D{_EMOJI_PART})*|[0-9#*]\u20E3"
+_EMOJI = rf"\p{{Regional_Indicator}}{{2}}|{_EMOJI_PART}(?:\u200D{_EMOJI_PART})*|[#*]\u20E3"
+_KEYCAP = regex.compile(r"[0-9#*]\u20E3")
 
 _RUN = rf"[[\p{{L}}\p{{N}}]--{_UNSPACED_LETTER}](?:[\u200C\u200D]*[[\p{{L}}\p{{N}}\p{{M}}]--{_UNSPACED_LETTER}])*"
 _SPACED = rf"{_RUN}(?:['׳״]{_RUN})*"
@@ -48,4 +49,12 @@ def words(text: str) -> list[str]:
     text = text.replace("’", "'")
     if text.isascii():
         return _ASCII_WORD.findall(text.lower())
-    return _WORD.findall(normalize("NFC", _INVISIBLE.sub("", text).lower()))
+    visible = _INVISIBLE.sub("", text).lower()
+    # The frame of a keycap is a mark, by which its digit would be one word with what is beside it.
+    composed = normalize("NFC", _KEYCAP.sub(r" \g<0> ", visible))
+    # Most of an English text with a dash or an emoji in it is ASCII, and no word has a space.
+    return [
+        word
+        for piece in composed.split()
+        for word in (_ASCII_WORD if piece.isascii() else _WORD).findall(piece)
+    ]

@@ -13,10 +13,10 @@ from slr.downstream.prompt_metrics import Metric
 from slr.downstream.report import MetricValues, metric_values
 from slr.quality.judge import ASPECTS, HIGHEST, LOWEST
 from slr.records import AnyRecord, JudgeScores, SampleMeasures, Samples
-from slr.uncertainty import BOOTSTRAP_SEED, CONFIDENCE_LEVEL, NUM_RESAMPLES, Estimate
+from slr.uncertainty import Estimate, t_quantile
 
-RESAMPLES_AT_ONCE = 100
-"""To bound memory."""
+FEWEST_PROMPTS = 3
+"""For an interval of two judges' agreement."""
 
 
 def judged_values(
@@ -46,30 +46,26 @@ def agreement(
 ) -> tuple[Estimate | None, int]:
     """Spearman's rank correlation of two judges' scores of the same texts, and how many texts both scored.
 
-    The interval is a 95% percentile bootstrap over prompts, each of which keeps all its texts; ``n`` of the
-    estimate counts prompts. None if either judge gave all texts one score, or no text was scored by both.
+    The interval is Student's t for Fisher's z of the correlation, whose standard error is the jackknife's over
+    prompts, because texts of a prompt depend on each other; ``n`` of the estimate counts prompts. There is none for
+    fewer than three prompts, nor for a correlation of 1 or -1. The correlation is None if either judge gave all texts
+    one score, or no text was scored by both.
+
+    Source: Efron and Tibshirani 1993, chapter 11, for the jackknife.
     """
     tables = _tables_by_prompt(first, second, aspect)
-    num_texts = int(tables.sum())
-    correlation = float(_spearman(tables.sum(axis=0)))
+    total = tables.sum(axis=0)
+    num_prompts, num_texts = len(tables), int(tables.sum())
+    correlation = float(_spearman(total))
     if np.isnan(correlation):
         return None, num_texts
-    if len(tables) < 2:
-        return Estimate(correlation, None, None, len(tables)), num_texts
-    from scipy import stats  # takes longer to import than all else here
-
-    interval = stats.bootstrap(
-        (np.arange(len(tables)),),
-        lambda prompts, axis: _spearman(tables[prompts].sum(axis=axis - 2)),
-        n_resamples=NUM_RESAMPLES,
-        batch=RESAMPLES_AT_ONCE,
-        confidence_level=CONFIDENCE_LEVEL,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(BOOTSTRAP_SEED),
-    ).confidence_interval
-    low, high = (None if np.isnan(end) else float(end) for end in interval)
-    return Estimate(correlation, low, high, len(tables)), num_texts
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z, without_one = np.arctanh(correlation), np.arctanh(_spearman(total - tables))
+        error = np.sqrt((num_prompts - 1) * without_one.var())
+    if num_prompts < FEWEST_PROMPTS or not 0 < error < np.inf:
+        return Estimate(correlation, None, None, num_prompts), num_texts
+    half = t_quantile(num_prompts) * error
+    return Estimate(correlation, float(np.tanh(z - half)), float(np.tanh(z + half)), num_prompts), num_texts
 
 
 def _tables_by_prompt(first: Iterable[JudgeScores], second: Iterable[JudgeScores], aspect: str) -> np.ndarray:

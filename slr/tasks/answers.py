@@ -1,20 +1,24 @@
 """Open questions with many right answers, and the rules that decide which answer a sample gives.
 
-``open_qa_questions.json`` holds 40 questions with 20 to 200 right answers each, and where each list can be
-checked. ``OpenQuestion.recognise`` decides by these rules, in this order:
+``open_qa_questions.json`` holds 40 questions with 20 to 200 right answers each; docs/questions.md has their sources.
+``OpenQuestion.recognise`` decides by these rules:
 
-1. The answer is the first line with text in it. A line that only introduces one (it ends with a colon, or is
-   nothing but a phrase such as "Sure!") is passed over.
+1. The answer is on the first line with text in it. A line that only introduces one is passed over: it ends with a
+   colon, or is nothing but a phrase such as "Sure!" or "As an AI, I have no preferences."
 2. Markdown (``*``, ``_``, ``#``, backticks), quotes and a list marker ("1.", "-") are stripped off the line.
-3. Two names are the same if they are so after ``normalise``: case, accents, punctuation, whitespace and
-   articles (the, a, an) do not count, nor do the dots and spaces of initials; "&" is "and", "St." is "saint".
-4. The whole line is an alias; or else what is left without its leading phrase ("Sure!", "The answer is",
-   "One country is"); or else what comes before a separator (a spaced dash, colon, semicolon, comma, bracket,
-   "is" or end of a sentence), the longest such part first. A part that is followed by another right answer,
-   as in a list, is refused.
-5. Or else the line has at most 12 words, and exactly one answer is named in it by whole words. Where one alias
-   contains another the longest counts ("Guinea-Bissau", not "Guinea"). An alias of one or two characters
-   ("Go", "US") does not count here, nor one behind a word that makes another name of it ("New Mexico").
+3. A name may be spelled in every way that ``names.normalise`` and ``names.spellings`` know: no case or accents,
+   plurals, ordinals, possessives, initials. "Bach, Johann Sebastian" is "Johann Sebastian Bach".
+4. Names are looked for in the whole line, in what follows its leading phrase ("The answer is", "One country is"), and
+   in what follows a preface ("I have no favourite, but one is"); in each of them first in all of it, then in
+   what comes before a separator (punctuation, or a word such as "is" or "which"), the longest part first.
+5. A part names an answer only if the rest of it adds nothing: function words ("it is ... of course") or the question's
+   ``qualifiers`` ("river" beside "Rhine"). So "Harrison Ford" is not "Gerald Ford". The longest name counts
+   ("Guinea-Bissau", not "Guinea"). A name of one or two characters ("C", "US") bears qualifiers alone.
+6. A ``distractor`` names something else, though the rules would read an answer in it ("Washington, D.C.").
+7. A part is refused if it names two answers, and where what follows takes it back: another answer, "is not", another
+   given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia") or year ("Aladdin
+   (2019)") than the aliases have, a subtitle ("Mulan: Final War"), or one of the question's ``other_kinds``
+   ("Mercury, the planet").
 
 Anything else is no right answer.
 """
@@ -23,65 +27,370 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
-from itertools import chain
+
+from slr.tasks.names import NameForm, initialled, normalise, readings, spellings
 
 MIN_ANSWERS = 20
 MAX_ANSWERS = 200
-MAX_WORDS_AROUND_NAME = 12
 MIN_CHARACTERS_INSIDE_LINE = 3
+MAX_WORDS_WITH_EXAMPLE = 12
+MAX_WORDS_OF_LINE = 40
+"""What stands later in a line is not read, because an answer that comes so late is none that was asked for."""
 
-_ARTICLES = frozenset({"the", "a", "an"})
-_QUALIFIERS = frozenset(
-    {"new", "north", "northern", "south", "southern", "east", "eastern", "west", "western"}
-    | {"american", "british", "equatorial"}
+_ANOTHER_THING = ""
+"""What a part is read as that names something else than one right answer; None if it names nothing known."""
+_SEVERAL_ANSWERS = "several answers"
+"""What a part is read as that names two answers, unless its first part turns out to give one of them."""
+
+_FUNCTION_WORDS = frozenset(
+    {"of", "in", "is", "its", "it", "one", "this", "that", "thats", "my"}
+    | {"our", "for", "as", "to", "and", "or", "be", "would", "called", "named"}
+    | {"known", "also", "aka", "formerly", "answer", "name", "example", "today", "now", "just"}
+    | {"simply", "perhaps", "maybe", "probably", "please", "here", "course", "possible", "boxed", "text"}
 )
-_LETTERS_WITHOUT_ACCENT = str.maketrans(
-    {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
+_DIRECTIONS = frozenset(
+    {"new", "north", "northern", "south", "southern", "east", "eastern", "west", "western", "central"}
+    | {"upper", "lower", "equatorial"}
 )
-_NAMED_SIGNS = str.maketrans({"&": " and ", "+": " plus ", "#": " sharp "})
-_INITIALS = re.compile(r"\b(?:[^\W\d_]\.\s?)+[^\W\d_]\b\.?")
-_APOSTROPHES = re.compile(r"['’‘ʻʼ´`]")
-_NEITHER_LETTER_NOR_DIGIT = re.compile(r"[\W_]+")
+_NATIONALITIES = frozenset({"american", "british", "french", "dutch"})
+_SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
 
 _LIST_MARKER = re.compile(r"^\s*(?:#+\s+|>\s*|[-–—•*+]\s+|\(?\d{1,2}[.)]\s+)+")
-_MARKDOWN_AND_QUOTES = re.compile(r"[*_`\"“”„«»]+|^#+|^['‘]|['’]$")
-_LEADING_PHRASE = re.compile(
-    r"^(?:"
-    r"(?:sure|certainly|of course|okay|ok|yes|absolutely|great|alright)(?: thing)?\b[\s!,.:]*"
-    r"|(?:(?:the|my|final|one|an?|possible|correct|right)\s+)*answer(?:\s+is\b|\s*:|\s+would be\b)[\s:]*"
-    r"|(?:one|an?|another|the|my)\s+(?:[\w'’-]+\s+){0,8}?(?:is|was|would be)\b[\s:]*"
-    r"|(?:it|that|this)(?:\s+is|['’]s|\s+would be)\b[\s:]*"
-    r"|here(?:\s+is|['’]s)\s+(?:one|an?)\b(?:[^:]*:)?\s*"
-    r"|i(?:\s+will|\s+would|['’]ll|['’]d)?\s+(?:choose|pick|say|name|go with)\b[\s:]*"
-    r")",
+_MARKDOWN_AND_QUOTES = re.compile(r"</?\w+>|[*_`\"“”„«»]+|^#+|^['‘]|['’]$")
+
+_WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)[\w'’-]+"
+_SAYING = (
+    r"(?:choose|pick|say|name|go with|going with|suggest|mention|select|offer|nominate|propose|answer with|answer|"
+    r"think of|consider|tell you(?: that)?|give you|give|like|know of|know|recommend|prefer|share)"
+)
+_GREETING = (
+    r"(?:(?:sure|certainly|of course|okay|ok|yes|absolutely|alright|well|h+m+|so)(?: thing)?\b[\s!,.:…-]*"
+    r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*"
+    r"|(?:assistant|ai|a|response|output|choice)\s*:\s*)"
+)
+_BE = r"(?:is|was|are|would be|could be|might be|must be|has to be)\b"
+_ANNOUNCEMENT = (
+    rf"(?:(?:(?:the|my|final|one|an?|possible|correct|right|short)\s+)*answer(?:\s+{_BE}|\s*[:=])[\s:]*"
+    rf"|(?:one|an?|another|the|my)\s+(?:{_WORD}\s+){{0,14}}?{_BE}[\s:]*"
+    rf"|(?:it|that|this)(?:\s+{_BE}|['’]s)[\s:]*"
+    r"|here(?:\s+is|['’]s)\s+(?:one|an?|the|my)\b(?:[^:]*:)?\s*"
+    rf"|(?:i|we|you)(?:['’](?:ll|d|m|ve))?\s+(?:{_WORD}\s+){{0,6}}?{_SAYING}\b[\s:,]*"
+    r"|i\s+(?:think|believe|guess|suppose)(?:\s+that)?\b[\s,:]*"
+    rf"|let(?:['’]?s| me| us)\s+{_SAYING}\b[\s:]*"
+    r"|(?:how about|what about|maybe|perhaps|possibly|probably|for example|for instance|e\.g\.|namely)[\s,:]+"
+    rf"|to\s+{_SAYING}\b[\s:]*"
+    r"|there(?:\s+is|['’]s)\s+(?:also\s+)?)"
+)
+_LEADING_PHRASE = re.compile(rf"^(?:{_GREETING}|{_ANNOUNCEMENT})", re.IGNORECASE)
+_STARTS_WITH_ANNOUNCEMENT = re.compile(rf"^{_ANNOUNCEMENT}", re.IGNORECASE)
+_POLITE_LINE = re.compile(
+    rf"^(?:{_GREETING})*(?:as an? (?:ai|assistant|language model|large)\b"
+    r"|i(?:['’](?:d|m|ll)| can| am| would| will| do| don['’]t)\b|happy to|glad to|let me|let['’]s|here\b"
+    r"|that['’]s an?\b)",
     re.IGNORECASE,
 )
-_SEPARATOR = re.compile(r"\s+[-–]+\s+|\s*—\s*|\s*[:;,(\[]\s*|(?<=\w{3})[.!?](?:\s+|$)|\s+(?:is|was)\s+")
+
+_SEPARATOR = re.compile(
+    r"\s+[-–]+\s+|\s*—\s*|\s*[:;,(\[]\s*|(?<=\w{3})[.!?](?:\s+|$)"
+    r"|\s+(?:is|was|are|were|has|have|would be|could be|comes|lies|in|from|by|because|since|as|which|who|that|with"
+    r"|where|whose|at|on|for|won|wrote|composed|became|served|flows|can)\s+"
+)
+_PREFACE_END = re.compile(
+    r"(?P<strong>(?:(?<=\w{3})|(?<=[A-Z]{2}))[.!?…]+\s+|:\s+|;\s+|\s+[-–]+\s+|\s*—\s*)"
+    r"|(?P<but>,?\s+(?:but|so|however|yet),?\s+)"
+    r"|(?P<example>,?\s+(?:such as|like|including)\s+)"
+    r"|(?P<comma>,\s+(?:and\s+)?|\s+(?:and|that)\s+)"
+)
+_FILLERS = re.compile(
+    r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE
+)
+_NEGATION = re.compile(r"\b(?:not|never|no|nothing|except|avoid|wrong|cannot)\b|n['’]t\b", re.IGNORECASE)
+_EXCLUSION = re.compile(
+    r"\b(?:anything|nothing|everything|any|all|none|every|each|everyone)(?:\s+\w+)?$", re.IGNORECASE
+)
+_INVERTED = re.compile(r"([^,(]+?)\s*[,(]\s*([^,()]+)\)?\.?")
+_CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|in)\s+)*[^\W\d_a-z][\w'’.-]*)*")
+_GIVEN_NAMES = re.compile(r"(?:[^\W\d_a-z][\w'’-]*\.?\s*){1,3}")
+_YEAR = re.compile(r"\b(?:1[89]|20)\d\d\b")
+_INITIALS_ONLY = re.compile(r"(?:[^\W\d_a-z]\.?\s*){1,3}")
 
 
-def normalise(name: str) -> str:
-    """The form in which two names are compared (rule 3 of the module); may be empty."""
-    decomposed = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    plain = plain.translate(_LETTERS_WITHOUT_ACCENT).translate(_NAMED_SIGNS)
-    plain = _INITIALS.sub(lambda match: re.sub(r"[.\s]", "", match[0]) + " ", _APOSTROPHES.sub("", plain))
-    words = _NEITHER_LETTER_NOR_DIGIT.sub(" ", plain).split()
-    return " ".join("saint" if word == "st" else word for word in words if word not in _ARTICLES)
+@dataclass(frozen=True, kw_only=True)
+class OpenQuestion:
+    """A question that asks for one of many right answers.
+
+    Attributes:
+        id: a short name.
+        text: the request.
+        source: the reference work that the list can be checked in.
+        is_closed: whether the list holds every right answer; otherwise it holds the well-known ones.
+        as_of: the date that the list is right for, such as "2024-12-31"; None if it does not change.
+        answers: the ways to write each right answer, its canonical name first.
+        distractors: names of other things that the rules would take for an answer.
+        qualifiers: words and phrases that may stand beside a name and leave it the same.
+        forms: which rules of spelling hold for the names.
+        other_kinds: what a name may be called where it is another thing, such as "planet" behind "Mercury".
+    """
+
+    id: str
+    text: str
+    source: str
+    answers: tuple[tuple[str, ...], ...]
+    is_closed: bool = True
+    as_of: str | None = None
+    distractors: tuple[str, ...] = ()
+    qualifiers: tuple[str, ...] = ()
+    forms: frozenset[NameForm] = frozenset()
+    other_kinds: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not MIN_ANSWERS <= self.num_right <= MAX_ANSWERS:
+            raise ValueError(
+                f"question {self.id!r} has {self.num_right} answers, "
+                f"expected {MIN_ANSWERS} to {MAX_ANSWERS}: extend its list or leave it out"
+            )
+        for index, aliases in enumerate(self.answers):
+            if not aliases:
+                raise ValueError(f"question {self.id!r}: answer {index} has no name, expected at least one")
+        for name in (*(alias for aliases in self.answers for alias in aliases), *self.distractors):
+            if not normalise(name):
+                raise ValueError(f"question {self.id!r}: alias {name!r} is empty once normalised")
+        _ = self._named
+
+    @property
+    def num_right(self) -> int:
+        """How many different right answers there are."""
+        return len(self.answers)
+
+    @cached_property
+    def _named(self) -> dict[str, str]:
+        """What each normal form names: an answer's canonical name, or another thing."""
+        named: dict[str, str] = {}
+        groups = [(aliases[0], aliases) for aliases in self.answers]
+        for canonical, aliases in [*groups, (_ANOTHER_THING, self.distractors)]:
+            for alias in aliases:
+                for form in spellings(alias, self.forms):
+                    if named.setdefault(form, canonical) != canonical:
+                        raise ValueError(
+                            f"question {self.id!r}: alias {alias!r} names both {named[form]!r} and {canonical!r} "
+                            f"(as {form!r}), expected one answer only"
+                        )
+        return self._with_initials() | named if "person" in self.forms else named
+
+    def _with_initials(self) -> dict[str, str]:
+        """Names with initials, but those that two answers share: "J. Bernoulli" is nobody in particular."""
+        owners: dict[str, set[str]] = {}
+        for aliases in self.answers:
+            for alias in aliases:
+                for form in initialled(alias):
+                    owners.setdefault(form, set()).add(aliases[0])
+        return {form: names.pop() for form, names in owners.items() if len(names) == 1}
+
+    @cached_property
+    def _max_words_of_name(self) -> int:
+        return max(len(form.split()) for form in self._named)
+
+    @cached_property
+    def _phrases(self) -> frozenset[tuple[str, ...]]:
+        """The qualifiers, as words."""
+        return frozenset(tuple(normalise(phrase).split()) for phrase in self.qualifiers)
+
+    @cached_property
+    def _places(self) -> frozenset[str]:
+        """Where the answers lie, as far as aliases say so: "georgia" of "Atlanta, Georgia"."""
+        parts = (alias.split(", ") for aliases in self.answers for alias in aliases if alias.count(", ") == 1)
+        return frozenset(normalise(place) for _, place in parts)
+
+    def recognise(self, text: str) -> str | None:
+        """The canonical name of the right answer that a sample gives, or None (rules of the module)."""
+        for line in _lines(text):
+            verdict = self._read_line(line)
+            if verdict is not None or not _POLITE_LINE.match(line):
+                return verdict or None
+        return None
+
+    def _read_line(self, line: str) -> str | None:
+        body = _without_leading_phrase(line)
+        for part in dict.fromkeys((line, body, *self._after_prefaces(body))):
+            if (verdict := self._read(part)) is not None:
+                return verdict
+        return None
+
+    def _read(self, part: str) -> str | None:
+        """The answer that a part of a line gives at its start (rules 4 to 7)."""
+        whole = self._name_in(part)
+        if whole not in (None, _SEVERAL_ANSWERS):
+            return whole
+        if inverted := _INVERTED.fullmatch(part):
+            verdict = self._named.get(normalise(f"{inverted[2]} {inverted[1]}"))
+            if verdict is not None:
+                return verdict
+        for separator in reversed(list(_SEPARATOR.finditer(part))):
+            before, after = part[: separator.start()], part[separator.end() :]
+            verdict = self._name_in(before)
+            if verdict not in (None, _SEVERAL_ANSWERS):
+                taken_back = not verdict or self._is_taken_back(verdict, before, separator[0].strip(), after)
+                return _ANOTHER_THING if taken_back else verdict
+        return None if whole is None else _ANOTHER_THING
+
+    def _name_in(self, part: str) -> str | None:
+        """What a part names whose other words add nothing (rule 5)."""
+        forms = readings(part)
+        exact = next((self._named[form] for form in forms if form in self._named), None)
+        if exact is not None:
+            return exact
+        return next((name for form in forms if (name := self._name_among(form.split())) is not None), None)
+
+    def _name_among(self, words: list[str]) -> str | None:
+        spans = self._spans_of_names(words)
+        if not spans:
+            return None
+        edges = [0, *(edge for span in sorted(spans) for edge in span), len(words)]
+        around = [words[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
+        if not all(self._adds_nothing(run, _FUNCTION_WORDS) for run in around):
+            return None
+        names = {self._named[" ".join(words[start:end])] for start, end in spans}
+        shortest = min(len(" ".join(words[start:end])) for start, end in spans)
+        if shortest < MIN_CHARACTERS_INSIDE_LINE and not all(self._adds_nothing(run) for run in around):
+            return None
+        if _ANOTHER_THING in names:
+            return _ANOTHER_THING
+        return names.pop() if len(names) == 1 else _SEVERAL_ANSWERS
+
+    def _spans_of_names(self, words: list[str]) -> list[tuple[int, int]]:
+        """Where names stand, the longest first and none inside another; short names only if there is no other."""
+        for min_characters in (MIN_CHARACTERS_INSIDE_LINE, 1):
+            spans: list[tuple[int, int]] = []
+            for length in range(min(self._max_words_of_name, len(words)), 0, -1):
+                for start in range(len(words) - length + 1):
+                    end = start + length
+                    name = " ".join(words[start:end])
+                    free = all(end <= first or start >= last for first, last in spans)
+                    if free and len(name) >= min_characters and name in self._named:
+                        spans.append((start, end))
+            if spans:
+                return spans
+        return []
+
+    def _adds_nothing(self, words: list[str], function_words: frozenset[str] = frozenset()) -> bool:
+        """Whether the words are qualifiers of the question and function words only."""
+        reached = {0}
+        for start in range(len(words)):
+            if start not in reached:
+                continue
+            if words[start] in function_words:
+                reached.add(start + 1)
+            phrases = (
+                phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase
+            )
+            reached |= {start + len(phrase) for phrase in phrases}
+        return len(words) in reached
+
+    def _is_taken_back(self, verdict: str, before: str, separator: str, after: str) -> bool:
+        """Whether what follows a name makes another thing of it (rule 7)."""
+        if separator in ("is", "was", "are", "were") and _NEGATION.match(after):
+            return True
+        segments = (_FILLERS.sub("", segment).strip(" .)]") for segment in _SEPARATOR.split(after))
+        following = next((segment for segment in segments if segment), "")
+        form = normalise(following)
+        both = normalise(f"{before}, {following}")
+        if self._named.get(both) == verdict or not form:
+            return False
+        is_description = (separator in ("(", "[") or separator.isalpha()) and following[0].islower()
+        if not is_description and self._name_in(following) not in (None, verdict):
+            return True
+        if separator in (",", "(", "[") and self._is_elsewhere(before, form):
+            return True
+        return (
+            form.split()[0] in _SUFFIXES
+            or self._is_other_kind(form)
+            or self._has_other_year(verdict, form)
+            or self._is_other_person(before, separator, following)
+            or ("title" in self.forms and separator == ":" and self._is_subtitle(following))
+        )
+
+    def _is_elsewhere(self, before: str, following: str) -> bool:
+        """Whether a place or direction follows that none of the aliases has: "Augusta, Georgia", "Samoa, American"."""
+        if following in self._places:
+            return "," not in before
+        return following in _DIRECTIONS or ("person" not in self.forms and following in _NATIONALITIES)
+
+    def _is_subtitle(self, following: str) -> bool:
+        """Whether the words are capitalised as in the title of a sequel, and say more than "Walt Disney"."""
+        is_title = all(word[0].isupper() or len(word) <= len("the") for word in following.split())
+        return following[0].isupper() and is_title and not self._adds_nothing(normalise(following).split())
+
+    def _is_other_kind(self, following: str) -> bool:
+        kinds = map(normalise, self.other_kinds)
+        return any(following == kind or (" " in kind and following.startswith(f"{kind} ")) for kind in kinds)
+
+    def _has_other_year(self, verdict: str, following: str) -> bool:
+        """Whether a year follows that is none of the answer's, of which the aliases give some."""
+        aliases = next(aliases for aliases in self.answers if aliases[0] == verdict)
+        known = {year for alias in aliases for year in _YEAR.findall(alias)}
+        return bool(known and _YEAR.fullmatch(following) and following not in known)
+
+    def _is_other_person(self, before: str, separator: str, following: str) -> bool:
+        """Whether a surname is followed by given names that are none of the person's: "Clinton, Hillary"."""
+        if "person" not in self.forms or len(normalise(before).split()) != 1:
+            return False
+        if self._named.get(normalise(f"{following} {before}")):
+            return False
+        pattern = {",": _GIVEN_NAMES, "(": _INITIALS_ONLY}.get(separator)
+        return bool(pattern and pattern.fullmatch(following))
+
+    def _after_prefaces(self, body: str) -> Iterator[str]:
+        """What follows a preface that names no answer itself, without its leading phrase."""
+        for end in _PREFACE_END.finditer(body):
+            head, tail = body[: end.start()], body[end.end() :]
+            if self._mentions_a_name(head):
+                return
+            announced = bool(_STARTS_WITH_ANNOUNCEMENT.match(_without_greeting(tail)))
+            contrasted = end["but"] and not _EXCLUSION.search(head)
+            if announced or contrasted or self._is_preface(head, end, len(body.split())):
+                yield _without_leading_phrase(tail)
+
+    def _is_preface(self, head: str, end: re.Match[str], num_words: int) -> bool:
+        """Whether an answer may follow without an announcement: "Good question! Peru", "Country: Peru"."""
+        if end["example"]:
+            return num_words <= MAX_WORDS_WITH_EXAMPLE and not _NEGATION.search(head)
+        if not end["strong"]:
+            return self._describes(head)
+        ends_a_sentence = end["strong"].strip()[:1] in tuple(".!?…")
+        if _NEGATION.search(head) and not ends_a_sentence:
+            return False
+        words = head.split()
+        return (
+            any(word[0].islower() for word in words)
+            or normalise(head) in self._places
+            or self._adds_nothing(normalise(head).split(), _FUNCTION_WORDS)
+        )
+
+    def _describes(self, head: str) -> bool:
+        """Whether a preface describes the answer that follows: "The largest state, Alaska"."""
+        words = head.lower().split()
+        return (
+            words[0] in ("the", "one", "another", "my")
+            and tuple(normalise(words[-1]).split()) in self._phrases
+        )
+
+    def _mentions_a_name(self, head: str) -> bool:
+        """Whether capitalised words of a preface hold a name of the lists."""
+        return any(self._spans_of_names(normalise(run).split()) for run in _CAPITALISED.findall(head))
 
 
-def _answer_line(text: str) -> str:
-    """The line of a sample that gives its answer, without markdown (rules 1 and 2); empty if there is none."""
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a sample that can give its answer, without markdown (rules 1 and 2)."""
     for line in text.splitlines():
         stripped = _MARKDOWN_AND_QUOTES.sub("", _LIST_MARKER.sub("", line)).strip()
-        if stripped.endswith(":") or not normalise(_without_leading_phrase(stripped)):
+        rest = normalise(_without_leading_phrase(stripped))
+        if stripped.endswith(":") or not rest or rest == "answer":
             continue
-        return stripped
-    return ""
+        yield " ".join(stripped.split()[:MAX_WORDS_OF_LINE])
 
 
 def _without_leading_phrase(line: str) -> str:
@@ -90,98 +399,24 @@ def _without_leading_phrase(line: str) -> str:
     return line
 
 
-@dataclass(frozen=True)
-class OpenQuestion:
-    """A question that asks for one of many right answers.
-
-    Each of ``answers`` holds the ways to write one right answer, its canonical name first.
-    ``source`` says where the list can be checked.
-    """
-
-    id: str
-    text: str
-    source: str
-    answers: tuple[tuple[str, ...], ...]
-
-    def __post_init__(self) -> None:
-        if not MIN_ANSWERS <= self.num_right <= MAX_ANSWERS:
-            raise ValueError(
-                f"question {self.id!r} has {self.num_right} answers, "
-                f"expected {MIN_ANSWERS} to {MAX_ANSWERS}: extend its list or leave it out"
-            )
-        owners: dict[str, int] = {}
-        for index, aliases in enumerate(self.answers):
-            if not aliases:
-                raise ValueError(f"question {self.id!r}: answer {index} has no name, expected at least one")
-            for alias in aliases:
-                form = normalise(alias)
-                if not form:
-                    raise ValueError(f"question {self.id!r}: alias {alias!r} is empty once normalised")
-                if owners.setdefault(form, index) != index:
-                    raise ValueError(
-                        f"question {self.id!r}: alias {alias!r} names both {self.answers[owners[form]][0]!r} "
-                        f"and {aliases[0]!r}, expected one answer only"
-                    )
-
-    @property
-    def num_right(self) -> int:
-        """How many different right answers there are."""
-        return len(self.answers)
-
-    @cached_property
-    def _canonical(self) -> dict[str, str]:
-        """The canonical name by each normalised alias."""
-        return {normalise(alias): aliases[0] for aliases in self.answers for alias in aliases}
-
-    @cached_property
-    def _max_alias_words(self) -> int:
-        return max(len(alias.split()) for alias in self._canonical)
-
-    def recognise(self, text: str) -> str | None:
-        """The canonical name of the right answer that a sample gives, or None (rules of the module)."""
-        line = _answer_line(text)
-        wholes = (line, _without_leading_phrase(line))
-        for whole in wholes:
-            if (canonical := self._canonical.get(normalise(whole))) is not None:
-                return canonical
-        for before, after in chain.from_iterable(map(_splits_at_separators, wholes)):
-            if (canonical := self._canonical.get(normalise(before))) is not None:
-                listed = self._canonical.get(normalise(_SEPARATOR.split(after, maxsplit=1)[0]))
-                return canonical if listed in (None, canonical) else None
-        return self._only_name_in(normalise(line).split())
-
-    def _only_name_in(self, words: list[str]) -> str | None:
-        """The one answer that a short line names (rule 5)."""
-        if len(words) > MAX_WORDS_AROUND_NAME:
-            return None
-        named: set[str] = set()
-        taken: set[int] = set()
-        for length in range(min(self._max_alias_words, len(words)), 0, -1):
-            for start in range(len(words) - length + 1):
-                alias = " ".join(words[start : start + length])
-                span = set(range(start, start + length))
-                if alias not in self._canonical or len(alias) < MIN_CHARACTERS_INSIDE_LINE or span & taken:
-                    continue
-                taken |= span
-                if start == 0 or words[start - 1] not in _QUALIFIERS:
-                    named.add(self._canonical[alias])
-        return named.pop() if len(named) == 1 else None
+def _without_greeting(line: str) -> str:
+    return re.sub(rf"^(?:{_GREETING})+", "", line, flags=re.IGNORECASE)
 
 
-def _splits_at_separators(line: str) -> Iterator[tuple[str, str]]:
-    """The line cut in two at each of its separators, the longest first part first."""
-    for separator in reversed(list(_SEPARATOR.finditer(line))):
-        yield line[: separator.start()], line[separator.end() :]
-
-
-def parse_open_questions(rows: list[dict]) -> tuple[OpenQuestion, ...]:
+def parse_open_questions(rows: Iterable[dict]) -> tuple[OpenQuestion, ...]:
     """Questions out of the rows of the JSON file; ValueError if a rule for the lists is broken."""
     questions = tuple(
         OpenQuestion(
             id=row["id"],
             text=row["text"],
             source=row["source"],
+            is_closed=row.get("closed", True),
+            as_of=row.get("as_of"),
             answers=tuple(tuple(aliases) for aliases in row["answers"]),
+            distractors=tuple(row.get("distractors", ())),
+            qualifiers=tuple(row.get("qualifiers", ())),
+            forms=frozenset(row.get("forms", ())),
+            other_kinds=tuple(row.get("other_kinds", ())),
         )
         for row in rows
     )

@@ -1,17 +1,8 @@
-r"""Reasoning problems of several steps, each with one number as its right answer.
+"""Reasoning problems of several steps, each with one number as its right answer.
 
 Three sources: the sums of the testbed (``sums-000``), easy word problems for small models
-(``word-000``), and the test split of GSM8K (``gsm8k-0000``).
-
-Where the final answer of a text stands, and how it is read:
-
-1. Behind ``answer:`` (in any case, also as ``**Answer:**``), behind ``####``, or in ``\boxed{}``. Of several
-   marks the last one with a number counts. Without any such mark: behind "the answer is", the last one too.
-2. What counts there is the line that follows the mark, or the next one if nothing follows. Its number is the
-   one it starts with, after signs and markdown ("$7", "**7** apples"); or else the one behind its last "="
-   ("3 + 4 = 7"); or else the only one of the first sentence ("Tom has 7 apples."). Nothing is calculated.
-3. A number is an integer, a decimal or a fraction (``3/4``), with commas between thousands or without.
-   Anything else with digits in it ("1,23", "7:30", "1e3", "3 + 4") is no number, rather than part of one.
+(``word-000``), and the test split of GSM8K (``gsm8k-0000``). ``final_answer`` says where in a text its answer
+stands, and how it is read.
 """
 
 from __future__ import annotations
@@ -28,6 +19,7 @@ from httpx2 import TransportError
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
+from slr.tasks.final_answer import parse_final_answer
 from slr.testbed.documents import NUM_HELD_OUT_PROBLEMS
 from slr.testbed.sums import held_out_problems
 
@@ -38,26 +30,6 @@ GSM8K_FILE = "main/test-00000-of-00001.parquet"
 INSTRUCTION = "Work step by step, and end with 'answer: ' and the number."
 
 _CANONICAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-_DIGITS = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"
-_NUMBER = (
-    rf"(?<![\w.,:/^])(?P<sign>(?<!\w)[-+])?[$£€]?(?P<inner_sign>-)?(?P<digits>{_DIGITS}(?:/0*[1-9][0-9]*)?)"
-    r"(?![0-9]|[.,:/^][0-9]|[eE][-+]?[0-9])"
-)
-_NUMBER_ANYWHERE = re.compile(_NUMBER)
-_NUMBER_FIRST = re.compile(rf"[^\w=]*?{_NUMBER}(?!\s*[-+*/×÷^–xX]\s*[$£€(]*[0-9])")
-_LONGEST_NUMBER = 100
-
-_ANSWER_MARK = re.compile(r"(?<!\w)answer[\s*_\"']{0,4}[:：]|####", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_THE_ANSWER_IS = re.compile(r"(?<!\w)the\s(?:\w+\s){0,2}answer\sis(?!\s+not(?!\w))", re.IGNORECASE)
-
-_FRACTION_COMMAND = re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}")
-_PLAIN_FORMS = {"−": "-", "\\times": "*", "\\cdot": "*", "\\div": "÷", "{,}": ",", "\\,": "", "\\!": ""}
-_COMMAND = re.compile(r"\\(?:[a-zA-Z]+|.)|[{}]")
-_LINE_MARKER = re.compile(r"^\s*[-*•]\s+")
-_SPACED_MINUS = re.compile(r"^\s*-\s+(?=[$£€]?[0-9])")
-_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
-
 NAMES = ("Tom", "Ann", "Max", "Lea", "Sam", "Ida", "Ben", "Eva", "Noah", "Mia", "Omar", "Rosa")
 THINGS = ("apples", "coins", "books", "stones", "cards", "eggs", "keys", "cakes", "pens", "shells")
 
@@ -245,64 +217,13 @@ def parse_gsm8k_rows(rows: Sequence[Mapping[str, str]]) -> tuple[ReasoningProble
     return tuple(_parse_gsm8k_row(index, row) for index, row in enumerate(rows))
 
 
-def parse_final_answer(text: str) -> str | None:
-    """The number that a text marks as its answer, by the rules of the module, or None; never raises.
+def is_right(problem: ReasoningProblem, text: str, *, last_number_counts: bool = False) -> bool:
+    """Whether the text's final answer is the problem's, compared as numbers: 7, 7.0 and $7 are the same.
 
-    It is given as it stands there, without currency, plus sign and thousands separators: ``-1234.50``.
+    ``last_number_counts`` is what ``parse_final_answer`` takes.
     """
-    marked = [(match.end(), text[match.end() :]) for match in _ANSWER_MARK.finditer(text)]
-    boxed = [(match.end(), match[1]) for match in _BOXED.finditer(text)]
-    said = [text[match.end() :] for match in _THE_ANSWER_IS.finditer(text)]
-    by_position = [region for _, region in sorted(marked + boxed)] or said
-    numbers = (_number_in_region(region) for region in reversed(by_position))
-    return next((number for number in numbers if number is not None), None)
-
-
-def is_right(problem: ReasoningProblem, text: str) -> bool:
-    """Whether the text's final answer is the problem's, compared as numbers: 7, 7.0 and $7 are the same."""
-    answer = parse_final_answer(text)
+    answer = parse_final_answer(text, last_number_counts=last_number_counts)
     return answer is not None and Fraction(answer) == Fraction(problem.answer)
-
-
-def _number_in_region(region: str) -> str | None:
-    """The number of the first line with anything in it (rule 2); ``region`` starts behind a mark."""
-    same_line, _, below = region.partition("\n")
-    if _has_content(same_line):
-        return _number_in_line(_SPACED_MINUS.sub("-", _plain(same_line)))
-    line = next((line for line in below.split("\n") if _has_content(line)), "")
-    return _number_in_line(_LINE_MARKER.sub("", _plain(line)))
-
-
-def _has_content(line: str) -> bool:
-    return any(character.isalnum() for character in line)
-
-
-def _number_in_line(line: str) -> str | None:
-    if (first := _NUMBER_FIRST.match(line)) is not None:
-        return _as_text(first)
-    if "=" in line:
-        last = _NUMBER_FIRST.match(line.rpartition("=")[2])
-        return None if last is None else _as_text(last)
-    sentence = _END_OF_SENTENCE.split(line.strip(), maxsplit=1)[0]
-    numbers = list(_NUMBER_ANYWHERE.finditer(sentence))
-    if len(numbers) != 1 or len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", numbers[0][0])):
-        return None
-    return _as_text(numbers[0])
-
-
-def _as_text(match: re.Match[str]) -> str | None:
-    digits = match["digits"].replace(",", "")
-    if len(digits) > _LONGEST_NUMBER:
-        return None
-    negative = (match["sign"] == "-") != (match["inner_sign"] == "-")
-    return f"-{digits}" if negative else digits
-
-
-def _plain(line: str) -> str:
-    """The line without LaTeX and with plain signs."""
-    for written, plain in _PLAIN_FORMS.items():
-        line = line.replace(written, plain)
-    return _COMMAND.sub(" ", _FRACTION_COMMAND.sub(r"\1/\2", line.replace("\\$", "$")))
 
 
 def _fill(template: WordTemplate, rng: random.Random) -> tuple[str, Fraction]:

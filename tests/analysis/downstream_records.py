@@ -67,6 +67,7 @@ def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples 
                     encoder="an encoder",
                     embedding_diversity=0.5,
                     adherence=(0.5,) * len(TEXTS),
+                    longer_than_window=(False,) * len(TEXTS),
                     fluency_model="a model",
                     fluency=(-2.0,) * len(TEXTS),
                     fluency_given="request",

@@ -76,7 +76,7 @@ def test_every_metric_shown_is_one_that_is_logged(logged: set[str]) -> None:
 
 
 def test_a_panel_of_something_else_would_be_noticed(logged: set[str]) -> None:
-    wrong = Bars("wrong", ("crc_search/held_out/hybrid/diversity", "open_qa/slr/precision"))
+    wrong = Bars("wrong", ("crc_search/held_out/hybrid/diversity", "open_qa/closed/slr/precision"))
     section = dataclasses.replace(SECTIONS[0], panels=(*SECTIONS[0].panels, wrong))
     assert not_logged((section,), logged) == {"crc_search/held_out/hybrid/diversity"}
 

@@ -18,8 +18,8 @@ from slr.figure_style import MODEL_COLORS, use_style
 from slr.records import HarnessScore
 from tests.analysis.synthetic import PROVENANCE
 
-INSTRUCT = (1.0, 1.0, 1.0, 0.0)
-SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 4, "slr": (1.0, 1.0, 0.0, 0.0), "soup": INSTRUCT}
+INSTRUCT = (1.0, 1.0, 1.0, 0.0) * 3
+SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 12, "slr": (1.0, 1.0, 0.0, 0.0) * 3, "soup": INSTRUCT}
 
 
 def score(pair: str, model: str, metric: str, values: tuple[float, ...], **changes: Any) -> HarnessScore:
@@ -60,7 +60,7 @@ def test_a_row_a_score(results: Results) -> None:
     rows = list(csv.DictReader(io.StringIO(quality(results).csv())))
     assert len(rows) == 2 * 2 * 4
     hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
-    assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "4", "5")
+    assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "12", "5")
     assert float(hybrid["score"]) == 0.5
     assert "lm-evaluation-harness 0.4.13," in quality(results).caption
 
@@ -69,10 +69,16 @@ def test_contrasts_are_paired_by_document_with_the_reference_that_is_named(resul
     rows = list(csv.DictReader(io.StringIO(quality_contrasts(results).csv())))
     assert len(rows) == 2 * 2 * 4
     hybrid = [row for row in rows if row["method"] == "slr" and row["pair"] == "pair-one"]
-    assert [(row["compared with"], row["items"]) for row in hybrid] == [("instruct", "4"), ("soup", "4")] * 2
+    assert [(row["compared with"], row["items"]) for row in hybrid] == [
+        ("instruct", "12"),
+        ("soup", "12"),
+    ] * 2
     assert float(hybrid[0]["mean"]) == 0.5
     assert float(hybrid[0]["difference"]) == -0.25
-    # One document of four differs: every sign flip is as far from 0.
+    # Three of twelve differences are -1: standard error sqrt(0.25 * 0.75 / 11), t of 97% 2.4907.
+    assert float(hybrid[0]["difference low"]) == pytest.approx(-0.25 - 2.4907 * 0.13056, abs=1e-3)
+    assert float(hybrid[0]["difference high"]) == pytest.approx(-0.25 + 2.4907 * 0.13056, abs=1e-3)
+    # Of 8 sign flips of the three two are as far from 0: p = 1/4, times the 8 contrasts of the pair.
     assert float(hybrid[0]["p"]) == 1.0
     assert hybrid[0]["family size"] == "8"
 
@@ -82,7 +88,7 @@ def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
     figure = quality_cost(results)
     assert [axes.get_title() for axes in figure.axes] == ["pair-one", "pair-two"]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels == ["gsm8k\nstrict-match", "gsm8k\nflexible-extract"]
+    assert labels == ["gsm8k\nflexible-extract", "gsm8k\nstrict-match"]
     markers = figure.axes[0].collections
     assert len(markers) == 2 * len(OFFSETS)
     means = {
@@ -93,7 +99,7 @@ def test_a_panel_a_pair_and_a_row_a_metric(results: Results) -> None:
 
 
 def test_the_caption_counts(results: Results) -> None:
-    assert "(documents: gsm8k 4)" in caption(results)
+    assert "(documents: gsm8k 12)" in caption(results)
     assert "scores higher in 0 and lower in 0 of 4 comparisons" in caption(results)
 
 

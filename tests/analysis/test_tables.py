@@ -15,7 +15,7 @@ from analysis.tables.runs import runs
 from analysis.tables.search_cost import search_cost
 from analysis.tables.selected_intervals import selected_intervals
 from analysis.tables.selection_reasons import selection_reasons
-from analysis.tables.table import UNDEFINED_NOTE, Table
+from analysis.tables.table import NO_INTERVAL_NOTE, UNDEFINED_NOTE, PValue, Table, p_cell
 from slr.records import CrcScore, CrcSelection, SearchCost
 from slr.uncertainty import Estimate
 from tests.analysis.synthetic import crc_records, nothing_chosen
@@ -40,7 +40,7 @@ def test_selected_intervals(results: Results) -> None:
     hybrid = rows[2]
     assert (hybrid["choice"], hybrid["layers restored"]) == ("layers 1:2", "1 of 3")
     assert float(hybrid["validity"]) == pytest.approx(0.75)
-    assert 0.73 <= float(hybrid["validity low"]) < 0.75 < float(hybrid["validity high"]) <= 0.77
+    assert 0.7 <= float(hybrid["validity low"]) < 0.75 < float(hybrid["validity high"]) <= 0.8
     assert float(hybrid["diversity less instruct's"]) == pytest.approx(0.3)
     assert rows[1]["diversity less instruct's"] == ""
     assert rows[3]["choice"] == "alpha 0"
@@ -71,9 +71,7 @@ def test_a_rule_missed_on_held_out_prompts_is_in_tables_and_captions(results: Re
         assert "on selection prompts (rule kept), 0.800 [" in caption
         assert "on held-out prompts (rule missed)" in caption
         assert "(validity at least 0.9 x the instruct model's)" in caption
-    assert "soup's validity over instruct's: 1.000 [1.000, 1.000] on selection" in captions.crc_tradeoff(
-        results
-    )
+    assert "soup's validity over instruct's: 1.000 on selection" in captions.crc_tradeoff(results)
 
 
 def test_a_pair_with_choices_by_two_rules_is_in_the_table_once(results: Results) -> None:
@@ -173,7 +171,7 @@ def test_an_estimate_over_other_items_than_its_row_says_over_how_many() -> None:
 def test_markdown_is_rounded_and_says_what_is_undefined() -> None:
     assert MIXED.markdown() == (
         "Of 100%\n\n| x_1 | y | n |\n| --- | --- | ---: |\n| 1.23 | n/a | 7 |\n"
-        f"| -0.250 [-0.500, 0.000] | p\\|q & r | 12,345 |\n\n{UNDEFINED_NOTE}\n"
+        f"| -0.250 [-0.500, 0.000] | p\\|q & r | 12,345 |\n\n{UNDEFINED_NOTE} {NO_INTERVAL_NOTE}\n"
     )
     assert UNDEFINED_NOTE not in Table("t", "", ("x",), ((1,),)).markdown()
 
@@ -202,7 +200,7 @@ def test_latex_escapes_and_aligns() -> None:
     )
     assert "\\begin{tabular}{llr}\n\\toprule\nx\\_1 & y & n \\\\\n\\midrule\n1.23 & n/a & 7 \\\\\n" in latex
     assert "$-$0.250 [$-$0.500, 0.000] & p\\textbar{}q \\& r & 12,345 \\\\\n\\bottomrule" in latex
-    assert f"{{\\footnotesize {UNDEFINED_NOTE}}}" in latex
+    assert f"{{\\footnotesize {UNDEFINED_NOTE} {NO_INTERVAL_NOTE}}}" in latex
 
 
 def test_wide_latex_is_scaled_to_the_text() -> None:
@@ -238,3 +236,31 @@ def test_latex_groups_and_environments_are_closed(results: Results) -> None:
 def test_ends_of_an_estimate_have_the_decimals_of_its_largest() -> None:
     table = Table("t", "", ("x",), ((Estimate(0.99, 0.75, 1.25, 9),),))
     assert table.markdown().splitlines()[-1] == "| 0.99 [0.75, 1.25] |"
+
+
+def test_p_values_are_never_shown_as_zero() -> None:
+    table = Table(
+        "t", "", ("coverage: p",), ((PValue(0.00012345678),), (PValue(0.001),), (PValue(0.25),), (None,))
+    )
+    assert "| ---: |\n| <0.001 |\n| 0.001 |\n| 0.250 |\n| n/a |\n" in table.markdown()
+    assert "$<$0.001 \\\\\n0.001 \\\\\n0.250 \\\\" in table.latex()
+    assert '<td class="number">&lt;0.001</td>' in table.html()
+    assert table.csv() == 'coverage: p\n0.00012345678\n0.001\n0.25\n""\n'
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0, "<0.001"), (0.000999, "<0.001"), (0.0014, "0.001"), (0.9996, "1.000"), (1.0, "1.000")],
+)
+def test_p_values_of_every_size(p: float, shown: str) -> None:
+    assert str(p_cell(p)) == shown
+
+
+def test_a_p_column_takes_nothing_but_p_values() -> None:
+    assert p_cell(None) is None
+    for column in ("p", "precision: p"):
+        with pytest.raises(ValueError, match=f"column '{column}' of table 't' holds 0.5: expected PValue"):
+            Table("t", "", ("x", column), ((0.5, None), (0.5, 0.5)))
+    for wrong in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="a p-value is a number from 0 to 1"):
+            PValue(wrong)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import json
+import weakref
 from pathlib import Path
 
 import pytest
@@ -17,10 +19,14 @@ from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.metrics.lexical import distinct_n
 from slr.model_pairs import find_pair
+from slr.quality.fluency import FluencyModel
 from slr.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.testbed.facts import RELATIONS
+from tests.tiny_models import make_checkpoint_pair
 
 SPEC = find_pair("testbed-llama")
+LONG = 20
+"""Characters that the tests' encoder sees at once."""
 QA = DownstreamConfig(
     task="open_qa",
     source="testbed",
@@ -41,6 +47,9 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
             import numpy as np
 
             return np.array([[len(text) + 1.0, text.count("e") + 1.0] for text in texts], dtype=np.float32)
+
+        def longer_than_window(self, texts):
+            return tuple(len(text) > LONG for text in texts)
 
     monkeypatch.setattr(study, "_encoder", lambda _device: CountingEncoder())
     made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
@@ -146,6 +155,31 @@ def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSetti
     by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in samples) / len(samples)
     assert solved["pass@1"].estimate is not None
     assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
+    assert not any(record.last_number_counts for record in samples)
+
+
+def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) -> None:
+    config = DownstreamConfig(
+        task="reasoning",
+        source="testbed",
+        conditions=BASELINES[:1],
+        num_prompts=1,
+        num_candidates=40,
+        num_samples=2,
+        max_new_tokens=64,
+        last_number_counts=True,
+    )
+    (record,) = [record for record in run(config, settings) if isinstance(record, Samples)]
+    assert record.last_number_counts
+    texts = (f"It is {record.expected}.", f"answer: {record.expected}", "It is 99.", "answer: 99")
+    assert prompt_metrics.num_solved(record.model_copy(update={"texts": texts})) == 2
+    old = record.model_dump()
+    del old["last_number_counts"]
+    assert not Samples.model_validate(old).last_number_counts
+    assert (
+        prompt_metrics.num_solved(record.model_copy(update={"texts": texts, "last_number_counts": False}))
+        == 1
+    )
 
 
 def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
@@ -166,6 +200,43 @@ def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
     measured = [record for record in records if isinstance(record, SampleMeasures)]
     assert {m.samples for m in measured} == {r.key for r in records if isinstance(r, Samples)}
     assert all(len(m.adherence) == 4 for m in measured)
+    texts = {record.key: record.texts for record in records if isinstance(record, Samples)}
+    assert all(m.longer_than_window == tuple(len(text) > LONG for text in texts[m.samples]) for m in measured)
+    assert all(m.fluency is m.fluency_given is m.fluency_given_request is None for m in measured)
+
+
+def test_fluency_is_given_the_request_and_its_model_is_given_up(
+    settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, scoring = make_checkpoint_pair(tmp_path / "scoring", "llama", num_layers=2)
+    opened: list[weakref.ref[FluencyModel]] = []
+    load = FluencyModel.load
+
+    def load_watched(location: str, device: str) -> FluencyModel:
+        model = load(location, device)
+        opened.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(FluencyModel, "load", load_watched)
+    monkeypatch.setattr(study, "RECORDS_MEASURED_TOGETHER", 2)
+    config = dataclasses.replace(
+        QA, task="creative_writing", num_prompts=1, fluency_models={SPEC.name: str(scoring)}
+    )
+    records = run(config, settings)
+    gc.collect()
+    assert [reference() for reference in opened] == [None]
+    samples = {record.key: record for record in records if isinstance(record, Samples)}
+    measured = [record for record in records if isinstance(record, SampleMeasures)]
+    assert len(measured) == len(samples) > 2
+    model = load(str(scoring), "cpu")
+    for measures in measured:
+        record = samples[measures.samples]
+        expected = model.score([record.request] * 4, record.texts)
+        assert measures.fluency_model == str(scoring)
+        assert measures.fluency_given == "request"
+        assert measures.fluency_given_request == measures.fluency
+        assert measures.fluency == pytest.approx(expected, abs=1e-5)
+        assert None not in expected
 
 
 def test_prompting_methods_are_parsed(settings: RunSettings) -> None:

@@ -6,6 +6,7 @@ import random
 import re
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
+from slr.downstream.tasks import Source, TaskName, load_task
 from slr.laptop.training_data import (
     CHARACTER_WORDINGS,
     THINGS,
@@ -40,6 +41,13 @@ def without_characters(runs: set[tuple[str, ...]]) -> set[tuple[str, ...]]:
 
 def test_no_training_request_shares_wording_with_a_prompt_of_an_experiment() -> None:
     prompts = [prompt.text for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
+    tasks: tuple[tuple[TaskName, Source], ...] = (
+        ("creative_writing", "offline"),
+        ("open_qa", "offline"),
+        ("reasoning", "offline"),
+    )
+    prompts += [prompt.text for task, source in tasks for prompt in load_task(task, source, 1000)]
+    assert len(prompts) > 80 + 300 + 40
     shared = without_characters(runs_of_words(training_texts()) & runs_of_words(prompts))
     assert not shared
 

@@ -85,19 +85,66 @@ def test_order_of_batches_is_undone(encoder: SentenceEncoder, monkeypatch: pytes
     assert encoder.encode(TEXTS) == pytest.approx(at_once_ND, abs=1e-6)
 
 
-def test_cuts_after_the_most_tokens(encoder: SentenceEncoder) -> None:
-    same_start = "word " * 254  # and two special tokens
-    kept, cut, longer = encoder.encode(
-        [same_start, same_start + "zebra", same_start.replace("word", "zebra", 1)]
+def test_different_ends_behind_the_window_differ(encoder: SentenceEncoder) -> None:
+    start = "the word " * 127  # and two special tokens: one full window
+    alone, zebra, market = encoder.encode(
+        [start, start + "a zebra eats grass", start + "the market fell again"]
     )
-    assert kept == pytest.approx(cut, abs=1e-6)
-    assert np.abs(kept - longer).max() > 1e-3
+    assert alone @ zebra < 1 - 1e-4
+    assert zebra @ market < 1 - 1e-4
+    collapsed = embedding_diversity(encoder.encode([start + "a zebra eats grass"] * 2))
+    assert collapsed == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("num_words", [253, 254, 255, 300, 508, 509, 1100])
+def test_long_texts_are_the_weighted_mean_of_their_windows(encoder: SentenceEncoder, num_words: int) -> None:
+    """Windows cut, wrapped and pooled by hand, one at a time; a word of these is one token."""
+    vocabulary = ["the", "cat", "dog", "sun", "moon", "river", "house", "tree"]
+    rng = np.random.default_rng(num_words)
+    text = " ".join(rng.choice(vocabulary, size=num_words))
+    expected_D = pooled_by_hand(text)
+    (alone_D,) = encoder.encode([text])
+    assert alone_D == pytest.approx(expected_D, abs=1e-6)
+    assert encoder.encode(["short", text, "moon " * 600])[1] == pytest.approx(expected_D, abs=1e-6)
+    assert encoder.longer_than_window(["short", text, ""]) == (False, num_words > 254, False)
+
+
+def pooled_by_hand(text: str) -> np.ndarray:
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    directory = packaged_encoder_directory()
+    tokenizer, network = AutoTokenizer.from_pretrained(directory), AutoModel.from_pretrained(directory)
+    start, end = tokenizer.cls_token_id, tokenizer.sep_token_id
+    ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text))
+    total_D = np.zeros(384)
+    for first in range(0, len(ids), 254):
+        own = ids[first : first + 254]
+        with torch.inference_mode():
+            hidden_TD = network(torch.tensor([[start, *own, end]])).last_hidden_state[0]
+        mean_D = hidden_TD.double().mean(dim=0).numpy()
+        total_D += len(own) * mean_D / np.linalg.norm(mean_D)
+    return total_D / np.linalg.norm(total_D)
+
+
+def test_longer_than_window_of_nothing(encoder: SentenceEncoder) -> None:
+    assert encoder.longer_than_window([]) == ()
+    with pytest.raises(ValueError, match="got one text"):
+        encoder.longer_than_window("a text")
+
+
+def test_all_emoji_are_one_unknown_token(encoder: SentenceEncoder) -> None:
+    """As docs/metrics.md says: the embedding tells nothing of texts of emoji."""
+    fire, parties, heart = encoder.encode(["🔥", "🎉🎉", "❤️"])
+    assert fire == pytest.approx(parties, abs=1e-6)
+    assert fire == pytest.approx(heart, abs=1e-6)
 
 
 def test_is_sentence_transformers(encoder: SentenceEncoder) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
     reference = sentence_transformers.SentenceTransformer(str(packaged_encoder_directory()), device="cpu")
-    assert encoder.encode(TEXTS) == pytest.approx(reference.encode(TEXTS), abs=1e-5)
+    short = TEXTS[:4]  # longer ones it cuts
+    assert encoder.encode(short) == pytest.approx(reference.encode(short), abs=1e-5)
 
 
 def test_encodes_like_a_plain_loop(encoder: SentenceEncoder) -> None:

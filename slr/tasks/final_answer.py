@@ -1,0 +1,428 @@
+r"""The number that a text gives as its final answer.
+
+1. The text ends where it runs on into a made-up next problem or turn (``run_on``).
+2. Of several marks the last one with a number counts: "answer: 18", "answer is 18", "answer = 18", "#### 18",
+   "<answer>18</answer>", "\boxed{18}", "\fbox{18}", a heading "Answer" (in any case, with markdown).
+3. Behind a mark, the line that follows counts, or the next one if nothing follows. Its number is the one it
+   starts with ("$7", "about **7** apples"); the last one of an equation ("3 + 4 = 7", "18 eggs = $36"); or else
+   the only one of its first sentence ("Tom has 7 apples."). Nothing is calculated.
+4. An answer that commits to no single number is none: "10 to 12", "10 or 11", "3 hours and 30 minutes", "at
+   least 18", "not 18", "3 + 4". "About 18" commits to 18, and is right only if 18 is exactly right.
+5. A number that is taken back gives way to the one that replaces it: "18 is wrong, the right one is 20" and
+   "18? No, 20." are 20. If none replaces it, there is no answer.
+6. A text without a marked answer has none, unless the caller says that its last number counts.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from slr.tasks.run_on import run_on_markers, run_on_start
+from slr.tasks.written_numbers import WrittenNumber, find_numbers, number_at, plain_line
+
+_DECORATION = r"[\s*_\"'`]{0,6}"
+_SAYS = r"(?:is|was|be|equals|becomes|comes\s(?:out\s)?to|works\sout\s(?:to|as))(?![\w])"
+_MARKS = (
+    rf"(?<![A-Za-z0-9/])(?:ans|answer){_DECORATION}(?:\([^()\n]{{0,40}}\){_DECORATION})?(?::=?|：|=>?|→|->|–\s|—\s?|-\s(?=\D{{0,4}}[0-9]))",
+    rf"(?<!\w)answer(?:['’]s(?=\W{{0,6}}[0-9])|{_DECORATION}(?:,?\s(?:to|for|in|of|we|i|you|here|then|therefore|thus|now|"
+    rf"as|would|should|must|has|ought|will|can|could)(?:\s[^\s.:;!?]+){{0,10}}?)?,?\s{{1,3}}{_SAYS}(?:n['’]t)?)",
+    r"(?<!\w)answer\s(?=(?:isn['’]t|wasn['’]t|can['’]?not\sbe|can['’]t\sbe)\s)",
+    r"(?<!\w)answer\sof\s(?=\W{0,3}[0-9])",
+    r"(?<!\w)final\sanswer\s(?=[*$€£\-−]{0,4}[0-9])",
+    r"^[ \t#*_>]{0,20}(?:the\s)?(?:final\s)?answer[ \t*_]{0,9}$",
+    r"<\|?answer\|?>|\[answer\]",
+)
+_MARK = re.compile("|".join(f"(?:{mark})" for mark in _MARKS), re.IGNORECASE | re.MULTILINE)
+_HASHES = re.compile(r"####(?![#])")
+_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_BETWEEN_BOXES = re.compile(
+    r"[\s$*.,]*(?:,|or|and|to|-|–|\\text\{\s*(?:or|and|to)\s*\})[\s$*.,]*", re.IGNORECASE
+)
+_END_OF_MARK = re.compile(r"</answer|\[/answer", re.IGNORECASE)
+
+_LIST_MARKER = re.compile(r"^\s*[-*•>]\s+")
+_SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
+_HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
+_ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
+_END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
+_PARENTHESES = re.compile(r"\([^()]*\)")
+_OPTION = re.compile(r"^\W*\(?[A-E][).]\s+(?=\S)")
+
+_ORNAMENT = r"[\s:,*_`\"'“”‘’«»\[({|~≈#=→]*"
+_LEAD = re.compile(
+    rf"{_ORNAMENT}(?:(?:it['’]s|that['’]s|that|it|this|which|is|be|to|will|would|should|so|then|thus|therefore|hence|indeed|now|"
+    r"simply|exactly|precisely|just|only|clearly|equal|equals|about|around|approximately|approx|roughly|circa|ca|"
+    r"a\s+total\s+of|the\s+(?:number|total|sum|answer)|actually|really|obviously|definitely|certainly|probably|likely|maybe|also|still|calculated|found|"
+    rf"computed|determined|given|as|[a-z](?=\s*=))(?!\w){_ORNAMENT})*",
+    re.IGNORECASE,
+)
+_COMPARING = (
+    r"(?:(?<!\w)(?:(?:more|less|fewer|greater|higher|lower|larger|smaller|bigger)\s+than|at\s+(?:the\s+)?(?:least|most)|"
+    r"(?:up|close|closer)\s+to|over|under|above|below|nearly|almost|exceeds?|exceeding|(?:a\s+)?minimum(?:\s+of)?|"
+    r"(?:a\s+)?maximum(?:\s+of)?|between|either|from|(?:half|twice|double|triple)(?:\s+of)?)(?!\w)|[<>≥≤±]=?)\s*"
+    r"(?:[*_$(\"'`]|the\s)*"
+)
+_COMPARED_FIRST = re.compile(rf"\W*?{_COMPARING}", re.IGNORECASE)
+_COMPARED_BEFORE = re.compile(rf"{_COMPARING}$", re.IGNORECASE)
+_COMPUTED_BEFORE = re.compile(r"(?:(?<!\w)(?:times|plus|minus|by)\s|[-+*/×÷]\s)[\s$(]*$", re.IGNORECASE)
+_NOT = (
+    r"(?:(?<!\w)(?:not|never|no\s+longer|(?:is|was)n['’]t|can(?:not|\snot|['’]t))"
+    r"(?:\s+(?:be|just|only|exactly|equal\s+to))?(?!\w)|≠|!=)"
+)
+_NOT_FIRST = re.compile(rf"\W*{_NOT}", re.IGNORECASE)
+_NOT_BEFORE = re.compile(rf"{_NOT}\W*$", re.IGNORECASE)
+_HOW_FOUND = re.compile(
+    r"\W*(?:\w+\s)?(?:obtained|found|calculated|computed|determined|based|derived|reached|arrived|given)(?!\w)"
+    r"(?!\s+(?:to\s+be|as)\s)",
+    re.IGNORECASE,
+)
+_JUDGED = re.compile(
+    r"\W*(?:(?:definitely|clearly|also|still)\s)?(?:wrong|incorrect|not\s+(?:right|correct))(?!\w)",
+    re.IGNORECASE,
+)
+_IN_ANGLES = re.compile(r"<([^<>]{0,40})>")
+
+_UNIT = (
+    r"(?:\s*(?!(?:to|or|and|through|until|minus|plus|times|because|since|as|is)(?!\w))"
+    r"[A-Za-z%°€£¢$][\w%/²³^$]*){0,3}"
+)
+_MAYBE = (
+    r"(?:(?:maybe|perhaps|possibly|even|about|around|approximately|alternatively|equivalently|in\s+other\s+words|also|else|"
+    r"it\s+is)\W+)*"
+)
+_QUOTES = r"[\s*_`\"'”’“‘\[\](){}<>?$]*"
+_ANOTHER = re.compile(
+    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/)|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
+    rf",?\s*(?:to|through|until|or|but|vs\.?|maybe|perhaps|possibly)(?!\w)|(?P<list>[,;?])))"
+    rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
+    re.IGNORECASE,
+)
+_END_OF_LIST = re.compile(r"[\s*_)\]}]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
+_OPERATOR = re.compile(
+    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by|%\s*of|percent\s+of)[\s*($£€.\-]*(?=[0-9])",
+    re.IGNORECASE,
+)
+_AT_LEAST_AFTER = re.compile(
+    rf"{_UNIT}[\s,*_]*(?:or\s+(?:more|less|fewer|higher|lower|above|below|greater|over|under)|at\s+(?:the\s+)?(?:least|most)|"
+    r"and\s+(?:up|above)|minimum|maximum)(?!\w)|\s*\+(?!\s*[0-9(])",
+    re.IGNORECASE,
+)
+_COMPOUND = re.compile(
+    r"\s*(?:hours?|hrs?|h|minutes?|mins?|m|seconds?|secs?|s|days?|weeks?|months?|years?|feet|foot|ft|inch(?:es)?|yards?|"
+    r"miles?|pounds?|lbs?|ounces?|oz|dollars?|cents?|kg|g|km|cm|mm|met(?:er|re)s?|gallons?|quarts?|pints?|cups?|dozens?|'|’)"
+    r"(?![A-Za-z]),?\s*",
+    re.IGNORECASE,
+)
+_BREAK = re.compile(
+    r"[;:!?(]|[.,](?![0-9])|(?<!\w)(?:because|since|as|where|so|when|given|if|after|not|or)(?!\w)",
+    re.IGNORECASE,
+)
+_EQUALS = re.compile(
+    r"(?<![<>!=])=+|≈|(?<!\w)(?:equals|is\s+equal\s+to|which\s+is|gives|makes)(?!\w)", re.IGNORECASE
+)
+_UNKNOWN = re.compile(r"(?<!\w)([a-z])\s*=", re.IGNORECASE)
+_PARTITIVE = re.compile(r"\s+(?:of|way|more|can|that|who|thing)(?!\w)", re.IGNORECASE)
+
+_STARTS = r"(?:^|[,.!?;:(\[—–…\n-]|(?<!\w)(?:but|oh|or|and)(?!\w))[\s*_($]*"
+_WRONG = (
+    r"(?:wrong|incorrect|false|mistaken|impossible|not\s+(?:right|correct|the\s+(?:right|correct|answer|final))|"
+    r"an?\s+(?:mistake|error)|too\s+(?:low|high|small|large|big|many|few|much|little))"
+)
+_TAKEN_BACK = re.compile(
+    rf"{_STARTS}(?:no(?=\s*(?:[,.!;:—–…-]|wait|it(?!\w)|that|this|the\s|[$€£]?[0-9]))|nope|oops|not\s+quite|correction|corrected|"
+    r"scratch\s+that|strike\s+that|my\s+(?:mistake|bad)|i\s+made\s+an?\s+(?:mistake|error)|make\s+that|"
+    rf"rather(?!\s+than)|wrong|incorrect)(?!\w)|{_STARTS}(?:(?!if\s)[\w’']+\s+){{0,4}}?"
+    rf"(?:\w+['’]s|is|was|are|were|seems|looks|would\s+be|must\s+be)\s+(?:(?!not\s)\w+\s+)?{_WRONG}(?!\w)|"
+    r"(?:isn['’]?t|wasn['’]?t|can['’]?t\s+be|cannot\s+be)\s+(?:right|correct)",
+    re.IGNORECASE,
+)
+_SECOND_THOUGHT = re.compile(
+    rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead|should\s+be|must\s+be|"
+    rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)",
+    re.IGNORECASE,
+)
+_REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.;!?\n]*", re.IGNORECASE)
+_CLAIM = re.compile(
+    r"(?:^|[,.!?:;(—…=→≈\n]|(?<!\w)(?:is|be|was|are|it['’]s|that['’]s|equals|makes?|but|so|mean|meant|actually|rather|instead|to|"
+    r"get|gives|got|no|wait|sorry|correction|that|so\s+\w+\s+(?:has|have|gets?|makes?|needs?))(?!\w))"
+    r"(?:[\s*_$\"'“(\[]|actually\s|really\s|only\s|just\s|then\s)*$",
+    re.IGNORECASE,
+)
+_USED = re.compile(
+    r"\s+(?:\w+\s+)?(?:more|less|fewer|times|than|of)(?!\w)|\s+(?:is|was)\s+(?:also\s+)?(?:wrong|incorrect|not)(?!\w)",
+    re.IGNORECASE,
+)
+_LONGEST_SECOND_THOUGHT = 300
+_LINES_OF_SECOND_THOUGHTS = 2
+_CONTENT = re.compile(r"[^\W_]")
+_SIGNS_FIRST = re.compile(r"[^\w=]*")
+_MOST_SIGNS = 40
+_LONGEST_REGION = 1000
+"""Characters read behind a mark. A text of many marks is read in linear time because of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Mark:
+    """A mark of an answer: where its value and the text behind it begin, and what is in it if it is a box."""
+
+    value: int
+    end: int
+    box: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Reading:
+    """What stands behind one mark: a number, a denial of one, or nothing that commits to one."""
+
+    number: WrittenNumber | None = None
+    denied: WrittenNumber | None = None
+
+
+_NO_SINGLE_NUMBER = _Reading()
+
+
+def parse_final_answer(text: str, *, last_number_counts: bool = False) -> str | None:
+    """The number that a text gives as its final answer, by the rules of the module, or None; never raises.
+
+    It is given as ``Fraction`` reads it, without currency, plus sign and thousands separators: ``-1234.50``.
+
+    Args:
+        text: what a model wrote.
+        last_number_counts: whether the last number of a text without any marked answer is its answer.
+    """
+    markers = run_on_markers(text)
+    marks = _marks(text)
+    end = run_on_start(text, markers, marks[0].value if marks else len(text))
+    denied = set()
+    for reading in _readings(text, [mark for mark in marks if mark.end <= end], [*markers, len(text)]):
+        if reading.denied is not None:
+            denied.add(reading.denied.value)
+        elif reading.number is None or reading.number.value in denied:
+            return None
+        else:
+            return reading.number.text
+    if last_number_counts and not denied:
+        return _last_number(text[:end])
+    return None
+
+
+def _marks(text: str) -> list[_Mark]:
+    """All marks in order. Boxes that are joined ("[10] or [11]") are one."""
+    headings = (match for match in _HASHES.finditer(text) if not _HEADING.match(text, match.end()))
+    marks = [_Mark(value=match.end(), end=match.end()) for match in (*_MARK.finditer(text), *headings)]
+    boxes: list[_Mark] = []
+    for match in _BOX.finditer(text):
+        box = _Mark(value=match.start(), end=match.end(), box=match[1])
+        last = boxes[-1] if boxes else None
+        if last is not None and (joint := _BETWEEN_BOXES.fullmatch(text, last.end, match.start())):
+            boxes[-1] = _Mark(value=last.value, end=match.end(), box=f"{last.box} {joint[0]} {match[1]}")
+        else:
+            boxes.append(box)
+    return sorted(marks + boxes, key=lambda mark: mark.end)
+
+
+def _readings(text: str, marks: list[_Mark], stops: list[int]) -> Iterator[_Reading]:
+    """What stands behind each mark, the last one first; marks with nothing to read are left out."""
+    for mark in reversed(marks):
+        stop = stops[bisect_left(stops, mark.end)]
+        region = text[mark.end : min(stop, mark.end + _LONGEST_REGION)]
+        if (closing := _END_OF_MARK.search(region)) is not None:
+            region = region[: closing.start()]
+        reading = _read_region(region) if mark.box is None else _read_box(mark.box, region)
+        if reading is not None:
+            yield reading
+
+
+def _read_box(box: str, behind: str) -> _Reading | None:
+    reading = _read_line(" ".join(plain_line(box).split()), "")
+    if reading is None or reading.number is None:
+        return reading
+    line, _, below = behind.partition("\n")
+    tail = re.sub(r"^[\s$*.\])]+(?=\w)", " ", plain_line(line))
+    return _judge(reading.number, tail, _second_thoughts(below))
+
+
+def _read_region(region: str) -> _Reading | None:
+    """What the first line with anything in it says (rule 3); ``region`` starts behind a mark."""
+    if _CONTENT.search(region) is None:
+        return None
+    same_line, _, below = region.partition("\n")
+    if _CONTENT.search(same_line):
+        line = plain_line(same_line)
+    else:
+        first, below = _first_line(below)
+        line = _LIST_MARKER.sub("", plain_line(first))
+    return _read_line(line, _second_thoughts(below))
+
+
+def _first_line(text: str) -> tuple[str, str]:
+    """The first line with anything in it, and what comes after it."""
+    content = _CONTENT.search(text)
+    if content is None:
+        return "", ""
+    line, _, below = text[text.rfind("\n", 0, content.start()) + 1 :].partition("\n")
+    return line, below
+
+
+def _second_thoughts(below: str) -> str:
+    lines = [line for line in below.split("\n") if _CONTENT.search(line)]
+    return "\n".join(plain_line(line) for line in lines[:_LINES_OF_SECOND_THOUGHTS])
+
+
+def _read_line(line: str, below: str) -> _Reading | None:
+    line = _SPACED_MINUS.sub("-", line)
+    line = _IN_ANGLES.sub(r" \1 ", _OPTION.sub("", _ABBREVIATION.sub(r"\1", line)))
+    if _JUDGED.match(line):
+        return _Reading(number=_replacement(f"{line}\n{below}"))
+    if _HOW_FOUND.match(line):
+        return None
+    if len({match[1].lower() for match in _UNKNOWN.finditer(line)}) > 1:
+        return _NO_SINGLE_NUMBER
+    lead = _LEAD.match(line)
+    start = lead.end() if lead is not None else 0
+    if (denial := _NOT_FIRST.match(line, start)) is not None:
+        return _read_denial(line, denial.end(), below)
+    if (compared := _COMPARED_FIRST.match(line, start)) is not None and _first_number(line, compared.end()):
+        return _NO_SINGLE_NUMBER
+    number = _first_number(line, start)
+    if number is None or (number.in_words and _PARTITIVE.match(line, number.end)):
+        return _read_prose(line, below)
+    return _read_claim(line, number, below)
+
+
+def _first_number(line: str, start: int) -> WrittenNumber | None:
+    """The number that the line begins with from ``start`` on, after signs."""
+    begin = _SIGNS_FIRST.match(line, start)
+    end = min(begin.end() if begin is not None else start, start + _MOST_SIGNS)
+    # The sign and the currency belong to a number, so the earliest place where one begins counts.
+    numbers = (number_at(line, position) for position in range(start, end + 1))
+    return next((number for number in numbers if number is not None), None)
+
+
+def _read_denial(line: str, start: int, below: str) -> _Reading | None:
+    """What "not 18" and "not 18 but 20" say."""
+    if (compared := _COMPARED_FIRST.match(line, start)) is not None and _first_number(line, compared.end()):
+        return _NO_SINGLE_NUMBER
+    number = _first_number(line, start)
+    if number is None:
+        return None
+    replacement = _replacement(f"{line[number.end :]}\n{below}")
+    return _Reading(denied=number) if replacement is None else _Reading(number=replacement)
+
+
+def _read_claim(line: str, number: WrittenNumber, below: str) -> _Reading | None:
+    """What a line says that begins with a number."""
+    equals = _EQUALS.search(line, number.end)
+    is_term = _OPERATOR.match(line, number.end) is not None
+    if equals is None or (not is_term and _BREAK.search(line, number.end, equals.start())):
+        return _judge(number, line[number.end :], below)
+    reading = _read_equation(line[number.start :], below)
+    if reading is not None and reading.number is not None and reading.number.value == number.value:
+        return _Reading(number=number)
+    return reading
+
+
+def _read_equation(line: str, below: str) -> _Reading | None:
+    """The last side of an equation that is a number, with or without a unit."""
+    end = len(line)
+    for sign in reversed([None, *_EQUALS.finditer(_blank_parentheses(line))]):
+        start = 0 if sign is None else sign.end()
+        number = _first_number(line, start)
+        if number is not None and not _OPERATOR.match(line, number.end):
+            return _judge(number, line[number.end : end], below)
+        end = start if sign is None else sign.start()
+    return None
+
+
+def _blank_parentheses(line: str) -> str:
+    """The line with spaces in place of what is in parentheses, so that positions stay."""
+    return _PARENTHESES.sub(lambda match: " " * len(match[0]), line)
+
+
+def _read_prose(line: str, below: str) -> _Reading | None:
+    """The last number of an equation, or the only one of the first sentence."""
+    line = line.strip()
+    blanked = _blank_parentheses(line)
+    sentence = _END_OF_SENTENCE.split(blanked, maxsplit=1)[0]
+    if "=" in blanked:
+        return _read_equation(line, below)
+    if _EQUALS.search(sentence) and (reading := _read_equation(sentence, below)) is not None:
+        return reading
+    numbers = find_numbers(sentence)
+    digits = [number for number in numbers if not number.in_words]
+    candidates = digits or [number for number in numbers if number.value != 1]
+    if not candidates:
+        return None
+    number = candidates[0]
+    tail = line[number.end :]
+    if len(candidates) > 1:
+        return _NO_SINGLE_NUMBER if _is_one_of_several(number, tail) else None
+    if len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", sentence[number.start : number.end])):
+        return None
+    return _read_only_number(number, line[: number.start], tail, below)
+
+
+def _read_only_number(number: WrittenNumber, before: str, tail: str, below: str) -> _Reading | None:
+    if _COMPUTED_BEFORE.search(before):
+        return None
+    if _COMPARED_BEFORE.search(before):
+        return _NO_SINGLE_NUMBER
+    if _NOT_BEFORE.search(before):
+        return _Reading(denied=number)
+    return _judge(number, tail, below)
+
+
+def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
+    """Whether a text stays with a number, by what follows it on its line and on the next ones."""
+    after = f"{tail[:_LONGEST_SECOND_THOUGHT]}\n{below}"
+    if (taken_back := _TAKEN_BACK.search(after)) is not None:
+        return _Reading(number=_replacement(after[taken_back.start() :]))
+    second_thought = _SECOND_THOUGHT.search(after)
+    if second_thought is not None and (replacement := _replacement(after[second_thought.start() :])):
+        return _Reading(number=replacement)
+    if _AT_LEAST_AFTER.match(tail) or _OPERATOR.match(tail) or _is_one_of_several(number, tail):
+        return _NO_SINGLE_NUMBER
+    return _Reading(number=number)
+
+
+def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
+    """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
+    if (unit := _COMPOUND.match(tail)) is not None and number_at(tail, unit.end()) is not None:
+        return True
+    neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
+    if neighbour is not None and neighbour.value != number.value:
+        return True
+    joint = _ANOTHER.match(tail)
+    other = None if joint is None else _first_number(tail, joint.end())
+    if joint is None or other is None:
+        return False
+    if joint["list"] and not _END_OF_LIST.match(tail, other.end):
+        return False
+    if joint["and"] and other.value == 0:
+        return False
+    return other.value != number.value
+
+
+def _replacement(text: str) -> WrittenNumber | None:
+    """The last number that a second thought claims, rather than one that it calculates with."""
+    text = _REASON.sub(" ", text[:_LONGEST_SECOND_THOUGHT])
+    claimed = [
+        number
+        for number in find_numbers(text)
+        if _CLAIM.search(text, max(0, number.start - 40), number.start)
+        and not _OPERATOR.match(text, number.end)
+        and not _USED.match(text, number.end)
+    ]
+    if not claimed or _is_one_of_several(claimed[-1], text[claimed[-1].end :]):
+        return None
+    return claimed[-1]
+
+
+def _last_number(text: str) -> str | None:
+    numbers = [number for line in text.split("\n") for number in find_numbers(plain_line(line))]
+    digits = [number for number in numbers if not number.in_words]
+    said = digits or [number for number in numbers if number.value != 1]
+    return said[-1].text if said else None

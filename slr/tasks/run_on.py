@@ -1,0 +1,109 @@
+"""Where a text runs on: the made-up next problem or turn that base models write behind their answer.
+
+A marker is a word such as "Question:" or "User:", or a token of a chat template. It stands at the start of a line,
+or within one, glued to the answer or after it.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PROBLEM = (
+    r"(?:questions?|ques|query|problems?|exercises?|tasks?|examples?|puzzles?|prompts?|instructions?|inputs?)"
+)
+_TURN = r"(?:user|human|assistant|system|student|customer|bot|ai)"
+_KIND = (
+    r"(?:(?:the\s+|a\s+|and\s+|now\s+)?(?:next|new|another|second|third|bonus|practice|similar|related|extra|word|math|"
+    r"sample|follow[- ]?up|challenge)\s+){0,2}"
+)
+_NUMBERED = r"\s*(?:#|no\.?\s?)?\s*[0-9]+[a-z]?"
+_OPENING = r"[ \t>#*_\-•=\"'(\[]{0,15}"
+_CLOSING = r"[*_\])\"']{0,4}"
+
+_TOKEN = re.compile(
+    r"<[|｜][^<>|｜\s]{1,40}[|｜]>|<[|｜](?:turn|tool)>?|<(?:turn|tool)[|｜]>|\[\|[a-z ]{1,20}\|\]"
+    r"|<(?:start_of_turn|end_of_turn|start_of_image|bos|eos|pad|unk|s|/s|human|user|bot|assistant|question|problem)>"
+    r"|\[/?(?:INST|SYS|BOS|EOS|SYSTEM_PROMPT|AVAILABLE_TOOLS)\]|<</?SYS>>",
+    re.IGNORECASE,
+)
+_GLUED = re.compile(r"(?<=[a-z])(?:Question|Problem|Exercise|User|Human|Assistant)(?:\s?[0-9]+)?\s?:")
+_LINE = re.compile(
+    rf"^{_OPENING}(?:"
+    rf"{_KIND}{_PROBLEM}(?:\s(?:statement|text))?{_CLOSING}(?:\s*[:：]|\s*$|{_NUMBERED}(?!\w))"
+    rf"|{_TURN}{_CLOSING}(?:{_NUMBERED})?(?:\s*[:：]|\s*$)"
+    rf"|(?:model|start_header_id){_CLOSING}\s*$"
+    rf"|q{_CLOSING}(?:\s*[:：]|[.)]\s|\s*[.]?[0-9]+{_CLOSING}\s*[:：.)])"
+    rf"|ex(?:ercise)?\.?\s*[0-9]+{_CLOSING}\s*[:：.)]"
+    rf"|(?:now\s+)?(?:please\s+)?(?:solve|answer|read|consider|try)\s+(?:the|this|another)\s+(?:\w+\s+)?{_PROBLEM}(?!\w)"
+    rf"|here(?:'s|’s|\sis|\sare)\s+(?:another|a|the\snext|some|more)\s+(?:\w+\s+){{0,2}}{_PROBLEM}(?!\w)"
+    r")",
+    re.IGNORECASE | re.MULTILINE,
+)
+_WITHIN_LINE = re.compile(
+    rf"(?<![A-Za-z_\-/])(?:[*#_]{{1,4}}\s?)?(?:"
+    rf"{_KIND}(?:questions?|problems?|exercises?|instructions?){_CLOSING}(?:{_NUMBERED})?{_CLOSING}\s*[:：]"
+    r"|#{2,4}\s*response\s*:"
+    rf"|(?:exercise|problem|question|example){_NUMBERED}(?!\w)"
+    rf"|{_TURN}{_CLOSING}\s*[:：]"
+    rf"|q{_CLOSING}(?:\s?[0-9]+)?\s*[:：]"
+    rf"|(?<=[0-9.!?)\]}}$%*])(?:user|human|assistant|model|system)\s*$"
+    r")",
+    re.IGNORECASE | re.MULTILINE,
+)
+_SPEAKS_OF_ITS_OWN = re.compile(
+    r"(?<!\w)(?:the|this|that|these|a|an|my|your|our|its|original|first|whole|actual|given|to|of|in|from|for|per|each|by|"
+    r"re-?reading|main|only|one)\s+[*_\"']{0,3}$",
+    re.IGNORECASE,
+)
+_LIST_MARKER = re.compile(
+    r"^\s*[#*\s]*(?:step\s+)?[0-9]{1,2}[.):]\s|(?<!\w)step\s+[0-9]+", re.IGNORECASE | re.MULTILINE
+)
+_AMOUNT = re.compile(
+    r"[0-9]|(?<!\w)(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty|thirty|forty|fifty)(?!\w)",
+    re.IGNORECASE,
+)
+_TURN_START = re.compile(rf"{_OPENING}(?:<|\[|{_TURN}(?!\w)|model(?!\w))", re.IGNORECASE)
+_LONGEST_QUESTION = 600
+_NOTHING = re.compile(r"[\W_]*")
+
+
+def run_on_markers(text: str) -> list[int]:
+    """The positions at which a new problem or turn may begin, in order."""
+    found = {match.start() for pattern in (_TOKEN, _LINE, _GLUED) for match in pattern.finditer(text)}
+    for match in _WITHIN_LINE.finditer(text):
+        if not _SPEAKS_OF_ITS_OWN.search(text, max(0, match.start() - 24), match.start()):
+            found.add(match.start())
+    return sorted(found)
+
+
+def run_on_start(text: str, markers: list[int], first_mark: int) -> int:
+    """The position of the first marker behind an answer, or the text's length.
+
+    An amount behind the first mark is an answer. So is an amount without a mark, unless the text begins with a
+    marker, because then it repeats its own problem; or unless the marker asks about no amount of its own, because
+    then it may ask about the text before it ("Tom has 3 and finds 4. Question: how many now?").
+
+    Args:
+        text: what a model wrote.
+        markers: what ``run_on_markers`` returned for it.
+        first_mark: where the value of the first mark of an answer begins, or the text's length.
+    """
+    repeats = bool(markers) and _NOTHING.fullmatch(text, 0, markers[0]) is not None
+    for marker in markers:
+        if marker >= first_mark and _AMOUNT.search(text, first_mark, marker):
+            return marker
+        if (
+            not repeats
+            and _AMOUNT.search(_LIST_MARKER.sub(" ", text[:marker]))
+            and _is_about_another(text, marker)
+        ):
+            return marker
+    return len(text)
+
+
+def _is_about_another(text: str, marker: int) -> bool:
+    """Whether a turn begins at the marker, or a question with an amount of its own."""
+    if _TURN_START.match(text, marker):
+        return True
+    question = text[marker : marker + _LONGEST_QUESTION].partition("?")[0]
+    return _AMOUNT.search(question) is not None
