@@ -55,6 +55,7 @@ SPARE_BYTES = 2**16
 """That a disk must take beside what is known, and at the end still, or it is full."""
 LONGEST_PAIR_NAME = 64
 """Of a pair in an artifact's name, which may have 128 characters in all."""
+LONGEST_RUN_NAME = 128
 _UNFIT_FOR_ARTIFACTS = re.compile(r"[^A-Za-z0-9._-]")
 
 OFFLINE_INSTEAD = "Or choose offline, and send the runs later with `wandb sync`"
@@ -358,7 +359,7 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         mode=mode,
         dir=str(output_dir.resolve()),
         id=run.id,
-        name=f"{run.experiment.name}/{run.spec.name}",
+        name=f"{run.experiment.name}/{run.spec.name}"[:LONGEST_RUN_NAME],
         group=run.experiment.name,
         job_type=run.experiment.job_type,
         tags=run.tags,

@@ -329,5 +329,5 @@ def test_a_disk_that_is_full_is_one_line_and_no_mirror(
 
 def test_a_file_in_place_of_the_mirror_is_one_line(experiment: Experiment, output_dir: Path):
     (output_dir / "wandb").touch()
-    with pytest.raises(OSError, match=r"the mirror for W&B cannot be written to .*/wandb: File exists"):
+    with pytest.raises(OSError, match=r"the mirror for W&B cannot be written to .*/wandb: Not a directory"):
         mirror_pair(experiment, SPEC, output_dir, "offline")

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import CheckpointPairs
 
+pytestmark = pytest.mark.timeout(900)
 ROOT = Path(__file__).parents[2]
 SECRETS = {
     "WANDB_API_KEY": "5ec7e7a1" * 5,
