@@ -35,6 +35,7 @@ from analysis.tables.table import Table, save_table
 from analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
 from slr.model_pairs import PRESETS
+from slr.stopping import die_with_parent, run_until_stopped
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
 
@@ -100,27 +101,38 @@ def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the options, make everything, say what is missing."""
+    die_with_parent()
     options = _parse(argv)
+    return run_until_stopped(lambda: _run(options), "records are as they were, the same command draws anew")
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         if options.wandb is not None:
             options.results_dir = fetch_records(options.wandb, options.results_dir)
         runs = [(run, load_results(run)) for run in find_runs(options.results_dir, options.preset)]
+        for run, results in runs:
+            # A preset's directory in --results-dir has one of the same name in --output-dir.
+            _make_and_say(results, options.output_dir / run.relative_to(options.results_dir))
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for run, results in runs:
-        # A preset's directory in --results-dir has one of the same name in --output-dir.
-        output_dir = options.output_dir / run.relative_to(options.results_dir)
-        gaps = make_all(results, output_dir)
-        print(
-            f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}",
-            file=sys.stderr,
-        )
-        for words, names in gaps.items():
-            print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     for directory in _without_records(options, [run for run, _ in runs]):
         print(f"left as it is, for there are no records of it here: {directory}", file=sys.stderr)
     return 0
+
+
+def _make_and_say(results: Results, output_dir: Path) -> None:
+    gaps = make_all(results, output_dir)
+    print(
+        f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}",
+        file=sys.stderr,
+    )
+    for words, names in gaps.items():
+        print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
 
 
 def _without_records(options: argparse.Namespace, runs: list[Path]) -> list[Path]:

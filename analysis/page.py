@@ -19,6 +19,7 @@ from analysis.tables.samples import samples
 from analysis.tables.table import Table
 from slr.model_pairs import PRESETS
 from slr.records import Configuration
+from slr.whole_files import write_whole
 
 PAGE_NAME = "index.html"
 FRAME = Path(__file__).with_name("page.html")
@@ -59,7 +60,7 @@ def write_page(
     known = [name for name in PRESETS if name in sections]
     names = known + sorted(sections.keys() - set(known))
     concept = next(figure.picture for figure in figures if figure.name == "concept")
-    path.write_text(_page({name: sections[name] for name in names}, concept), encoding="utf-8")
+    write_whole(path, _page({name: sections[name] for name in names}, concept))
     return path
 
 

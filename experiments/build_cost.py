@@ -33,6 +33,7 @@ from slr.build_cost import (
     write_model,
 )
 from slr.experiment_script import BAD_INPUT
+from slr.stopping import run_until_stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

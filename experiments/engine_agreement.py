@@ -22,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
-from slr.experiment_script import BAD_INPUT, FAILED, STOPPED
+from slr.experiment_script import BAD_INPUT, FAILED
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
+from slr.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     import torch
@@ -80,9 +81,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         return _compare(options)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return STOPPED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -249,4 +247,4 @@ def _distances(in_first_PS: NDArray[np.bool_], counts_SN: NDArray[np.float64]) -
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

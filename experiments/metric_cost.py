@@ -19,6 +19,7 @@ import numpy as np
 from slr.experiment_script import BAD_INPUT
 from slr.metrics.lexical import self_bleu
 from slr.metrics.words import words
+from slr.stopping import run_until_stopped
 
 SEED = 20260206
 ZIPF_EXPONENT = 1.3
@@ -105,4 +106,4 @@ def timed(
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

@@ -11,6 +11,8 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
+from slr.stopping import run_until_stopped
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and print both."""
@@ -47,4 +49,4 @@ def _median(work: Callable[[], object], repetitions: int) -> float:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import reasoning
 import restoration_controls
 
 from slr.experiment_script import MakeExperiment, run_script
+from slr.stopping import run_child
 
 EXPERIMENTS = [
     crc_search.experiment,
@@ -38,7 +38,7 @@ def draw(results_dir: Path, figures_dir: Path) -> int:
         print(f"nothing is drawn: there is no {MAKE_ALL.parent.name}/{MAKE_ALL.name}", file=sys.stderr)
         return 1
     command = [sys.executable, str(MAKE_ALL), "--results-dir", str(results_dir)]
-    return subprocess.run([*command, "--output-dir", str(figures_dir)], check=False).returncode
+    return run_child([*command, "--output-dir", str(figures_dir)])
 
 
 def by_endpoints() -> list[MakeExperiment]:

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from slr.experiment_script import BAD_INPUT, STOPPED
+from slr.experiment_script import BAD_INPUT
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
+from slr.stopping import run_until_stopped
 from slr.testbed.writing import Genre, held_out_writing_requests
 
 if TYPE_CHECKING:
@@ -45,9 +46,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         vars(options).update(SMOKE)
     try:
         _measure(options)
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
-        return STOPPED
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -157,4 +155,4 @@ def _version() -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

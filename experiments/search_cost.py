@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from slr.crc.cost import CostCase, measure_cases, mirror_costs, print_costs
-from slr.experiment_script import BAD_INPUT, STOPPED, choose_device_and_dtype
+from slr.experiment_script import BAD_INPUT, choose_device_and_dtype
+from slr.output_lock import output_lock
+from slr.stopping import run_until_stopped
 from slr.tracking import WandbMode, check_account
 
 CASES = tuple(CostCase(num_layers=num_layers) for num_layers in (12, 24, 32))
@@ -47,18 +50,18 @@ def main(argv: list[str] | None = None) -> int:
     output_dir = options.output_dir or Path("results") / (
         "search_cost-smoke" if options.smoke else "search_cost"
     )
+    how_to_go_on = f"what is in {output_dir} is kept, the same command goes on from there"
+    return run_until_stopped(lambda: _measure(options, cases, output_dir), how_to_go_on)
+
+
+def _measure(options: argparse.Namespace, cases: Sequence[CostCase], output_dir: Path) -> int:
     try:
         if options.shape is not None:
             return _measure_shape(options, output_dir)
-        check_account(options.wandb, output_dir)
-        print_costs(measure_cases(cases, output_dir / "search_cost.jsonl"))
-        mirror_costs(cases, output_dir, options.wandb, options.smoke)
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped; what is in {output_dir} is kept, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return STOPPED
+        with output_lock(output_dir):
+            check_account(options.wandb, output_dir)
+            print_costs(measure_cases(cases, output_dir / "search_cost.jsonl"))
+            mirror_costs(cases, output_dir, options.wandb, options.smoke)
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT

@@ -14,6 +14,8 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from slr.stopping import run_until_stopped
+
 NUM_PROMPTS = 2
 
 
@@ -102,4 +104,4 @@ def _search(directory: Path, stream: bool) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))

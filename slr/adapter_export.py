@@ -42,6 +42,7 @@ from slr.output_directory import (
     copy_small_files,
     resolve_output,
 )
+from slr.provenance import without_paths
 from slr.speech import speech_notes, write_end_tokens_of
 from slr.tokenizer_comparison import check_speaks_like
 
@@ -115,6 +116,7 @@ def build_adapter(
     sides = Weights(checkpoint.reference, checkpoint.directory), Weights(opened.reference, opened.directory)
     crc = hybrid_figures(search_dir, *sides, interval, alpha) if search_dir is not None else None
     licences = Licences(*(find_licence(side.reference, side.directory) for side in sides))
+    notes = (*speech_notes(checkpoint.directory, speaker, opened.directory), *opened.notes(checkpoint))
     with complete_or_absent(output_dir) as partial:
         copy_small_files(opened.directory, partial, leave_out=(CONFIG_FILE,))
         (partial / CONFIG_FILE).write_text(
@@ -133,10 +135,7 @@ def build_adapter(
             num_layers=checkpoint.num_layers,
             alpha=alpha,
             dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=(
-                *speech_notes(checkpoint.directory, speaker, opened.directory),
-                *opened.notes(checkpoint),
-            ),
+            notes=tuple(without_paths(note, spec.names_of_paths) for note in notes),
             end_tokens=speaker.end_tokens,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,

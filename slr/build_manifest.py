@@ -31,7 +31,7 @@ class BuildManifest(BaseModel):
     half-open, ``alpha`` the base model's share within it. ``shards`` has each weight file
     with its SHA-256, None unless the file was verified. ``end_tokens`` are those that the generation settings
     name; None if there is no tokenizer. ``files`` are all that was written, as paths in the directory: what may
-    be overwritten.
+    be overwritten. A manifest may be published, so models that are directories are in it by their names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

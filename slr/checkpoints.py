@@ -9,6 +9,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -292,9 +293,11 @@ def _pair_name(instruct: ModelReference) -> str:
     directory = instruct.directory
     if directory is None:
         return instruct.location.split("/")[-1]
-    # The last part alone is often just "instruct". The root of a file system has no name.
     path = directory.resolve()
-    name = "-".join(path.relative_to(path.anchor).parts[-2:])
+    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user, and
+    # the root of a file system has no name.
+    num_parts = 1 if path.parent == Path.home() else 2
+    name = "-".join(path.relative_to(path.anchor).parts[-num_parts:])
     # Files and directories are named by it, and what begins with a dash would be taken for an option.
     return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slr.crc.selection import MIN_VALIDITY_RATIO
+from slr.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
@@ -25,6 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 Base = Annotated[str, typer.Argument(help=f"pre-trained model: {MODEL_HELP}")]
@@ -86,8 +90,9 @@ def search(
     from slr.crc.study import CrcStudyConfig, crc_experiment
     from slr.experiment import RunSettings, run_experiment, store_of
     from slr.experiment_script import choose_device_and_dtype
+    from slr.output_lock import check_still_there, output_lock
     from slr.processes import launched_processes
-    from slr.tracking import mirror_pair
+    from slr.tracking import check_account, mirror_pair
 
     if wandb not in ("offline", "online", "disabled"):
         raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
@@ -110,30 +115,38 @@ def search(
     settings = RunSettings(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
-    # Loaded before anything is written, so that what is wrong with the pair is said at once.
-    config = CrcStudyConfig()
-    pair = load_spec(
-        spec,
-        dtype=torch_dtype,
-        device=device,
-        stream=stream,
-        device_map=device_map,
-        check_tokenizer=lambda tokenizer: [encode_prompts(config.prompts(s), tokenizer) for s in PROMPT_SETS],
-    )
-    if processes.is_main:
-        for note in pair.notes:
-            print(f"note: {note}", file=sys.stderr)
     experiment = crc_experiment(config)
-    spec = dataclasses.replace(spec, family=pair.family, num_layers=pair.num_layers)
-    outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
-    if outcome.failed:
-        raise typer.Exit(1)
-    if not processes.is_main:
-        return
-    records = store_of(experiment, output_dir).read()
-    report = crc_report(records, spec.name, config.rule)
-    pictures = save_pictures([report], records, output_dir / "figures")
-    mirror_pair(experiment, spec, output_dir, wandb, pictures)
+    with output_lock(output_dir, processes):
+        if processes.is_main:
+            check_account(wandb, output_dir)
+        # Loaded before anything is written, so that what is wrong with the pair is said at once.
+        pair = load_spec(
+            spec,
+            dtype=torch_dtype,
+            device=device,
+            stream=stream,
+            device_map=device_map,
+            check_tokenizer=lambda tokenizer: [
+                encode_prompts(config.prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS
+            ],
+        )
+        if processes.is_main:
+            for note in pair.notes:
+                print(f"note: {note}", file=sys.stderr)
+        # With the commits that were found, because a branch of a hub model moves on.
+        spec = dataclasses.replace(
+            spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
+        )
+        outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
+        check_still_there(output_dir)
+        if outcome.failed:
+            raise typer.Exit(1)
+        if not processes.is_main:
+            return
+        records = store_of(experiment, output_dir).read()
+        report = crc_report(records, spec.name, config.rule)
+        pictures = save_pictures([report], records, output_dir / "figures")
+        mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
     print(f"\nrecords: {store_of(experiment, output_dir).path}")
     for picture in pictures:
@@ -326,15 +339,29 @@ def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) ->
     return shlex.join([*words, "--search-dir", str(search_dir), "--output", f"{spec.name}-slr"])
 
 
+HOW_TO_GO_ON = {
+    "search": "the same command goes on from the records that are there",
+    "build": "nothing unfinished is used, give the same command again",
+}
+
+
 def main() -> None:
     """Entry point: a mistake of the user is one line and exit status 2, never a traceback."""
     # Imports make hundreds of thousands of objects that stay; to look for garbage among them every 700 takes a second.
     gc.set_threshold(100_000, 10, 10)
+    command = next((argument for argument in sys.argv[1:] if argument in HOW_TO_GO_ON), "")
+    how_to_go_on = HOW_TO_GO_ON.get(command, "give the same command again")
+    raise SystemExit(run_until_stopped(_run, how_to_go_on))
+
+
+def _run() -> int:
     try:
         app()
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on from the records that are there", file=sys.stderr)
-        raise SystemExit(130) from None
+        return 2
+    except SystemExit as ended:
+        if ended.code == STOPPED:  # typer's, in place of the exception
+            raise KeyboardInterrupt from None
+        raise
+    return 0

@@ -23,10 +23,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slr.checkpoint_digests import checkpoint_digests
 from slr.model_pairs import ModelReference, PairSpec
+from slr.output_lock import output_lock
 from slr.processes import ALONE, Processes
 from slr.progress import OnProgress, progress_bar
-from slr.provenance import config_hash, describe_device, provenance, weights_digest
+from slr.provenance import config_hash, describe_device, provenance, without_paths
 from slr.records import AnyRecord, Configuration, Engine, Failure
 from slr.results_store import ResultsStore
 
@@ -103,7 +105,9 @@ class Experiment:
     ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
     ``mirror`` only the records themselves go there. An experiment that ``builds_on`` another finds the other's
     records of the pair among its results; ``inputs`` names what of them its own depend on, and raises
-    ``ValueError`` if it is not there. ``samples_answers`` is whether it uses the settings' engine.
+    ``ValueError`` if it is not there. ``versions`` gives those of the measures whose outcome its records hold, and
+    digests of what all pairs are asked; see ``measure_versions``. ``samples_answers`` is whether it uses the
+    settings' engine.
 
     ``settings_in_records`` names settings that may change from run to run in one output directory, because only records
     that have them in their keys depend on them. ``is_wanted`` is whether a record has these settings as they are now;
@@ -118,6 +122,7 @@ class Experiment:
     mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
     builds_on: Experiment | None = None
     inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
+    versions: Callable[[], Mapping[str, str]] = dict
     samples_answers: bool = False
     settings_in_records: tuple[str, ...] = ()
     is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
@@ -170,21 +175,27 @@ class RunSettings:
             provenance=provenance(key, digest, describe_device(self.device)),
             settings=json.loads(json.dumps(dataclasses.asdict(experiment.config))),
             dtype=dtype,
-            base=str(spec.base),
-            base_weights=_weights_digest(spec.base),
-            instruct=str(spec.instruct),
-            instruct_weights=_weights_digest(spec.instruct),
+            base=str(spec.base.without_path),
+            base_files=files_of(spec.base),
+            instruct=str(spec.instruct.without_path),
+            instruct_files=files_of(spec.instruct),
+            versions=dict(experiment.versions()),
             inputs=json.loads(json.dumps(experiment.inputs(earlier, spec))),
             engine=self.engine if experiment.samples_answers else "transformers",
         )
 
 
-def _weights_digest(reference: ModelReference) -> str | None:
+def files_of(reference: ModelReference) -> dict[str, str] | None:
+    """Digests of what is in a model's directory; None for a model on the hub, whose revision says it.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
     try:
         directory = reference.directory
     except ValueError:  # there is no such directory, which is said when the pair is needed
         return None
-    return None if directory is None else weights_digest(directory)
+    return None if directory is None else checkpoint_digests(directory)
 
 
 class UnusablePairError(ValueError):
@@ -313,18 +324,20 @@ def run_experiments(
 
     Raises:
         UnusablePairError: if the pair cannot be loaded.
-        ValueError: if the output directory holds records of another configuration, or damaged ones.
-        OSError: if records cannot be written.
+        ValueError: if the output directory holds records of another configuration, or damaged ones, or is in use by
+            another run.
+        OSError: if records cannot be written, or were removed meanwhile.
     """
     pair = PairOnDemand(spec, settings, loaded)
     results: dict[str, Results] = {}
     outcomes = []
-    try:
-        for experiment in experiments:
-            outcome, results[experiment.name] = _run_missing_cells(experiment, pair, settings, results)
-            outcomes.append(outcome)
-    finally:
-        pair.give_up()
+    with output_lock(settings.output_dir, settings.processes):
+        try:
+            for experiment in experiments:
+                outcome, results[experiment.name] = _run_missing_cells(experiment, pair, settings, results)
+                outcomes.append(outcome)
+        finally:
+            pair.give_up()
     return outcomes
 
 
@@ -523,7 +536,8 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
             raise
         except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
             logger.debug("%s failed", cell.key, exc_info=True)
-            failure = Failure(**context.header_now(), error_type=type(error).__name__, message=str(error))
+            message = without_paths(str(error), context.spec.names_of_paths)
+            failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
             store.append([*_new([context.configuration], results), failure])
             results.setdefault(context.configuration.key, context.configuration)
             _say(f"{cell.key}: failed: {type(error).__name__}: {error}")

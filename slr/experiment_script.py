@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, get_args
 
 from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiments, store_of
 from slr.model_pairs import PRESETS, PairSpec, Preset
+from slr.output_lock import check_still_there, output_lock
 from slr.processes import ALONE, Processes, launched_processes
 from slr.progress import format_seconds
 from slr.records import Engine
+from slr.stopping import run_until_stopped
 from slr.tracking import WandbMode, check_account, mirror_pair
 
 if TYPE_CHECKING:
@@ -33,8 +35,7 @@ ASSUMED_SAMPLING_FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 2.5e13}
 
 FAILED = 1
 BAD_INPUT = 2
-STOPPED = 130
-"""Exit statuses; the last one is after Ctrl-C, as shells have it."""
+"""Exit statuses."""
 
 
 def run_script(
@@ -54,21 +55,21 @@ def run_script(
         draw: makes the figures from the records at the end, before all is mirrored to W&B.
 
     Returns:
-        0 if every cell is done, 1 if one failed, 2 for bad input, 130 if stopped.
+        0 if every cell is done, 1 if one failed or the disk did, 2 for bad input or a directory that is in use, 130
+        after Ctrl-C, 143 after SIGTERM.
     """
     options = _parse(description, argv)
+    how_to_go_on = f"all records so far are in {options.output_dir}, the same command goes on from there"
+    return run_until_stopped(lambda: _run(experiments, options, draw), how_to_go_on)
+
+
+def _run(experiments: Sequence[MakeExperiment], options: argparse.Namespace, draw: Draw | None) -> int:
     try:
         made = [make(options.preset, options.smoke) for make in experiments]
         specs = _choose_pairs(PRESETS[options.preset], options.families)
         if options.dry_run:
             return _list_cells(made, specs, options)
         return _run_all(made, specs, options, draw)
-    except KeyboardInterrupt:
-        print(
-            f"\nstopped; all records so far are in {options.output_dir}, the same command goes on from there",
-            file=sys.stderr,
-        )
-        return STOPPED
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
@@ -139,6 +140,17 @@ def _run_all(
     draw: Draw | None,
 ) -> int:
     processes = launched_processes()
+    with output_lock(options.output_dir, processes):
+        return _run_on_own_directory(experiments, specs, options, draw, processes)
+
+
+def _run_on_own_directory(
+    experiments: Sequence[Experiment],
+    specs: Sequence[PairSpec],
+    options: argparse.Namespace,
+    draw: Draw | None,
+    processes: Processes,
+) -> int:
     if processes.is_main:
         check_account(options.wandb, options.output_dir)
     device, dtype = choose_device_and_dtype(options.device, options.dtype, processes)
@@ -171,7 +183,8 @@ def _draw_and_mirror(
     status = 0
     images: list[Path] = []
     if draw is not None:
-        status = draw(options.output_dir, options.figures_dir)
+        drawn = draw(options.output_dir, options.figures_dir)
+        status = max(drawn, FAILED) if drawn else 0  # below 0 where a signal ended it
         images = sorted(options.figures_dir.rglob("*.png")) if status == 0 else []
     for experiment in experiments:
         for spec in specs:
@@ -194,6 +207,7 @@ def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], setti
         if failed := [cell for outcome in outcomes for cell in outcome.failed]:
             say(f"failed: {', '.join(failed)}")
             status = max(status, FAILED)
+    check_still_there(settings.output_dir)
     seconds = format_seconds(time.monotonic() - began)
     say(f"finished in {seconds}; records in {settings.output_dir}")
     return status

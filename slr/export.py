@@ -53,6 +53,7 @@ from slr.output_directory import (
     resolve_output,
     small_files,
 )
+from slr.provenance import without_paths
 from slr.speech import make_it_speak, speech_notes
 from slr.stored_tensors import StoredTensor, stored_tensors
 from slr.tensor_index import INDEX_FILE, SINGLE_FILE
@@ -168,7 +169,7 @@ def build(
             num_layers=pair.instruct.num_layers,
             alpha=alpha,
             dtype=str(pair.instruct.dtype).removeprefix("torch."),
-            notes=pair.notes,
+            notes=tuple(without_paths(note, spec.names_of_paths) for note in pair.notes),
             end_tokens=pair.speaker.end_tokens,
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),

@@ -9,6 +9,8 @@ import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from slr.whole_files import whole_file
+
 # Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
 MODEL_COLORS = {
     "base": "#0072B2",
@@ -57,11 +59,11 @@ def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     """Write NAME.pdf and NAME.png, the same bytes for the same figure, and close it."""
     import matplotlib.pyplot as plt
 
-    directory.mkdir(parents=True, exist_ok=True)
     pdf, png = directory / f"{name}.pdf", directory / f"{name}.png"
-    figure.savefig(
-        pdf, bbox_inches="tight", metadata={"CreationDate": None, "Producer": None, "Creator": None}
-    )
-    figure.savefig(png, bbox_inches="tight", dpi=200, metadata={"Software": None})
+    metadata: dict[str, Any] = {"CreationDate": None, "Producer": None, "Creator": None}
+    with whole_file(pdf) as unfinished:
+        figure.savefig(unfinished, format="pdf", bbox_inches="tight", metadata=metadata)
+    with whole_file(png) as unfinished:
+        figure.savefig(unfinished, format="png", bbox_inches="tight", dpi=200, metadata={"Software": None})
     plt.close(figure)
     return [pdf, png]

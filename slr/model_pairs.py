@@ -7,8 +7,9 @@ carry it are too. Nothing here opens a model, and nothing heavy is imported.
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
@@ -54,11 +55,20 @@ class ModelReference:
 
     @property
     def public_name(self) -> str:
-        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name."""
-        if self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name.
+
+        Where a directory lies says nothing about the model, and may name the user.
+        """
+        if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
             return self.location
-        directory = self.directory
-        return self.location if directory is None else directory.resolve().name or "model"
+        path = Path(os.path.expanduser(self.location))
+        is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
+        return path.resolve().name or "model" if is_path else self.location
+
+    @property
+    def without_path(self) -> ModelReference:
+        """What records and manifests call it: the same under its ``public_name``."""
+        return replace(self, location=self.public_name)
 
     def _find_directory(self) -> Path | None:
         if self.location.startswith(TESTBED_PREFIX):
@@ -110,6 +120,12 @@ class PairSpec:
     instruct_is_adapter: bool = False
     num_layers: int | None
     num_parameters: int | None
+
+    @property
+    def names_of_paths(self) -> dict[str, str]:
+        """By path, the names of those of the two models that are directories elsewhere."""
+        names = {side.location: side.without_path.location for side in (self.base, self.instruct)}
+        return {path: name for path, name in names.items() if path != name}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 OnProgress = Callable[[float, float], None]
 """Called with the work done and its total, in any unit."""
 
-SECONDS_BETWEEN_LINES = 10.0
-"""Where the output is no terminal, a plain line is printed this often."""
+LINE_AFTER = ((0.1, 10.0), (0.01, 30.0))
+"""Where the output is no terminal, a plain line is printed when so much more is done since the last one, and so many
+seconds have passed: a log of a long run is neither silent nor full of them."""
 
 
 @contextmanager
@@ -47,18 +48,19 @@ def _terminal_bar(description: str) -> Iterator[OnProgress]:
 
 def _plain_lines(description: str) -> OnProgress:
     began = last = time.monotonic()
+    share_said = 0.0
     is_complete = False
 
     def on_progress(done: float, total: float) -> None:
-        nonlocal last, is_complete
+        nonlocal last, share_said, is_complete
         now = time.monotonic()
         if done >= total:
             if is_complete:
                 return
             is_complete = True
             print(f"{description}: 100%, {format_seconds(now - began)}", file=sys.stderr, flush=True)
-        elif done > 0 and now - last >= SECONDS_BETWEEN_LINES:
-            last = now
+        elif any(done / total - share_said >= more and now - last >= wait for more, wait in LINE_AFTER):
+            last, share_said = now, done / total
             left = format_seconds((now - began) * (total - done) / done)
             print(f"{description}: {done / total:.0%}, about {left} left", file=sys.stderr, flush=True)
 

@@ -7,7 +7,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -18,9 +18,6 @@ from typing import Any
 from slr.records import Provenance
 
 PACKAGES = ("slr", "torch", "transformers", "numpy")
-
-DIGESTED_BYTES = 2**20
-"""So many at either end of each weight file are digested."""
 
 
 def provenance(cell: str, config_hash: str, device: str) -> Provenance:
@@ -48,20 +45,15 @@ def config_hash(config: Any, dtype: str, without: Collection[str] = ()) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def weights_digest(directory: Path) -> str:
-    """The first 12 hexadecimal digits of a SHA-256 over names, sizes, beginnings and ends of the weight files.
+def without_paths(text: str, names: Mapping[str, str]) -> str:
+    """The text with the paths of checkpoints replaced by their names, and the user's home directory by ``~``.
 
-    Another training run gives another digest; even a large checkpoint takes milliseconds.
+    ``names`` gives a name for each path as it was written.
     """
-    digest = hashlib.sha256()
-    for path in sorted(directory.glob("*.safetensors")):
-        size = path.stat().st_size
-        digest.update(f"{path.name} {size} ".encode())
-        with path.open("rb") as file:
-            digest.update(file.read(DIGESTED_BYTES))
-            file.seek(max(0, size - DIGESTED_BYTES))
-            digest.update(file.read())
-    return digest.hexdigest()[:12]
+    for path in sorted(names, key=len, reverse=True):
+        text = text.replace(path, names[path])
+    home = str(Path.home())
+    return text if len(Path(home).parts) < 2 else text.replace(home, "~")
 
 
 def describe_device(device: str) -> str:
@@ -108,16 +100,20 @@ def _code_version() -> tuple[str, bool | None]:
 
 
 def _git(directory: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], cwd=directory, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["git", *arguments], cwd=directory, capture_output=True, text=True, errors="replace", check=True
+    )
     return done.stdout.strip()
+
+
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; None if it is not installed, as slr is not in a mere checkout."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 @cache
 def _versions() -> dict[str, str]:
-    installed = {}
-    for package in PACKAGES:
-        try:
-            installed[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:  # slr itself, run from a checkout that was not installed
-            installed[package] = "unknown"
-    return installed
+    return {package: installed_version(package) or "unknown" for package in PACKAGES}

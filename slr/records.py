@@ -66,19 +66,26 @@ class Record(BaseModel):
 class Configuration(Record):
     """What a pair's records were made with: all that they depend on, beside the code.
 
-    ``settings`` is the experiment's configuration as JSON; ``base`` and ``instruct`` are the checkpoints that
-    were asked for, and the digests are of the weights of those that are directories. ``inputs`` is what was
-    taken from the pair's results of other experiments. All pairs in one file have the same settings, dtype and
-    engine.
+    ``settings`` is the experiment's configuration as JSON. ``base`` and ``instruct`` name the checkpoints that were
+    asked for: hub ids with their revisions, or the names of directories, without where they are. ``base_files`` and
+    ``instruct_files`` are digests of what is in those that are directories, part by part; see ``checkpoint_digests``.
+    They are None for models on the hub. ``versions`` are of the measures whose outcome the records hold. ``inputs`` is
+    what was taken from the pair's results of other experiments. All pairs in one file have the same settings,
+    versions, dtype and engine.
+
+    Older records have paths as names, ``base_weights`` and ``instruct_weights``, and no files or versions.
     """
 
     kind: Literal["configuration"] = "configuration"
     settings: dict[str, Any]
     dtype: str
     base: str
-    base_weights: str | None
+    base_weights: str | None = None
+    base_files: dict[str, str] | None = None
     instruct: str
-    instruct_weights: str | None
+    instruct_weights: str | None = None
+    instruct_files: dict[str, str] | None = None
+    versions: dict[str, str] = {}
     inputs: dict[str, Any] = {}
     engine: Engine = "transformers"
 

@@ -11,6 +11,8 @@
 A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
 append. Of results with the same key the first counts, of failures of the same cell the last; a failure counts
 only until its cell has a newer result. Across files, this goes by the time when their cells were begun.
+
+A store appends only to a file that is as it last saw it: removed, replaced or written to by another, it is refused.
 """
 
 from __future__ import annotations
@@ -25,9 +27,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from slr.output_lock import check_still_there
 from slr.records import RECORD_ADAPTER, AnyRecord, Configuration, Failure
 
 logger = logging.getLogger(__name__)
+
+
+_FileState = tuple[int, int, int] | None
+"""Device, number and size of a file; None if there is none."""
+
+
+class _NotSeen:
+    """In place of a state: it is not known yet."""
 
 
 _SHARD_NAME = re.compile(r"(?P<store>.+)\.rank(?P<rank>[1-9]\d*)\.jsonl")
@@ -42,6 +53,7 @@ class ResultsStore:
     def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
         self._own_path = path if rank == 0 else path.with_suffix(f".rank{rank}.jsonl")
+        self._last_seen: _FileState | _NotSeen = _NotSeen()
 
     def read(self) -> list[AnyRecord]:
         """All records that count, of all processes, in the order in which they were made.
@@ -49,6 +61,7 @@ class ResultsStore:
         Raises:
             ValueError: if a line other than an unfinished last one is no record.
         """
+        self._last_seen = _state_of(self._own_path)  # before it is read, so that no line is missed
         files = [_read_file(path) for path in self.files()]
         return _that_count(heapq.merge(*files, key=_time_and_kind))
 
@@ -69,11 +82,14 @@ class ResultsStore:
         """Write records so that they outlast a crash of the machine.
 
         Raises:
-            OSError: if they cannot be written, for lack of space or of the permission.
+            OSError: if they cannot be written, for lack of space or of the permission; or if the file, or the
+                directory of a run that holds it, was removed or changed by another since it was last seen.
         """
         lines = "".join(record.model_dump_json() + "\n" for record in records)
         if not lines:
             return
+        check_still_there(self._own_path.parent)
+        self._check_unchanged()
         try:
             self._own_path.parent.mkdir(parents=True, exist_ok=True)
             _cut_unfinished_line(self._own_path)
@@ -81,8 +97,20 @@ class ResultsStore:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
+            self._last_seen = _state_of(self._own_path)
         except OSError as error:
+            self._last_seen = _NotSeen()
             raise OSError(f"records cannot be written to {self._own_path}: {error.strerror}") from error
+
+    def _check_unchanged(self) -> None:
+        before, now = self._last_seen, _state_of(self._own_path)
+        if isinstance(before, _NotSeen) or before == now:
+            return
+        what = "removed" if now is None else "made" if before is None else "changed"
+        raise OSError(
+            f"{self._own_path} was {what} by another during the run, and nothing more is written to it: see that only "
+            "one run uses its directory, and give the same command again"
+        )
 
     def read_for(
         self, configuration: Configuration, settings_in_records: Collection[str] = ()
@@ -136,6 +164,14 @@ def _complete_lines(path: Path) -> list[str]:
     return complete
 
 
+def _state_of(path: Path) -> _FileState:
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino, found.st_size
+
+
 def _cut_unfinished_line(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
@@ -161,6 +197,8 @@ def _differences(records: Sequence[AnyRecord], now: Configuration, may_differ: C
             for name in sorted((before.keys() | after.keys()) - set(may_differ)):
                 if before.get(name) != after.get(name):
                     found[name] = f"{name} was {before.get(name)} and is now {after.get(name)}"
+            if then.pair == now.pair:
+                found |= {phrase: phrase for phrase in changes_of_checkpoints(then, now)}
     others = {record.provenance.config_hash for record in records} - compared
     if others and not found:  # the record that would say what was different is lost
         found["hash"] = f"its hash was {', '.join(sorted(others))} and is now {now.provenance.config_hash}"
@@ -168,17 +206,33 @@ def _differences(records: Sequence[AnyRecord], now: Configuration, may_differ: C
 
 
 def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]:
-    """What must be the same in a record of the other pair: of the same pair, the checkpoints too."""
+    """What must be the same in a record of the other pair: of the same pair, the models and inputs too."""
     values = {**configuration.settings, "dtype": configuration.dtype, "engine": configuration.engine}
+    values |= {f"version of {name}": version for name, version in configuration.versions.items()}
     if configuration.pair == other_pair:
-        values |= {
-            "base": configuration.base,
-            "weights of base": configuration.base_weights,
-            "instruct": configuration.instruct,
-            "weights of instruct": configuration.instruct_weights,
-            **configuration.inputs,
-        }
+        values |= {"base": configuration.base, "instruct": configuration.instruct, **configuration.inputs}
     return values
+
+
+def changes_of_checkpoints(then: Configuration, now: Configuration) -> list[str]:
+    """In words what of the two checkpoints of a pair is not as it was."""
+    phrases = []
+    sides = (("base", then.base_files, now.base_files), ("instruct", then.instruct_files, now.instruct_files))
+    for side, before, after in sides:
+        if before == after:
+            continue
+        if before is None or after is None:
+            phrases.append(
+                f"what was in the files of {side} is not known, because it is on the hub or an earlier version of slr "
+                "made the records"
+            )
+            continue
+        phrases += [
+            f"{part} of {side} changed since {then.provenance.created_at}"
+            for part in sorted(before.keys() | after.keys())
+            if before.get(part) != after.get(part)
+        ]
+    return phrases
 
 
 def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:

@@ -39,6 +39,11 @@ def is_tokenizer_file(name: str) -> bool:
     return _matches(name, TOKENIZER_PATTERNS)
 
 
+def is_template_file(name: str) -> bool:
+    """Whether a file of that name, relative to its directory, holds chat templates."""
+    return _matches(name, TEMPLATE_PATTERNS)
+
+
 def has_vocabulary(files: Iterable[str]) -> bool:
     """Whether one of the files may hold a vocabulary."""
     return any(

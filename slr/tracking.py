@@ -17,7 +17,9 @@ Names, of which docs/wandb.md tells more:
     table, curve        EXPERIMENT/NAME, EXPERIMENT/NAME/COLUMN
     picture             figures/NAME
     artifact            EXPERIMENT-PAIR of the type "records", with the file EXPERIMENT.jsonl; of a smoke run
-                        EXPERIMENT-PAIR-smoke of the type "smoke-records", so that nobody takes it for a result
+                        EXPERIMENT-PAIR-smoke of the type "smoke-records", so that nobody takes it for a result.
+                        A pair's name that is long, or has characters that W&B does not take, is cleaned, and gets a
+                        digest of the true one, which the records keep
 
 The run's id follows from experiment, pair and configuration, so that a mirror made again replaces the older one
 on a server.
@@ -27,24 +29,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from slr.experiment import Experiment, RunMirror, store_of
 from slr.model_pairs import PairSpec, preset_of
 from slr.records import AnyRecord, Failure, PairInfo
+from slr.whole_files import write_whole
 
 WandbMode = Literal["offline", "online", "disabled"]
 PROJECT = "slr"
 RECORDS = "records"
 SMOKE_RECORDS = "smoke-records"
 """Types of artifacts."""
+
+SPARE_BYTES = 2**16
+"""That a disk must take beside what is known, and at the end still, or it is full."""
+LONGEST_PAIR_NAME = 64
+"""Of a pair in an artifact's name, which may have 128 characters in all."""
+LONGEST_RUN_NAME = 128
+_UNFIT_FOR_ARTIFACTS = re.compile(r"[^A-Za-z0-9._-]")
 
 OFFLINE_INSTEAD = "Or choose offline, and send the runs later with `wandb sync`"
 
@@ -57,11 +69,14 @@ def check_account(mode: WandbMode, output_dir: Path) -> None:
     """
     if mode != "online":
         return
-    with wandb_files_below(output_dir, mode):
-        try:
+    try:
+        with wandb_files_below(output_dir, mode):
             log_in()
-        except ValueError as error:
-            raise ValueError(f"{error}. {OFFLINE_INSTEAD}") from None
+    except ValueError as error:
+        with suppress(OSError):  # nothing is to be left of what was refused
+            for directory in ("wandb/staging", "wandb"):
+                (output_dir / directory).rmdir()
+        raise ValueError(f"{error}. {OFFLINE_INSTEAD}") from None
 
 
 def log_in() -> None:
@@ -90,7 +105,8 @@ def mirror_pair(
 ) -> bool:
     """Mirror one pair's records to a run of its own, unless nothing has changed since the last time.
 
-    A failure of W&B is told on stderr and otherwise ignored, for nothing is lost by it.
+    A failure of W&B is told on stderr and otherwise ignored, because nothing is lost by it. A disk that takes no
+    mirror is an error, since W&B itself would write a part of it and say that all is well.
 
     Args:
         experiment: what was run.
@@ -102,6 +118,9 @@ def mirror_pair(
 
     Returns:
         Whether a run was made.
+
+    Raises:
+        OSError: if it cannot be written below ``output_dir``.
     """
     if mode == "disabled":
         return False
@@ -113,19 +132,84 @@ def mirror_pair(
             if record.pair == spec.name and not isinstance(record, Failure)
         ]
         marks_file = output_dir / "wandb" / "mirrored.json"
-        marks = json.loads(marks_file.read_text(encoding="utf-8")) if marks_file.exists() else {}
+        marks = _read_marks(marks_file)
         mark = marks.get(run_name, {}) | _fingerprints(records, images, mode)
         if not records or mark == marks.get(run_name):
             return False
         check_account(mode, output_dir)  # without one, W&B would ask for it, and wait
         run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
-        with wandb_files_below(output_dir, mode):
-            _log_run(run, output_dir, mode)
-        marks_file.write_text(json.dumps(marks | {run_name: mark}, indent=2) + "\n", encoding="utf-8")
+        finished = mark.get("runs", "").split()
+        with wandb_files_below(output_dir, mode), _whole_run(run, output_dir / "wandb", finished):
+            check_takes(output_dir / "wandb", run.num_bytes)
+            finished.append(_log_run(run, output_dir, mode))
+            check_takes(output_dir / "wandb", SPARE_BYTES)
+            marks[run_name] = mark | {"runs": " ".join(finished)}
+            write_whole(marks_file, json.dumps(marks, indent=2) + "\n")
+    except DiskError:
+        raise
     except Exception as error:  # the records are safe whatever W&B does
         print(f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}", file=sys.stderr)
         return False
     return True
+
+
+class DiskError(OSError):
+    """The disk does not take what is to be written."""
+
+
+def check_takes(directory: Path, num_bytes: int) -> None:
+    """Write so many bytes into the directory and remove them again, because W&B ignores a disk that is full.
+
+    Raises:
+        DiskError: if the disk does not take them.
+    """
+    probe = directory / ".probe"
+    try:
+        with probe.open("wb") as file:
+            for _ in range(0, num_bytes, SPARE_BYTES):
+                file.write(bytes(SPARE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise DiskError(f"the mirror for W&B cannot be written to {directory}: {error.strerror}") from error
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+@contextmanager
+def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Iterator[None]:
+    """Remove what an earlier attempt at this run left behind, and what this one does if it fails."""
+    before = tuple(finished)
+    _remove_unfinished(run, directory, before)
+    try:
+        yield
+    except BaseException:
+        _remove_unfinished(run, directory, before)
+        raise
+
+
+def _remove_unfinished(run: _Run, directory: Path, finished: Collection[str]) -> None:
+    for path in directory.glob(f"*run-*-{run.id}"):
+        if path.name not in finished and path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _read_marks(path: Path) -> dict[str, dict[str, str]]:
+    """What the runs show; nothing, after a note, if the file is damaged, as by a machine that crashed."""
+    if not path.exists():
+        return {}
+    try:
+        marks = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(marks, dict) and all(isinstance(mark, dict) for mark in marks.values())):
+            raise ValueError("it is no object of objects")
+    except ValueError as error:
+        print(
+            f"note: {path} is damaged ({error}) and is written anew: every pair is mirrored again",
+            file=sys.stderr,
+        )
+        return {}
+    return marks
 
 
 def _fingerprints(records: Sequence[AnyRecord], images: Sequence[Path], mode: str) -> dict[str, str]:
@@ -145,7 +229,12 @@ def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> I
     """Have W&B write below ``output_dir/wandb``, where it would use the user's home otherwise."""
     directory = (output_dir / "wandb").resolve()
     staging = directory / "staging"
-    staging.mkdir(parents=True, exist_ok=True)
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"the mirror for W&B cannot be written to {directory}: {error.strerror}") from error
+    # W&B logs to files here, also when the process ends; where they cannot be written, each line would be a traceback.
+    logging.raiseExceptions = False
     variables = {
         "WANDB_DIR": str(directory.parent),
         "WANDB_DATA_DIR": str(staging),
@@ -220,6 +309,20 @@ class _Run:
         return _digest(content.encode())
 
     @property
+    def num_bytes(self) -> int:
+        """About what the run takes on disk: records and pictures are there twice, and tables once more."""
+        records = sum(len(record.model_dump_json()) for record in self.records)
+        return SPARE_BYTES + 3 * records + 2 * sum(image.stat().st_size for image in self.images)
+
+    @property
+    def artifact_name(self) -> str:
+        """In W&B's characters, which are fewer than a directory's; the experiment's is an identifier."""
+        pair = _UNFIT_FOR_ARTIFACTS.sub("-", self.spec.name)[:LONGEST_PAIR_NAME]
+        if pair != self.spec.name:
+            pair += f"-{_digest(self.spec.name.encode())[:8]}"
+        return f"{self.experiment.name}-{pair}{'-smoke' if self.smoke else ''}"
+
+    @property
     def tags(self) -> list[str]:
         labels: Iterable[str | None] = (
             self.spec.family,
@@ -236,7 +339,9 @@ class _Run:
             "size": "smoke" if self.smoke else "full",
             "experiment": asdict(self.experiment.config),
             "question": self.experiment.question,
-            "pair": asdict(self.spec),
+            "pair": asdict(
+                replace(self.spec, base=self.spec.base.without_path, instruct=self.spec.instruct.without_path)
+            ),
             "provenance": self.records[-1].provenance.model_dump(),
         }
         for record in self.records:
@@ -245,7 +350,8 @@ class _Run:
         return config
 
 
-def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> None:
+def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> str:
+    """Make the run, and give the name of its directory."""
     import wandb
 
     wandb_run = wandb.init(
@@ -253,7 +359,7 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         mode=mode,
         dir=str(output_dir.resolve()),
         id=run.id,
-        name=f"{run.experiment.name}/{run.spec.name}",
+        name=f"{run.experiment.name}/{run.spec.name}"[:LONGEST_RUN_NAME],
         group=run.experiment.name,
         job_type=run.experiment.job_type,
         tags=run.tags,
@@ -277,6 +383,7 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         wandb_run.log_artifact(_artifact(run))
     finally:
         wandb_run.finish()
+    return Path(wandb_run.dir).parent.name
 
 
 def _log_mirror(wandb: Any, wandb_run: Any, mirror: RunMirror) -> None:
@@ -300,12 +407,7 @@ def _log_curve(wandb_run: Any, name: str, columns: Sequence[str], rows: Sequence
 def _artifact(run: _Run) -> Any:
     import wandb
 
-    name = f"{run.experiment.name}-{run.spec.name}"
-    artifact = (
-        wandb.Artifact(f"{name}-smoke", type=SMOKE_RECORDS)
-        if run.smoke
-        else wandb.Artifact(name, type=RECORDS)
-    )
+    artifact = wandb.Artifact(run.artifact_name, type=SMOKE_RECORDS if run.smoke else RECORDS)
     with artifact.new_file(f"{run.experiment.name}.jsonl", mode="w") as file:
         file.writelines(record.model_dump_json() + "\n" for record in run.records)
     return artifact

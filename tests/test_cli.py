@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr import cli
+from slr.stopping import Stopped
 from tests.conftest import CheckpointPairs
 
 
@@ -179,6 +181,37 @@ def test_mismatches_are_a_line_each(
     assert "LlamaForCausalLM" in error
     assert "Qwen2ForCausalLM" in error
     assert "Traceback" not in error
+
+
+def test_online_without_an_account_is_refused_before_anything_is_done(
+    checkpoint_pairs: CheckpointPairs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("slr.checkpoints.load_spec", pytest.fail)
+    arguments = ("search", *checkpoint_pairs("llama"), "--wandb", "online", "--output-dir", tmp_path / "out")
+    assert run(*arguments, "--device", "cpu", monkeypatch=monkeypatch) == 2
+    assert "error: W&B knows no account: run `wandb login` first" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("raised", "status"), [(KeyboardInterrupt(), 130), (Stopped(signal.SIGTERM), 143)])
+def test_a_stop_says_once_how_to_go_on(
+    raised: BaseException,
+    status: int,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("slr.checkpoints.load_spec", stop)
+    assert run("search", "testbed-llama", "--output-dir", tmp_path / "out", monkeypatch=monkeypatch) == status
+    assert capfd.readouterr().err.count("stopped; the same command goes on from the records") == 1
 
 
 @pytest.mark.parametrize("command", ["search", "build", "score"])

@@ -215,7 +215,7 @@ def test_other_checkpoints_under_the_same_name_are_refused(settings: RunSettings
     with pytest.raises(ValueError, match=r"instruct was no-such-.* and is now org/other"):
         run_experiment(Work().experiment(), replace(spec, instruct=ModelReference("org/other")), settings)
     weights.write_bytes(b"trained again")
-    with pytest.raises(ValueError, match=r"weights of base was \w+ and is now \w+"):
+    with pytest.raises(ValueError, match="weights of base changed since 20"):
         run_experiment(Work().experiment(), spec, settings)
 
 

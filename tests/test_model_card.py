@@ -10,12 +10,12 @@ import pytest
 from huggingface_hub import ModelCard
 
 from slr.build_manifest import BuildManifest
+from slr.checkpoint_digests import checkpoint_digests
 from slr.crc.hybrid_figures import RECORDS_FILE, HybridFigure, Weights, hybrid_figures
 from slr.export import build
 from slr.intervals import LayerInterval
 from slr.model_card import Licence, Licences, find_licence, model_card
 from slr.model_pairs import ModelReference
-from slr.provenance import weights_digest
 from slr.records import Configuration, CrcScore, ModelKind, PairInfo, PromptSet, Provenance
 from slr.results_store import ResultsStore
 from slr.uncertainty import Estimate
@@ -72,9 +72,9 @@ def record_search(
                 settings={},
                 dtype="float32",
                 base=str(base),
-                base_weights=weights_digest(base) if digests else None,
+                base_files=checkpoint_digests(base) if digests else None,
                 instruct=str(instruct),
-                instruct_weights=weights_digest(instruct) if digests else None,
+                instruct_files=checkpoint_digests(instruct) if digests else None,
             ),
             PairInfo(
                 **header,
@@ -201,7 +201,7 @@ def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ("other weights", "are of other weights"),
+        ("other weights", "weights of instruct changed since"),
         ("interval", "no score of this"),
         ("alpha", "no score of this"),
     ],

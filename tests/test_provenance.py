@@ -3,12 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
 from slr import provenance as module
-from slr.provenance import config_hash, describe_device, provenance, weights_digest
+from slr.provenance import config_hash, describe_device, provenance, without_paths
 
 
 @dataclass(frozen=True)
@@ -55,22 +54,13 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, erro
     assert (found.commit, found.dirty) == ("unknown", None)
 
 
-def test_the_digest_of_weights_is_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "DIGESTED_BYTES", 4)
-    copies = [tmp_path / "first", tmp_path / "second"]
-    for directory in copies:
-        directory.mkdir()
-        (directory / "model.safetensors").write_bytes(b"head....tail")
-    first, second = copies
-    assert weights_digest(first) == weights_digest(second)
-    (second / "config.json").write_text("{}")
-    assert weights_digest(first) == weights_digest(second)
-    digests = {weights_digest(first)}
-    for content in (b"Head....tail", b"head....Tail", b"head.....tail", b"he", b""):
-        (second / "model.safetensors").write_bytes(content)
-        digests.add(weights_digest(second))
-    (second / "model-2.safetensors").write_bytes(b"")
-    assert len(digests | {weights_digest(second)}) == 7
+def test_paths_of_checkpoints_and_the_home_directory_are_left_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    names = {"/home/somebody/models/pair/base": "base", "/home/somebody/models/pair": "pair"}
+    text = "/home/somebody/models/pair/base and /home/somebody/models/pair lie in /home/somebody/models"
+    assert without_paths(text, names) == "base and pair lie in ~/models"
+    monkeypatch.setenv("HOME", "/")
+    assert without_paths("a/b", {}) == "a/b"
 
 
 def test_names_the_cpu_by_its_threads():

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import logging
+import re
+import shutil
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +149,8 @@ def test_the_same_configuration_goes_on(store: ResultsStore):
         ({"settings": {"ratio": 0.9, "new": [1]}}, r"new was None and is now \[1\]"),
         ({"dtype": "bfloat16"}, "dtype was float32 and is now bfloat16"),
         ({"base": "b/base"}, "base was a/base and is now b/base"),
-        ({"instruct_weights": "0123"}, "weights of instruct was None and is now 0123"),
+        ({"versions": {"scoring": "2"}}, "version of scoring was None and is now 2"),
+        ({"inputs": {"chosen interval": [1, 2]}}, r"chosen interval was None and is now \[1, 2\]"),
     ],
 )
 def test_another_configuration_is_refused_and_the_difference_said(
@@ -166,6 +171,108 @@ def test_another_configuration_is_refused_where_it_is_not_known_what_it_was(stor
     store.append([selection(config_hash="aaaaaaaaaaaa")])
     with pytest.raises(ValueError, match="its hash was aaaaaaaaaaaa and is now bbbbbbbbbbbb"):
         store.read_for(configuration(config_hash="bbbbbbbbbbbb"))
+
+
+def lose(store: ResultsStore) -> None:
+    store.path.unlink()
+
+
+def lose_directory(store: ResultsStore) -> None:
+    shutil.rmtree(store.path.parent)
+
+
+def replace_by_a_copy(store: ResultsStore) -> None:
+    content = store.path.read_bytes()
+    store.path.rename(store.path.with_suffix(".old"))
+    store.path.write_bytes(content)
+
+
+def write_by_another(store: ResultsStore) -> None:
+    ResultsStore(store.path).append([selection("gemma", config_hash="bbbbbbbbbbbb")])
+
+
+@pytest.mark.parametrize("is_read_only", [True, False])
+@pytest.mark.parametrize(
+    ("happens", "what"),
+    [
+        (lose, "removed"),
+        (lose_directory, "removed"),
+        (replace_by_a_copy, "changed"),
+        (write_by_another, "changed"),
+    ],
+)
+def test_a_file_that_another_changed_since_it_was_seen_is_not_appended_to(
+    store: ResultsStore, happens: Callable[[ResultsStore], None], what: str, is_read_only: bool
+):
+    ResultsStore(store.path).append([selection("llama")])
+    store.read()
+    if not is_read_only:
+        store.append([selection("qwen")])
+    happens(store)
+    content = store.path.read_bytes() if store.path.exists() else None
+    with pytest.raises(OSError, match=rf"crc_search\.jsonl was {what} by another during the run"):
+        store.append([selection("phi")])
+    assert (store.path.read_bytes() if store.path.exists() else None) == content
+
+
+def test_a_file_that_another_made_is_not_appended_to(store: ResultsStore):
+    assert store.read() == []
+    write_by_another(store)
+    with pytest.raises(OSError, match="was made by another during the run"):
+        store.append([selection()])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
+def test_a_disk_that_takes_no_more_loses_no_earlier_record_and_the_next_run_goes_on(store: ResultsStore):
+    import resource
+
+    store.append([selection("llama")])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (store.path.stat().st_size + 30, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot be written to .*crc_search\.jsonl: File too large"):
+            store.append([selection("qwen", "many words " * 10)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not store.path.read_bytes().endswith(b"\n")
+    again = ResultsStore(store.path)
+    assert again.read() == [selection("llama")]
+    again.append([selection("qwen")])
+    assert again.read() == [selection("llama"), selection("qwen")]
+
+
+def with_files(base: str, instruct: str) -> Configuration:
+    sides = {
+        "base_files": {"weights": base},
+        "instruct_files": {"weights": "0", "chat template": instruct},
+    }
+    return configuration(**sides)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        (("0", "0"), ("1", "0"), "weights of base changed since 2026-01-01T00:00:00"),
+        (("0", "0"), ("0", "1"), "chat template of instruct changed since 2026-01-01T00:00:00"),
+    ],
+)
+def test_a_changed_checkpoint_is_refused_and_the_part_named(
+    store: ResultsStore, then: tuple[str, str], now: tuple[str, str], words: str
+):
+    store.append([with_files(*then), selection()])
+    assert store.read_for(with_files(*then)) == store.read()
+    with pytest.raises(ValueError, match=rf"not be mixed: {re.escape(words)}[^;]*\. Give another"):
+        store.read_for(with_files(*now))
+
+
+def test_records_of_an_earlier_version_can_be_read_but_not_gone_on_from(store: ResultsStore):
+    old = configuration(base="/home/somebody/base", base_weights="0123", instruct_weights="4567")
+    store.append([old, selection()])
+    assert store.read() == [old, selection()]
+    with pytest.raises(
+        ValueError, match=r"what was in the files of base is not known, because .* an earlier version"
+    ):
+        store.read_for(with_files("0", "0"))
 
 
 def test_files_of_several_processes_are_read_as_one(store: ResultsStore):

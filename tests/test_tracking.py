@@ -237,3 +237,97 @@ def test_online_with_an_account_that_cannot_be_used_is_refused(
 def test_a_pair_without_records_makes_no_run(experiment: Experiment, tmp_path: Path):
     assert not mirror_pair(experiment, SPEC, tmp_path, "offline")
     assert not (tmp_path / "wandb").exists()
+
+
+NAMES = [
+    "my pair, v=1: große_Modelle",
+    "my pair, v=1: große_Modelle?",
+    "x" * 200,
+    "x" * 199 + "y",
+    "fits.well-enough_1",
+]
+
+
+def test_a_name_that_wandb_does_not_take_is_cleaned_and_stays_its_own(
+    experiment: Experiment, output_dir: Path, capsys: pytest.CaptureFixture[str]
+):
+    for name in NAMES:
+        records = [record.model_copy(update={"pair": name}) for record in study()]
+        store_of(experiment, output_dir).append(records)
+        assert mirror_pair(experiment, replace(SPEC, name=name), output_dir, "offline")
+    assert capsys.readouterr().err == ""
+    artifacts = {}
+    for run_file in runs_of(output_dir):
+        found = read_back(run_file)
+        names = {name for name, kind in found["artifacts"] if kind == "records"}
+        artifacts[found["config"]["pair"]["name"]] = names
+    assert artifacts.keys() == set(NAMES)
+    assert artifacts["fits.well-enough_1"] == {"crc_search-fits.well-enough_1"}
+    assert len(set.union(*artifacts.values())) == len(NAMES)
+
+
+@pytest.mark.parametrize("content", ['{"crc_search/tiny": {"mo', "", "[1]", '{"crc_search/tiny": 3}', "\0"])
+def test_damaged_marks_are_replaced_with_a_note(
+    experiment: Experiment, output_dir: Path, content: str, capsys: pytest.CaptureFixture[str]
+):
+    marks_file = output_dir / "wandb" / "mirrored.json"
+    marks_file.parent.mkdir()
+    marks_file.write_text(content)
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    assert f"note: {marks_file} is damaged" in capsys.readouterr().err
+    assert not mirror_pair(experiment, SPEC, output_dir, "offline")
+
+
+def test_a_run_that_was_not_finished_is_removed_by_the_next(experiment: Experiment, output_dir: Path):
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    [whole] = runs_of(output_dir)
+    marks_file = output_dir / "wandb" / "mirrored.json"
+    run_id = whole.parent.name.rsplit("-", 1)[1]
+    unfinished = output_dir / "wandb" / f"offline-run-20200101_000000-{run_id}"
+    of_another = output_dir / "wandb" / "offline-run-20200101_000000-0123456789abcdef"
+    for directory in (unfinished, of_another):
+        directory.mkdir()
+    marks = json.loads(marks_file.read_text())
+    marks["crc_search/tiny"]["records"] = "of earlier records"
+    marks_file.write_text(json.dumps(marks))
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    assert not unfinished.exists()
+    assert of_another.exists()
+    assert whole.exists()
+
+
+def test_a_run_that_fails_leaves_nothing_behind(
+    experiment: Experiment, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(_: object) -> None:
+        raise ValueError("no such artifact")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("slr.tracking._artifact", fail)
+        assert not mirror_pair(experiment, SPEC, output_dir, "offline")
+    assert not runs_of(output_dir)
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+
+
+def test_a_disk_that_is_full_is_one_line_and_no_mirror(
+    experiment: Experiment, output_dir: Path, capfd: pytest.CaptureFixture[str]
+):
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**14, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"the mirror for W&B cannot be written to .*/wandb: File too large"
+        ):
+            mirror_pair(experiment, SPEC, output_dir, "offline")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert capfd.readouterr().err == ""
+    assert not runs_of(output_dir)
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+
+
+def test_a_file_in_place_of_the_mirror_is_one_line(experiment: Experiment, output_dir: Path):
+    (output_dir / "wandb").touch()
+    with pytest.raises(OSError, match=r"the mirror for W&B cannot be written to .*/wandb: Not a directory"):
+        mirror_pair(experiment, SPEC, output_dir, "offline")

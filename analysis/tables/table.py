@@ -12,6 +12,7 @@ from pathlib import Path
 
 from analysis.tables import latex
 from slr.uncertainty import Estimate
+from slr.whole_files import write_whole
 
 DECIMALS = 3
 """Of numbers up to 1 in size; larger ones have so many digits in all, or all digits before the point."""
@@ -169,11 +170,10 @@ class Table:
 
 def save_table(table: Table, directory: Path) -> list[Path]:
     """Write NAME.csv, NAME.md and NAME.tex."""
-    directory.mkdir(parents=True, exist_ok=True)
     written = []
     for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
         path = directory / f"{table.name}.{suffix}"
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
         written.append(path)
     return written
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from slr.progress import OnProgress, progress_bar
 from slr.provenance import config_hash, describe_device, peak_memory_bytes, provenance
 from slr.records import AnyRecord, SearchCost
 from slr.results_store import ResultsStore
+from slr.stopping import die_with_parent
 from slr.tracking import WandbMode, mirror_pair
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ def measure(case: CostCase, method: Method) -> SearchCost:
     """Score every interval of the case's pair by one method, in a new process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_measure_here, (case, method))
+        return pool.apply(_measure_here, (case, method, os.getpid()))
 
 
 def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, smoke: bool) -> None:
@@ -126,7 +128,8 @@ def print_costs(costs: Sequence[SearchCost]) -> None:
         print(f"{pair:22} {each[0]:>24} {each[1]:>24} {ratio:6.1f} {memory:>18}")
 
 
-def _measure_here(case: CostCase, method: Method) -> SearchCost:
+def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
+    die_with_parent(parent)
     import torch
 
     from slr.crc.prompts import load_prompts

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from slr.checkpoint_digests import checkpoint_digests
 from slr.crc.prompts import PROMPT_SETS
 from slr.intervals import LayerInterval
 from slr.model_pairs import ModelReference
-from slr.provenance import weights_digest
 from slr.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
-from slr.results_store import ResultsStore
+from slr.results_store import ResultsStore, changes_of_checkpoints
 from slr.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 logger = logging.getLogger(__name__)
@@ -67,35 +67,44 @@ def hybrid_figures(
     if not store.path.is_file():
         raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
     records = store.read()
-    pair = _pair_of(records, base, instruct)
+    pair, why_not = _pair_of(records, base, instruct)
     scores = [record for record in records if isinstance(record, CrcScore) and record.pair == pair]
     if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
-        of_what = "hold no score of this hybrid" if pair else "are of other weights"
-        logger.warning("%s: the records %s, and the model card says so", store.path, of_what)
+        reason = why_not if pair is None else "the records hold no score of this hybrid"
+        logger.warning("%s: %s; the model card has no numbers, and says so", store.path, reason)
         return None
     return tuple(figure for prompt_set in PROMPT_SETS for figure in _figures(scores, prompt_set, interval))
 
 
-def _pair_of(records: Sequence[AnyRecord], base: Weights, instruct: Weights) -> str | None:
-    """Name of the pair in the records that has these weights."""
-    found = {record.pair: record for record in records if isinstance(record, PairInfo)}
+def _pair_of(records: Sequence[AnyRecord], base: Weights, instruct: Weights) -> tuple[str | None, str]:
+    """Name of the pair in the records that has these models as they are now; or None, and why it has none."""
+    infos = {record.pair: record for record in records if isinstance(record, PairInfo)}
+    files = {side.directory: checkpoint_digests(side.directory) for side in (base, instruct)}
+    why_not = "the records are of no complete search"
     for record in records:
-        if isinstance(record, Configuration) and record.pair in found:
-            info = found[record.pair]
-            if _is_same(
-                base, record.base_weights, ModelReference(info.base, info.base_revision)
-            ) and _is_same(
-                instruct, record.instruct_weights, ModelReference(info.instruct, info.instruct_revision)
-            ):
-                return record.pair
-    return None
+        if not isinstance(record, Configuration) or record.pair not in infos:
+            continue
+        info = infos[record.pair]
+        now = record.model_copy(
+            update={
+                "base_files": None
+                if _is_of_hub(base, info.base, info.base_revision)
+                else files[base.directory],
+                "instruct_files": None
+                if _is_of_hub(instruct, info.instruct, info.instruct_revision)
+                else files[instruct.directory],
+            }
+        )
+        changes = changes_of_checkpoints(record, now)
+        if not changes:
+            return record.pair, ""
+        why_not = "the records are of other models: " + "; ".join(changes)
+    return None, why_not
 
 
-def _is_same(weights: Weights, digest: str | None, reference: ModelReference) -> bool:
-    """By their digest; models on the hub, of which none was taken, by repository and commit."""
-    if digest is not None:
-        return weights_digest(weights.directory) == digest
-    return weights.reference == reference
+def _is_of_hub(weights: Weights, location: str, revision: str | None) -> bool:
+    """Whether a model is the one on the hub that the records name, by repository and commit."""
+    return revision is not None and weights.reference == ModelReference(location, revision)
 
 
 def _is_hybrid(score: CrcScore, interval: LayerInterval) -> bool:

@@ -22,8 +22,9 @@ from slr.crc.report import candidates, crc_report, not_finite
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
 from slr.intervals import LayerInterval, all_intervals
+from slr.measure_versions import CRC_SCORING
 from slr.model_pairs import PairSpec
-from slr.provenance import peak_memory_bytes, reset_peak_memory
+from slr.provenance import peak_memory_bytes, reset_peak_memory, without_paths
 from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment:
         cells=lambda spec: _cells(spec, config),
         job_type="search",
         mirror=lambda records, pair: _mirror(records, pair, config.rule),
+        versions=lambda: CRC_SCORING,
         settings_in_records=("min_validity_ratio", "margin"),
         is_wanted=lambda record: _is_wanted(record, config.rule),
     )
@@ -370,16 +372,16 @@ def _pair_info(context: CellContext) -> PairInfo:
         **context.header,
         family=pair.family,
         architecture=type(pair.instruct_model).__name__,
-        base=pair.base.location,
+        base=pair.base.without_path.location,
         base_revision=pair.base.revision,
-        instruct=pair.instruct.location,
+        instruct=pair.instruct.without_path.location,
         instruct_revision=pair.instruct.revision,
         num_layers=pair.num_layers,
         hidden_size=config.hidden_size,
         vocab_size=config.vocab_size,
         num_parameters=pair.instruct_model.num_parameters(),
         dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
-        notes=pair.notes,
+        notes=tuple(without_paths(note, context.spec.names_of_paths) for note in pair.notes),
         end_tokens=pair.end_tokens,
     )
 

@@ -10,6 +10,8 @@ of which a record is missing is drawn anew as a whole, and gives equal records.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,13 +35,14 @@ from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
 from slr.downstream.report import method_lines, metric_values
 from slr.downstream.tasks import Source, TaskName, TaskPrompt, load_task
-from slr.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror
-from slr.model_pairs import PairSpec
+from slr.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror, files_of
+from slr.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
+from slr.model_pairs import ModelReference, PairSpec
 from slr.records import AnyRecord, ProblemSet, SampleMeasures, Samples
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
-from slr.tasks.reasoning import ReasoningProblem, is_right
+from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
 
 if TYPE_CHECKING:
     from slr.metrics.semantic import SentenceEncoder
@@ -109,9 +112,41 @@ def downstream_experiment(
         job_type="downstream",
         mirror=_mirror,
         builds_on=crc_experiment(crc),
-        inputs=chosen_by_search,
+        inputs=lambda results, spec: _inputs(results, spec, config),
+        versions=lambda: _versions(config),
         samples_answers=True,
     )
+
+
+def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
+    """The search's choice, and the model that fluency is measured under as it is now."""
+    location = config.fluency_models.get(spec.name)
+    files = None if location is None else files_of(ModelReference(location))
+    of_fluency_model = {f"{part} of the fluency model": digest for part, digest in (files or {}).items()}
+    return chosen_by_search(results, spec) | of_fluency_model
+
+
+def _versions(config: DownstreamConfig) -> dict[str, str]:
+    """Of everything that samples and what is stored about them depend on, but the models."""
+    versions = {**SAMPLING, "requests": _requests_digest(config)}
+    if config.task == "reasoning":
+        versions |= READING_OF_ANSWERS
+    if config.task == "creative_writing":
+        versions |= EMBEDDING | (FLUENCY if config.fluency_models else {})
+    return versions
+
+
+def _requests_digest(config: DownstreamConfig) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of all requests; GSM8K's are known by its revision."""
+    requests: list[Any] = [GSM8K_REVISION]
+    if config.source != "hub" or config.task != "reasoning":
+        prompts = load_task(config.task, config.source, config.num_candidates or config.num_prompts)
+        requests = [
+            (prompt.id, prompt.expected, _request(prompt, condition, config))
+            for prompt in prompts
+            for condition in {c.prompting: c for c in config.conditions}.values()
+        ]
+    return hashlib.sha256(json.dumps(requests).encode()).hexdigest()[:12]
 
 
 def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:

@@ -6,6 +6,7 @@ and the answer stays unrecognised.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from slr.downstream.prompt_metrics import Metric, num_right_of, right_answers
 from slr.downstream.report import MethodLine, method_lines, metric_values
 from slr.downstream.study import DownstreamConfig
-from slr.downstream.tasks import Source, question_key
+from slr.downstream.tasks import Source, load_task, question_key
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results
+from slr.measure_versions import RECOGNITION
 from slr.metrics.coverage import coverage_at_k, precision
 from slr.model_pairs import PairSpec
 from slr.quality.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Connect, connect_once
@@ -74,7 +76,15 @@ def canonicaliser_experiment(
         job_type="judge",
         builds_on=answering,
         inputs=lambda results, spec: samples_digest(results, spec.name, answering.name),
+        versions=lambda: RECOGNITION | {"right answers": _answers_digest(answering.config)},
     )
+
+
+def _answers_digest(config: DownstreamConfig) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of the names of all right answers."""
+    prompts = load_task(config.task, config.source, config.num_prompts)
+    names = [(p.id, sorted(map(str, question_key(config.source, p.id).question.answers))) for p in prompts]
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()[:12]
 
 
 def _cell(

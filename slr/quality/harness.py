@@ -187,8 +187,12 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lm-eval's bars, of which only some can be turned off, and its warnings that a model is in memory."""
+    """Without lm-eval's bars, its warnings that a model is in memory, and git's complaint of no repository."""
+    from lm_eval import evaluator
     from tqdm import tqdm
+
+    # Of the bars only some can be turned off. The commit is none of lm-eval's, but that of the working directory.
+    ask_git = evaluator.get_git_commit_hash
 
     bars: Any = tqdm
     make_bar = bars.__init__
@@ -200,8 +204,10 @@ def _quiet() -> Iterator[None]:
 
     log.setLevel(logging.ERROR)
     bars.__init__ = make_hidden_bar
+    evaluator.get_git_commit_hash = lambda: None
     try:
         yield
     finally:
+        evaluator.get_git_commit_hash = ask_git
         bars.__init__ = make_bar
         log.setLevel(level)

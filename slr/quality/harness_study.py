@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from slr.downstream.conditions import (
 )
 from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.model_pairs import PairSpec
+from slr.provenance import installed_version
 from slr.quality.harness import HarnessTask, evaluate, groups_of_tasks, harness_version
 from slr.quality.harness_report import harness_lines
+from slr.quality.harness_tasks import TASKS_DIR
 from slr.records import AnyRecord, CrcSelection, HarnessScore
 
 if TYPE_CHECKING:
@@ -62,7 +65,17 @@ def harness_experiment(name: str, question: str, config: HarnessConfig, crc: Crc
         mirror=_mirror,
         builds_on=crc_experiment(crc),
         inputs=chosen_by_search,
+        versions=lambda: _versions(config),
     )
+
+
+def _versions(config: HarnessConfig) -> dict[str, str]:
+    """Of lm-eval, and of the documents of those tasks that ship with the package."""
+    versions = {"lm-evaluation-harness": installed_version("lm_eval") or "none"}
+    files = [TASKS_DIR / f"{task.name}{suffix}" for task in config.tasks for suffix in (".yaml", ".jsonl")]
+    if ours := [path.read_bytes() for path in files if path.is_file()]:
+        versions["shipped documents"] = hashlib.sha256(b"\0".join(ours)).hexdigest()[:12]
+    return versions
 
 
 def _cell(spec: PairSpec, config: HarnessConfig, model: ComparedModel) -> Cell:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from experiments import crc_search, search_cost
+from slr import cli
 from slr.crc import search as crc_search_module
 from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import CrcScore, Failure, Family
+from slr.records import AnyRecord, CrcScore, Failure, Family
 from slr.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
@@ -25,31 +27,6 @@ ROOT = Path(__file__).parents[2]
 NUM_LAYERS = 6
 NUM_RECORDS = 6 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
 """Configuration, pair and models, intervals, cost, soups, selection, and the choices on held-out prompts."""
-
-STOPPABLE_RUN = """
-import sys, time
-from pathlib import Path
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.results_store import ResultsStore
-
-directory, output_dir = sys.argv[1:]
-append = ResultsStore.append
-
-def append_and_rest(store, records):
-    append(store, records)
-    time.sleep(0.3)  # so that there is time to be stopped in
-
-ResultsStore.append = append_and_rest
-base, instruct = (ModelReference(f"{directory}/{side}") for side in ("base", "instruct"))
-spec = PairSpec(
-    name="tiny-llama", family="llama", base=base, instruct=instruct, num_layers=6, num_parameters=None
-)
-PRESETS["testbed"] = Preset("testbed", (spec,), "tiny")
-
-from experiments.crc_search import main
-
-sys.exit(main(["--smoke", "--wandb", "disabled", "--output-dir", output_dir]))
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -141,7 +118,7 @@ def test_what_is_lost_is_measured_again_and_equal(
     assert measured(tmp_path) == expected
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_resumes_at_the_next_start_layer(
     uninterrupted: Path,
     tmp_path: Path,
@@ -152,7 +129,7 @@ def test_a_stopped_run_resumes_at_the_next_start_layer(
     expected = measured(whole_run(uninterrupted))
     directory = Path(tiny_preset[0].base.location).parent
     process = subprocess.Popen(
-        [sys.executable, "-c", STOPPABLE_RUN, str(directory), str(tmp_path)],
+        [sys.executable, "-m", "tests.programs.slow_search", str(directory), str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -161,10 +138,11 @@ def test_a_stopped_run_resumes_at_the_next_start_layer(
     wait_for_lines(records_file(tmp_path), 5 + NUM_LAYERS, process)
     process.send_signal(how)
     _, said = process.communicate(timeout=60)
-    if how == signal.SIGINT:
-        assert process.returncode == 130
+    if how != signal.SIGKILL:
+        assert process.returncode == 128 + how
         assert "Traceback" not in said
-        assert "the same command goes on from there" in said
+        assert said.count("the same command goes on from there") == 1
+        assert "finished" not in said
     done = {
         record.interval[0]
         for record in ResultsStore(records_file(tmp_path)).read()
@@ -249,6 +227,56 @@ def test_records_of_another_pair_of_that_name_are_not_added_to(
     assert run_crc_search(tmp_path) == 2
     assert "must not be mixed: base was" in capsys.readouterr().err
     assert len(ResultsStore(records_file(tmp_path)).read()) == 10
+
+
+def test_a_directory_that_is_removed_during_the_run_is_no_success(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    output_dir = tmp_path / "out"
+    append = ResultsStore.append
+    appended: list[object] = []
+
+    def append_and_lose(store: ResultsStore, records: Iterable[AnyRecord]) -> None:
+        append(store, records)
+        appended.append(store)
+        if len(appended) == 3:
+            shutil.rmtree(output_dir)
+
+    monkeypatch.setattr(ResultsStore, "append", append_and_lose)
+    assert run_crc_search(output_dir, "--families", "llama") == 1
+    said = capsys.readouterr().err
+    assert said.count("error: ") == 1
+    assert f"error: {output_dir} was removed or replaced during the run" in said
+    assert "finished" not in said
+    assert len(appended) == 3
+    assert run_crc_search(output_dir, "--families", "llama") == 0
+
+
+def test_a_second_run_on_the_directory_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Also of another experiment, and of the command."""
+    code = (
+        "import sys, time; from pathlib import Path; from slr.output_lock import output_lock\n"
+        "with output_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(300)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        words = f"error: {tmp_path} is in use by process {holder.pid} on "
+        assert run_crc_search(tmp_path) == 2
+        assert search_cost.main(["--smoke", "--output-dir", str(tmp_path)]) == 2
+        monkeypatch.setattr(sys, "argv", ["slr", "search", "testbed-llama", "--output-dir", str(tmp_path)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        assert ended.value.code == 2
+        said = capsys.readouterr().err
+        assert said.count(words) == said.count("error: ") == 3
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert run_crc_search(tmp_path, "--families", "llama") == 0
 
 
 def test_a_dry_run_lists_cells_and_loads_nothing(

@@ -21,48 +21,7 @@ from tests.conftest import CheckpointPairs
 ROOT = Path(__file__).parents[2]
 OPTIONS = ["--smoke", "--wandb", "disabled", "--output-dir"]
 
-LAUNCHED = """
-import os, sys, time
-import slr.crc.search
-import slr.hybrid
-from slr.experiment_script import run_script
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.results_store import ResultsStore
-import crc_search, open_qa
-
-directory, misfortune, *options = sys.argv[1:]
-base, instruct = (ModelReference(f"{directory}/{side}") for side in ("base", "instruct"))
-spec = PairSpec(
-    name="tiny-llama", family="llama", base=base, instruct=instruct, num_layers=6, num_parameters=None
-)
-PRESETS["testbed"] = Preset("testbed", (spec,), "tiny")
-
-def fail(*_):
-    raise RuntimeError("broken")
-
-if misfortune == "failing" and os.environ["RANK"] == "1":
-    slr.hybrid.interpolate = fail
-
-if misfortune == "failing" and os.environ["RANK"] == "0":  # begins its share of the soups after the other failed
-    search = slr.crc.search.iter_search
-
-    def late_search(*arguments, **named):
-        time.sleep(3)
-        return search(*arguments, **named)
-
-    slr.crc.search.iter_search = late_search
-
-if misfortune == "slow":
-    append = ResultsStore.append
-
-    def append_and_rest(store, records):
-        append(store, records)
-        time.sleep(0.5)
-
-    ResultsStore.append = append_and_rest
-
-sys.exit(run_script("two experiments", [crc_search.experiment, open_qa.experiment], options))
-"""
+PROGRAM = ROOT / "tests" / "programs" / "launched_run.py"
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +63,9 @@ def run_by_one(output_dir: Path) -> None:
 
 
 def launch_two(directory: Path, output_dir: Path, misfortune: str) -> subprocess.Popen[str]:
-    script = output_dir / "launched.py"
-    script.write_text(LAUNCHED, encoding="utf-8")
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     defaults = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    command = [sys.executable, *launch, *defaults, "--main_process_port", "0", str(script), str(directory)]
+    command = [sys.executable, *launch, *defaults, "--main_process_port", "0", str(PROGRAM), str(directory)]
     return subprocess.Popen(
         [*command, misfortune, *OPTIONS, str(output_dir), "--device", "cpu"],
         cwd=ROOT,

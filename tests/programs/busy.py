@@ -1,0 +1,44 @@
+"""A command that cannot be interrupted in Python: ``python busy.py swallowing|computing|cleaning|child PID_FILE``."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from slr.stopping import run_child, run_until_stopped
+
+
+def swallow() -> None:
+    """As a library may that catches everything."""
+    while True:
+        with suppress(BaseException):
+            time.sleep(60)
+
+
+def work(how: str, begun: Path) -> int:
+    """Say that it has begun by writing a file, then go on for minutes."""
+    if how == "child":
+        script = (
+            "import os, pathlib, sys, time; from slr.stopping import die_with_parent; die_with_parent(); "
+            "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(300)"
+        )
+        return run_child([sys.executable, "-c", script, str(begun)])
+    begun.write_text("begun")
+    if how == "swallowing":
+        swallow()
+    if how == "computing":  # one call of C, in which no handler runs
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
+    try:
+        time.sleep(300)
+    finally:
+        begun.write_text("cleaned")
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+    sys.exit(run_until_stopped(lambda: work(sys.argv[1], Path(sys.argv[2])), "go on"))
