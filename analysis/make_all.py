@@ -34,6 +34,7 @@ from analysis.tables import TABLES
 from analysis.tables.table import Table, save_table
 from analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
@@ -106,20 +107,20 @@ def main(argv: list[str] | None = None) -> int:
             options.results_dir = fetch_records(options.wandb, options.results_dir)
         runs = [(run, load_results(run)) for run in find_runs(options.results_dir, options.preset)]
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     for run, results in runs:
         # A preset's directory in --results-dir has one of the same name in --output-dir.
         output_dir = options.output_dir / run.relative_to(options.results_dir)
         gaps = make_all(results, output_dir)
-        print(
-            f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}",
-            file=sys.stderr,
+        made = (
+            f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}"
         )
+        print(visible(made), file=sys.stderr)
         for words, names in gaps.items():
-            print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
+            print(visible(f"gap in {', '.join(names)}: {words}"), file=sys.stderr)
     for directory in _without_records(options, [run for run, _ in runs]):
-        print(f"left as it is, for there are no records of it here: {directory}", file=sys.stderr)
+        print(visible(f"left as it is, for there are no records of it here: {directory}"), file=sys.stderr)
     return 0
 
 

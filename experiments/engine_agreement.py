@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
 from slr.experiment_script import BAD_INPUT, FAILED, STOPPED
+from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 
@@ -84,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped", file=sys.stderr)
         return STOPPED
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
 
 

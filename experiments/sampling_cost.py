@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from slr.experiment_script import BAD_INPUT, STOPPED
+from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.testbed.writing import Genre, held_out_writing_requests
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\nstopped", file=sys.stderr)
         return STOPPED
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
     return 0
 

@@ -15,6 +15,7 @@ from typing import get_args
 
 from slr.crc.cost import CostCase, measure_cases, mirror_costs, print_costs
 from slr.experiment_script import BAD_INPUT, STOPPED, choose_device_and_dtype
+from slr.literal_text import visible
 from slr.tracking import WandbMode, check_account
 
 CASES = tuple(CostCase(num_layers=num_layers) for num_layers in (12, 24, 32))
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
         )
         return STOPPED
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
     return 0
 

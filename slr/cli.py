@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slr.crc.selection import MIN_VALIDITY_RATIO
+from slr.literal_text import visible
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
@@ -112,7 +113,7 @@ def search(
     pair = load_spec(spec, dtype=torch_dtype, device=device, stream=stream, device_map=device_map)
     if processes.is_main:
         for note in pair.notes:
-            print(f"note: {note}", file=sys.stderr)
+            print(visible(f"note: {note}"), file=sys.stderr)
     experiment = crc_experiment(config)
     spec = dataclasses.replace(spec, family=pair.family, num_layers=pair.num_layers)
     outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
@@ -125,12 +126,12 @@ def search(
     pictures = save_pictures([report], records, output_dir / "figures")
     mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
-    print(f"\nrecords: {store_of(experiment, output_dir).path}")
+    print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
-        print(f"picture: {picture}")
+        print(visible(f"picture: {picture}"))
     if report.interval is not None:
         print("\nto build this hybrid:\n")
-        print("  " + _build_command(spec, report.interval, output_dir))
+        print(visible("  " + _build_command(spec, report.interval, output_dir)))
 
 
 @app.command(
@@ -186,7 +187,8 @@ def build(
             base_revision=base_revision,
             adapter_revision=instruct_revision,
         )
-        print(f"wrote {output}: an adapter with layers {interval} of {manifest.num_layers} restored{share}")
+        wrote = visible(f"wrote {output}:")
+        print(f"{wrote} an adapter with layers {interval} of {manifest.num_layers} restored{share}")
         return
     with progress_bar("writing bytes") as on_progress:
         report = build_checkpoint(
@@ -204,14 +206,14 @@ def build(
             on_progress=on_progress,
         )
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(visible(f"note: {note}"), file=sys.stderr)
     print(
-        f"wrote {report.output_dir}: layers {interval} of {report.manifest.num_layers} restored{share} "
+        f"wrote {visible(str(report.output_dir))}: layers {interval} of {report.manifest.num_layers} restored{share} "
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"in {report.seconds:.2f} s{', verified' if verify else ''})"
     )
     if report.mergekit_yaml is not None:
-        print(f"\nthe same tensors with mergekit:\n\n{report.mergekit_yaml}", end="")
+        print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
 
 
 @app.command(epilog="Example: slr score google/gemma-2-9b --chat-template-from google/gemma-2-9b-it")
@@ -227,6 +229,7 @@ def score(
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from slr.checkpoints import load_model
     from slr.crc.prompts import PROMPT_SETS, load_prompts
@@ -238,7 +241,8 @@ def score(
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
     loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
-    table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
+    title = Text(visible(f"CRC of {loaded.reference}"), style="table.title")
+    table = Table("prompts", "validity", "diversity", title=title)
     for prompt_set in PROMPT_SETS:
         encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
         scores = score_model(loaded.model, encoded)
@@ -250,12 +254,14 @@ def score(
 def _print_report(report: CrcReport) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from slr.crc.report import rule_in_words
 
     console = Console(width=max(136, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
-    console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
+    console.print(Text(f"\n{visible(report.pair)}: {chosen}", style="bold"))
+    console.print(Text(f"{visible(report.interval_reason)}\n"))
     table = Table(
         "model", "prompts", "validity", "diversity", "validity / instruct's", "diversity less instruct's"
     )
@@ -306,7 +312,7 @@ def main() -> None:
     try:
         app()
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on from the records that are there", file=sys.stderr)

@@ -23,6 +23,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from slr.literal_text import visible
 from slr.model_pairs import ModelReference, PairSpec
 from slr.processes import ALONE, Processes
 from slr.progress import OnProgress, progress_bar
@@ -540,7 +541,7 @@ def _new(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def _say_once(processes: Processes, line: str) -> None:

@@ -37,6 +37,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slr.experiment import Experiment, RunMirror, store_of
+from slr.literal_text import visible
 from slr.model_pairs import PairSpec, preset_of
 from slr.records import AnyRecord, Failure, PairInfo
 
@@ -123,7 +124,8 @@ def mirror_pair(
             _log_run(run, output_dir, mode)
         marks_file.write_text(json.dumps(marks | {run_name: mark}, indent=2) + "\n", encoding="utf-8")
     except Exception as error:  # the records are safe whatever W&B does
-        print(f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}", file=sys.stderr)
+        problem = f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}"
+        print(visible(problem), file=sys.stderr)
         return False
     return True
 
