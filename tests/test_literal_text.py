@@ -52,10 +52,12 @@ def test_controls_that_are_kept() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "# head", "#", "- item", "+ item", "* item", "1. one", "23) two", "> quoted", "=== x", "---", "***", "___", "```",
+        "# head", "#", "- item", "+ item", "* item", "1. one", "23) two", "> quoted", "=== x", "---", "***", "___",
+        "```",
         "~~~", "| a | b |", "[r]: http://e.example", "[^1]: note", "<div>", "<!-- c", "</p>", "<?x ?>", "<![CDATA[x]]>",
         "![p](x.png)", "[l](javascript:x)", "[l][r]", "<http://e.example>", "<a@e.example>", "`c` ``d``", "**b** __b__",
-        "_i_ a_b _c", "*i*", "~~s~~", "a  \nb", "a\\\nb", "\\", "\\*", "\\[l](x)", "]\\(x)", "&lt;b&gt; &#60; &#x3c; &amp",
+        "_i_ a_b _c", "*i*", "~~s~~", "a  \nb", "a\\\nb", "\\", "\\*", "\\[l](x)", "]\\(x)",
+        "&lt;b&gt; &#60; &#x3c; &amp",
         "$x$ $$y$$", "    code", "\tcode", "a\n# b\n\n- c\n===\n",
     ],
 )  # fmt: skip
