@@ -29,7 +29,7 @@ _MEANS_SOMETHING_IN_MARKDOWN = re.compile(
 _LINK = re.compile(r"\][(\[:]|\[\^")
 _BRACKET = re.compile(r"[\[\]]")
 _BEGINS_A_BLOCK = re.compile(r"(?P<number>\d{1,9})?(?P<sign>(?(number)[.)]|[#>+=-]))")
-_AS_ENTITY = "<&$@\n"
+_AS_ENTITY = "<&$@:\n"
 """In place of a backslash: these also act where a Markdown renderer looks at the text before or after parsing."""
 
 

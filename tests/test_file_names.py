@@ -11,7 +11,7 @@ from slr.file_names import MAX_BYTES, check_file_name
         "testbed-llama",
         "Qwen2.5-7B-Instruct",
         "my model",
-        "a:b",
+        "model:7b",
         "日本語",
         "crc_search.jsonl",
         "console",

@@ -8,6 +8,7 @@ import json
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,8 @@ from analysis.load_results import Results
 from analysis.page import ShownFigure, ShownTable, write_page
 from analysis.tables import TABLES
 from analysis.tables.table import Table
+from slr import cli
+from slr.crc.report import crc_report
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
 from slr.literal_text import visible
@@ -300,6 +303,27 @@ def test_gaps_and_errors_are_told_without_controls(
     assert not CONTROLS.search(said)
     assert said.count("\\x1b[2J") == 2
     assert len([line for line in said.splitlines() if "script" in line]) == 2
+
+
+def test_a_search_is_told_without_controls_or_markup(
+    ordinary: list[AnyRecord], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = PAIR + "[blink]\x1b[2J[/nothing] :smile:\u202e"
+    records = [r.model_copy(update={"pair": pair}) for r in ordinary if r.experiment == "crc_search"]
+    report = crc_report(records, pair, CrcStudyConfig().rule)
+    cli._print_report(replace(report, interval_reason="[red]a\x1b[31m reason\r"))
+    said = capsys.readouterr().out
+    assert f"{PAIR}[blink]\\x1b[2J[/nothing] :smile:\\u202e: layers 1:2 of 3" in said
+    assert "[red]a\\x1b[31m reason\\r" in said
+    assert not CONTROLS.search(said)
+
+    def fail() -> None:
+        raise ValueError("[bold]\x1b[2Ja\nb")
+
+    monkeypatch.setattr(cli, "app", fail)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == "error: [bold]\\x1b[2Ja\\nb\n"
 
 
 def test_mirrored_tables_hold_plain_texts(results: Results) -> None:
