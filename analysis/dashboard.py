@@ -23,6 +23,7 @@ if not __package__:  # run as a script: its own directory is on the path then, t
 
 from analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
 from slr.downstream.conditions import BASELINES, CONTROLS, DECODING, PROMPTING, Condition
+from slr.literal_text import visible
 from slr.quality.judge import ASPECTS
 from slr.tasks.creative_prompts import GENRES
 from slr.tracking import log_in, logged_name
@@ -319,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
         print("error: wandb-workspaces is missing: run pip install '.[dashboard]'", file=sys.stderr)
         return 2
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     return 0
 

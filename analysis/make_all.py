@@ -34,6 +34,7 @@ from analysis.tables import TABLES
 from analysis.tables.table import Table, save_table
 from analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS
 from slr.stopping import die_with_parent, run_until_stopped
 
@@ -115,24 +116,22 @@ def _run(options: argparse.Namespace) -> int:
             # A preset's directory in --results-dir has one of the same name in --output-dir.
             _make_and_say(results, options.output_dir / run.relative_to(options.results_dir))
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 1
     for directory in _without_records(options, [run for run, _ in runs]):
-        print(f"left as it is, for there are no records of it here: {directory}", file=sys.stderr)
+        print(visible(f"left as it is, for there are no records of it here: {directory}"), file=sys.stderr)
     return 0
 
 
 def _make_and_say(results: Results, output_dir: Path) -> None:
     gaps = make_all(results, output_dir)
-    print(
-        f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}",
-        file=sys.stderr,
-    )
+    made = f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}"
+    print(visible(made), file=sys.stderr)
     for words, names in gaps.items():
-        print(f"gap in {', '.join(names)}: {words}", file=sys.stderr)
+        print(visible(f"gap in {', '.join(names)}: {words}"), file=sys.stderr)
 
 
 def _without_records(options: argparse.Namespace, runs: list[Path]) -> list[Path]:

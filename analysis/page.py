@@ -1,7 +1,8 @@
 """The page ``index.html``: the question, the setting, every figure and table, and texts side by side.
 
-One file that needs no network. It has a section for each preset (or single run), set between two comments, so
-that a section can be made anew while the others, whose records may be elsewhere, stay as they are.
+One file that needs no network, and whose texts can neither run nor fetch anything. It has a section for each preset
+(or single run), set between two comments, so that a section can be made anew while the others, whose records may be
+elsewhere, stay as they are.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from string import Template
 
 from analysis.load_results import Results
 from analysis.tables.samples import samples
-from analysis.tables.table import Table
+from analysis.tables.table import Table, in_html
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS
 from slr.records import Configuration
 from slr.whole_files import write_whole
@@ -56,7 +58,7 @@ def write_page(
     """Write the page anew with this run's section, and those that it had for other runs."""
     path = page_path(output_dir)
     sections = _sections_of(path.read_text(encoding="utf-8")) if path.exists() else {}
-    sections[results.name] = _section(results, figures, tables)
+    sections[visible(results.name)] = _section(results, figures, tables)
     known = [name for name in PRESETS if name in sections]
     names = known + sorted(sections.keys() - set(known))
     concept = next(figure.picture for figure in figures if figure.name == "concept")
@@ -66,12 +68,14 @@ def write_page(
 
 def _sections_of(page: str) -> dict[str, str]:
     found = re.finditer(r"<!-- run (?P<name>[^>]*) -->\n(?P<body>.*?)\n<!-- end of run -->", page, re.DOTALL)
-    return {match["name"]: match["body"] for match in found}
+    return {unescape(match["name"]): match["body"] for match in found}
 
 
 def _page(sections: dict[str, str], concept: Path) -> str:
-    links = "".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in sections)
-    body = "\n".join(f"<!-- run {name} -->\n{html}\n<!-- end of run -->" for name, html in sections.items())
+    links = "".join(f'<a href="#{in_html(name)}">{in_html(name)}</a>' for name in sections)
+    body = "\n".join(
+        f"<!-- run {escape(name)} -->\n{html}\n<!-- end of run -->" for name, html in sections.items()
+    )
     frame = Template(FRAME.read_text(encoding="utf-8"))
     return frame.substitute(links=links, concept=_data_uri(concept), sections=body)
 
@@ -79,10 +83,10 @@ def _page(sections: dict[str, str], concept: Path) -> str:
 def _section(results: Results, figures: Sequence[ShownFigure], tables: Sequence[ShownTable]) -> str:
     preset = PRESETS.get(results.name)
     parts = [
-        f'<section id="{escape(results.name)}">',
-        f"<h2>{escape(results.name)}</h2>",
-        f"<p>{escape(preset.description[0].upper() + preset.description[1:])}.</p>" if preset else "",
-        f"<p>{escape(_setting(results))}</p>",
+        f'<section id="{in_html(results.name)}">',
+        f"<h2>{in_html(results.name)}</h2>",
+        f"<p>{in_html(preset.description[0].upper() + preset.description[1:])}.</p>" if preset else "",
+        f"<p>{in_html(_setting(results))}</p>",
         *(_figure(figure, results.name) for figure in figures if figure.name != "concept"),
         _side_by_side(results),
         "<h3>Tables</h3>",
@@ -113,11 +117,11 @@ def _setting(results: Results) -> str:
 
 
 def _figure(figure: ShownFigure, run: str) -> str:
-    note = f'<p class="gap">{escape(figure.gap)}</p>' if figure.gap else ""
+    note = f'<p class="gap">{in_html(figure.gap)}</p>' if figure.gap else ""
     return (
-        f'<figure id="{escape(run)}-{figure.name}">{note}<div class="wide"><img src="{_data_uri(figure.picture)}" '
-        f'alt="{escape(figure.caption, quote=True)}"></div>'
-        f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
+        f'<figure id="{in_html(run)}-{figure.name}">{note}<div class="wide"><img src="{_data_uri(figure.picture)}" '
+        f'alt="{in_html(figure.caption)}"></div>'
+        f"<figcaption>{in_html(figure.caption)}</figcaption></figure>"
     )
 
 
@@ -131,10 +135,10 @@ def _side_by_side(results: Results) -> str:
             (str(instruct), "n/a" if hybrid is None else str(hybrid))
         )
     blocks = [
-        f"<h4>{escape(pair)}, {escape(genre)}: {escape(prompt)}</h4>"
+        f"<h4>{in_html(pair)}, {in_html(genre)}: {in_html(prompt)}</h4>"
         '<div class="sides">'
-        f"<div><h5>instruct</h5>{''.join(f'<p>{escape(left)}</p>' for left, _ in of_prompt)}</div>"
-        f"<div><h5>SLR hybrid</h5>{''.join(f'<p>{escape(right)}</p>' for _, right in of_prompt)}</div></div>"
+        f"<div><h5>instruct</h5>{''.join(f'<p>{in_html(left)}</p>' for left, _ in of_prompt)}</div>"
+        f"<div><h5>SLR hybrid</h5>{''.join(f'<p>{in_html(right)}</p>' for _, right in of_prompt)}</div></div>"
         for (pair, genre, prompt), of_prompt in texts.items()
     ]
     caption = (
@@ -147,10 +151,10 @@ def _side_by_side(results: Results) -> str:
 
 def _table(shown: ShownTable, run: str) -> str:
     title = shown.table.name.replace("_", " ")
-    gap = f' <span class="gap">{escape(shown.gap)}</span>' if shown.gap else ""
+    gap = f' <span class="gap">{in_html(shown.gap)}</span>' if shown.gap else ""
     return (
-        f'<details id="{escape(run)}-{shown.table.name}"><summary>{escape(title)}{gap}</summary>'
-        f'<p>{escape(shown.table.caption)}</p><div class="wide">{shown.table.html()}</div></details>'
+        f'<details id="{in_html(run)}-{shown.table.name}"><summary>{in_html(title)}{gap}</summary>'
+        f'<p>{in_html(shown.table.caption)}</p><div class="wide">{shown.table.html()}</div></details>'
     )
 
 

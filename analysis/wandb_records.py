@@ -14,14 +14,17 @@ not finished.
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from slr.file_names import check_file_name
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS, preset_of
 from slr.records import AnyRecord, Configuration
 from slr.results_store import ResultsStore
@@ -100,8 +103,13 @@ def split_project(project: str) -> tuple[str, str]:
         ValueError: if it is not.
     """
     entity, _, name = project.partition("/")
-    if not entity or not name or "/" in name or {entity, name} & {".", ".."}:
-        raise ValueError(f"--wandb is {project!r}, expected ENTITY/PROJECT, such as my-team/slr")
+    try:
+        check_file_name(entity, "the entity")
+        check_file_name(name, "the project")
+    except ValueError as error:
+        raise ValueError(
+            f"--wandb is {project!r}, expected ENTITY/PROJECT, such as my-team/slr: {error}"
+        ) from None
     return entity, name
 
 
@@ -128,12 +136,16 @@ def _download_missing(api: Api, project: str, directory: Path) -> list[Path]:
     files, new = [], 0
     for name in _artifact_names(api, project):
         artifact = api.artifact(f"{project}/{name}:latest", type=RECORDS)
-        target = directory / name / artifact.digest
+        what = f"the W&B artifact {name!r} of {project}"
+        check_file_name(name, f"the name of {what}")
+        target = directory / name / check_file_name(artifact.digest, f"the digest of {what}")
         if not target.exists():
+            _check_entries(artifact, what)
             _download(artifact, target)
             new += 1
-        files += target.glob("*.jsonl")
-    print(f"{project}: {new} of {len(files)} artifacts downloaded, the others are there", file=sys.stderr)
+        files += _files_of_records(target, what)
+    told = f"{project}: {new} of {len(files)} artifacts downloaded, the others are there"
+    print(visible(told), file=sys.stderr)
     return files
 
 
@@ -168,16 +180,60 @@ def _download(artifact: Artifact, target: Path) -> None:
     unfinished.rename(target)
 
 
+def _check_entries(artifact: Artifact, what: str) -> None:
+    """See that the artifact's own list, where it has one, names files of its own, before any is fetched."""
+    entries: Mapping[str, Any] = getattr(getattr(artifact, "manifest", None), "entries", {})
+    for name, entry in entries.items():
+        check_file_name(name, f"a file of {what}")
+        if getattr(entry, "ref", None) is not None:
+            raise ValueError(
+                f"the file {name!r} of {what} is a reference to another place: expected records; delete the artifact"
+            )
+
+
+def _files_of_records(directory: Path, what: str) -> list[Path]:
+    """The files of a downloaded artifact: plain ones, in no directory of their own.
+
+    Raises:
+        ValueError: if there is anything else.
+    """
+    found = []
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            check_file_name(entry.name, f"a file of {what}")
+            if not entry.is_file(follow_symlinks=False) or not entry.name.endswith(".jsonl"):
+                raise ValueError(
+                    f"{entry.name!r} in {what} is a link, a directory or no file of records: expected *.jsonl "
+                    "alone; delete the artifact"
+                )
+            found.append(Path(entry.path))
+    return found
+
+
 def _put_back(files: Sequence[Path], records_dir: Path) -> None:
     parts: dict[Path, list[list[AnyRecord]]] = defaultdict(list)
     for file in files:
         records = ResultsStore(file).read()
         if records:
+            _check_names(records, file)
             parts[records_dir / _directory_of(records[0]) / file.name].append(records)
     for path, of_pairs in parts.items():
         store = ResultsStore(path)
         store.append(_in_order(of_pairs))
         _check_settings(store)
+
+
+def _check_names(records: Sequence[AnyRecord], file: Path) -> None:
+    """See that a file holds what its mirror wrote: one experiment's records of one pair, named by both."""
+    what = f"the W&B artifact {file.parent.parent.name!r}"
+    check_file_name(records[0].pair, f"the pair's name in {what}")
+    check_file_name(records[0].experiment, f"the experiment's name in {what}")
+    written = {(record.experiment, record.pair) for record in records}
+    if len(written) > 1 or file.name != f"{records[0].experiment}.jsonl":
+        raise ValueError(
+            f"{what} has {len(written)} experiments and pairs in {file.name!r}: expected one experiment's records of "
+            "one pair in EXPERIMENT.jsonl; delete the artifact, or mirror the run again"
+        )
 
 
 def _directory_of(record: AnyRecord) -> str:

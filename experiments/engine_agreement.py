@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
 from slr.experiment_script import BAD_INPUT, FAILED
+from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.stopping import run_until_stopped
@@ -82,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _compare(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
 
 

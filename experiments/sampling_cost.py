@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
 from slr.experiment_script import BAD_INPUT
+from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.stopping import run_until_stopped
@@ -47,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _measure(options)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
     return 0
 

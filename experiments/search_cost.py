@@ -16,6 +16,7 @@ from typing import get_args
 
 from slr.crc.cost import CostCase, measure_cases, mirror_costs, print_costs
 from slr.experiment_script import BAD_INPUT, choose_device_and_dtype
+from slr.literal_text import visible
 from slr.output_lock import output_lock
 from slr.stopping import run_until_stopped
 from slr.tracking import WandbMode, check_account
@@ -63,7 +64,7 @@ def _measure(options: argparse.Namespace, cases: Sequence[CostCase], output_dir:
             print_costs(measure_cases(cases, output_dir / "search_cost.jsonl"))
             mirror_costs(cases, output_dir, options.wandb, options.smoke)
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
     return 0
 

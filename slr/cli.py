@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from slr.crc.selection import MIN_VALIDITY_RATIO
+from slr.literal_text import visible
 from slr.stopping import run_until_stopped
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def search(
         )
         if processes.is_main:
             for note in pair.notes:
-                print(f"note: {note}", file=sys.stderr)
+                print(visible(f"note: {note}"), file=sys.stderr)
         # With the commits that were found, because a branch of a hub model moves on.
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
@@ -148,12 +149,12 @@ def search(
         pictures = save_pictures([report], records, output_dir / "figures")
         mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
-    print(f"\nrecords: {store_of(experiment, output_dir).path}")
+    print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
-        print(f"picture: {picture}")
+        print(visible(f"picture: {picture}"))
     if report.interval is not None:
         print("\nto build this hybrid:\n")
-        print("  " + _build_command(spec, report.interval, output_dir))
+        print(visible("  " + _build_command(spec, report.interval, output_dir)))
 
 
 @app.command(
@@ -212,8 +213,9 @@ def build(
             adapter_revision=instruct_revision,
         )
         for note in manifest.notes:
-            print(f"note: {note}", file=sys.stderr)
-        print(f"wrote {output}: an adapter with layers {interval} of {manifest.num_layers} restored{share}")
+            print(visible(f"note: {note}"), file=sys.stderr)
+        wrote = visible(f"wrote {output}:")
+        print(f"{wrote} an adapter with layers {interval} of {manifest.num_layers} restored{share}")
         return
     with progress_bar("writing bytes") as on_progress:
         report = build_checkpoint(
@@ -231,14 +233,14 @@ def build(
             on_progress=on_progress,
         )
     for note in report.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print(visible(f"note: {note}"), file=sys.stderr)
     print(
-        f"wrote {report.output_dir}: layers {interval} of {report.manifest.num_layers} restored{share} "
+        f"wrote {visible(str(report.output_dir))}: layers {interval} of {report.manifest.num_layers} restored{share} "
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"in {report.seconds:.2f} s{', verified' if verify else ''})"
     )
     if report.mergekit_yaml is not None:
-        print(f"\nthe same tensors with mergekit:\n\n{report.mergekit_yaml}", end="")
+        print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
 
 
 @app.command(epilog="Example: slr score google/gemma-2-9b --chat-template-from google/gemma-2-9b-it")
@@ -253,8 +255,8 @@ def score(
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from slr.checkpoints import load_opened
     from slr.compatibility import check_tokenizer_fits
@@ -272,7 +274,8 @@ def score(
     check_template(tokenizer, checkpoint.num_embeddings)
     encoded = {prompt_set: encode_prompts(load_prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS}
     loaded = load_opened(checkpoint, dtype=torch_dtype, device=device)
-    table = Table("prompts", "validity", "diversity", title=f"CRC of {escape(str(loaded.reference))}")
+    title = Text(visible(f"CRC of {loaded.reference}"), style="table.title")
+    table = Table("prompts", "validity", "diversity", title=title)
     for prompt_set in PROMPT_SETS:
         scores = score_model(loaded.model, encoded[prompt_set])
         scores.check_finite(str(loaded.reference))
@@ -283,16 +286,15 @@ def score(
 
 def _print_report(report: CrcReport) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     from slr.crc.report import rule_in_words
 
     console = Console(width=max(136, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
-    console.print(
-        f"\n[bold]{escape(report.pair)}: {chosen}[/bold]\n{escape(report.interval_reason)}\n", highlight=False
-    )
+    console.print(Text(f"\n{visible(report.pair)}: {chosen}", style="bold"))
+    console.print(Text(f"{visible(report.interval_reason)}\n"))
     table = Table(
         "model", "prompts", "validity", "diversity", "validity / instruct's", "diversity less instruct's"
     )
@@ -358,7 +360,7 @@ def _run() -> int:
     try:
         app()
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return 2
     except SystemExit as ended:
         if ended.code == STOPPED:  # typer's, in place of the exception

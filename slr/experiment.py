@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slr.checkpoint_digests import checkpoint_digests
+from slr.literal_text import visible
 from slr.model_pairs import ModelReference, PairSpec
 from slr.output_lock import output_lock
 from slr.processes import ALONE, Processes
@@ -554,7 +555,7 @@ def _new(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 def _say_once(processes: Processes, line: str) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiments, store_of
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS, PairSpec, Preset
 from slr.output_lock import check_still_there, output_lock
 from slr.processes import ALONE, Processes, launched_processes
@@ -71,10 +72,10 @@ def _run(experiments: Sequence[MakeExperiment], options: argparse.Namespace, dra
             return _list_cells(made, specs, options)
         return _run_all(made, specs, options, draw)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return BAD_INPUT
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(visible(f"error: {error}"), file=sys.stderr)
         return FAILED
 
 
@@ -201,15 +202,15 @@ def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], setti
         try:
             outcomes = run_experiments(experiments, spec, settings)
         except UnusablePairError as error:
-            say(f"error: {error}")
+            say(visible(f"error: {error}"))
             status = BAD_INPUT
             continue
         if failed := [cell for outcome in outcomes for cell in outcome.failed]:
-            say(f"failed: {', '.join(failed)}")
+            say(visible(f"failed: {', '.join(failed)}"))
             status = max(status, FAILED)
     check_still_there(settings.output_dir)
     seconds = format_seconds(time.monotonic() - began)
-    say(f"finished in {seconds}; records in {settings.output_dir}")
+    say(visible(f"finished in {seconds}; records in {settings.output_dir}"))
     return status
 
 
@@ -273,7 +274,9 @@ def _list_cells(
             for cell in experiment.cells(spec):
                 state = "done" if cell.is_done(results) else "to do"
                 seconds = _seconds(cell.cost, forward, sampling)
-                print(f"{experiment.name + ': ' + cell.key:60} {_describe(cell.cost, seconds)}  {state}")
+                print(
+                    f"{visible(experiment.name + ': ' + cell.key):60} {_describe(cell.cost, seconds)}  {state}"
+                )
                 tokens, so_far = totals.get(experiment.name, (0, 0.0))
                 totals[experiment.name] = tokens + cell.cost.tokens, so_far + (seconds or 0.0)
     totals["in all"] = sum(tokens for tokens, _ in totals.values()), sum(time for _, time in totals.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
+from slr.literal_text import visible
 from slr.whole_files import whole_file
 
 # Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
@@ -32,6 +34,9 @@ PANEL_WIDTH = 3.3
 TEXT_WIDTH = 6.75
 """Inches: both columns, so that no font shrinks in print."""
 
+TEXT_CHARACTERS = 60
+"""So much of a name is shown in a figure: a longer one would leave no room for anything else."""
+
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
@@ -46,6 +51,7 @@ _SETTINGS: dict[Any, Any] = {
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
     "svg.hashsalt": "slr",
+    "text.parse_math": False,  # a dollar sign in a name or a question is one
 }
 
 
@@ -55,15 +61,28 @@ def use_style() -> None:
     matplotlib.rcParams.update(_SETTINGS)
 
 
+def in_figure(text: str, max_characters: int = TEXT_CHARACTERS) -> str:
+    """A name or a text from outside as a figure shows it: in one line, cut where it is long."""
+    shown = visible(" ".join(text.split()))
+    return shown if len(shown) <= max_characters else shown[: max_characters - 3] + "..."
+
+
 def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """Write NAME.pdf and NAME.png, the same bytes for the same figure, and close it."""
+    """Write NAME.pdf and NAME.png, the same bytes for the same figure, and close it.
+
+    A character that the font lacks is drawn as a box, without a warning for each.
+    """
     import matplotlib.pyplot as plt
 
     pdf, png = directory / f"{name}.pdf", directory / f"{name}.png"
     metadata: dict[str, Any] = {"CreationDate": None, "Producer": None, "Creator": None}
-    with whole_file(pdf) as unfinished:
-        figure.savefig(unfinished, format="pdf", bbox_inches="tight", metadata=metadata)
-    with whole_file(png) as unfinished:
-        figure.savefig(unfinished, format="png", bbox_inches="tight", dpi=200, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        with whole_file(pdf) as unfinished:
+            figure.savefig(unfinished, format="pdf", bbox_inches="tight", metadata=metadata)
+        with whole_file(png) as unfinished:
+            figure.savefig(
+                unfinished, format="png", bbox_inches="tight", dpi=200, metadata={"Software": None}
+            )
     plt.close(figure)
     return [pdf, png]

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from slr.literal_text import visible
+
 OnProgress = Callable[[float, float], None]
 """Called with the work done and its total, in any unit."""
 
@@ -18,6 +20,7 @@ seconds have passed: a log of a long run is neither silent nor full of them."""
 @contextmanager
 def progress_bar(description: str) -> Iterator[OnProgress]:
     """Show progress on stderr; call what is yielded with the work done and its total."""
+    description = visible(description)
     if sys.stderr.isatty():
         with _terminal_bar(description) as on_progress:
             yield on_progress
@@ -40,7 +43,7 @@ def _terminal_bar(description: str) -> Iterator[OnProgress]:
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     left = TimeRemainingColumn(elapsed_when_finished=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), left)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TaskProgressColumn(), left)
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task(description, total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)

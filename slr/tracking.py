@@ -41,6 +41,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slr.experiment import Experiment, RunMirror, store_of
+from slr.literal_text import visible
 from slr.model_pairs import PairSpec, preset_of
 from slr.records import AnyRecord, Failure, PairInfo
 from slr.whole_files import write_whole
@@ -148,7 +149,8 @@ def mirror_pair(
     except DiskError:
         raise
     except Exception as error:  # the records are safe whatever W&B does
-        print(f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}", file=sys.stderr)
+        problem = f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}"
+        print(visible(problem), file=sys.stderr)
         return False
     return True
 

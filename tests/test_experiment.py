@@ -260,3 +260,14 @@ def test_a_pair_is_loaded_once_and_only_for_a_cell_that_asks_and_then_freed(
     assert not models
     run_experiments(both, spec, settings)
     assert loads == [{"dtype": None, "device": "cpu", "device_map": None}]
+
+
+def test_a_failure_is_told_without_controls(settings: RunSettings, capsys: pytest.CaptureFixture[str]):
+    work = Work()
+    message = "\x1b[2Jgone\rtiny: done\nfinished\u202e"
+    work.failing = {0.4: RuntimeError(message)}
+    run_experiment(work.experiment(), SPEC, settings)
+    shown = "tiny/second: failed: RuntimeError: \\x1b[2Jgone\\rtiny: done\\nfinished\\u202e\n"
+    assert shown in capsys.readouterr().err
+    (failed,) = [r for r in store_of(work.experiment(), settings.output_dir).read() if isinstance(r, Failure)]
+    assert failed.message == message

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from analysis.load_results import Results
 from slr.downstream.prompt_metrics import coverage_curve_of, num_right_of, num_solved, right_answers
 from slr.downstream.report import ALL_GENRES, MethodLine
-from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH
+from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH, in_figure
 from slr.metrics.coverage import ideal_coverage_at_k
 from slr.metrics.pass_at_k import pass_at_k_curve
 from slr.records import Samples
@@ -31,6 +31,7 @@ SETTING_MARKERS = {"temperature": "o", "min-p": "^", "top-p": "s"}
 PROMPTING_MARKERS = {"direct": "o", "list": "s", "verbalized": "^"}
 CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
 """Random ranges have the colour of lines."""
+MAX_QUESTION_CHARACTERS = 240
 MAX_ANSWERS = 24
 """So many of a question's answers are shown, the most frequent first."""
 
@@ -114,7 +115,8 @@ def answer_distribution(results: Results) -> Figure:
             places = np.arange(1, len(heights) + 1) + offset * width
             axes.bar(places, heights, width, color=_color(model), label=_name(model))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_title(f"{pair}\n{fill(samples[0].text, LINE_LENGTH)}", fontsize=7)
+        question_text = in_figure(samples[0].text, MAX_QUESTION_CHARACTERS)
+        axes.set_title(f"{in_figure(pair)}\n{fill(question_text, LINE_LENGTH)}", fontsize=7)
 
     figure, _ = _panels(results, "open_qa", draw, "right answers, most frequent first", "share of samples")
     return _with_legend(figure)
@@ -236,7 +238,8 @@ def _panels(
     for row, group in zip(axes, groups, strict=True):
         for panel, pair in zip(row, pairs, strict=True):
             if any((s.pair, s.group) == (pair, group) for s in samples) or not by_group:
-                panel.set_title(f"{pair}: {group}" if len(groups) > 1 else pair)
+                title = f"{in_figure(pair)}: {in_figure(group)}" if len(groups) > 1 else in_figure(pair)
+                panel.set_title(title)
                 draw(panel, pair, group)
                 panel.set_xlabel(xlabel)
             else:
@@ -306,4 +309,4 @@ def _color(model: str) -> str:
 def _name(model: str) -> str:
     if model.startswith("random-"):
         return "random ranges"
-    return MODEL_NAMES.get("hybrid" if model == "slr" else model, model)
+    return MODEL_NAMES.get("hybrid" if model == "slr" else model, in_figure(model))

@@ -7,8 +7,9 @@ import textwrap
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from slr.figure_style import LIMIT_COLOR, TEXT_WIDTH
+from slr.figure_style import LIMIT_COLOR, TEXT_WIDTH, in_figure
 
+MAX_NOTE_CHARACTERS = 1000
 NOTE_CHARACTERS = 95
 """So many fit into a line of a note across a figure of full width."""
 
@@ -25,4 +26,4 @@ def gap(name: str, command: str) -> Figure:
 def add_note(figure: Figure, text: str) -> None:
     """Above a figure of which a part has not been measured."""
     width = round(NOTE_CHARACTERS * figure.get_figwidth() / TEXT_WIDTH)
-    figure.suptitle(textwrap.fill(text, width), fontsize=7, color=LIMIT_COLOR)
+    figure.suptitle(textwrap.fill(in_figure(text, MAX_NOTE_CHARACTERS), width), fontsize=7, color=LIMIT_COLOR)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from analysis.load_results import Results
 from slr.contrasts import Contrast
-from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_MARKERS, MODEL_NAMES, TEXT_WIDTH
+from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_MARKERS, MODEL_NAMES, TEXT_WIDTH, in_figure
 
 ROW_HEIGHT = 0.38
 SPACE_FOR_TITLE_AND_AXIS = 0.9
@@ -36,7 +36,7 @@ def quality_cost(results: Results) -> Figure:
     )
     for panel, pair in zip(axes.flat, pairs, strict=True):
         _draw_pair(panel, [contrast for contrast in contrasts if contrast.pair == pair], rows, contrasts)
-        panel.set_title(pair)
+        panel.set_title(in_figure(pair))
         panel.set_xlabel("score less instruct's")
     axes[0, 0].set_yticks(range(len(rows)), rows)
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
@@ -65,7 +65,8 @@ def _row(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
     """The task, with its metric where it has several."""
     metrics = {other.metric for other in contrasts if other.group == contrast.group}
     task = contrast.group.removeprefix("testbed_").removeprefix("english_").replace("_", " ")
-    return f"{task}\n{contrast.metric.split(',')[1]}" if len(metrics) > 1 else task
+    task = in_figure(task)
+    return f"{task}\n{in_figure(contrast.metric.split(',')[-1])}" if len(metrics) > 1 else task
 
 
 def _add_legend(figure: Figure) -> None:

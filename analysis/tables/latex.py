@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slr.literal_text import visible
+
 PAGE_ROWS = 40
 """A table of more rows breaks across pages."""
 LINE_CHARACTERS = 60
@@ -13,6 +15,9 @@ WIDTH_CHARACTERS = 70
 """A wider table is scaled to the text's width; if it breaks across pages, they are turned instead."""
 GAP_CHARACTERS = 2
 """The space between columns."""
+
+BASIC_PLANE = "\uffff"
+"""The last of its characters."""
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -32,8 +37,15 @@ _ESCAPES = {
 
 
 def escaped(text: str) -> str:
-    """Text in which no character means anything to LaTeX."""
-    return "".join(_ESCAPES.get(character, character) for character in text)
+    """Text in which no character means anything to LaTeX; a line break, which could end a paragraph, is a space.
+
+    Characters beyond the basic plane, such as emoji, are written as their numbers: no LaTeX font has them.
+    """
+    line = visible(" ".join(text.splitlines()), keep="\t")
+    return "".join(
+        _ESCAPES.get(character, character) if character <= BASIC_PLANE else f"[U+{ord(character):X}]"
+        for character in line
+    )
 
 
 def table(
@@ -79,7 +91,9 @@ class _Parts:
 
 
 def _row(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
+    row = " & ".join(cells) + r" \\"
+    # After a rule or a row's end, either would be an argument of it.
+    return "{}" + row if row.startswith(("[", "*")) else row
 
 
 def _on_one_page(parts: _Parts) -> list[str]:

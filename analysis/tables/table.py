@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 from analysis.tables import latex
+from slr.literal_text import in_csv, in_markdown, markdown_line, visible
 from slr.uncertainty import Estimate
 from slr.whole_files import write_whole
 
@@ -45,6 +47,8 @@ Cell = str | int | float | Estimate | PValue | None
 """None is undefined: an empty cell in CSV, "n/a" elsewhere."""
 
 UNDEFINED_NOTE = "n/a: not measured, or not defined for this row."
+_FORMULA_AFTER_SEPARATOR = re.compile(r"[;\t]\s*[=+@\-]")
+"""In some languages a spreadsheet separates cells so, and then a formula begins within an unquoted text."""
 NO_INTERVAL_NOTE = "No interval is given where too few values differ from each other to show their spread."
 
 
@@ -54,6 +58,8 @@ class Table:
 
     In CSV an ``Estimate`` is four columns: mean, both ends, and its number of items. Where people read,
     ``count_column`` has the number of items of a row, and an estimate over another number says so.
+
+    Texts may say anything: in every form they are shown and nothing else.
 
     Raises:
         ValueError: if a column named p, or ending in " p", holds a bare number, which would be rounded to 0.000.
@@ -91,15 +97,19 @@ class Table:
         estimated = [any(isinstance(cell, Estimate) for cell in cells) for cells in self._cells_by_column()]
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
+        quoting_writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(
-            name
+            in_csv(name)
             for column, is_estimate in zip(self.columns, estimated, strict=True)
             for name in (
                 (column, f"{column} low", f"{column} high", f"{column} n") if is_estimate else (column,)
             )
         )
         for row in self.rows:
-            writer.writerow(
+            has_separator = any(
+                isinstance(cell, str) and _FORMULA_AFTER_SEPARATOR.search(cell) for cell in row
+            )
+            (quoting_writer if has_separator else writer).writerow(
                 value
                 for cell, is_estimate in zip(row, estimated, strict=True)
                 for value in (_ends(cell) if is_estimate else (_unrounded(cell),))
@@ -110,10 +120,9 @@ class Table:
         """A table between its caption and its note."""
         rules = ["---:" if is_number else "---" for is_number in self._are_numbers()]
         lines = [self.columns, rules, *self._shown_rows()]
-        body = "\n".join(
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-        )
-        return "\n\n".join(part for part in (self.caption, body, self.note) if part) + "\n"
+        body = "\n".join("| " + " | ".join(map(in_markdown, line)) + " |" for line in lines)
+        caption = markdown_line(self.caption)
+        return "\n\n".join(part for part in (caption, body, self.note) if part) + "\n"
 
     def latex(self) -> str:
         """A booktabs table, over several pages if it has many rows."""
@@ -132,10 +141,10 @@ class Table:
     def html(self) -> str:
         """A ``table`` element and its note; the caption is for the page to set."""
         numbers = [' class="number"' if is_number else "" for is_number in self._are_numbers()]
-        head = "".join(f"<th>{escape(column)}</th>" for column in self.columns)
+        head = "".join(f"<th>{in_html(column)}</th>" for column in self.columns)
         rows = "".join(
             "<tr>"
-            + "".join(f"<td{kind}>{escape(shown)}</td>" for shown, kind in zip(row, numbers, strict=True))
+            + "".join(f"<td{kind}>{in_html(shown)}</td>" for shown, kind in zip(row, numbers, strict=True))
             + "</tr>\n"
             for row in self._shown_rows()
         )
@@ -168,6 +177,11 @@ class Table:
         return [[row[i] for row in self.rows] for i in range(len(self.columns))]
 
 
+def in_html(text: str) -> str:
+    """The text for an element or a quoted attribute."""
+    return escape(visible(text, keep="\n\t"))
+
+
 def save_table(table: Table, directory: Path) -> list[Path]:
     """Write NAME.csv, NAME.md and NAME.tex."""
     written = []
@@ -189,6 +203,8 @@ def _other_count(cell: Cell, count: Cell) -> str:
 
 
 def _unrounded(cell: Cell) -> Cell:
+    if isinstance(cell, str):
+        return in_csv(cell)
     return cell.value if isinstance(cell, PValue) else cell
 
 

@@ -33,6 +33,7 @@ from slr.figure_style import (
     MODEL_NAMES,
     TEXT_WIDTH,
     VALIDITY_MAP,
+    in_figure,
     save_figure,
     use_style,
 )
@@ -117,7 +118,7 @@ def draw_heatmap(
     if quantity == "diversity":
         _hatch(axes, inadmissible)
     _mark_chosen(axes, report)
-    axes.set_title(f"{report.pair}: CRC {quantity}")
+    axes.set_title(f"{in_figure(report.pair)}: CRC {quantity}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
     step = 2 if num_layers <= 16 else 4
@@ -205,7 +206,7 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     )  # the star, being large, goes below
     for model in models:
         _draw_model(axes, report, model)
-    axes.set_title(report.pair)
+    axes.set_title(in_figure(report.pair))
     axes.set_xlabel("CRC validity")
     axes.set_ylabel("CRC diversity")
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import textwrap
 import threading
 from collections.abc import Callable, Sequence
@@ -37,6 +38,13 @@ DEFAULT_PARAMETERS: dict[str, Any] = {"temperature": 0, "max_tokens": 1024}
 """No seed: Gemini's endpoint refuses the field, and at temperature 0 little is left to chance."""
 MESSAGE_CHARACTERS = 300
 """So much of a server's error is quoted."""
+
+SHORTEST_SECRET = 8
+"""A shorter key, such as the "none" of a server of one's own, is no secret and may be part of a word."""
+_SECRET_FIELD = re.compile(
+    r'"(?P<name>[^"]*(?:api.?key|authorization|secret|password|credential|access.?token)[^"]*)"\s*:',
+    re.IGNORECASE,
+)
 
 Number = TypeVar("Number", int, float)
 
@@ -66,12 +74,13 @@ class ChatModel:
         """The model that the variables describe.
 
         Raises:
-            ValueError: if one is missing or cannot be read.
+            ValueError: if one is missing or cannot be read, or holds a secret, since all of them are kept.
         """
         base_url = _base_url(prefix)
         name = _required(prefix, "MODEL", "the model's name at the endpoint")
         text = os.environ.get(f"{prefix}_PARAMETERS")
         parameters = DEFAULT_PARAMETERS if text is None else _json_object(f"{prefix}_PARAMETERS", text)
+        _check_without_secrets(prefix, base_url, name, text or "")
         return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=dict(parameters))
 
 
@@ -333,12 +342,27 @@ def _base_url(prefix: str) -> str:
     url = _required(prefix, "BASE_URL", "the endpoint's URL, such as http://127.0.0.1:8000/v1").rstrip("/")
     parts = urlsplit(url)
     # The URL is kept with every reply, so no key may be in it; nor is it quoted here.
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+    is_plain = parts.scheme in ("http", "https") and parts.hostname and not set("@?#;") & set(url)
+    if not is_plain:
         raise ValueError(
-            f"{prefix}_BASE_URL is no http or https URL without user, password and query, such as "
-            f"http://127.0.0.1:8000/v1; a key goes into {prefix}_API_KEY"
+            f"{prefix}_BASE_URL is no http or https URL without user, password, parameters, query and fragment, such "
+            f"as http://127.0.0.1:8000/v1; a key goes into {prefix}_API_KEY"
         )
     return url
+
+
+def _check_without_secrets(prefix: str, base_url: str, name: str, parameters: str) -> None:
+    key = os.environ.get(f"{prefix}_API_KEY", "")
+    if len(key) >= SHORTEST_SECRET and any(key in text for text in (base_url, name, parameters)):
+        raise ValueError(
+            f"the key of {prefix}_API_KEY is also in {prefix}_BASE_URL, _MODEL or _PARAMETERS, which are kept with "
+            "every reply: take it out of them"
+        )
+    if found := _SECRET_FIELD.search(parameters):
+        raise ValueError(
+            f"{prefix}_PARAMETERS has the field {found['name']!r}, and parameters are kept with every reply: a key "
+            f"goes into {prefix}_API_KEY"
+        )
 
 
 def _required(prefix: str, name: str, meaning: str) -> str:
