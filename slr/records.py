@@ -10,8 +10,25 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from typing_extensions import override
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from typing_extensions import Self, override
+
+from slr.record_checks import (
+    AtLeastOne,
+    Cosine,
+    Count,
+    Diversity,
+    FiniteObject,
+    JudgedScore,
+    LayerEnds,
+    Name,
+    NonNegative,
+    Share,
+    Validity,
+    check_equal_lengths,
+    check_interval_within,
+    check_unique,
+)
 
 SCHEMA_VERSION = 1
 
@@ -36,7 +53,7 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     cell: str
     config_hash: str
     commit: str
@@ -47,12 +64,12 @@ class Provenance(BaseModel):
 
 
 class Record(BaseModel):
-    """What every row has."""
+    """What every row has. NaN and infinity are no numbers here: written, they could not be read again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    experiment: str
-    pair: str
+    experiment: Name
+    pair: Name
     provenance: Provenance
 
     @property
@@ -71,13 +88,13 @@ class Configuration(Record):
     """
 
     kind: Literal["configuration"] = "configuration"
-    settings: dict[str, Any]
+    settings: FiniteObject
     dtype: str
     base: str
     base_weights: str | None
     instruct: str
     instruct_weights: str | None
-    inputs: dict[str, Any] = {}
+    inputs: FiniteObject = {}
     engine: Engine = "transformers"
 
     @property
@@ -96,10 +113,10 @@ class PairInfo(Record):
     base_revision: str | None
     instruct: str
     instruct_revision: str | None
-    num_layers: int
-    hidden_size: int
-    vocab_size: int
-    num_parameters: int
+    num_layers: AtLeastOne
+    hidden_size: AtLeastOne
+    vocab_size: AtLeastOne
+    num_parameters: AtLeastOne
     dtype: str
     notes: tuple[str, ...] = ()
 
@@ -119,14 +136,27 @@ class CrcScore(Record):
 
     kind: Literal["crc_score"] = "crc_score"
     family: Family
-    num_layers: int
+    num_layers: AtLeastOne
     model: ModelKind
-    interval: tuple[int, int] | None = None
-    alpha: float | None = None
+    interval: LayerEnds | None = None
+    alpha: Share | None = None
     prompt_set: PromptSet
-    prompt_ids: tuple[str, ...]
-    validity: tuple[float, ...]
-    diversity: tuple[float | None, ...]
+    prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    validity: tuple[Validity, ...]
+    diversity: tuple[Diversity | None, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(prompt_ids=self.prompt_ids, validity=self.validity, diversity=self.diversity)
+        check_unique("prompt_ids", self.prompt_ids)
+        check_interval_within(self.interval, self.num_layers)
+        if (self.model == "hybrid") != (self.interval is not None):
+            raise ValueError("a hybrid has an interval, and no other model has one")
+        if (self.model == "soup" and self.alpha is None) or (
+            self.model in ("base", "instruct") and self.alpha is not None
+        ):
+            raise ValueError("a soup has an alpha; base and instruct have none")
+        return self
 
     @property
     @override
@@ -155,14 +185,19 @@ class CrcSelection(Record):
 
     kind: Literal["crc_selection"] = "crc_selection"
     family: Family
-    num_layers: int
-    min_validity_ratio: float
+    num_layers: AtLeastOne
+    min_validity_ratio: Share
     margin: bool = False
-    instruct_validity: float
-    interval: tuple[int, int] | None
+    instruct_validity: Validity
+    interval: LayerEnds | None
     interval_reason: str
-    soup_alpha: float | None
+    soup_alpha: Share | None
     soup_reason: str
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_interval_within(self.interval, self.num_layers)
+        return self
 
     @property
     @override
@@ -188,17 +223,17 @@ class SearchCost(Record):
 
     kind: Literal["search_cost"] = "search_cost"
     method: Literal["shared", "loop"]
-    num_layers: int
-    hidden_size: int
-    num_intervals: int
-    num_prompts: int
-    prompt_tokens: int
+    num_layers: AtLeastOne
+    hidden_size: AtLeastOne
+    num_intervals: AtLeastOne
+    num_prompts: AtLeastOne
+    prompt_tokens: Count
     dtype: str
-    threads: int
-    seconds: float
-    layer_evaluations: int
-    tokens_computed: int
-    peak_memory_bytes: int | None
+    threads: AtLeastOne
+    seconds: NonNegative
+    layer_evaluations: Count
+    tokens_computed: Count
+    peak_memory_bytes: Count | None
 
     @property
     def seconds_per_interval(self) -> float:
@@ -232,16 +267,21 @@ class Samples(Record):
     method: str
     references: tuple[str, ...] = ()
     model: str
-    interval: tuple[int, int] | None
-    alpha: float | None
+    interval: LayerEnds | None
+    alpha: Share | None
     prompting: str
     sampling: dict[str, float]
     seed: int
     expected: str | None
     last_number_counts: bool = False
-    texts: tuple[str, ...]
-    num_tokens: tuple[int, ...]
+    texts: Annotated[tuple[str, ...], Field(min_length=1)]
+    num_tokens: tuple[Count, ...]
     finished: tuple[bool, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(texts=self.texts, num_tokens=self.num_tokens, finished=self.finished)
+        return self
 
     @property
     @override
@@ -272,11 +312,18 @@ class SampleMeasures(Record):
     samples: str
     encoder: str
     embedding_diversity: float | None
-    adherence: tuple[float | None, ...]
+    adherence: tuple[Cosine | None, ...]
     longer_than_window: tuple[bool, ...] | None = None
     fluency_model: str | None = None
     fluency: tuple[float | None, ...] | None = None
     fluency_given: Literal["request"] | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(
+            adherence=self.adherence, longer_than_window=self.longer_than_window, fluency=self.fluency
+        )
+        return self
 
     @property
     def fluency_given_request(self) -> tuple[float | None, ...] | None:
@@ -295,6 +342,14 @@ class ProblemSet(Record):
     kind: Literal["problem_set"] = "problem_set"
     tried: tuple[str, ...]
     wrong: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_unique("tried", self.tried)
+        check_unique("wrong", self.wrong)
+        if others := set(self.wrong) - set(self.tried):
+            raise ValueError(f"wrong has {min(others)!r}, which is not among those tried")
+        return self
 
     @property
     @override
@@ -319,8 +374,14 @@ class JudgeScores(Record):
     judge: str
     host: str
     rubric_version: str
-    indices: tuple[int, ...]
-    scores: dict[str, tuple[int | None, ...]]
+    indices: tuple[Count, ...]
+    scores: dict[str, tuple[JudgedScore | None, ...]]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(indices=self.indices, **self.scores)
+        check_unique("indices", self.indices)
+        return self
 
     @property
     @override
@@ -347,8 +408,16 @@ class CanonicalAnswers(Record):
     host: str
     prompt_version: str
     meant: tuple[str | None, ...]
-    num_asked: int
-    num_unusable: int
+    num_asked: Count
+    num_unusable: Count
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if not self.num_unusable <= self.num_asked <= len(self.meant):
+            raise ValueError(
+                f"num_unusable is {self.num_unusable} and num_asked {self.num_asked}, of {len(self.meant)} samples"
+            )
+        return self
 
     @property
     @override
@@ -373,15 +442,15 @@ class HarnessScore(Record):
     family: Family
     model: str
     references: tuple[str, ...] = ()
-    interval: tuple[int, int] | None
-    alpha: float | None
+    interval: LayerEnds | None
+    alpha: Share | None
     task: str
     task_version: str
-    num_fewshot: int
+    num_fewshot: Count
     chat_template: bool
     metric: str
     value: float
-    standard_error: float | None
+    standard_error: NonNegative | None
     document_scores: tuple[float, ...]
     harness_version: str
 
