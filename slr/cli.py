@@ -6,10 +6,19 @@ import gc
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from slr.bad_input import (
+    BAD_INPUT,
+    check_arguments,
+    check_environment,
+    check_one_of,
+    check_output_directory,
+    did_you_mean,
+    print_error,
+)
 from slr.crc.selection import MIN_VALIDITY_RATIO
 
 if TYPE_CHECKING:
@@ -25,6 +34,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+CLICK_EXCEPTION = cast(
+    "type[typer.BadParameter]",
+    next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
+)
+"""What typer raises for wrong options; where click is, depends on typer's version."""
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 Base = Annotated[str, typer.Argument(help=f"pre-trained model: {MODEL_HELP}")]
@@ -88,7 +105,13 @@ def search(
     from slr.tracking import mirror_pair
 
     if wandb not in ("offline", "online", "disabled"):
-        raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
+        raise ValueError(
+            f"--wandb is {wandb!r}, expected offline, online or disabled"
+            f"{did_you_mean(wandb, ('offline', 'online', 'disabled'))}"
+        )
+    if device_map is not None:
+        check_one_of("--device-map", device_map, ("auto",))
+    check_environment(uses_wandb=wandb != "disabled")
     if not 0 < min_validity <= 1:
         raise ValueError(
             f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
@@ -103,6 +126,7 @@ def search(
         instruct_revision=instruct_revision,
     )
     output_dir = output_dir or Path("results") / spec.name
+    check_output_directory(output_dir, "--output-dir")
     processes = launched_processes()
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
@@ -167,6 +191,7 @@ def build(
     from slr.progress import progress_bar
 
     interval = LayerInterval.parse(layers)
+    check_output_directory(output.parent, "the directory of --output")
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter:
         from slr.adapter_export import build_adapter
@@ -226,6 +251,7 @@ def score(
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from slr.checkpoints import load_model
@@ -238,7 +264,7 @@ def score(
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     renderer = open_checkpoint(chat_template_from).tokenizer if chat_template_from else None
     loaded = load_model(model, revision=revision, dtype=torch_dtype, device=device)
-    table = Table("prompts", "validity", "diversity", title=f"CRC of {loaded.reference}")
+    table = Table("prompts", "validity", "diversity", title=f"CRC of {escape(str(loaded.reference))}")
     for prompt_set in PROMPT_SETS:
         encoded = encode_prompts(load_prompts(prompt_set), renderer or loaded.tokenizer)
         scores = score_model(loaded.model, encoded)
@@ -249,13 +275,16 @@ def score(
 
 def _print_report(report: CrcReport) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from slr.crc.report import rule_in_words
 
     console = Console(width=max(136, Console().width))
     chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
-    console.print(f"\n[bold]{report.pair}: {chosen}[/bold]\n{report.interval_reason}\n", highlight=False)
+    console.print(
+        f"\n[bold]{escape(report.pair)}: {chosen}[/bold]\n{escape(report.interval_reason)}\n", highlight=False
+    )
     table = Table(
         "model", "prompts", "validity", "diversity", "validity / instruct's", "diversity less instruct's"
     )
@@ -303,11 +332,24 @@ def main() -> None:
     """Entry point: a mistake of the user is one line and exit status 2, never a traceback."""
     # Imports make hundreds of thousands of objects that stay; to look for garbage among them every 700 takes a second.
     gc.set_threshold(100_000, 10, 10)
+    raise SystemExit(_run())
+
+
+def _run() -> int:
+    arguments = sys.argv[1:]
     try:
-        app()
+        check_arguments(arguments)
+        check_environment()
+        # Without arguments typer shows the help; otherwise it would say what is wrong in several lines.
+        status = app(standalone_mode=not arguments)
+    except CLICK_EXCEPTION as error:
+        print_error(f"{error.format_message()} (see slr --help)")
+        return BAD_INPUT
     except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        print_error(error)
+        return BAD_INPUT
     except KeyboardInterrupt:
+        status = STOPPED
+    if status == STOPPED:  # typer returns it in place of the exception
         print("\nstopped; the same command goes on from the records that are there", file=sys.stderr)
-        raise SystemExit(130) from None
+    return status or 0

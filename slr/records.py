@@ -8,10 +8,10 @@ what is there already. How the rows lie on disk is told in ``results_store``.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from slr.record_checks import (
     AtLeastOne,

@@ -125,7 +125,9 @@ def _read_file(path: Path) -> list[AnyRecord]:
 
 def _complete_lines(path: Path) -> list[bytes]:
     if not path.is_file():
-        raise ValueError(f"{path} is no file, expected one of records: move it away, or give another directory")
+        raise ValueError(
+            f"{path} is no file, expected one of records: move it away, or give another directory"
+        )
     try:
         *complete, unfinished = path.read_bytes().split(b"\n")
     except OSError as error:
