@@ -68,8 +68,8 @@ def _read_page(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"the earlier page {PAGE_NAME} is not UTF-8 text ({error.reason} at byte {error.start}), so the sections of "
-            "other runs cannot be kept: move it away"
+            f"the earlier page {PAGE_NAME} is not UTF-8 text ({error.reason} at byte {error.start}), so the sections "
+            "of other runs cannot be kept: move it away"
         ) from None
 
 

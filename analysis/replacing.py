@@ -31,7 +31,7 @@ def all_or_nothing(output_dir: Path, also_read: Path) -> Iterator[Path]:
 
 
 def _replace_all(source: Path, target: Path) -> None:
-    """Copy every file beside its target, and only then rename: what has no room is found before anything is replaced."""
+    """Copy every file beside its target, then rename all: a lack of room is found before anything is replaced."""
     unfinished: dict[Path, Path] = {}
     try:
         for file in sorted(path for path in source.rglob("*") if path.is_file()):

@@ -77,6 +77,9 @@ class ChatModel:
         name = _required(prefix, "MODEL", "the model's name at the endpoint")
         text = os.environ.get(f"{prefix}_PARAMETERS")
         parameters = DEFAULT_PARAMETERS if text is None else _json_object(f"{prefix}_PARAMETERS", text)
+        # Needed later only, but a mistake in them is to be found before any work.
+        _key(prefix)
+        Limits.from_environment(prefix)
         return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=dict(parameters))
 
 
@@ -382,9 +385,9 @@ def _base_url(prefix: str) -> str:
     key = os.environ.get(f"{prefix}_API_KEY")
     if not _is_plain_url(url) or (key and key in url):
         raise ValueError(
-            f"{prefix}_BASE_URL is no http or https URL of a host, perhaps a port and a path, and nothing else: no user, "
-            "password, query, parameter or fragment, and no key. Expected one such as http://127.0.0.1:8000/v1; a key "
-            f"goes into {prefix}_API_KEY"
+            f"{prefix}_BASE_URL is no http or https URL of a host, perhaps a port and a path, and nothing else: no "
+            "user, password, query, parameter or fragment, and no key. Expected one such as "
+            f"http://127.0.0.1:8000/v1; a key goes into {prefix}_API_KEY"
         )
     return url
 
@@ -403,8 +406,8 @@ def _key(prefix: str) -> str:
     key = os.environ.get(f"{prefix}_API_KEY", "")
     if not (key.isascii() and key.isprintable()) or key != key.strip():
         raise ValueError(
-            f"{prefix}_API_KEY has a space, a line break or a character beyond ASCII at a place where no key has one: set it "
-            "to the key alone"
+            f"{prefix}_API_KEY has a space, a line break or a character beyond ASCII where no key has one: set it to "
+            "the key alone"
         )
     return key
 
