@@ -96,6 +96,21 @@ def check_arguments(arguments: Sequence[str]) -> None:
             ) from None
 
 
+def expanded(path: Path, option: str) -> Path:
+    """The path with the home directory in place of a leading ``~`` or ``~user``.
+
+    Raises:
+        ValueError: if there is no such user; ``option`` is what names the path.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{option} is {path}, and {path.parts[0]} is no user's home directory: expected a path, with ./ before it if "
+            "its name begins with ~"
+        ) from None
+
+
 def check_output_directory(directory: Path, option: str) -> None:
     """Raise ``ValueError`` if there is something else than a directory at that path, or on the way to it.
 
@@ -149,7 +164,8 @@ def check_environment(uses_wandb: bool = False) -> None:
         )
     for name in _DIRECTORY_VARIABLES:
         if value := os.environ.get(name):
-            check_output_directory(Path(value).expanduser(), f"the environment variable {name}")
+            option = f"the environment variable {name}"
+            check_output_directory(expanded(Path(value), option), option)
     mode = os.environ.get("WANDB_MODE")
     if uses_wandb and mode:
         check_one_of("the environment variable WANDB_MODE", mode, WANDB_MODES)

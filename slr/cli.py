@@ -17,6 +17,7 @@ from slr.bad_input import (
     check_one_of,
     check_output_directory,
     did_you_mean,
+    expanded,
     print_error,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO
@@ -191,7 +192,7 @@ def build(
     from slr.progress import progress_bar
 
     interval = LayerInterval.parse(layers)
-    check_output_directory(output.parent, "the directory of --output")
+    check_output_directory(expanded(output, "--output").parent, "the directory of --output")
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter:
         from slr.adapter_export import build_adapter
