@@ -106,8 +106,8 @@ def expanded(path: Path, option: str) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise ValueError(
-            f"{option} is {path}, and {path.parts[0]} is no user's home directory: expected a path, with ./ before it if "
-            "its name begins with ~"
+            f"{option} is {path}, and {path.parts[0]} is no user's home directory: expected a path, with ./ before "
+            "a name that begins with ~"
         ) from None
 
 
