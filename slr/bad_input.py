@@ -15,6 +15,9 @@ from typing_extensions import override
 BAD_INPUT = 2
 """The exit status after it."""
 
+DTYPES = ("float32", "bfloat16")
+"""What ``--dtype`` takes."""
+
 WANDB_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 """What W&B itself takes in ``WANDB_MODE``; the last two are older names."""
 _DIRECTORY_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "SLR_CACHE")

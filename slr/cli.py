@@ -12,6 +12,7 @@ import typer
 
 from slr.bad_input import (
     BAD_INPUT,
+    DTYPES,
     check_arguments,
     check_environment,
     check_one_of,
@@ -94,6 +95,22 @@ def search(
     trade-off plot go to the output directory. A search that was stopped goes on where it was; with another
     --min-validity or --margin it chooses anew out of the same scores.
     """
+    if wandb not in ("offline", "online", "disabled"):
+        raise ValueError(
+            f"--wandb is {wandb!r}, expected offline, online or disabled"
+            f"{did_you_mean(wandb, ('offline', 'online', 'disabled'))}"
+        )
+    if dtype is not None:
+        check_one_of("--dtype", dtype, DTYPES)
+    if device_map is not None:
+        check_one_of("--device-map", device_map, ("auto",))
+    check_environment(uses_wandb=wandb != "disabled")
+    if not 0 < min_validity <= 1:
+        raise ValueError(
+            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
+            "model's validity that the choice must keep"
+        )
+
     import dataclasses
 
     from slr.checkpoints import load_spec, resolve_pair
@@ -105,19 +122,6 @@ def search(
     from slr.processes import launched_processes
     from slr.tracking import mirror_pair
 
-    if wandb not in ("offline", "online", "disabled"):
-        raise ValueError(
-            f"--wandb is {wandb!r}, expected offline, online or disabled"
-            f"{did_you_mean(wandb, ('offline', 'online', 'disabled'))}"
-        )
-    if device_map is not None:
-        check_one_of("--device-map", device_map, ("auto",))
-    check_environment(uses_wandb=wandb != "disabled")
-    if not 0 < min_validity <= 1:
-        raise ValueError(
-            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
-            "model's validity that the choice must keep"
-        )
     config = CrcStudyConfig(min_validity_ratio=min_validity, margin=margin)
     spec = resolve_pair(
         base,
@@ -187,12 +191,15 @@ def build(
     every tensor came from (slr_manifest.json), and a model card. Of an adapter's hybrid, --as-adapter writes
     a few megabytes that peft loads onto BASE.
     """
-    from slr.export import build as build_checkpoint
-    from slr.intervals import LayerInterval
-    from slr.progress import progress_bar
+    from slr.intervals import LayerInterval, check_alpha
 
     interval = LayerInterval.parse(layers)
+    check_alpha(alpha)
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
+
+    from slr.export import build as build_checkpoint
+    from slr.progress import progress_bar
+
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter:
         from slr.adapter_export import build_adapter
@@ -251,6 +258,9 @@ def score(
     dtype: Dtype = None,
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
+    if dtype is not None:
+        check_one_of("--dtype", dtype, DTYPES)
+
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from slr.bad_input import (
     BAD_INPUT,
+    DTYPES,
     OneLineParser,
     check_arguments,
     check_environment,
@@ -38,7 +39,6 @@ MakeExperiment = Callable[[str, bool], Experiment]
 Draw = Callable[[Path, Path], int]
 """Makes figures from the records of one directory into another; gives an exit status."""
 
-DTYPES = ("float32", "bfloat16")
 
 ASSUMED_FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 3e14}
 """For the estimate of a dry run: two CPU cores in float32, one H100 in bfloat16 at a third of its peak."""
