@@ -53,6 +53,15 @@ Instruct = Annotated[
 AdapterOption = Annotated[
     str | None, typer.Option(help="in place of INSTRUCT, a PEFT LoRA adapter of BASE: directory or hub id")
 ]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"it is {text!r}, expected a number") from None
+
+
 Revision = Annotated[str | None, typer.Option(help="commit, tag or branch, for a model on the hub")]
 Device = Annotated[str | None, typer.Option(help="such as cuda:0; by default the first GPU, else the CPU")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default float32 on a CPU")]
@@ -81,7 +90,10 @@ def search(
         typer.Option(help="auto: spread each model over all GPUs, for models that one does not hold"),
     ] = None,
     min_validity: Annotated[
-        float, typer.Option(metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]")
+        float,
+        typer.Option(
+            parser=_number, metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]"
+        ),
     ] = MIN_VALIDITY_RATIO,
     margin: Annotated[
         bool, typer.Option("--margin", help="choose carefully: the share's 95% interval must keep RATIO too")
@@ -174,7 +186,12 @@ def build(
     as_adapter: Annotated[
         bool, typer.Option("--as-adapter", help="write an adapter of BASE again, not a merged checkpoint")
     ] = False,
-    alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            parser=_number, metavar="NUMBER", help="the base model's share within the layers, in (0, 1]"
+        ),
+    ] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="replace an existing checkpoint")] = False,

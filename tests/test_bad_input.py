@@ -465,7 +465,7 @@ CALLS: tuple[Call, ...] = (
     Call("slr search caf\udce9 testbed:llama/instruct", ["caf\\xe9", "not UTF-8"]),
     Call("slr score testbed:qwen/base --dtype half", ["'half'", "expected float32 or bfloat16"]),
     Call("slr score [red]no[/red]", ["'[red]no[/red]'", "no hub id"]),
-    Call("slr score", ["Missing argument", "MODEL"]),
+    Call("slr score", ["Missing argument"]),
     Call("slr sarch testbed-llama", ["sarch"]),
     Call("slr search testbed-llama --margn", ["--margn"]),
     Call("crc_search --preset tetsbed", ["'tetsbed'", "did you mean 'testbed'?"]),
