@@ -22,8 +22,8 @@ if not __package__:  # run as a script: its own directory is on the path then, t
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
+from slr.bad_input import print_error
 from slr.downstream.conditions import BASELINES, CONTROLS, DECODING, PROMPTING, Condition
-from slr.literal_text import visible
 from slr.quality.judge import ASPECTS
 from slr.tasks.creative_prompts import GENRES
 from slr.tracking import log_in, logged_name
@@ -320,7 +320,7 @@ def main(argv: list[str] | None = None) -> int:
         print("error: wandb-workspaces is missing: run pip install '.[dashboard]'", file=sys.stderr)
         return 2
     except ValueError as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return 2
     return 0
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from slr.contrasts import Contrast
 from slr.crc.contrasts import crc_contrasts
 from slr.crc.report import CrcReport, crc_report
+from slr.crc.study_faults import study_fault
 from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines, metric_values
 from slr.model_pairs import PRESETS
 from slr.quality.harness_report import HarnessLine, harness_contrasts, harness_lines
@@ -49,12 +50,19 @@ class Results:
 
     @cached_property
     def crc_reports(self) -> list[CrcReport]:
-        """A report for each pair whose CRC study is complete, in the order in which they were run.
+        """A report for each pair whose CRC study is complete and sound, in the order in which they were run.
 
         Where a pair has choices by several rules, the report is of the paper's rule, or of the first.
         """
+        return [
+            crc_report(self.records, pair) for pair, fault in self._faults_of_finished.items() if not fault
+        ]
+
+    @cached_property
+    def _faults_of_finished(self) -> dict[str, str | None]:
+        """Each pair that has a selection, with why no report can be made of its records, if so."""
         pairs = dict.fromkeys(record.pair for record in self.records if isinstance(record, CrcSelection))
-        return [crc_report(self.records, pair) for pair in pairs]
+        return {pair: study_fault(self.records, pair) for pair in pairs}
 
     @property
     def unfinished_pairs(self) -> list[str]:
@@ -63,8 +71,8 @@ class Results:
         wanted = PRESETS[self.name].pairs if self.name in PRESETS else ()
         reasons = {spec.name: "not begun" for spec in wanted}
         reasons |= {record.pair: "not finished" for record in study}
-        finished = {record.pair for record in study if isinstance(record, CrcSelection)}
-        reasons = {pair: reason for pair, reason in reasons.items() if pair not in finished}
+        reasons |= {pair: fault or "" for pair, fault in self._faults_of_finished.items()}
+        reasons = {pair: reason for pair, reason in reasons.items() if reason}
         for record in study:
             if isinstance(record, Failure):
                 message = textwrap.shorten(record.message, MESSAGE_CHARACTERS, placeholder="...")

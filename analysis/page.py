@@ -57,13 +57,23 @@ def write_page(
 ) -> Path:
     """Write the page anew with this run's section, and those that it had for other runs."""
     path = page_path(output_dir)
-    sections = _sections_of(path.read_text(encoding="utf-8")) if path.exists() else {}
+    sections = _sections_of(_read_page(path)) if path.exists() else {}
     sections[visible(results.name)] = _section(results, figures, tables)
     known = [name for name in PRESETS if name in sections]
     names = known + sorted(sections.keys() - set(known))
     concept = next(figure.picture for figure in figures if figure.name == "concept")
     write_whole(path, _page({name: sections[name] for name in names}, concept))
     return path
+
+
+def _read_page(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"the earlier page {PAGE_NAME} is not UTF-8 text ({error.reason} at byte {error.start}), so the sections "
+            "of other runs cannot be kept: move it away"
+        ) from None
 
 
 def _sections_of(page: str) -> dict[str, str]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
+from slr.bad_input import print_error
 from slr.experiment_script import BAD_INPUT, FAILED
-from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.stopping import run_until_stopped
@@ -83,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _compare(options)
     except (ValueError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return BAD_INPUT
 
 

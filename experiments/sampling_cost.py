@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
+from slr.bad_input import print_error
 from slr.experiment_script import BAD_INPUT
-from slr.literal_text import visible
 from slr.sampling_config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.stopping import run_until_stopped
@@ -48,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _measure(options)
     except (ValueError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return BAD_INPUT
     return 0
 

@@ -9,14 +9,13 @@ With --shape: one search of a pair that has exactly the shape of a real model, o
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
+from slr.bad_input import print_error
 from slr.crc.cost import CostCase, measure_cases, mirror_costs, print_costs
 from slr.experiment_script import BAD_INPUT, choose_device_and_dtype
-from slr.literal_text import visible
 from slr.output_lock import output_lock
 from slr.stopping import run_until_stopped
 from slr.tracking import WandbMode, check_account
@@ -64,7 +63,7 @@ def _measure(options: argparse.Namespace, cases: Sequence[CostCase], output_dir:
             print_costs(measure_cases(cases, output_dir / "search_cost.jsonl"))
             mirror_costs(cases, output_dir, options.wandb, options.smoke)
     except (ValueError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return BAD_INPUT
     return 0
 

@@ -6,10 +6,21 @@ import gc
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from slr.bad_input import (
+    BAD_INPUT,
+    DTYPES,
+    check_arguments,
+    check_environment,
+    check_one_of,
+    check_output_directory,
+    did_you_mean,
+    expanded,
+    print_error,
+)
 from slr.crc.selection import MIN_VALIDITY_RATIO
 from slr.literal_text import visible
 from slr.stopping import run_until_stopped
@@ -30,6 +41,11 @@ app = typer.Typer(
 
 STOPPED = 130
 """The exit status after Ctrl-C, as shells have it."""
+CLICK_EXCEPTION = cast(
+    "type[typer.BadParameter]",
+    next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
+)
+"""What typer raises for wrong options; where click is, depends on typer's version."""
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 Base = Annotated[str, typer.Argument(help=f"pre-trained model: {MODEL_HELP}")]
@@ -39,6 +55,15 @@ Instruct = Annotated[
 AdapterOption = Annotated[
     str | None, typer.Option(help="in place of INSTRUCT, a PEFT LoRA adapter of BASE: directory or hub id")
 ]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"it is {text!r}, expected a number") from None
+
+
 Revision = Annotated[str | None, typer.Option(help="commit, tag or branch, for a model on the hub")]
 Device = Annotated[str | None, typer.Option(help="such as cuda:0; by default the first GPU, else the CPU")]
 Dtype = Annotated[str | None, typer.Option(help="float32 or bfloat16; by default float32 on a CPU")]
@@ -67,7 +92,10 @@ def search(
         typer.Option(help="auto: spread each model over all GPUs, for models that one does not hold"),
     ] = None,
     min_validity: Annotated[
-        float, typer.Option(metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]")
+        float,
+        typer.Option(
+            parser=_number, metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]"
+        ),
     ] = MIN_VALIDITY_RATIO,
     margin: Annotated[
         bool, typer.Option("--margin", help="choose carefully: the share's 95% interval must keep RATIO too")
@@ -81,6 +109,22 @@ def search(
     trade-off plot go to the output directory. A search that was stopped goes on where it was; with another
     --min-validity or --margin it chooses anew out of the same scores.
     """
+    if wandb not in ("offline", "online", "disabled"):
+        raise ValueError(
+            f"--wandb is {wandb!r}, expected offline, online or disabled"
+            f"{did_you_mean(wandb, ('offline', 'online', 'disabled'))}"
+        )
+    if dtype is not None:
+        check_one_of("--dtype", dtype, DTYPES)
+    if device_map is not None:
+        check_one_of("--device-map", device_map, ("auto",))
+    check_environment(uses_wandb=wandb != "disabled")
+    if not 0 < min_validity <= 1:
+        raise ValueError(
+            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
+            "model's validity that the choice must keep"
+        )
+
     import dataclasses
 
     from slr.checkpoints import load_spec, resolve_pair
@@ -95,13 +139,6 @@ def search(
     from slr.processes import launched_processes
     from slr.tracking import check_account, mirror_pair
 
-    if wandb not in ("offline", "online", "disabled"):
-        raise ValueError(f"--wandb is {wandb!r}, expected offline, online or disabled")
-    if not 0 < min_validity <= 1:
-        raise ValueError(
-            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
-            "model's validity that the choice must keep"
-        )
     config = CrcStudyConfig(min_validity_ratio=min_validity, margin=margin)
     spec = resolve_pair(
         base,
@@ -111,6 +148,7 @@ def search(
         instruct_revision=instruct_revision,
     )
     output_dir = output_dir or Path("results") / spec.name
+    check_output_directory(output_dir, "--output-dir")
     processes = launched_processes()
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
@@ -169,7 +207,12 @@ def build(
     as_adapter: Annotated[
         bool, typer.Option("--as-adapter", help="write an adapter of BASE again, not a merged checkpoint")
     ] = False,
-    alpha: Annotated[float, typer.Option(help="the base model's share within the layers, in (0, 1]")] = 1.0,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            parser=_number, metavar="NUMBER", help="the base model's share within the layers, in (0, 1]"
+        ),
+    ] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[
@@ -188,11 +231,15 @@ def build(
     every tensor came from (slr_manifest.json), and a model card. Of an adapter's hybrid, --as-adapter writes
     a few megabytes that peft loads onto BASE.
     """
-    from slr.export import build as build_checkpoint
-    from slr.intervals import LayerInterval
-    from slr.progress import progress_bar
+    from slr.intervals import LayerInterval, check_alpha
 
     interval = LayerInterval.parse(layers)
+    check_alpha(alpha)
+    check_output_directory(expanded(output, "--output").parent, "the directory of --output")
+
+    from slr.export import build as build_checkpoint
+    from slr.progress import progress_bar
+
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter:
         from slr.adapter_export import build_adapter
@@ -254,6 +301,9 @@ def score(
     dtype: Dtype = None,
 ) -> None:
     """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
+    if dtype is not None:
+        check_one_of("--dtype", dtype, DTYPES)
+
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -357,13 +407,18 @@ def main() -> None:
 
 
 def _run() -> int:
+    arguments = sys.argv[1:]
     try:
-        app()
+        check_arguments(arguments)
+        check_environment()
+        # Without arguments typer shows the help; otherwise it would say what is wrong in several lines.
+        status = app(standalone_mode=not arguments)
+    except CLICK_EXCEPTION as error:
+        print_error(f"{error.format_message()} (see slr --help)")
+        return BAD_INPUT
     except (ValueError, OSError) as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
-        return 2
-    except SystemExit as ended:
-        if ended.code == STOPPED:  # typer's, in place of the exception
-            raise KeyboardInterrupt from None
-        raise
-    return 0
+        print_error(error)
+        return BAD_INPUT
+    if status == STOPPED:  # typer returns it in place of the exception
+        raise KeyboardInterrupt
+    return status or 0

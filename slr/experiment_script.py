@@ -5,11 +5,24 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
+from slr.bad_input import (
+    BAD_INPUT,
+    DTYPES,
+    OneLineParser,
+    check_arguments,
+    check_environment,
+    check_one_of,
+    check_output_directory,
+    did_you_mean,
+    in_one_line,
+    one_of,
+    print_error,
+)
 from slr.experiment import Cost, Experiment, RunSettings, UnusablePairError, run_experiments, store_of
 from slr.literal_text import visible
 from slr.model_pairs import PRESETS, PairSpec, Preset
@@ -29,14 +42,14 @@ MakeExperiment = Callable[[str, bool], Experiment]
 Draw = Callable[[Path, Path], int]
 """Makes figures from the records of one directory into another; gives an exit status."""
 
+
 ASSUMED_FLOPS_PER_SECOND = {"cpu": 5e10, "cuda": 3e14}
 """For the estimate of a dry run: two CPU cores in float32, one H100 in bfloat16 at a third of its peak."""
 ASSUMED_SAMPLING_FLOPS_PER_SECOND = {"cpu": 3e10, "cuda": 2.5e13}
 """The same where tokens are sampled: about 1500 a second of an 8B model at batch 64, which memory bounds."""
 
 FAILED = 1
-BAD_INPUT = 2
-"""Exit statuses."""
+"""The exit status where a cell or the disk failed; for the others see ``run_script``."""
 
 
 def run_script(
@@ -61,30 +74,37 @@ def run_script(
     """
     options = _parse(description, argv)
     how_to_go_on = f"all records so far are in {options.output_dir}, the same command goes on from there"
-    return run_until_stopped(lambda: _run(experiments, options, draw), how_to_go_on)
+    return run_until_stopped(lambda: _run(experiments, options, draw, argv), how_to_go_on)
 
 
-def _run(experiments: Sequence[MakeExperiment], options: argparse.Namespace, draw: Draw | None) -> int:
+def _run(
+    experiments: Sequence[MakeExperiment],
+    options: argparse.Namespace,
+    draw: Draw | None,
+    argv: Sequence[str] | None,
+) -> int:
     try:
+        check_arguments(sys.argv[1:] if argv is None else argv)
+        check_environment(uses_wandb=options.wandb != "disabled")
         made = [make(options.preset, options.smoke) for make in experiments]
         specs = _choose_pairs(PRESETS[options.preset], options.families)
         if options.dry_run:
             return _list_cells(made, specs, options)
         return _run_all(made, specs, options, draw)
     except ValueError as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return BAD_INPUT
     except OSError as error:
-        print(visible(f"error: {error}"), file=sys.stderr)
+        print_error(error)
         return FAILED
 
 
 def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = OneLineParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     presets = "; ".join(f"{preset.name}: {preset.description}" for preset in PRESETS.values())
-    parser.add_argument("--preset", choices=list(PRESETS), default="testbed", help=presets)
+    parser.add_argument(
+        "--preset", type=one_of(PRESETS), metavar=_names(PRESETS), default="testbed", help=presets
+    )
     parser.add_argument("--families", help="comma-separated, such as llama,gemma; all by default")
     parser.add_argument(
         "--output-dir",
@@ -98,17 +118,30 @@ def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--dry-run", action="store_true", help="list the cells with an estimate of their cost"
     )
-    parser.add_argument("--wandb", choices=get_args(WandbMode), default="offline", help="mirror to W&B")
+    parser.add_argument(
+        "--wandb",
+        type=one_of(get_args(WandbMode)),
+        metavar=_names(get_args(WandbMode)),
+        default="offline",
+        help="mirror to W&B",
+    )
     parser.add_argument("--device", help="such as cuda:0; the first GPU by default, else the CPU")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], help="the checkpoints' own by default")
+    parser.add_argument(
+        "--dtype",
+        type=one_of(DTYPES),
+        metavar=_names(DTYPES),
+        help="the checkpoints' own by default",
+    )
     parser.add_argument(
         "--device-map",
-        choices=["auto"],
+        type=one_of(("auto",)),
+        metavar="auto",
         help="spread each model over all GPUs, for models that one does not hold",
     )
     parser.add_argument(
         "--engine",
-        choices=get_args(Engine),
+        type=one_of(get_args(Engine)),
+        metavar=_names(get_args(Engine)),
         default="transformers",
         help="what samples answers; vllm has to be installed",
     )
@@ -122,6 +155,11 @@ def _parse(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
+def _names(known: Iterable[str]) -> str:
+    """How argparse shows a choice in the help."""
+    return f"{{{','.join(known)}}}"
+
+
 def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
     if families is None:
         return list(preset.pairs)
@@ -130,6 +168,7 @@ def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
     if unknown := [family for family in wanted if family not in known]:
         raise ValueError(
             f"--families names {', '.join(map(repr, unknown))}; the preset {preset.name} has {', '.join(known)}"
+            f"{did_you_mean(unknown[0], known)}"
         )
     return [spec for spec in preset.pairs if spec.family in wanted]
 
@@ -140,6 +179,9 @@ def _run_all(
     options: argparse.Namespace,
     draw: Draw | None,
 ) -> int:
+    check_output_directory(options.output_dir, "--output-dir")
+    if draw is not None:
+        check_output_directory(options.figures_dir, "--figures-dir")
     processes = launched_processes()
     with output_lock(options.output_dir, processes):
         return _run_on_own_directory(experiments, specs, options, draw, processes)
@@ -202,7 +244,7 @@ def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], setti
         try:
             outcomes = run_experiments(experiments, spec, settings)
         except UnusablePairError as error:
-            say(visible(f"error: {error}"))
+            say(f"error: {in_one_line(str(error))}")
             status = BAD_INPUT
             continue
         if failed := [cell for outcome in outcomes for cell in outcome.failed]:
@@ -226,18 +268,29 @@ def choose_device_and_dtype(
     """
     import torch
 
-    device = device or _default_device(torch.cuda.device_count(), processes)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"the device {device!r} cannot be used: {reason}") from None
-    if dtype not in (None, "float32", "bfloat16"):
-        raise ValueError(f"the dtype is {dtype!r}, expected float32 or bfloat16")
+    if device is None:
+        device = _default_device(torch.cuda.device_count(), processes)
+    _check_device(device)
     if dtype is not None:
+        check_one_of("the dtype", dtype, DTYPES)
         return device, getattr(torch, dtype)
     # A CPU computes best in float32; on a GPU the checkpoints' own dtype is kept.
     return device, torch.float32 if torch.device(device).type == "cpu" else None
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        if torch.empty(0, device=device).is_meta:
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        num_gpus = torch.cuda.device_count()
+        gpus = f", or cuda:0 to cuda:{num_gpus - 1}" if num_gpus > 1 else ", or cuda" if num_gpus else ""
+        raise ValueError(
+            f"the device {device!r} cannot be used: {reason}. Expected cpu{gpus}, which this machine has"
+        ) from None
 
 
 def _default_device(num_gpus: int, processes: Processes) -> str:

@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from slr.bad_input import did_you_mean
 from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
 from slr.laptop.start_models import start_model_directory
 from slr.records import Family
@@ -145,7 +146,10 @@ def find_pair(name: str) -> PairSpec:
     """
     pairs = {pair.name: pair for preset in PRESETS.values() for pair in preset.pairs}
     if name not in pairs:
-        raise ValueError(f"there is no pair named {name!r}: expected one of {', '.join(pairs)}")
+        raise ValueError(
+            f"INSTRUCT is missing, and there is no pair named {name!r}: expected two models, a model and an adapter, "
+            f"or one of the pairs {', '.join(pairs)}{did_you_mean(name, pairs)}"
+        )
     return pairs[name]
 
 

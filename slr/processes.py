@@ -77,7 +77,7 @@ def launched_processes() -> Processes:
     They are connected over gloo, also where there are GPUs: only records are exchanged, and NCCL would give
     up waiting after minutes.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _number_of("WORLD_SIZE") == 1:
         return ALONE
     from accelerate import PartialState
 
@@ -86,5 +86,15 @@ def launched_processes() -> Processes:
         index=state.process_index,
         count=state.num_processes,
         local_index=state.local_process_index,
-        local_count=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        local_count=_number_of("LOCAL_WORLD_SIZE"),
     )
+
+
+def _number_of(variable: str) -> int:
+    text = os.environ.get(variable, "1")
+    if not text.strip().isdecimal() or int(text) == 0:
+        raise ValueError(
+            f"{variable} is {text!r}, expected a number of processes of at least 1: unset it, or start the script with "
+            "accelerate launch"
+        )
+    return int(text)

@@ -8,12 +8,28 @@ what is there already. How the rows lie on disk is told in ``results_store``.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from typing_extensions import override
 
 from slr.end_tokens import EndTokens
+from slr.record_checks import (
+    AtLeastOne,
+    Cosine,
+    Count,
+    Diversity,
+    FiniteObject,
+    JudgedScore,
+    LayerEnds,
+    Name,
+    NonNegative,
+    Share,
+    Validity,
+    check_equal_lengths,
+    check_interval_within,
+    check_unique,
+)
 
 SCHEMA_VERSION = 1
 
@@ -38,7 +54,7 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     cell: str
     config_hash: str
     commit: str
@@ -53,8 +69,8 @@ class Record(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    experiment: str
-    pair: str
+    experiment: Name
+    pair: Name
     provenance: Provenance
 
     @property
@@ -77,7 +93,7 @@ class Configuration(Record):
     """
 
     kind: Literal["configuration"] = "configuration"
-    settings: dict[str, Any]
+    settings: FiniteObject
     dtype: str
     base: str
     base_weights: str | None = None
@@ -86,7 +102,7 @@ class Configuration(Record):
     instruct_weights: str | None = None
     instruct_files: dict[str, str] | None = None
     versions: dict[str, str] = {}
-    inputs: dict[str, Any] = {}
+    inputs: FiniteObject = {}
     engine: Engine = "transformers"
 
     @property
@@ -105,10 +121,10 @@ class PairInfo(Record):
     base_revision: str | None
     instruct: str
     instruct_revision: str | None
-    num_layers: int
-    hidden_size: int
-    vocab_size: int
-    num_parameters: int
+    num_layers: AtLeastOne
+    hidden_size: AtLeastOne
+    vocab_size: AtLeastOne
+    num_parameters: AtLeastOne
     dtype: str
     notes: tuple[str, ...] = ()
     end_tokens: EndTokens | None = None
@@ -130,14 +146,30 @@ class CrcScore(Record):
 
     kind: Literal["crc_score"] = "crc_score"
     family: Family
-    num_layers: int
+    num_layers: AtLeastOne
     model: ModelKind
-    interval: tuple[int, int] | None = None
-    alpha: float | None = None
+    interval: LayerEnds | None = None
+    alpha: Share | None = None
     prompt_set: PromptSet
-    prompt_ids: tuple[str, ...]
-    validity: tuple[float | None, ...]
-    diversity: tuple[float | None, ...]
+    prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    validity: tuple[Validity | None, ...]
+    diversity: tuple[Diversity | None, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(prompt_ids=self.prompt_ids, validity=self.validity, diversity=self.diversity)
+        check_unique("prompt_ids", self.prompt_ids)
+        pairs = zip(self.validity, self.diversity, strict=True)
+        if any(validity is None and diversity is not None for validity, diversity in pairs):
+            raise ValueError("a prompt without a validity has a diversity")
+        check_interval_within(self.interval, self.num_layers)
+        if (self.model == "hybrid") != (self.interval is not None):
+            raise ValueError("a hybrid has an interval, and no other model has one")
+        if (self.model == "soup" and self.alpha is None) or (
+            self.model in ("base", "instruct") and self.alpha is not None
+        ):
+            raise ValueError("a soup has an alpha; base and instruct have none")
+        return self
 
     @property
     @override
@@ -166,14 +198,19 @@ class CrcSelection(Record):
 
     kind: Literal["crc_selection"] = "crc_selection"
     family: Family
-    num_layers: int
-    min_validity_ratio: float
+    num_layers: AtLeastOne
+    min_validity_ratio: Share
     margin: bool = False
-    instruct_validity: float
-    interval: tuple[int, int] | None
+    instruct_validity: Validity
+    interval: LayerEnds | None
     interval_reason: str
-    soup_alpha: float | None
+    soup_alpha: Share | None
     soup_reason: str
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_interval_within(self.interval, self.num_layers)
+        return self
 
     @property
     @override
@@ -199,17 +236,17 @@ class SearchCost(Record):
 
     kind: Literal["search_cost"] = "search_cost"
     method: Literal["shared", "loop"]
-    num_layers: int
-    hidden_size: int
-    num_intervals: int
-    num_prompts: int
-    prompt_tokens: int
+    num_layers: AtLeastOne
+    hidden_size: AtLeastOne
+    num_intervals: AtLeastOne
+    num_prompts: AtLeastOne
+    prompt_tokens: Count
     dtype: str
-    threads: int
-    seconds: float
-    layer_evaluations: int
-    tokens_computed: int
-    peak_memory_bytes: int | None
+    threads: AtLeastOne
+    seconds: NonNegative
+    layer_evaluations: Count
+    tokens_computed: Count
+    peak_memory_bytes: Count | None
 
     @property
     def seconds_per_interval(self) -> float:
@@ -243,16 +280,21 @@ class Samples(Record):
     method: str
     references: tuple[str, ...] = ()
     model: str
-    interval: tuple[int, int] | None
-    alpha: float | None
+    interval: LayerEnds | None
+    alpha: Share | None
     prompting: str
     sampling: dict[str, float]
     seed: int
     expected: str | None
     last_number_counts: bool = False
-    texts: tuple[str, ...]
-    num_tokens: tuple[int, ...]
+    texts: Annotated[tuple[str, ...], Field(min_length=1)]
+    num_tokens: tuple[Count, ...]
     finished: tuple[bool, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(texts=self.texts, num_tokens=self.num_tokens, finished=self.finished)
+        return self
 
     @property
     @override
@@ -283,11 +325,18 @@ class SampleMeasures(Record):
     samples: str
     encoder: str
     embedding_diversity: float | None
-    adherence: tuple[float | None, ...]
+    adherence: tuple[Cosine | None, ...]
     longer_than_window: tuple[bool, ...] | None = None
     fluency_model: str | None = None
     fluency: tuple[float | None, ...] | None = None
     fluency_given: Literal["request"] | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(
+            adherence=self.adherence, longer_than_window=self.longer_than_window, fluency=self.fluency
+        )
+        return self
 
     @property
     def fluency_given_request(self) -> tuple[float | None, ...] | None:
@@ -306,6 +355,14 @@ class ProblemSet(Record):
     kind: Literal["problem_set"] = "problem_set"
     tried: tuple[str, ...]
     wrong: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_unique("tried", self.tried)
+        check_unique("wrong", self.wrong)
+        if others := set(self.wrong) - set(self.tried):
+            raise ValueError(f"wrong has {min(others)!r}, which is not among those tried")
+        return self
 
     @property
     @override
@@ -330,8 +387,14 @@ class JudgeScores(Record):
     judge: str
     host: str
     rubric_version: str
-    indices: tuple[int, ...]
-    scores: dict[str, tuple[int | None, ...]]
+    indices: tuple[Count, ...]
+    scores: dict[str, tuple[JudgedScore | None, ...]]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(indices=self.indices, **self.scores)
+        check_unique("indices", self.indices)
+        return self
 
     @property
     @override
@@ -358,8 +421,16 @@ class CanonicalAnswers(Record):
     host: str
     prompt_version: str
     meant: tuple[str | None, ...]
-    num_asked: int
-    num_unusable: int
+    num_asked: Count
+    num_unusable: Count
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if not self.num_unusable <= self.num_asked <= len(self.meant):
+            raise ValueError(
+                f"num_unusable is {self.num_unusable} and num_asked {self.num_asked}, of {len(self.meant)} samples"
+            )
+        return self
 
     @property
     @override
@@ -384,15 +455,15 @@ class HarnessScore(Record):
     family: Family
     model: str
     references: tuple[str, ...] = ()
-    interval: tuple[int, int] | None
-    alpha: float | None
+    interval: LayerEnds | None
+    alpha: Share | None
     task: str
     task_version: str
-    num_fewshot: int
+    num_fewshot: Count
     chat_template: bool
     metric: str
     value: float
-    standard_error: float | None
+    standard_error: NonNegative | None
     document_scores: tuple[float, ...]
     harness_version: str
 

@@ -25,10 +25,9 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from slr.output_lock import check_still_there
-from slr.records import RECORD_ADAPTER, AnyRecord, Configuration, Failure
+from slr.record_lines import line_of, record_of
+from slr.records import AnyRecord, Configuration, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +84,7 @@ class ResultsStore:
             OSError: if they cannot be written, for lack of space or of the permission; or if the file, or the
                 directory of a run that holds it, was removed or changed by another since it was last seen.
         """
-        lines = "".join(record.model_dump_json() + "\n" for record in records)
+        lines = "".join(map(line_of, records))
         if not lines:
             return
         check_still_there(self._own_path.parent)
@@ -146,19 +145,21 @@ def _read_file(path: Path) -> list[AnyRecord]:
     records: list[AnyRecord] = []
     for number, line in enumerate(_complete_lines(path), start=1):
         try:
-            records.append(RECORD_ADAPTER.validate_json(line))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(map(str, problem["loc"]))
-            raise ValueError(
-                f"{path}, line {number} is no record of this version ({where}: {problem['msg']}); "
-                "mend the line, or delete the file to start anew"
-            ) from None
+            records.append(record_of(line))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number} {error}") from None
     return records
 
 
-def _complete_lines(path: Path) -> list[str]:
-    *complete, unfinished = path.read_text(encoding="utf-8", errors="replace").split("\n")
+def _complete_lines(path: Path) -> list[bytes]:
+    if not path.is_file():
+        raise ValueError(
+            f"{path} is no file, expected one of records: move it away, or give another directory"
+        )
+    try:
+        *complete, unfinished = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise ValueError(f"the records in {path} cannot be read: {error.strerror}") from None
     if unfinished:
         logger.warning("%s: dropped an unfinished last line of %d bytes", path, len(unfinished))
     return complete

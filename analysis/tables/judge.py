@@ -57,6 +57,8 @@ def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) ->
     rows = []
     for group, method in dict.fromkeys((line.group, line.method) for line in lines):
         records = [r for r in scores if r.method == method and group in (r.group, ALL_GENRES)]
+        if not records:  # the judge has not come to it
+            continue
         of_aspect = {line.metric: line for line in lines if (line.group, line.method) == (group, method)}
         given = [score for record in records for score in record.scores[ASPECTS[0]]]
         rows.append(
@@ -67,7 +69,7 @@ def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) ->
                 records[0].judge,
                 len(records),
                 len(given),
-                given.count(None) / len(given),
+                given.count(None) / len(given) if given else None,
                 *(of_aspect[aspect].estimate if aspect in of_aspect else None for aspect in ASPECTS),
             )
         )

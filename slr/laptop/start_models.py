@@ -63,8 +63,14 @@ def _default_cache() -> Path:
 def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> None:
     if importlib.util.find_spec(model.package) is None:
         raise ValueError(f"the model {name} is in a package that is not installed: {model.install}")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{name} cannot be converted to a checkpoint in {directory.parent}: {error.strerror}; set {CACHE_VARIABLE} "
+            "to a directory that can be written to"
+        ) from None
     print(f"{name}: converting it to a checkpoint in {directory.parent}, once", file=sys.stderr, flush=True)
-    directory.parent.mkdir(parents=True, exist_ok=True)
     partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
     try:
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import textwrap
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Never, TypeVar
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -38,6 +39,10 @@ DEFAULT_PARAMETERS: dict[str, Any] = {"temperature": 0, "max_tokens": 1024}
 """No seed: Gemini's endpoint refuses the field, and at temperature 0 little is left to chance."""
 MESSAGE_CHARACTERS = 300
 """So much of a server's error is quoted."""
+MOST_CHARACTERS = 1_000_000
+"""A longer reply is no answer to any question that is asked."""
+FIELDS_OF_REQUEST = ("model", "messages", "stream")
+"""What ``_PARAMETERS`` cannot set."""
 
 SHORTEST_SECRET = 8
 """A shorter key, such as the "none" of a server of one's own, is no secret and may be part of a word."""
@@ -81,6 +86,9 @@ class ChatModel:
         text = os.environ.get(f"{prefix}_PARAMETERS")
         parameters = DEFAULT_PARAMETERS if text is None else _json_object(f"{prefix}_PARAMETERS", text)
         _check_without_secrets(prefix, base_url, name, text or "")
+        # Needed later only, but a mistake in them is to be found before any work.
+        _key(prefix)
+        Limits.from_environment(prefix)
         return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=dict(parameters))
 
 
@@ -159,7 +167,7 @@ class ChatEndpoint:
             prefix=prefix,
             base_url=_base_url(prefix),
             model=ChatModel.from_environment(prefix),
-            key=os.environ.get(f"{prefix}_API_KEY", ""),
+            key=_key(prefix),
             cache_dir=cache_dir,
             limits=Limits.from_environment(prefix),
         )
@@ -188,7 +196,9 @@ class ChatEndpoint:
         return [future.result() for future in futures]
 
     def ask(self, request: ChatRequest) -> str:
-        """The reply to one request, from the cache if it is there; empty if the model gave no text.
+        """The reply to one request, from the cache if it is there; empty if the model gave no usable text.
+
+        An empty reply is not kept, so that the next run asks again.
 
         Raises:
             EndpointError: see ``ask_all``.
@@ -204,6 +214,8 @@ class ChatEndpoint:
         reply = _cached_reply(path)
         if reply is None:
             reply = self._without_key(self._send(request))
+            if not reply:
+                return reply
             _write_whole(path, json.dumps({**content, "reply": reply}, ensure_ascii=False, indent=1))
         return reply
 
@@ -222,10 +234,13 @@ class ChatEndpoint:
             raise EndpointError(
                 self._in_words(error)
             ) from None  # its cause holds the request, and so the key
-        if not isinstance(completion, ChatCompletion) or not completion.choices:
+        if not isinstance(completion, ChatCompletion):
             raise EndpointError(self._no_completion)
         self._count_tokens(completion)
-        return completion.choices[0].message.content or ""
+        text = text_of(completion)
+        if text is None:
+            raise EndpointError(self._no_completion)
+        return text
 
     def _make_client(self) -> openai.OpenAI:
         try:
@@ -247,9 +262,12 @@ class ChatEndpoint:
             self._requests_sent += 1
 
     def _count_tokens(self, completion: ChatCompletion) -> None:
-        if completion.usage is not None:
+        tokens: Any = getattr(
+            completion.usage, "total_tokens", None
+        )  # as the server has it, whatever that is
+        if isinstance(tokens, int):
             with self._lock:
-                self._tokens_used += completion.usage.total_tokens
+                self._tokens_used += tokens
         elif self._limits.budget_tokens is not None:
             raise EndpointError(
                 f"{self._model.host} does not say how many tokens a request took: unset "
@@ -299,6 +317,33 @@ class ChatEndpoint:
         return text.replace(self._key, "[key]") if self._key else text
 
 
+def text_of(completion: ChatCompletion) -> str | None:
+    """The text of a completion, which nothing has checked; None if it has no message.
+
+    Some servers send the text in chunks, of which only those of the type "text" are the answer. The text is empty
+    where the model gave none, or far more than can be an answer.
+    """
+    choices: Any = completion.choices
+    if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message"):
+        return None
+    message: Any = choices[0].message
+    content = getattr(message, "content", None)
+    if message is None or not isinstance(content, str | list | None):
+        return None
+    chunks = [content] if isinstance(content, str) else content or []
+    text = "".join(map(_text_of_chunk, chunks))
+    # A lone half of a surrogate pair can be in JSON, but in no file.
+    return text.encode(errors="replace").decode() if len(text) <= MOST_CHARACTERS else ""
+
+
+def _text_of_chunk(chunk: Any) -> str:
+    if isinstance(chunk, str):
+        return chunk
+    field = chunk.get if isinstance(chunk, dict) else lambda name: getattr(chunk, name, None)
+    text = field("text") if field("type") in ("text", "output_text") else None
+    return text if isinstance(text, str) else ""
+
+
 Connect = Callable[[Path], ChatEndpoint]
 """Gives the endpoint whose cache is in an output directory."""
 
@@ -327,7 +372,12 @@ def _cache_file(directory: Path, content: dict[str, Any]) -> Path:
 
 
 def _cached_reply(path: Path) -> str | None:
-    return json.loads(path.read_text(encoding="utf-8"))["reply"] if path.exists() else None
+    """The reply in the file; None if there is none that is a text, so that it is asked for again."""
+    try:
+        reply = json.loads(path.read_text(encoding="utf-8"))["reply"]
+    except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return reply if isinstance(reply, str) and reply else None
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -340,13 +390,12 @@ def _write_whole(path: Path, text: str) -> None:
 
 def _base_url(prefix: str) -> str:
     url = _required(prefix, "BASE_URL", "the endpoint's URL, such as http://127.0.0.1:8000/v1").rstrip("/")
-    parts = urlsplit(url)
     # The URL is kept with every reply, so no key may be in it; nor is it quoted here.
-    is_plain = parts.scheme in ("http", "https") and parts.hostname and not set("@?#;") & set(url)
-    if not is_plain:
+    if not _is_plain_url(url):
         raise ValueError(
-            f"{prefix}_BASE_URL is no http or https URL without user, password, parameters, query and fragment, such "
-            f"as http://127.0.0.1:8000/v1; a key goes into {prefix}_API_KEY"
+            f"{prefix}_BASE_URL is no http or https URL of a host, perhaps a port and a path, and nothing else: no "
+            "user, password, query, parameter or fragment. Expected one such as http://127.0.0.1:8000/v1; a key goes "
+            f"into {prefix}_API_KEY"
         )
     return url
 
@@ -363,6 +412,26 @@ def _check_without_secrets(prefix: str, base_url: str, name: str, parameters: st
             f"{prefix}_PARAMETERS has the field {found['name']!r}, and parameters are kept with every reply: a key "
             f"goes into {prefix}_API_KEY"
         )
+
+
+def _is_plain_url(url: str) -> bool:
+    if not url.isprintable() or any(mark in url for mark in " ?#;@\\"):
+        return False
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a bad port or address
+        return False
+
+
+def _key(prefix: str) -> str:
+    key = os.environ.get(f"{prefix}_API_KEY", "")
+    if not (key.isascii() and key.isprintable()) or key != key.strip():
+        raise ValueError(
+            f"{prefix}_API_KEY has a space, a line break or a character beyond ASCII where no key has one: set it to "
+            "the key alone"
+        )
+    return key
 
 
 def _required(prefix: str, name: str, meaning: str) -> str:
@@ -382,16 +451,24 @@ def _number(
         value = parse(text)
     except ValueError:
         value = None
-    if value is None or value < smallest:
+    if value is None or not smallest <= value < math.inf:
         raise ValueError(f"{prefix}_{name} is {text!r}, expected a number of at least {smallest}")
     return value
 
 
 def _json_object(name: str, text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except json.JSONDecodeError:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise ValueError(f"""{name} is {text!r}, expected a JSON object such as {{"max_tokens": 2048}}""")
+    if taken := [field for field in FIELDS_OF_REQUEST if field in value]:
+        raise ValueError(
+            f"{name} sets {', '.join(taken)}, expected only fields beside {', '.join(FIELDS_OF_REQUEST)}"
+        )
     return value
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is no JSON")

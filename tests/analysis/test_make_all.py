@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis.figures import FIGURES
-from analysis.load_results import Results
-from analysis.make_all import main, make_all
+from analysis.make_all import main
 from analysis.tables import TABLES
 from slr.crc import plots
 from slr.results_store import ResultsStore
@@ -90,21 +89,26 @@ def test_an_unfinished_and_a_failed_pair_are_named(
     assert words in (output / "tables" / "selected_intervals.md").read_text()
 
 
-def test_old_figures_go_and_files_of_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even when drawing fails, no figure of an earlier run is left behind."""
-    (tmp_path / "figures").mkdir()
+def test_earlier_figures_stay_as_a_whole_until_all_are_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_results(tmp_path / "testbed", TESTBED[:1])
+    output = tmp_path / "out"
+    (output / "figures").mkdir(parents=True)
     for name in ("crc_heatmaps.png", "somebody_elses.png"):
-        (tmp_path / "figures" / name).write_bytes(b"old")
+        (output / "figures" / name).write_bytes(b"old")
 
     def fail(*_: object) -> None:
         raise RuntimeError("cannot draw")
 
-    monkeypatch.setattr(plots, "heatmaps", fail)
-    with pytest.raises(RuntimeError, match="cannot draw"):
-        make_all(Results(tuple(crc_records("pair-one"))), tmp_path)
-    left = {path.name for path in (tmp_path / "figures").iterdir()}
-    assert "somebody_elses.png" in left
-    assert "crc_heatmaps.png" not in left
+    with monkeypatch.context() as patched:
+        patched.setattr(plots, "heatmaps", fail)
+        with pytest.raises(RuntimeError, match="cannot draw"):
+            call(tmp_path / "testbed", output)
+    assert files_in(output) == {f"figures/{n}": b"old" for n in ("crc_heatmaps.png", "somebody_elses.png")}
+    assert call(tmp_path / "testbed", output) == 0
+    assert files_in(output)["figures/somebody_elses.png"] == b"old"
+    assert files_in(output)["figures/crc_heatmaps.png"].startswith(b"\x89PNG")
 
 
 def test_figures_without_records_are_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,48 @@
+"""Files that are replaced together: written elsewhere first, so that a failure leaves those that are there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+
+@contextmanager
+def all_or_nothing(output_dir: Path, also_read: Path) -> Iterator[Path]:
+    """A directory to write into in place of ``output_dir``: its files get there at the end, if nothing fails.
+
+    Files beside the directory it gives go beside ``output_dir``.
+
+    Args:
+        output_dir: what is to be filled; the files that it has under other names stay.
+        also_read: a file in it, or beside it, that is read before it is written anew; it need not exist.
+    """
+    output_dir = output_dir.resolve() if ".." in output_dir.parts else output_dir
+    with TemporaryDirectory(prefix="slr-figures-") as scratch:
+        if also_read.is_file():
+            copy = Path(scratch) / also_read.relative_to(output_dir.parent)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(also_read, copy)
+        yield Path(scratch) / output_dir.name
+        _replace_all(Path(scratch), output_dir.parent)
+
+
+def _replace_all(source: Path, target: Path) -> None:
+    """Copy every file beside its target, then rename all: a lack of room is found before anything is replaced."""
+    unfinished: dict[Path, Path] = {}
+    try:
+        for file in sorted(path for path in source.rglob("*") if path.is_file()):
+            destination = target / file.relative_to(source)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            part = destination.with_name(f".{destination.name}.part")
+            unfinished[part] = destination
+            shutil.copyfile(file, part)
+        for part, destination in unfinished.items():
+            os.replace(part, destination)
+    finally:
+        for part in unfinished:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)

@@ -1,0 +1,45 @@
+"""Whether the records of a finished CRC study belong together, so that a report can be made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from slr.crc.prompts import PROMPT_SETS, load_prompts
+from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
+
+Key = tuple[ModelKind, tuple[int, int] | None, float | None]
+
+
+def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
+    """In words why no report can be made of a pair that has a selection; None if one can."""
+    return next(_faults([record for record in records if record.pair == pair]), None)
+
+
+def _faults(records: Sequence[AnyRecord]) -> Iterator[str]:
+    selections = [record for record in records if isinstance(record, CrcSelection)]
+    scores = [record for record in records if isinstance(record, CrcScore)]
+    if len({record.num_layers for record in (*selections, *scores)}) > 1:
+        yield "its records are of models with different numbers of layers"
+    for prompt_set in PROMPT_SETS:
+        yield from _faults_of_set(prompt_set, [score for score in scores if score.prompt_set == prompt_set])
+    found: set[Key] = {(s.model, s.interval, s.alpha) for s in scores if s.prompt_set == "selection"}
+    if not any(model == "hybrid" for model, _, _ in found):
+        yield "no interval has a score on the selection prompts"
+    for selection in selections:
+        if selection.interval is not None and ("hybrid", selection.interval, None) not in found:
+            start, end = selection.interval
+            yield f"the chosen interval {start}:{end} has no score on the selection prompts"
+        if selection.soup_alpha is not None and ("soup", None, selection.soup_alpha) not in found:
+            yield f"the chosen soup, alpha {selection.soup_alpha:g}, has no score on the selection prompts"
+
+
+def _faults_of_set(prompt_set: PromptSet, scores: Sequence[CrcScore]) -> Iterator[str]:
+    name = prompt_set.replace("_", "-")
+    for model in ("base", "instruct"):
+        if not any(score.model == model for score in scores):
+            yield f"the {model} model has no score on the {name} prompts"
+    if len({score.prompt_ids for score in scores}) > 1:
+        yield f"its models were not scored on the same {name} prompts"
+    known = {prompt.id for prompt in load_prompts(prompt_set)}
+    if unknown := [id_ for score in scores for id_ in score.prompt_ids if id_ not in known]:
+        yield f"{unknown[0]!r} is none of the {name} prompts"
