@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from slr.adapters import WEIGHTS_FILE
 from slr.build_manifest import MANIFEST_FILE, BuildManifest
 from slr.crc.hybrid_figures import HybridFigure
 from slr.hub import HubError, fetch_card
+from slr.literal_text import in_markdown
 from slr.mergekit import equivalent_yaml
 from slr.model_pairs import ModelReference
 from slr.output_directory import leads_into_checkpoint
@@ -26,8 +26,6 @@ MAX_CARD_BYTES = 1_000_000
 MAX_FIELD_LENGTH = 200
 """Larger cards and longer fields are no licences."""
 
-_PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9][\w.+@:()\-]*(?:[ /][A-Za-z0-9(][\w.+@:()\-]*)*", re.ASCII)
-"""Text that no Markdown takes for anything else: words, versions, hub ids, ``testbed:llama/base``."""
 
 TAGS = ("merge", "selective-layer-restoration")
 
@@ -104,12 +102,8 @@ def _one_line(value: Any) -> str | None:
 
 
 def _text(value: object) -> str:
-    """A name as Markdown that shows it and means nothing else: as code, if it has characters that could."""
-    line = _one_line(str(value)) or ""
-    if _PLAIN.fullmatch(line):
-        return line
-    # Neither a code's end nor a cell's end can be escaped in a code within a table on every site.
-    return f"`{line.translate({ord('`'): chr(39), ord('|'): '/'})}`"
+    """A name as Markdown that shows it and means nothing else."""
+    return in_markdown(_one_line(str(value)) or "")
 
 
 def model_card(
