@@ -145,7 +145,7 @@ GOOD["soup"] = next(
     for r in crc_records(PAIR)
     if isinstance(r, CrcScore) and r.model == "soup"
 )
-REMOVED = object()
+REMOVED = "(removed)"
 
 
 def damaged(kind: str, place: str, value: Any) -> bytes:

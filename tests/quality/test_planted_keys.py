@@ -92,7 +92,7 @@ def test_a_key_that_the_server_repeats_is_in_no_file(tmp_path: Path, use_server:
         use_server(server)
         config = JudgeConfig(judge=ChatModel.from_environment("SLR_JUDGE"), num_samples=3)
         experiment = judge_experiment("judge", "?", config, earlier("creative_writing"), "SLR_JUDGE")
-        run(experiment, tmp_path)
+        run(experiment, tmp_path, fails=True)
         run(experiment, tmp_path)
     assert any(KEY in value for headers in server.headers for value in headers.values())
     assert mirror_pair(experiment, SPEC, tmp_path, "offline")
