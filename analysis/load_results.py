@@ -12,6 +12,7 @@ from slr.crc.contrasts import crc_contrasts
 from slr.crc.report import CrcReport, crc_report
 from slr.crc.study_faults import study_fault
 from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines, metric_values
+from slr.literal_text import visible
 from slr.model_pairs import PRESETS
 from slr.quality.harness_report import HarnessLine, harness_contrasts, harness_lines
 from slr.records import (
@@ -196,7 +197,7 @@ def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
     found = [results_dir / name for name in PRESETS if stores_in(results_dir / name)]
     if not found:
         raise ValueError(
-            f"there are no records in {results_dir}, nor in a directory in it that has a preset's name "
+            f"there are no records in {visible(str(results_dir))}, nor in a directory in it that has a preset's name "
             f"({', '.join(PRESETS)}): run experiments/run_all.py first, or give the directory as --results-dir"
         )
     return found

@@ -36,14 +36,15 @@ def check_files(directory: Path, where: str) -> None:
             raise ValueError(f"{path.name} of {where} is {kind}: expected a regular file, or none")
 
 
-def read_json_object(path: Path, max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """The JSON object in a file.
+def read_json_object(path: Path, max_bytes: int | None = None) -> dict[str, Any]:
+    """The JSON object in a file of at most ``max_bytes``, by default ``MAX_JSON_BYTES``.
 
     Raises:
         ValueError: if the file is none, or holds something else; the message goes on after the file's name.
     """
     if (kind := _kind(path)) is not None:
         raise ValueError(f"is {kind}: expected a regular file")
+    max_bytes = max_bytes or MAX_JSON_BYTES
     if path.stat().st_size > max_bytes:
         raise ValueError(f"is larger than {max_bytes // 1_000_000} MB: expected a file of settings")
     return parse_json_object(path.read_bytes())

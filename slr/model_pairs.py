@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from slr.bad_input import did_you_mean
+from slr.bad_input import did_you_mean, expanded
 from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
 from slr.laptop.start_models import start_model_directory
 from slr.records import Family
@@ -76,7 +76,7 @@ class ModelReference:
             return _testbed_directory(self.location)
         if self.location.startswith(LAPTOP_PREFIX):
             return _laptop_directory(self.location)
-        path = expand_user(self.location)
+        path = expanded(Path(self.location), "the model")
         if self.location and path.is_dir():
             return path
         if self.location and path.exists():
@@ -93,18 +93,6 @@ class ModelReference:
 
     def __str__(self) -> str:
         return f"{self.location}@{self.revision}" if self.revision else self.location
-
-
-def expand_user(path: str | Path) -> Path:
-    """The path with ``~`` and ``~NAME`` replaced by home directories.
-
-    Raises:
-        ValueError: if there is no such user.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise ValueError(f"{path} begins with the name of a user that this machine does not know") from None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from slr.bad_input import expanded
 from slr.build_manifest import MANIFEST_FILE, read_manifest
 from slr.hub import SMALL_FILE_PATTERNS
-from slr.model_pairs import expand_user
 from slr.tokenizer_files import is_tokenizer_file
 
 SCRATCH_KINDS = ("partial", "replaced", "merged")
@@ -25,7 +25,7 @@ def resolve_output(output: str | Path) -> Path:
     Raises:
         ValueError: if it is a link, for what it leads to would be replaced; or of a user that is not known.
     """
-    path = expand_user(output)
+    path = expanded(Path(output), "the output directory")
     if path.is_symlink():
         raise ValueError(
             f"{path} is a link: give the directory that it leads to, or another output directory"

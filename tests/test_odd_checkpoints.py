@@ -18,7 +18,6 @@ from slr import cli
 from slr.checkpoint_files import parse_json_object, read_json_object
 from slr.export import build
 from slr.intervals import LayerInterval
-from slr.model_pairs import expand_user
 from slr.opening import open_checkpoint, with_local_weights
 from slr.tensor_index import parse_header
 from tests.conftest import CheckpointPairs
@@ -312,7 +311,7 @@ def test_json_of_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("location", "message"),
     [
-        ("~nosuchuser/model", "begins with the name of a user that this machine does not know"),
+        ("~nosuchuser/model", "~nosuchuser is no user's home directory"),
         ("[bold]x[/x]", "there is no directory '[bold]x[/x]'"),
         ("x" * 5000, ""),
         ("a\0b", ""),
@@ -338,9 +337,8 @@ def test_locations(
 
 
 def test_an_output_of_a_user_that_is_not_known(pair: tuple[Path, Path]) -> None:
-    with pytest.raises(ValueError, match="this machine does not know"):
+    with pytest.raises(ValueError, match="~nosuchuser is no user's home directory"):
         build(*pair, LayerInterval(1, 2), "~nosuchuser/out")
-    assert expand_user("~") == Path.home()
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
-import re
 import textwrap
 import threading
 from collections.abc import Callable, Sequence
@@ -26,8 +24,17 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING, Any, Never, TypeVar
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from slr.quality.endpoint_variables import (
+    base_url_of,
+    check_without_secrets,
+    key_of,
+    number_of,
+    parameters_of,
+    required,
+)
 
 if TYPE_CHECKING:
     import openai
@@ -41,17 +48,6 @@ MESSAGE_CHARACTERS = 300
 """So much of a server's error is quoted."""
 MOST_CHARACTERS = 1_000_000
 """A longer reply is no answer to any question that is asked."""
-FIELDS_OF_REQUEST = ("model", "messages", "stream")
-"""What ``_PARAMETERS`` cannot set."""
-
-SHORTEST_SECRET = 8
-"""A shorter key, such as the "none" of a server of one's own, is no secret and may be part of a word."""
-_SECRET_FIELD = re.compile(
-    r'"(?P<name>[^"]*(?:api.?key|authorization|secret|password|credential|access.?token)[^"]*)"\s*:',
-    re.IGNORECASE,
-)
-
-Number = TypeVar("Number", int, float)
 
 
 class EndpointError(RuntimeError):
@@ -81,13 +77,13 @@ class ChatModel:
         Raises:
             ValueError: if one is missing or cannot be read, or holds a secret, since all of them are kept.
         """
-        base_url = _base_url(prefix)
-        name = _required(prefix, "MODEL", "the model's name at the endpoint")
+        base_url = base_url_of(prefix)
+        name = required(prefix, "MODEL", "the model's name at the endpoint")
         text = os.environ.get(f"{prefix}_PARAMETERS")
-        parameters = DEFAULT_PARAMETERS if text is None else _json_object(f"{prefix}_PARAMETERS", text)
-        _check_without_secrets(prefix, base_url, name, text or "")
+        check_without_secrets(prefix, base_url, name, text or "")
+        parameters = DEFAULT_PARAMETERS if text is None else parameters_of(f"{prefix}_PARAMETERS", text)
         # Needed later only, but a mistake in them is to be found before any work.
-        _key(prefix)
+        key_of(prefix)
         Limits.from_environment(prefix)
         return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=dict(parameters))
 
@@ -117,11 +113,11 @@ class Limits:
         """
         budget_tokens = os.environ.get(f"{prefix}_BUDGET_TOKENS")
         return Limits(
-            budget_requests=_number(prefix, "BUDGET_REQUESTS", int, Limits.budget_requests, 0),
-            budget_tokens=None if budget_tokens is None else _number(prefix, "BUDGET_TOKENS", int, 0, 0),
-            concurrency=_number(prefix, "CONCURRENCY", int, Limits.concurrency, 1),
-            timeout=_number(prefix, "TIMEOUT", float, Limits.timeout, 0.001),
-            max_retries=_number(prefix, "MAX_RETRIES", int, Limits.max_retries, 0),
+            budget_requests=number_of(prefix, "BUDGET_REQUESTS", int, Limits.budget_requests, 0),
+            budget_tokens=None if budget_tokens is None else number_of(prefix, "BUDGET_TOKENS", int, 0, 0),
+            concurrency=number_of(prefix, "CONCURRENCY", int, Limits.concurrency, 1),
+            timeout=number_of(prefix, "TIMEOUT", float, Limits.timeout, 0.001),
+            max_retries=number_of(prefix, "MAX_RETRIES", int, Limits.max_retries, 0),
         )
 
 
@@ -165,9 +161,9 @@ class ChatEndpoint:
         """
         return ChatEndpoint(
             prefix=prefix,
-            base_url=_base_url(prefix),
+            base_url=base_url_of(prefix),
             model=ChatModel.from_environment(prefix),
-            key=_key(prefix),
+            key=key_of(prefix),
             cache_dir=cache_dir,
             limits=Limits.from_environment(prefix),
         )
@@ -386,89 +382,3 @@ def _write_whole(path: Path, text: str) -> None:
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(text)
     os.replace(file.name, path)
-
-
-def _base_url(prefix: str) -> str:
-    url = _required(prefix, "BASE_URL", "the endpoint's URL, such as http://127.0.0.1:8000/v1").rstrip("/")
-    # The URL is kept with every reply, so no key may be in it; nor is it quoted here.
-    if not _is_plain_url(url):
-        raise ValueError(
-            f"{prefix}_BASE_URL is no http or https URL of a host, perhaps a port and a path, and nothing else: no "
-            "user, password, query, parameter or fragment. Expected one such as http://127.0.0.1:8000/v1; a key goes "
-            f"into {prefix}_API_KEY"
-        )
-    return url
-
-
-def _check_without_secrets(prefix: str, base_url: str, name: str, parameters: str) -> None:
-    key = os.environ.get(f"{prefix}_API_KEY", "")
-    if len(key) >= SHORTEST_SECRET and any(key in text for text in (base_url, name, parameters)):
-        raise ValueError(
-            f"the key of {prefix}_API_KEY is also in {prefix}_BASE_URL, _MODEL or _PARAMETERS, which are kept with "
-            "every reply: take it out of them"
-        )
-    if found := _SECRET_FIELD.search(parameters):
-        raise ValueError(
-            f"{prefix}_PARAMETERS has the field {found['name']!r}, and parameters are kept with every reply: a key "
-            f"goes into {prefix}_API_KEY"
-        )
-
-
-def _is_plain_url(url: str) -> bool:
-    if not url.isprintable() or any(mark in url for mark in " ?#;@\\"):
-        return False
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a bad port or address
-        return False
-
-
-def _key(prefix: str) -> str:
-    key = os.environ.get(f"{prefix}_API_KEY", "")
-    if not (key.isascii() and key.isprintable()) or key != key.strip():
-        raise ValueError(
-            f"{prefix}_API_KEY has a space, a line break or a character beyond ASCII where no key has one: set it to "
-            "the key alone"
-        )
-    return key
-
-
-def _required(prefix: str, name: str, meaning: str) -> str:
-    value = os.environ.get(f"{prefix}_{name}", "")
-    if not value:
-        raise ValueError(f"{prefix}_{name} is not set, expected {meaning}")
-    return value
-
-
-def _number(
-    prefix: str, name: str, parse: Callable[[str], Number], default: Number, smallest: Number
-) -> Number:
-    text = os.environ.get(f"{prefix}_{name}")
-    if text is None:
-        return default
-    try:
-        value = parse(text)
-    except ValueError:
-        value = None
-    if value is None or not smallest <= value < math.inf:
-        raise ValueError(f"{prefix}_{name} is {text!r}, expected a number of at least {smallest}")
-    return value
-
-
-def _json_object(name: str, text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise ValueError(f"""{name} is {text!r}, expected a JSON object such as {{"max_tokens": 2048}}""")
-    if taken := [field for field in FIELDS_OF_REQUEST if field in value]:
-        raise ValueError(
-            f"{name} sets {', '.join(taken)}, expected only fields beside {', '.join(FIELDS_OF_REQUEST)}"
-        )
-    return value
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is no JSON")
