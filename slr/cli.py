@@ -94,7 +94,7 @@ def search(
     min_validity: Annotated[
         float,
         typer.Option(
-            parser=_number, metavar="RATIO", help="least share of the instruct model's validity, in (0, 1]"
+            parser=_number, metavar="RATIO", help="share of the instruct model's validity to keep, in (0, 1]"
         ),
     ] = MIN_VALIDITY_RATIO,
     margin: Annotated[

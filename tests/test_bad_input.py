@@ -560,8 +560,8 @@ def test_a_call_that_cannot_work(
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["-m", "slr.cli_entry"], {}, "Missing option"),
-        (["analysis/make_all.py", "--results-dir", "no\nsuch"], {}, "no\\nsuch"),
+        (["-c", "from slr.cli import main; main()", "build", "testbed-llama"], {}, "Missing option"),
+        (["analysis/make_all.py", "--results-dir", "no\x1bsuch"], {}, "no\\x1bsuch"),
         (["analysis/make_all.py", "--output-dir", b"caf\xe9"], {}, "not UTF-8"),
         (
             ["analysis/make_all.py", "--results-dir", "nowhere"],
@@ -578,8 +578,6 @@ def test_a_call_that_cannot_work(
 def test_as_a_process(
     arguments: list[str | bytes], environment: dict[str, str], words: str, tmp_path: Path
 ) -> None:
-    if arguments[:2] == ["-m", "slr.cli_entry"]:
-        arguments = ["-c", "from slr.cli import main; main()", "build", "testbed-llama"]
     done = subprocess.run(
         [sys.executable, *(ROOT / str(a) if str(a).endswith(".py") else a for a in arguments)],
         cwd=tmp_path,
