@@ -195,7 +195,7 @@ def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[s
 def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
     """One line if one side stores in parts what the other stores whole, or in other parts."""
     base_sources, instruct_sources = base.conversion.sources, instruct.conversion.sources
-    for model_name in base_sources.keys() & instruct_sources.keys():
+    for model_name in sorted(base_sources.keys() & instruct_sources.keys()):
         names = base_sources[model_name], instruct_sources[model_name]
         is_renamed = base.conversion.is_whole(model_name) and instruct.conversion.is_whole(model_name)
         if set(names[0]) != set(names[1]) and not is_renamed:

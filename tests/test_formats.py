@@ -141,7 +141,7 @@ def test_two_formats_are_refused_with_a_way_that_works(
     (line,) = caught.value.mismatches
     advice = "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, save_original_format=False)"
     assert advice in line
-    assert "experts.gate_up_proj" in line
+    assert "experts.down_proj" in line
     anew = []
     for path in (base, instruct):  # exactly what is advised
         anew.append(tmp_path / f"{path.name}-anew")

@@ -260,7 +260,8 @@ def test_an_adapter_that_is_written_as_one(
     assert manifest.end_tokens is not None
     assert written.generation.eos_token_id == manifest.end_tokens.ids
     assert len(manifest.end_tokens.ids) == 2
-    assert len(manifest.notes) == 1
+    assert len(manifest.end_tokens.notes) == 1
+    assert manifest.end_tokens.notes[0] in manifest.notes
 
 
 def test_a_tokenizer_that_would_change_is_an_error(
