@@ -164,7 +164,7 @@ def test_only_what_is_new_makes_a_run_and_its_id_stays(experiment: Experiment, o
     record = store.read()[0]
     store.append([record.model_copy(update={"pair": "other"})])
     assert not mirror_pair(experiment, SPEC, output_dir, "offline")
-    store.append([record.model_copy(update={"alpha": 0.5})])
+    store.append([record.model_copy(update={"model": "soup", "alpha": 0.5})])
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
     assert len({path.name for path in runs_of(output_dir)}) == 1
 
