@@ -34,6 +34,7 @@ _MARKS = (
     r"(?<!\w)final\sanswer\s(?=[*$€£\-−]{0,4}[0-9])",
     r"^[ \t#*_>]{0,20}(?:the\s)?(?:final\s)?answer[ \t*_]{0,9}$",
     r"<\|?answer\|?>|\[answer\]",
+    r"(?<!\w)ans\.\s(?=[*$€£\-−]{0,4}[0-9])",
 )
 _MARK = re.compile("|".join(f"(?:{mark})" for mark in _MARKS), re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####(?![#])")
@@ -43,7 +44,13 @@ _BETWEEN_BOXES = re.compile(
 )
 _END_OF_MARK = re.compile(r"</answer|\[/answer", re.IGNORECASE)
 
-_LIST_MARKER = re.compile(r"^\s*[-*•>]\s+")
+_ECHO = re.compile(
+    r"[^\w\n]*(?:and|followed\s+by|then|plus)\s+(?:the|a|your|my)\s+(?:final\s+)?(?:number|result|answer|value)(?!\w)"
+    r"(?![ *_$]{0,6}(?:(?:is|=)[ *_$]{0,3})?[0-9])",
+    re.IGNORECASE,
+)
+"""The request's own words behind its mark: "end with 'answer: ' and the number"."""
+_LIST_MARKER = re.compile(r"^\s*(?:[-*•>]|[0-9][.)](?=\s+\S))\s+")
 _SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
 _HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
@@ -95,7 +102,7 @@ _MAYBE = (
 )
 _QUOTES = r"[\s*_`\"'”’“‘\[\](){}<>?$]*"
 _ANOTHER = re.compile(
-    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/)|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
+    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/|\||:(?=\s*[0-9]))|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
     rf",?\s*(?:to|through|until|or|but|vs\.?|maybe|perhaps|possibly)(?!\w)|(?P<list>[,;?])))"
     rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
     re.IGNORECASE,
@@ -124,6 +131,18 @@ _EQUALS = re.compile(
     r"(?<![<>!=])=+|≈|(?<!\w)(?:equals|is\s+equal\s+to|which\s+is|gives|makes)(?!\w)", re.IGNORECASE
 )
 _UNKNOWN = re.compile(r"(?<!\w)([a-z])\s*=", re.IGNORECASE)
+_CIRCUMSTANCE = re.compile(
+    r"^\W*(?:after|before|in|by|if|when|since|because|with|for|at|given|over|during|starting)(?!\w)[^,]*,"
+    r"|(?<!\w)(?:after|before|because|since|if|when|while|given|within|during|than)(?!\w).*$"
+    r"|(?<!\w)(?:in|every|per|over|out\s+of|each\s+of|the|these|those|all|his|her|their)\s+"
+    r"(?:(?:the|next|first|last|past|other|following|remaining)\s+)*[$€£]?[\w,.-]+",
+    re.IGNORECASE,
+)
+"""What a sentence says beside its answer: "After 3 weeks, ...", "... because he had 20", "the 4 children"."""
+_RESULT = re.compile(
+    r"(?<!\w)(?:making|leaving|giving|earning|totall?ing|resulting\s+in|for\s+a\s+(?:grand\s+)?total\s+of|so)(?!\w)",
+    re.IGNORECASE,
+)
 _PARTITIVE = re.compile(r"\s+(?:of|way|more|can|that|who|thing)(?!\w)", re.IGNORECASE)
 
 _STARTS = r"(?:^|[,.!?;:(\[—–…\n-]|(?<!\w)(?:but|oh|or|and)(?!\w))[\s*_($]*"
@@ -247,7 +266,7 @@ def _read_box(box: str, behind: str) -> _Reading | None:
 
 def _read_region(region: str) -> _Reading | None:
     """What the first line with anything in it says (rule 3); ``region`` starts behind a mark."""
-    if _CONTENT.search(region) is None:
+    if _CONTENT.search(region) is None or _ECHO.match(region):
         return None
     same_line, _, below = region.partition("\n")
     if _CONTENT.search(same_line):
@@ -255,7 +274,20 @@ def _read_region(region: str) -> _Reading | None:
     else:
         first, below = _first_line(below)
         line = _LIST_MARKER.sub("", plain_line(first))
+        if _LIST_MARKER.match(first) and _has_another_item(line, below):
+            return _NO_SINGLE_NUMBER
     return _read_line(line, _second_thoughts(below))
+
+
+def _has_another_item(item: str, below: str) -> bool:
+    """Whether the next line is an item of the same list that gives another number, as in "Tom: 5", "Ann: 7"."""
+    line, _ = _first_line(below)
+    if not _LIST_MARKER.match(line):
+        return False
+    first, second = _read_line(item, ""), _read_line(_LIST_MARKER.sub("", plain_line(line)), "")
+    if first is None or second is None or first.number is None or second.number is None:
+        return False
+    return first.number.value != second.number.value
 
 
 def _first_line(text: str) -> tuple[str, str]:
@@ -351,18 +383,34 @@ def _read_prose(line: str, below: str) -> _Reading | None:
         return _read_equation(line, below)
     if _EQUALS.search(sentence) and (reading := _read_equation(sentence, below)) is not None:
         return reading
-    numbers = find_numbers(sentence)
-    digits = [number for number in numbers if not number.in_words]
-    candidates = digits or [number for number in numbers if number.value != 1]
-    if not candidates:
+    candidates = _said_numbers(sentence)
+    if candidates and _is_one_of_several(candidates[0], line[candidates[0].end :]):
+        return _NO_SINGLE_NUMBER
+    if len(candidates) > 1:
+        sentence = _main_clause(sentence)
+        candidates = _said_numbers(sentence)
+    if len(candidates) != 1:
         return None
     number = candidates[0]
-    tail = line[number.end :]
-    if len(candidates) > 1:
-        return _NO_SINGLE_NUMBER if _is_one_of_several(number, tail) else None
     if len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", sentence[number.start : number.end])):
         return None
-    return _read_only_number(number, line[: number.start], tail, below)
+    return _read_only_number(number, line[: number.start], line[number.end :], below)
+
+
+def _said_numbers(sentence: str) -> list[WrittenNumber]:
+    """The numbers in digits, or else those in words; "one" is mostly no number."""
+    numbers = find_numbers(sentence)
+    digits = [number for number in numbers if not number.in_words]
+    return digits or [number for number in numbers if number.value != 1]
+
+
+def _main_clause(sentence: str) -> str:
+    """The sentence with spaces in place of all that does not give its result, so that positions stay."""
+    sentence = _CIRCUMSTANCE.sub(lambda match: " " * len(match[0]), sentence)
+    results = [match.end() for match in _RESULT.finditer(sentence)]
+    if results and _said_numbers(sentence[results[-1] :]):
+        return " " * results[-1] + sentence[results[-1] :]
+    return sentence
 
 
 def _read_only_number(number: WrittenNumber, before: str, tail: str, below: str) -> _Reading | None:
@@ -390,7 +438,7 @@ def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
 
 def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
-    if (unit := _COMPOUND.match(tail)) is not None and number_at(tail, unit.end()) is not None:
+    if (unit := _COMPOUND.match(tail)) is not None and number_at(f" {tail[unit.end() :]}", 1) is not None:
         return True
     neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
     if neighbour is not None and neighbour.value != number.value:

@@ -31,7 +31,7 @@ _WORD = (
     rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])}))?|{_BELOW_TWENTY})"
     r"(?!\w|['’]\w)"
 )
-_GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3})(?![0-9])"
+_GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3}|(?:\.[0-9]{3}){2,})(?![0-9])"
 _DIGITS = rf"(?:{_GROUPED}(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)"
 _FRACTION = r"[0-9]+/0*[1-9][0-9]*"
 _CURRENCY = r"(?:(?:US|AU|CA|NZ|HK|A|C|S)?\$|[€£¥₹₩₽]|(?:Rs\.?|USD|EUR|GBP|INR|CAD|AUD)\s?)"
@@ -98,6 +98,10 @@ _PART_WORDS = re.compile(
 )
 _AND_HALF = re.compile(r"(?<=\d\sand\s)half(?!\s*-|\w|\s+(?:of|an?|as|the)(?!\w))", re.IGNORECASE)
 _HALF_A_SCALE = re.compile(rf"(?<!\w)half\s+an?\s+(?={_SCALE})", re.IGNORECASE)
+_HALF_A_UNIT = re.compile(r"(?<!\w)(?<!\w[\s-])half(?=\s+an?\s+\w|\W*$)", re.IGNORECASE)
+_BELOW_ZERO = re.compile(
+    r"(?<![\w.,-])(?=[0-9][0-9.]*\s*(?:°\s?|degrees?\s)?(?:[CF]\s|celsius\s|fahrenheit\s)?\s*below\s+zero)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +144,8 @@ def plain_line(line: str) -> str:
     line = re.sub(r"\^\{([-+]?[0-9]+)\}", r"^\1", line)
     line = _TAG.sub(" ", _COMMAND.sub(" ", line))
     line = _SPACES.sub(" ", line)
-    return _PART_WORDS.sub(_part, _HALF_A_SCALE.sub("1/2 ", _AND_HALF.sub("1/2", line)))
+    line = _HALF_A_UNIT.sub("1/2", _HALF_A_SCALE.sub("1/2 ", _AND_HALF.sub("1/2", line)))
+    return _PART_WORDS.sub(_part, _BELOW_ZERO.sub("-", line))
 
 
 def _fraction(match: re.Match[str]) -> str:
@@ -240,4 +245,6 @@ def _small(text: str) -> Fraction:
 
 
 def _without_separators(digits: str) -> str:
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
     return re.sub("[,_'’ ]", "", digits)
