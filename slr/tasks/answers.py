@@ -373,7 +373,7 @@ class OpenQuestion:
     def _describes(self, head: str) -> bool:
         """Whether a preface describes the answer that follows: "The largest state, Alaska"."""
         words = head.lower().split()
-        return (
+        return bool(words) and (
             words[0] in ("the", "one", "another", "my")
             and tuple(normalise(words[-1]).split()) in self._phrases
         )
