@@ -116,6 +116,7 @@ _INVERTED = re.compile(r"([^,(]+?)\s*[,(]\s*([^,()]+)\)?\.?")
 _CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|in)\s+)*[^\W\d_a-z][\w'’.-]*)*")
 _GIVEN_NAMES = re.compile(r"(?:[^\W\d_a-z][\w'’-]*\.?\s*){1,3}")
 _YEAR = re.compile(r"\b(?:1[89]|20)\d\d\b")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 _INITIALS_ONLY = re.compile(r"(?:[^\W\d_a-z]\.?\s*){1,3}")
 
 
@@ -202,6 +203,8 @@ class OpenQuestion:
     @cached_property
     def _places(self) -> frozenset[str]:
         """Where the answers lie, as far as aliases say so: "georgia" of "Atlanta, Georgia"."""
+        if "person" in self.forms:
+            return frozenset()
         parts = (alias.split(", ") for aliases in self.answers for alias in aliases if alias.count(", ") == 1)
         return frozenset(normalise(place) for _, place in parts)
 
@@ -282,7 +285,7 @@ class OpenQuestion:
         for start in range(len(words)):
             if start not in reached:
                 continue
-            if words[start] in function_words:
+            if words[start] in function_words or ("person" in self.forms and _ORDINAL.fullmatch(words[start])):
                 reached.add(start + 1)
             phrases = (
                 phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase
@@ -364,10 +367,11 @@ class OpenQuestion:
         if _NEGATION.search(head) and not ends_a_sentence:
             return False
         words = head.split()
+        named = [word for word in normalise(head).split() if not word.isdigit()]
         return (
             any(word[0].islower() for word in words)
             or normalise(head) in self._places
-            or self._adds_nothing(normalise(head).split(), _FUNCTION_WORDS)
+            or self._adds_nothing(named, _FUNCTION_WORDS)
         )
 
     def _describes(self, head: str) -> bool:
