@@ -62,7 +62,7 @@ _SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
 _LIST_MARKER = re.compile(r"^\s*(?:#+\s+|>\s*|[-–—•*+]\s+|\(?\d{1,2}[.)]\s+)+")
 _MARKDOWN_AND_QUOTES = re.compile(r"</?\w+>|[*_`\"“”„«»]+|^#+|^['‘]|['’]$")
 
-_WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)[\w'’-]+"
+_WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)(?:(?:[A-Za-z]\.){2,}|[\w'’-]+)"
 _SAYING = (
     r"(?:choose|pick|say|name|go with|going with|suggest|mention|select|offer|nominate|propose|answer with|answer|"
     r"think of|consider|tell you(?: that)?|give you|give|like|know of|know|recommend|prefer|share)"
@@ -70,6 +70,7 @@ _SAYING = (
 _GREETING = (
     r"(?:(?:sure|certainly|of course|okay|ok|yes|absolutely|alright|well|h+m+|so)(?: thing)?\b[\s!,.:…-]*"
     r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*"
+    r"|(?:however|nevertheless|nonetheless|still|anyway|even so|that said|that being said|in any case)\s*,\s*"
     r"|(?:assistant|ai|a|response|output|choice)\s*:\s*)"
 )
 _BE = r"(?:is|was|are|would be|could be|might be|must be|has to be)\b"
@@ -80,6 +81,7 @@ _ANNOUNCEMENT = (
     r"|here(?:\s+is|['’]s)\s+(?:one|an?|the|my)\b(?:[^:]*:)?\s*"
     rf"|(?:i|we|you)(?:['’](?:ll|d|m|ve))?\s+(?:{_WORD}\s+){{0,6}}?{_SAYING}\b[\s:,]*"
     r"|i\s+(?:think|believe|guess|suppose)(?:\s+that)?\b[\s,:]*"
+    rf"|if\s+(?:i|we)\s+(?:{_WORD}\s+){{1,10}}?(?=(?:i|we)(?:\s|['’]))"
     rf"|let(?:['’]?s| me| us)\s+{_SAYING}\b[\s:]*"
     r"|(?:how about|what about|maybe|perhaps|possibly|probably|for example|for instance|e\.g\.|namely)[\s,:]+"
     rf"|to\s+{_SAYING}\b[\s:]*"
@@ -285,7 +287,9 @@ class OpenQuestion:
         for start in range(len(words)):
             if start not in reached:
                 continue
-            if words[start] in function_words or ("person" in self.forms and _ORDINAL.fullmatch(words[start])):
+            if words[start] in function_words or (
+                "person" in self.forms and _ORDINAL.fullmatch(words[start])
+            ):
                 reached.add(start + 1)
             phrases = (
                 phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase

@@ -60,7 +60,10 @@ _ECHO = re.compile(
 """The request's own words behind its mark: "end with 'answer: ' and the number"."""
 _LIST_MARKER = re.compile(r"^\s*(?:[-*•>]|[0-9][.)](?=\s+\S))\s+")
 _BROKEN_EQUATION = re.compile(r"(?<=[0-9)])[^\S\n]*\n\s{0,9}(?==)")
-_LABELLED_ITEM = re.compile(r"\s*(?:[-*•]\s+)?[*_]{0,2}[^\W\d][^\n:=]{0,30}[*_]{0,2}[:=][*_\s$€£]{0,6}[0-9][0-9.,]*\W*(?:[a-z]+\W*)?$", re.IGNORECASE)
+_LABELLED_ITEM = re.compile(
+    r"\s*(?:[-*•]\s+)?[*_]{0,2}[^\W\d][^\n:=]{0,30}[*_]{0,2}[:=][*_\s$€£]{0,6}[0-9][0-9.,]*\W*(?:[a-z]+\W*)?$",
+    re.IGNORECASE,
+)
 """One of several answers: "- Tom: 5 apples"."""
 _SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
 _HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
@@ -105,7 +108,7 @@ _IN_ANGLES = re.compile(r"<([^<>]{0,40})>")
 
 _UNIT = (
     r"(?:\s*(?!(?:to|or|and|through|until|minus|plus|times|because|since|as|is)(?!\w))"
-    r"[A-Za-z%°€£¢$][\w%/²³^$]*){0,3}"
+    r"(?![$€£¢][0-9])[A-Za-z%°€£¢$][\w%/²³^$]*+){0,3}"
 )
 _MAYBE = (
     r"(?:(?:maybe|perhaps|possibly|even|about|around|approximately|alternatively|equivalently|in\s+other\s+words|also|else|"

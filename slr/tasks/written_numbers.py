@@ -93,17 +93,19 @@ _STRUCK = re.compile(r"~~[^~]{0,80}~~|<(del|s|strike)>[^<]{0,80}</\1>")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _PART_WORDS = re.compile(
     rf"(?<!\w)(?P<count>an?|{'|'.join(_ONES[1:10])})[\s-](?P<part>{'|'.join(_PARTS)}|halve)s?(?!\w)"
-    r"(?!\s+(?:of(?!\s+an?\s)|an?|as|the)(?!\w))",
+    r"(?!\s+(?:an?|as|the)(?!\w))",
     re.IGNORECASE,
 )
 _AND_HALF = re.compile(r"(?<=\d\sand\s)half(?!\s*-|\w|\s+(?:of|an?|as|the)(?!\w))", re.IGNORECASE)
 _HALF_A_SCALE = re.compile(rf"(?<!\w)half\s+an?\s+(?={_SCALE})", re.IGNORECASE)
 _HALF_A_UNIT = re.compile(r"(?<!\w)(?<!\w[\s-])half(?=\s+(?:of\s+)?an?\s+\w|\W*$)", re.IGNORECASE)
 _POINT = re.compile(
-    rf"(?<!\w)(?P<whole>{_WORD})\s+point(?P<decimals>(?:\s+(?:{'|'.join(_ONES[:10])})(?!\w)){{1,6}})", re.IGNORECASE
+    rf"(?<!\w)(?P<whole>{_WORD})\s+point(?P<decimals>(?:\s+(?:{'|'.join(_ONES[:10])})(?!\w)){{1,6}})",
+    re.IGNORECASE,
 )
 _BELOW_ZERO = re.compile(
-    r"(?<![\w.,-])(?=[0-9][0-9.]*\s*(?:°\s?|degrees?\s)?(?:[CF]\s|celsius\s|fahrenheit\s)?\s*below\s+zero)", re.IGNORECASE
+    r"(?<![\w.,-])(?=[0-9][0-9.]*\s*(?:°\s?|degrees?\s)?(?:[CF]\s|celsius\s|fahrenheit\s)?\s*below\s+zero)",
+    re.IGNORECASE,
 )
 
 
