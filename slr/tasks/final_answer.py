@@ -194,6 +194,8 @@ _LINES_OF_SECOND_THOUGHTS = 2
 _CONTENT = re.compile(r"[^\W_]")
 _SIGNS_FIRST = re.compile(r"[^\w=]*")
 _MOST_SIGNS = 40
+_MOST_MARKS = 50
+"""Marks that are read, the last ones: a text that repeats an empty mark more often than this gives no answer."""
 _LONGEST_REGION = 1000
 """Characters read behind a mark. A text of many marks is read in linear time because of it."""
 
@@ -265,7 +267,7 @@ def _marks(text: str) -> list[_Mark]:
 
 def _readings(text: str, marks: list[_Mark], stops: list[int]) -> Iterator[_Reading]:
     """What stands behind each mark, the last one first; marks with nothing to read are left out."""
-    for mark in reversed(marks):
+    for mark in reversed(marks[-_MOST_MARKS:]):
         stop = stops[bisect_left(stops, mark.end)]
         region = text[mark.end : min(stop, mark.end + _LONGEST_REGION)]
         if (closing := _END_OF_MARK.search(region)) is not None:
