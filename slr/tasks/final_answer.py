@@ -149,7 +149,8 @@ _CIRCUMSTANCE = re.compile(
     r"^\W*(?:after|before|in|by|if|when|since|because|with|for|at|given|over|during|starting)(?!\w)[^,]*,"
     r"|(?<!\w)(?:after|before|because|since|if|when|while|given|within|during|than)(?!\w).*$"
     r"|(?<!\w)(?:in|every|per|over|out\s+of|each\s+of|the|these|those|all|his|her|their)\s+"
-    r"(?:(?:the|next|first|last|past|other|following|remaining)\s+)*[$€£]?[\w,.-]+",
+    r"(?:(?:the|next|first|last|past|other|following|remaining)\s+)*[$€£]?[\w,.-]+"
+    r"|(?<!\w)(?:for|on)\s+[0-9][0-9,.]*+(?!\s*(?:dollar|cent|euro|pound))",
     re.IGNORECASE,
 )
 """What a sentence says beside its answer: "After 3 weeks, ...", "... because he had 20", "the 4 children"."""

@@ -40,7 +40,7 @@ _END = r"(?![0-9]|[.,:/^][0-9])"
 _PART = rf"(?:{_DIGITS}|{_WORD})"
 _SCALED = (
     rf"(?:{_FRACTION}|{_PART}|an?(?=\s+{_SCALE}))(?:[\s-]+{_SCALE})+"
-    rf"(?:\s+(?:and\s+)?{_PART}(?:[\s-]+{_SCALE})+)*(?:\s+(?:and\s+)?{_WORD}|\s+and\s+[0-9]{{1,3}}(?!\w|[.,/]\w))?"
+    rf"(?:,?\s+(?:and\s+)?{_PART}(?:[\s-]+{_SCALE})+)*(?:\s+(?:and\s+)?{_WORD}|\s+and\s+[0-9]{{1,3}}(?!\w|[.,/]\w))?"
 )
 _NUMBER = re.compile(
     rf"(?<![\w/^√])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
