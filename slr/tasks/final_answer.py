@@ -155,7 +155,7 @@ _CIRCUMSTANCE = re.compile(
 )
 """What a sentence says beside its answer: "After 3 weeks, ...", "... because he had 20", "the 4 children"."""
 _RESULT = re.compile(
-    r"(?<!\w)(?:making|leaving|giving|earning|totall?ing|resulting\s+in|for\s+a\s+(?:grand\s+)?total\s+of|so)(?!\w)",
+    r",\s*(?:making|leaving|giving|earning|totall?ing|resulting\s+in|for\s+a\s+(?:grand\s+)?total\s+of|so)(?!\w)",
     re.IGNORECASE,
 )
 _PARTITIVE = re.compile(r"\s+(?:of|way|more|can|that|who|thing)(?!\w)", re.IGNORECASE)
@@ -418,11 +418,10 @@ def _said_numbers(sentence: str) -> list[WrittenNumber]:
 
 def _main_clause(sentence: str) -> str:
     """The sentence with spaces in place of all that does not give its result, so that positions stay."""
-    sentence = _CIRCUMSTANCE.sub(lambda match: " " * len(match[0]), sentence)
     results = [match.end() for match in _RESULT.finditer(sentence)]
     if results and _said_numbers(sentence[results[-1] :]):
-        return " " * results[-1] + sentence[results[-1] :]
-    return sentence
+        sentence = " " * results[-1] + sentence[results[-1] :]
+    return _CIRCUMSTANCE.sub(lambda match: " " * len(match[0]), sentence)
 
 
 def _read_only_number(number: WrittenNumber, before: str, tail: str, below: str) -> _Reading | None:

@@ -20,6 +20,7 @@ CASES: tuple[tuple[str, str | None], ...] = (
     ("answer: The cost for 3 shirts is $45.", "45"),
     ("answer: Sam spends $45 on 3 shirts.", "45"),
     ("answer: seventeen thousand, five hundred", "17500"),
+    ("answer: Sam is 4 years older than Ann, so he is 24.", "24"),
     # Another problem without a marker
     ("answer: 44\n\nTom has 5 apples. He eats 2. How many are left?\n5 - 2 = 3\nanswer: 3", "44"),
     ("answer: 44\nA train travels 60 miles in 2 hours. What is its speed?\nanswer: 30", "44"),
