@@ -52,8 +52,8 @@ _WITHIN_LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _UNTITLED = re.compile(
-    r"^[ \t>*_]*(?=[^\W\d_])(?!(?:wait|but|so|let|now|hm+|then|next|first|check|verif|double|is|are|did|does|do|why|to|and|"
-    r"therefore|thus|hence|here|this|that|note|since|because|we|you|i)(?!\w))"
+    r"^[ \t>*_]*(?=[^\W\d_])(?!(?:wait|but|so|let|now|hm+|then|next|first|check|verif|double|is|are|did|does|do|why|to|"
+    r"and|therefore|thus|hence|here|this|that|note|since|because|we|you|i)(?!\w))"
     r"(?P<question>[^\n?]{0,600}(?:\?|end\s+with\s+['\"“‘]?answer))",
     re.IGNORECASE | re.MULTILINE,
 )
