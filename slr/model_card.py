@@ -135,7 +135,7 @@ def model_card(
 # {instruct_title}, layers {start}:{end} restored
 
 The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
-the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which gives a
+the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which is to give a
 post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
 and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
 Made with slr {manifest.slr_version}.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.figures.downstream import shown_questions
 from analysis.load_results import Results
 from analysis.tables.selected_intervals import rules_of
 from slr.contrasts import Contrast
@@ -55,10 +56,13 @@ def qa_coverage(results: Results) -> str:
 
 
 def answer_distribution(results: Results) -> str:
-    """One question."""
-    questions = {s.pair: s.text for s in reversed(results.samples_of("open_qa"))}
-    asked = "; ".join(f"{pair}, {text!r}" for pair, text in reversed(questions.items()))
-    return f"How often each right answer to one question, the first, is given: {asked}"
+    """Which question, by which rule."""
+    texts = {record.prompt_id: record.text for record in results.samples_of("open_qa")}
+    asked = "; ".join(f"{group}: {texts[id_]!r}" for group, id_ in sorted(shown_questions(results).items()))
+    return (
+        "How often each right answer to one question is given, and how often none. Shown is, of each group, the "
+        f"question that the instruct models answer rightly most often, all pairs together. {asked}"
+    )
 
 
 def pass_at_k(results: Results) -> str:

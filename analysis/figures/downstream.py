@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from analysis.load_results import Results
@@ -32,8 +31,8 @@ PROMPTING_MARKERS = {"direct": "o", "list": "s", "verbalized": "^"}
 CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
 """Random ranges have the colour of lines."""
 MAX_QUESTION_CHARACTERS = 240
-MAX_ANSWERS = 24
-"""So many of a question's answers are shown, the most frequent first."""
+MAX_ANSWERS = 8
+"""Number of a question's answers that are shown by name, the most frequent first."""
 
 
 def creative_tradeoff(results: Results) -> Figure:
@@ -96,30 +95,46 @@ def pass_at_k(results: Results) -> Figure:
 
 
 def answer_distribution(results: Results) -> Figure:
-    """How often each right answer to one question is given, before and after."""
+    """How often each right answer to one question is given, and how often none, before and after."""
+    questions = shown_questions(results)
 
     def draw(axes: Axes, pair: str, group: str) -> None:
-        samples = [s for s in results.samples_of("open_qa") if (s.pair, s.group) == (pair, group)]
-        question = samples[0].prompt_id
-        shares = {
-            model: Counter(
-                a for s in records if s.prompt_id == question for a in right_answers(s) if a is not None
-            )
+        samples = [
+            s for s in results.samples_of("open_qa") if (s.pair, s.prompt_id) == (pair, questions[group])
+        ]
+        counts = {
+            model: Counter(answer for s in records for answer in right_answers(s))
             for model, records in _by_model(samples).items()
             if model in ("instruct", "slr")
         }
-        number = sum(len(s.texts) for s in samples if s.prompt_id == question and s.model == "instruct")
-        width = 0.8 / max(1, len(shares))
-        for offset, (model, counts) in enumerate(shares.items()):
-            heights = [count / number for _, count in counts.most_common(MAX_ANSWERS)]
-            places = np.arange(1, len(heights) + 1) + offset * width
+        total = sum(counts.values(), Counter[str | None]())
+        named = [answer for answer, _ in total.most_common() if answer is not None]
+        shown, others = named[:MAX_ANSWERS], named[MAX_ANSWERS:]
+        names = [*map(in_figure, shown), *(["other right"] if others else []), "not right"]
+        width = 0.8 / max(1, len(counts))
+        for offset, (model, of_model) in enumerate(counts.items()):
+            numbers = [of_model[answer] for answer in shown]
+            numbers += [sum(of_model[answer] for answer in others)] if others else []
+            heights = np.array([*numbers, of_model[None]]) / of_model.total()
+            places = np.arange(len(names)) + (offset - (len(counts) - 1) / 2) * width
             axes.bar(places, heights, width, color=_color(model), label=_name(model))
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=6)
+        axes.set_ylim(0, 1)
         question_text = in_figure(samples[0].text, MAX_QUESTION_CHARACTERS)
         axes.set_title(f"{in_figure(pair)}\n{fill(question_text, LINE_LENGTH)}", fontsize=7)
 
-    figure, _ = _panels(results, "open_qa", draw, "right answers, most frequent first", "share of samples")
+    figure, _ = _panels(results, "open_qa", draw, "", "share of samples")
     return _with_legend(figure)
+
+
+def shown_questions(results: Results) -> dict[str, str]:
+    """For each group the id of the question that the instruct models answer rightly most often, all pairs together."""
+    right: dict[str, Counter[str]] = {}
+    for record in results.samples_of("open_qa"):
+        if record.model == "instruct":
+            number = sum(answer is not None for answer in right_answers(record))
+            right.setdefault(record.group, Counter())[record.prompt_id] += number
+    return {group: min(of, key=lambda id_: (-of[id_], id_)) for group, of in right.items()}
 
 
 def decoding_frontier(results: Results) -> Figure:

@@ -62,7 +62,7 @@ _SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
 _LIST_MARKER = re.compile(r"^\s*(?:#+\s+|>\s*|[-–—•*+]\s+|\(?\d{1,2}[.)]\s+)+")
 _MARKDOWN_AND_QUOTES = re.compile(r"</?\w+>|[*_`\"“”„«»]+|^#+|^['‘]|['’]$")
 
-_WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)[\w'’-]+"
+_WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)(?:(?:[A-Za-z]\.){2,}|[\w'’-]+)"
 _SAYING = (
     r"(?:choose|pick|say|name|go with|going with|suggest|mention|select|offer|nominate|propose|answer with|answer|"
     r"think of|consider|tell you(?: that)?|give you|give|like|know of|know|recommend|prefer|share)"
@@ -70,6 +70,7 @@ _SAYING = (
 _GREETING = (
     r"(?:(?:sure|certainly|of course|okay|ok|yes|absolutely|alright|well|h+m+|so)(?: thing)?\b[\s!,.:…-]*"
     r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*"
+    r"|(?:however|nevertheless|nonetheless|still|anyway|even so|that said|that being said|in any case)\s*,\s*"
     r"|(?:assistant|ai|a|response|output|choice)\s*:\s*)"
 )
 _BE = r"(?:is|was|are|would be|could be|might be|must be|has to be)\b"
@@ -80,6 +81,7 @@ _ANNOUNCEMENT = (
     r"|here(?:\s+is|['’]s)\s+(?:one|an?|the|my)\b(?:[^:]*:)?\s*"
     rf"|(?:i|we|you)(?:['’](?:ll|d|m|ve))?\s+(?:{_WORD}\s+){{0,6}}?{_SAYING}\b[\s:,]*"
     r"|i\s+(?:think|believe|guess|suppose)(?:\s+that)?\b[\s,:]*"
+    rf"|if\s+(?:i|we)\s+(?:{_WORD}\s+){{1,10}}?(?=(?:i|we)(?:\s|['’]))"
     rf"|let(?:['’]?s| me| us)\s+{_SAYING}\b[\s:]*"
     r"|(?:how about|what about|maybe|perhaps|possibly|probably|for example|for instance|e\.g\.|namely)[\s,:]+"
     rf"|to\s+{_SAYING}\b[\s:]*"
@@ -116,6 +118,7 @@ _INVERTED = re.compile(r"([^,(]+?)\s*[,(]\s*([^,()]+)\)?\.?")
 _CAPITALISED = re.compile(r"[^\W\d_a-z][\w'’.-]*(?:\s+(?:(?:of|the|and|de|in)\s+)*[^\W\d_a-z][\w'’.-]*)*")
 _GIVEN_NAMES = re.compile(r"(?:[^\W\d_a-z][\w'’-]*\.?\s*){1,3}")
 _YEAR = re.compile(r"\b(?:1[89]|20)\d\d\b")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 _INITIALS_ONLY = re.compile(r"(?:[^\W\d_a-z]\.?\s*){1,3}")
 
 
@@ -202,6 +205,8 @@ class OpenQuestion:
     @cached_property
     def _places(self) -> frozenset[str]:
         """Where the answers lie, as far as aliases say so: "georgia" of "Atlanta, Georgia"."""
+        if "person" in self.forms:
+            return frozenset()
         parts = (alias.split(", ") for aliases in self.answers for alias in aliases if alias.count(", ") == 1)
         return frozenset(normalise(place) for _, place in parts)
 
@@ -282,7 +287,9 @@ class OpenQuestion:
         for start in range(len(words)):
             if start not in reached:
                 continue
-            if words[start] in function_words:
+            if words[start] in function_words or (
+                "person" in self.forms and _ORDINAL.fullmatch(words[start])
+            ):
                 reached.add(start + 1)
             phrases = (
                 phrase for phrase in self._phrases if tuple(words[start : start + len(phrase)]) == phrase
@@ -364,16 +371,17 @@ class OpenQuestion:
         if _NEGATION.search(head) and not ends_a_sentence:
             return False
         words = head.split()
+        named = [word for word in normalise(head).split() if not word.isdigit()]
         return (
             any(word[0].islower() for word in words)
             or normalise(head) in self._places
-            or self._adds_nothing(normalise(head).split(), _FUNCTION_WORDS)
+            or self._adds_nothing(named, _FUNCTION_WORDS)
         )
 
     def _describes(self, head: str) -> bool:
         """Whether a preface describes the answer that follows: "The largest state, Alaska"."""
         words = head.lower().split()
-        return (
+        return bool(words) and (
             words[0] in ("the", "one", "another", "my")
             and tuple(normalise(words[-1]).split()) in self._phrases
         )

@@ -2,7 +2,8 @@ r"""The number that a text gives as its final answer.
 
 1. The text ends where it runs on into a made-up next problem or turn (``run_on``).
 2. Of several marks the last one with a number counts: "answer: 18", "answer is 18", "answer = 18", "#### 18",
-   "<answer>18</answer>", "\boxed{18}", "\fbox{18}", a heading "Answer" (in any case, with markdown).
+   "<answer>18</answer>", "\boxed{18}", "\fbox{18}", "18 is the answer", a heading "Answer" (in any case, with
+   markdown).
 3. Behind a mark, the line that follows counts, or the next one if nothing follows. Its number is the one it
    starts with ("$7", "about **7** apples"); the last one of an equation ("3 + 4 = 7", "18 eggs = $36"); or else
    the only one of its first sentence ("Tom has 7 apples."). Nothing is calculated.
@@ -23,7 +24,7 @@ from dataclasses import dataclass
 from slr.tasks.run_on import run_on_markers, run_on_start
 from slr.tasks.written_numbers import WrittenNumber, find_numbers, number_at, plain_line
 
-_DECORATION = r"[\s*_\"'`]{0,6}"
+_DECORATION = r"[\s*_\"'`}]{0,6}"
 _SAYS = r"(?:is|was|be|equals|becomes|comes\s(?:out\s)?to|works\sout\s(?:to|as))(?![\w])"
 _MARKS = (
     rf"(?<![A-Za-z0-9/])(?:ans|answer){_DECORATION}(?:\([^()\n]{{0,40}}\){_DECORATION})?(?::=?|：|=>?|→|->|–\s|—\s?|-\s(?=\D{{0,4}}[0-9]))",
@@ -33,7 +34,9 @@ _MARKS = (
     r"(?<!\w)answer\sof\s(?=\W{0,3}[0-9])",
     r"(?<!\w)final\sanswer\s(?=[*$€£\-−]{0,4}[0-9])",
     r"^[ \t#*_>]{0,20}(?:the\s)?(?:final\s)?answer[ \t*_]{0,9}$",
-    r"<\|?answer\|?>|\[answer\]",
+    r"<\|?(?:final[_ -]?)?answer\|?>|\[answer\]",
+    r"(?<!\w)answer\s(?:in|to|for)\s[^\n.:;!?]{1,40}[:=]",
+    r"(?<!\w)ans\.\s(?=[*$€£\-−]{0,4}[0-9])",
 )
 _MARK = re.compile("|".join(f"(?:{mark})" for mark in _MARKS), re.IGNORECASE | re.MULTILINE)
 _HASHES = re.compile(r"####(?![#])")
@@ -41,15 +44,33 @@ _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\
 _BETWEEN_BOXES = re.compile(
     r"[\s$*.,]*(?:,|or|and|to|-|–|\\text\{\s*(?:or|and|to)\s*\})[\s$*.,]*", re.IGNORECASE
 )
-_END_OF_MARK = re.compile(r"</answer|\[/answer", re.IGNORECASE)
+_SAID_BEFORE = re.compile(
+    r"\s(?:is|was|will\s+be|must\s+be)\s(?:the|our|my)\s(?:(?:final|correct|right)\s)?answer(?=\s*(?:[.!*_]|$))",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""A mark behind its number: "so 540 is the answer"."""
+_LONGEST_SAID_BEFORE = 80
+_END_OF_MARK = re.compile(r"</(?:final[_ -]?)?answer|\[/answer", re.IGNORECASE)
 
-_LIST_MARKER = re.compile(r"^\s*[-*•>]\s+")
+_ECHO = re.compile(
+    r"[^\w\n]*(?:and|followed\s+by|then|plus)\s+(?:the|a|your|my)\s+(?:final\s+)?(?:number|result|answer|value)(?!\w)"
+    r"(?![ *_$]{0,6}(?:(?:is|=)[ *_$]{0,3})?[0-9])",
+    re.IGNORECASE,
+)
+"""The request's own words behind its mark: "end with 'answer: ' and the number"."""
+_LIST_MARKER = re.compile(r"^\s*(?:[-*•>]|[0-9][.)](?=\s+\S))\s+")
+_BROKEN_EQUATION = re.compile(r"(?<=[0-9)])[^\S\n]*\n\s{0,9}(?==)")
+_LABELLED_ITEM = re.compile(
+    r"\s*(?:[-*•]\s+)?[*_]{0,2}[^\W\d][^\n:=]{0,30}[*_]{0,2}[:=][*_\s$€£]{0,6}[0-9][0-9.,]*\W*(?:[a-z]+\W*)?$",
+    re.IGNORECASE,
+)
+"""One of several answers: "- Tom: 5 apples"."""
 _SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
 _HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
 _PARENTHESES = re.compile(r"\([^()]*\)")
-_OPTION = re.compile(r"^\W*\(?[A-E][).]\s+(?=\S)")
+_OPTION = re.compile(r"^\W*(?:\(?[A-E][).]|(?:[Oo]ption|[Cc]hoice)\s+\(?[A-E0-9][).:]{1,2})\s+(?=\S)")
 
 _ORNAMENT = r"[\s:,*_`\"'“”‘’«»\[({|~≈#=→]*"
 _LEAD = re.compile(
@@ -87,7 +108,7 @@ _IN_ANGLES = re.compile(r"<([^<>]{0,40})>")
 
 _UNIT = (
     r"(?:\s*(?!(?:to|or|and|through|until|minus|plus|times|because|since|as|is)(?!\w))"
-    r"[A-Za-z%°€£¢$][\w%/²³^$]*){0,3}"
+    r"(?![$€£¢][0-9])[A-Za-z%°€£¢$][\w%/²³^$]*+){0,3}"
 )
 _MAYBE = (
     r"(?:(?:maybe|perhaps|possibly|even|about|around|approximately|alternatively|equivalently|in\s+other\s+words|also|else|"
@@ -95,14 +116,14 @@ _MAYBE = (
 )
 _QUOTES = r"[\s*_`\"'”’“‘\[\](){}<>?$]*"
 _ANOTHER = re.compile(
-    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/)|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
+    rf"(?:{_QUOTES}(?:→|->|–|—|-|~|\.\.+|…|/|\||(?<=\s):(?=\s?[0-9]))|{_QUOTES}{_UNIT}{_QUOTES}(?:,?\s*(?P<and>and(?!\w)|&)|"
     rf",?\s*(?:to|through|until|or|but|vs\.?|maybe|perhaps|possibly)(?!\w)|(?P<list>[,;?])))"
     rf"[\s*_`\"'“‘(\[{{,]*{_MAYBE}",
     re.IGNORECASE,
 )
 _END_OF_LIST = re.compile(r"[\s*_)\]}]*(?:\w+\s*)?(?:$|[,.;?]|and(?!\w)|or(?!\w))", re.IGNORECASE)
 _OPERATOR = re.compile(
-    r"[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by|%\s*of|percent\s+of)[\s*($£€.\-]*(?=[0-9])",
+    r"(?:[a-z](?=\s*[-+*/]))?[\s*_$)]*(?:[-+*/×÷^–x·±]|plus|minus|times|divided\s+by|multiplied\s+by|%\s*of|percent\s+of)[\s*($£€.\-]*(?=[0-9])",
     re.IGNORECASE,
 )
 _AT_LEAST_AFTER = re.compile(
@@ -124,6 +145,19 @@ _EQUALS = re.compile(
     r"(?<![<>!=])=+|≈|(?<!\w)(?:equals|is\s+equal\s+to|which\s+is|gives|makes)(?!\w)", re.IGNORECASE
 )
 _UNKNOWN = re.compile(r"(?<!\w)([a-z])\s*=", re.IGNORECASE)
+_CIRCUMSTANCE = re.compile(
+    r"^\W*(?:after|before|in|by|if|when|since|because|with|for|at|given|over|during|starting)(?!\w)[^,]*,"
+    r"|(?<!\w)(?:after|before|because|since|if|when|while|given|within|during|than)(?!\w).*$"
+    r"|(?<!\w)(?:in|every|per|over|out\s+of|each\s+of|the|these|those|all|his|her|their)\s+"
+    r"(?:(?:the|next|first|last|past|other|following|remaining)\s+)*[$€£]?[\w,.-]+"
+    r"|(?<!\w)(?:for|on)\s+[0-9][0-9,.]*+(?!\s*(?:dollar|cent|euro|pound))",
+    re.IGNORECASE,
+)
+"""What a sentence says beside its answer: "After 3 weeks, ...", "... because he had 20", "the 4 children"."""
+_RESULT = re.compile(
+    r",\s*(?:making|leaving|giving|earning|totall?ing|resulting\s+in|for\s+a\s+(?:grand\s+)?total\s+of|so)(?!\w)",
+    re.IGNORECASE,
+)
 _PARTITIVE = re.compile(r"\s+(?:of|way|more|can|that|who|thing)(?!\w)", re.IGNORECASE)
 
 _STARTS = r"(?:^|[,.!?;:(\[—–…\n-]|(?<!\w)(?:but|oh|or|and)(?!\w))[\s*_($]*"
@@ -141,7 +175,8 @@ _TAKEN_BACK = re.compile(
 )
 _SECOND_THOUGHT = re.compile(
     rf"{_STARTS}(?:wait|hmm+|hold\s+on|actually|er+m?|uh+|sorry|i\s+mean|i\s+meant|let\s+me|instead|should\s+be|must\s+be|"
-    rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)",
+    rf"but\s+(?:now|it|that|the\s+(?:right|correct|real|true|actual)\s+\w+)(?:['’]s|\s+(?:is|should|must|was)))(?!\w)|"
+    r"(?<!\w)but\s+(?=[$€£]?[0-9][0-9.,]*\s+is\s+(?:right|correct|the)(?!\w))",
     re.IGNORECASE,
 )
 _REASON = re.compile(r"(?<!\w)(?:because|since)\s[^.;!?\n]*", re.IGNORECASE)
@@ -160,6 +195,8 @@ _LINES_OF_SECOND_THOUGHTS = 2
 _CONTENT = re.compile(r"[^\W_]")
 _SIGNS_FIRST = re.compile(r"[^\w=]*")
 _MOST_SIGNS = 40
+_MOST_MARKS = 50
+"""Marks that are read, the last ones: a text that repeats an empty mark more often than this gives no answer."""
 _LONGEST_REGION = 1000
 """Characters read behind a mark. A text of many marks is read in linear time because of it."""
 
@@ -213,6 +250,11 @@ def _marks(text: str) -> list[_Mark]:
     """All marks in order. Boxes that are joined ("[10] or [11]") are one."""
     headings = (match for match in _HASHES.finditer(text) if not _HEADING.match(text, match.end()))
     marks = [_Mark(value=match.end(), end=match.end()) for match in (*_MARK.finditer(text), *headings)]
+    for match in _SAID_BEFORE.finditer(text):
+        before = text[max(0, match.start() - _LONGEST_SAID_BEFORE) : match.start()]
+        said = re.split(r"[\n!?;]|\.\s", before)[-1]
+        if find_numbers(plain_line(said)):
+            marks.append(_Mark(value=match.start() - len(said), end=match.end(), box=said))
     boxes: list[_Mark] = []
     for match in _BOX.finditer(text):
         box = _Mark(value=match.start(), end=match.end(), box=match[1])
@@ -226,7 +268,7 @@ def _marks(text: str) -> list[_Mark]:
 
 def _readings(text: str, marks: list[_Mark], stops: list[int]) -> Iterator[_Reading]:
     """What stands behind each mark, the last one first; marks with nothing to read are left out."""
-    for mark in reversed(marks):
+    for mark in reversed(marks[-_MOST_MARKS:]):
         stop = stops[bisect_left(stops, mark.end)]
         region = text[mark.end : min(stop, mark.end + _LONGEST_REGION)]
         if (closing := _END_OF_MARK.search(region)) is not None:
@@ -247,14 +289,16 @@ def _read_box(box: str, behind: str) -> _Reading | None:
 
 def _read_region(region: str) -> _Reading | None:
     """What the first line with anything in it says (rule 3); ``region`` starts behind a mark."""
-    if _CONTENT.search(region) is None:
+    if _CONTENT.search(region) is None or _ECHO.match(region):
         return None
-    same_line, _, below = region.partition("\n")
+    same_line, _, below = _BROKEN_EQUATION.sub(" ", region).partition("\n")
     if _CONTENT.search(same_line):
         line = plain_line(same_line)
     else:
         first, below = _first_line(below)
         line = _LIST_MARKER.sub("", plain_line(first))
+        if _LABELLED_ITEM.match(first) and _LABELLED_ITEM.match(_first_line(below)[0]):
+            return _NO_SINGLE_NUMBER
     return _read_line(line, _second_thoughts(below))
 
 
@@ -351,18 +395,33 @@ def _read_prose(line: str, below: str) -> _Reading | None:
         return _read_equation(line, below)
     if _EQUALS.search(sentence) and (reading := _read_equation(sentence, below)) is not None:
         return reading
-    numbers = find_numbers(sentence)
-    digits = [number for number in numbers if not number.in_words]
-    candidates = digits or [number for number in numbers if number.value != 1]
-    if not candidates:
+    candidates = _said_numbers(sentence)
+    if candidates and _is_one_of_several(candidates[0], line[candidates[0].end :]):
+        return _NO_SINGLE_NUMBER
+    if len(candidates) > 1:
+        sentence = _main_clause(sentence)
+        candidates = _said_numbers(sentence)
+    if len(candidates) != 1:
         return None
     number = candidates[0]
-    tail = line[number.end :]
-    if len(candidates) > 1:
-        return _NO_SINGLE_NUMBER if _is_one_of_several(number, tail) else None
     if len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", sentence[number.start : number.end])):
         return None
-    return _read_only_number(number, line[: number.start], tail, below)
+    return _read_only_number(number, line[: number.start], line[number.end :], below)
+
+
+def _said_numbers(sentence: str) -> list[WrittenNumber]:
+    """The numbers in digits, or else those in words; "one" is mostly no number."""
+    numbers = find_numbers(sentence)
+    digits = [number for number in numbers if not number.in_words]
+    return digits or [number for number in numbers if number.value != 1]
+
+
+def _main_clause(sentence: str) -> str:
+    """The sentence with spaces in place of all that does not give its result, so that positions stay."""
+    results = [match.end() for match in _RESULT.finditer(sentence)]
+    if results and _said_numbers(sentence[results[-1] :]):
+        sentence = " " * results[-1] + sentence[results[-1] :]
+    return _CIRCUMSTANCE.sub(lambda match: " " * len(match[0]), sentence)
 
 
 def _read_only_number(number: WrittenNumber, before: str, tail: str, below: str) -> _Reading | None:
@@ -390,7 +449,7 @@ def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
 
 def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
-    if (unit := _COMPOUND.match(tail)) is not None and number_at(tail, unit.end()) is not None:
+    if (unit := _COMPOUND.match(tail)) is not None and number_at(f" {tail[unit.end() :]}", 1) is not None:
         return True
     neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
     if neighbour is not None and neighbour.value != number.value:
@@ -399,11 +458,22 @@ def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     other = None if joint is None else _first_number(tail, joint.end())
     if joint is None or other is None:
         return False
+    if _is_conversion(tail[: joint.end()], tail[other.end :]):
+        return False
     if joint["list"] and not _END_OF_LIST.match(tail, other.end):
         return False
     if joint["and"] and other.value == 0:
         return False
     return other.value != number.value
+
+
+def _is_conversion(between: str, behind: str) -> bool:
+    """Whether "or" gives the same amount in another unit of measure: "30 minutes, or 0.5 hours"."""
+    first, second = _COMPOUND.match(between), _COMPOUND.match(behind)
+    if first is None or second is None or not re.search(r"(?<!\w)or(?!\w)", between):
+        return False
+    names = [re.sub(r"s?[\s,]*$", "", match[0].strip().lower()) for match in (first, second)]
+    return names[0] != names[1]
 
 
 def _replacement(text: str) -> WrittenNumber | None:

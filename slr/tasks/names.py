@@ -56,7 +56,11 @@ def normalise(name: str) -> str:
     plain = _APOSTROPHES.sub("", plain)
     plain = _DOTTED_INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match[0]) + " ", plain)
     words = _NEITHER_LETTER_NOR_DIGIT.sub(" ", plain).split()
-    return " ".join(_SAME_WORDS.get(word, word) for word in words if word not in _ARTICLES)
+    # An "A" behind a name is no article: "Cassiopeia A" is not the constellation.
+    kept = [word for word in words[:-1] if word not in _ARTICLES] + [
+        word for word in words[-1:] if word not in _ARTICLES or (word == "a" and len(words) > 1)
+    ]
+    return " ".join(_SAME_WORDS.get(word, word) for word in kept)
 
 
 def readings(text: str) -> tuple[str, ...]:

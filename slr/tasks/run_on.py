@@ -1,7 +1,8 @@
 """Where a text runs on: the made-up next problem or turn that base models write behind their answer.
 
 A marker is a word such as "Question:" or "User:", or a token of a chat template. It stands at the start of a line,
-or within one, glued to the answer or after it.
+or within one, glued to the answer or after it. Behind an answer, a line that asks for an amount and gives others
+("Tom has 5 pens and loses 2. How many has he?") begins a problem without any marker.
 """
 
 from __future__ import annotations
@@ -50,6 +51,13 @@ _WITHIN_LINE = re.compile(
     r")",
     re.IGNORECASE | re.MULTILINE,
 )
+_UNTITLED = re.compile(
+    r"^[ \t>*_]*(?=[^\W\d_])(?!(?:wait|but|so|let|now|hm+|then|next|first|check|verif|double|is|are|did|does|do|why|to|"
+    r"and|therefore|thus|hence|here|this|that|note|since|because|we|you|i)(?!\w))"
+    r"(?P<question>[^\n?]{0,600}(?:\?|end\s+with\s+['\"“‘]?answer))",
+    re.IGNORECASE | re.MULTILINE,
+)
+_ASKS_AMOUNT = re.compile(r"(?<!\w)(?:how\s+\w+|what)(?!\w)|end\s+with", re.IGNORECASE)
 _SPEAKS_OF_ITS_OWN = re.compile(
     r"(?<!\w)(?:the|this|that|these|a|an|my|your|our|its|original|first|whole|actual|given|to|of|in|from|for|per|each|by|"
     r"re-?reading|main|only|one)\s+[*_\"']{0,3}$",
@@ -88,8 +96,11 @@ def run_on_start(text: str, markers: list[int], first_mark: int) -> int:
         markers: what ``run_on_markers`` returned for it.
         first_mark: where the value of the first mark of an answer begins, or the text's length.
     """
+    untitled = _untitled_problem(text, first_mark)
     repeats = bool(markers) and _NOTHING.fullmatch(text, 0, markers[0]) is not None
     for marker in markers:
+        if marker >= untitled:
+            break
         if marker >= first_mark and _AMOUNT.search(text, first_mark, marker):
             return marker
         if (
@@ -98,6 +109,21 @@ def run_on_start(text: str, markers: list[int], first_mark: int) -> int:
             and _is_about_another(text, marker)
         ):
             return marker
+    return untitled
+
+
+def _untitled_problem(text: str, first_mark: int) -> int:
+    """The start of a line behind an answer that asks for an amount and gives others, or the text's length.
+
+    A line that goes on with the solution ("Wait, how many ...?") is none.
+    """
+    for match in _UNTITLED.finditer(text, first_mark):
+        if (
+            _ASKS_AMOUNT.search(match["question"])
+            and _AMOUNT.search(match["question"])
+            and _AMOUNT.search(text, first_mark, match.start())
+        ):
+            return match.start()
     return len(text)
 
 

@@ -31,7 +31,7 @@ _WORD = (
     rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])}))?|{_BELOW_TWENTY})"
     r"(?!\w|['’]\w)"
 )
-_GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3})(?![0-9])"
+_GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3}|(?:\.[0-9]{3}){2,})(?![0-9])"
 _DIGITS = rf"(?:{_GROUPED}(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)"
 _FRACTION = r"[0-9]+/0*[1-9][0-9]*"
 _CURRENCY = r"(?:(?:US|AU|CA|NZ|HK|A|C|S)?\$|[€£¥₹₩₽]|(?:Rs\.?|USD|EUR|GBP|INR|CAD|AUD)\s?)"
@@ -40,13 +40,13 @@ _END = r"(?![0-9]|[.,:/^][0-9])"
 _PART = rf"(?:{_DIGITS}|{_WORD})"
 _SCALED = (
     rf"(?:{_FRACTION}|{_PART}|an?(?=\s+{_SCALE}))(?:[\s-]+{_SCALE})+"
-    rf"(?:\s+(?:and\s+)?{_PART}(?:[\s-]+{_SCALE})+)*(?:\s+(?:and\s+)?{_WORD}|\s+and\s+[0-9]{{1,3}}(?!\w|[.,/]\w))?"
+    rf"(?:,?\s+(?:and\s+)?{_PART}(?:[\s-]+{_SCALE})+)*(?:\s+(?:and\s+)?{_WORD}|\s+and\s+[0-9]{{1,3}}(?!\w|[.,/]\w))?"
 )
 _NUMBER = re.compile(
-    rf"(?<![\w/^])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
+    rf"(?<![\w/^√])(?<![A-Za-z0-9]\.)(?<![0-9][:,])(?P<sign>{_SIGN})?(?P<currency>{_CURRENCY})?(?P<inner_sign>-)?(?:"
     rf"(?P<power>(?:(?P<mantissa>{_DIGITS})\s*[x×*·]\s*)?10\s?\^\s?\(?(?P<exponent>[-+]?[0-9]+)\)?)(?![0-9^]|\.[0-9])"
     rf"|(?P<scientific>[0-9]+(?:\.[0-9]+)?[eE][-+]?[0-9]+)(?!\w)"
-    rf"|(?P<whole>{_PART})(?:\s+and\s+|\s+)(?P<part>{_FRACTION})(?:\s+(?P<mixed_scale>{_SCALE}))?{_END}"
+    rf"|(?P<whole>{_PART})(?:\s+and\s+|\s+|-)(?P<part>{_FRACTION})(?:\s+(?P<mixed_scale>{_SCALE}))?{_END}"
     rf"|(?P<scaled>{_SCALED}){_END}"
     rf"|(?P<digits>{_DIGITS}(?:/0*[1-9][0-9]*)?){_END}(?![eE][-+]?[0-9])(?P<letter>(?:mn|bn|[kmb])(?!\w))?"
     rf"|(?P<word>{_WORD})"
@@ -78,7 +78,7 @@ _VULGAR = {
 _LATEX = {
     "\\times": "*", "\\cdot": "*", "\\div": "÷", "\\approx": "≈", "\\ge": "≥", "\\le": "≤", "\\geq": "≥",
     "\\leq": "≤", "\\neq": "≠", "\\ne": "≠", "\\gt": ">", "\\lt": "<", "\\pm": "±", "\\sim": "~", "\\to": "→",
-    "\\rightarrow": "→",
+    "\\rightarrow": "→", "\\sqrt": "√",
 }  # fmt: skip
 _LATEX_WORD = re.compile(
     rf"(?:{'|'.join(re.escape(word) for word in sorted(_LATEX, key=len, reverse=True))})(?![a-zA-Z])"
@@ -93,11 +93,20 @@ _STRUCK = re.compile(r"~~[^~]{0,80}~~|<(del|s|strike)>[^<]{0,80}</\1>")
 _CALCULATOR = re.compile(r"<<[^<>]*>>")
 _PART_WORDS = re.compile(
     rf"(?<!\w)(?P<count>an?|{'|'.join(_ONES[1:10])})[\s-](?P<part>{'|'.join(_PARTS)}|halve)s?(?!\w)"
-    r"(?!\s+(?:of|an?|as|the)(?!\w))",
+    r"(?!\s+(?:an?|as|the)(?!\w))",
     re.IGNORECASE,
 )
 _AND_HALF = re.compile(r"(?<=\d\sand\s)half(?!\s*-|\w|\s+(?:of|an?|as|the)(?!\w))", re.IGNORECASE)
 _HALF_A_SCALE = re.compile(rf"(?<!\w)half\s+an?\s+(?={_SCALE})", re.IGNORECASE)
+_HALF_A_UNIT = re.compile(r"(?<!\w)(?<!\w[\s-])half(?=\s+(?:of\s+)?an?\s+\w|\W*$)", re.IGNORECASE)
+_POINT = re.compile(
+    rf"(?<!\w)(?P<whole>{_WORD})\s+point(?P<decimals>(?:\s+(?:{'|'.join(_ONES[:10])})(?!\w)){{1,6}})",
+    re.IGNORECASE,
+)
+_BELOW_ZERO = re.compile(
+    r"(?<![\w.,-])(?=[0-9][0-9.]*\s*(?:°\s?|degrees?\s)?(?:[CF]\s|celsius\s|fahrenheit\s)?\s*below\s+zero)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +147,11 @@ def plain_line(line: str) -> str:
     line = re.sub(r"(?<=[0-9])(?:\\[,:; ]|~)(?=[0-9]{3}(?![0-9]))", " ", line).replace("\\!", "")
     line = _FRACTION_COMMAND.sub(_fraction, line.replace("\\$", "$").replace("\\%", "%").replace("\\_", "_"))
     line = re.sub(r"\^\{([-+]?[0-9]+)\}", r"^\1", line)
-    line = _TAG.sub(" ", _COMMAND.sub(" ", line))
+    line = re.sub(r"√\s+", "√", _TAG.sub(" ", _COMMAND.sub(" ", line)))
     line = _SPACES.sub(" ", line)
-    return _PART_WORDS.sub(_part, _HALF_A_SCALE.sub("1/2 ", _AND_HALF.sub("1/2", line)))
+    line = _POINT.sub(_decimal, line)
+    line = _HALF_A_UNIT.sub("1/2", _HALF_A_SCALE.sub("1/2 ", _AND_HALF.sub("1/2", line)))
+    return _PART_WORDS.sub(_part, _BELOW_ZERO.sub("-", line))
 
 
 def _fraction(match: re.Match[str]) -> str:
@@ -149,6 +160,11 @@ def _fraction(match: re.Match[str]) -> str:
         numerator, denominator = digits
     space = f"{whole} " if whole else ""
     return f"{space}{numerator.strip(' $')}/{denominator.strip(' $')}"
+
+
+def _decimal(match: re.Match[str]) -> str:
+    decimals = "".join(str(_VALUES[word]) for word in match["decimals"].lower().split())
+    return f"{_small(match['whole'])}.{decimals}"
 
 
 def _part(match: re.Match[str]) -> str:
@@ -240,4 +256,6 @@ def _small(text: str) -> Fraction:
 
 
 def _without_separators(digits: str) -> str:
+    if digits.count(".") > 1:
+        digits = digits.replace(".", "")
     return re.sub("[,_'’ ]", "", digits)

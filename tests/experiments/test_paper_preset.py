@@ -93,4 +93,9 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     figures = tmp_path / "results" / "figures"
     assert (figures / "figures" / "qa_coverage.png").exists()
     gaps = {name for names in re.findall(r"gap in (.*?): ", done.stderr) for name in names.split(", ")}
-    assert gaps - {"search_cost"} == {"judge", "judge_agreement", "canonicaliser"}  # which need an endpoint
+    assert gaps - {"search_cost"} == {
+        "judge",
+        "judge_contrasts",
+        "judge_agreement",
+        "canonicaliser",
+    }  # which need an endpoint

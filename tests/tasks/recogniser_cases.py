@@ -201,4 +201,24 @@ CASES: tuple[tuple[str, str, str | None], ...] = (
     ("olympic-sports", "Dressage", "Equestrian"),
     ("olympic-sports", "Artistic gymnastics", "Gymnastics"),
     ("olympic-sports", "Karate", None),
+    # Ordinals, titles and codes beside or in place of a name
+    ("us-presidents", "44th President Barack Obama", "Barack Obama"),
+    ("us-presidents", "The 22nd and 24th President, Grover Cleveland", "Grover Cleveland"),
+    ("uk-prime-ministers", "Robert Peel, 2nd Baronet", "Robert Peel"),
+    ("uk-prime-ministers", "Rishi Sunak MP", "Rishi Sunak"),
+    ("us-states", "TX", "Texas"),
+    ("us-states", "Austin, TX", None),
+    ("us-states", "Kansas City, MO", None),
+    ("us-states", "OK", None),
+    ("chemical-elements", "Element 79: Gold", "Gold"),
+    ("chemical-elements", "Pure gold", "Gold"),
+    ("books-of-the-bible", "St. John's Gospel", "John"),
+    # A letter behind a name is no article
+    ("constellations", "Cassiopeia A", None),
+    ("constellations", "A constellation: Orion", "Orion"),
+    # Long prefaces
+    ("us-states", "As a model, I have no preferences about places; however, one U.S. state is Ohio.", "Ohio"),
+    ("us-states", "I am an AI, but if I had to choose one at random I would say Minnesota.", "Minnesota"),
+    ("us-states", "I have no favourite. That said, the one I would like to name is Iowa.", "Iowa"),
+    ("us-states", "I am an AI, but if I had to choose one at random I would not say Ohio.", None),
 )

@@ -9,6 +9,7 @@ import pytest
 
 from slr.tasks.final_answer import parse_final_answer
 from slr.tasks.reasoning import ReasoningProblem, is_right
+from tests.tasks.final_answer_cases import CASES
 
 RUN_ONS = [
     ("She sells 9 eggs. answer: 18\n\nQuestion: Tom has 3 pens and buys 2. answer: 5", "18"),
@@ -640,7 +641,7 @@ PHRASES = [
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [*RUN_ONS, *MARKS, *NUMBERS, *COMMITMENT, *MORE_RUN_ONS, *ENDINGS, *PHRASES]
+    ("text", "expected"), [*RUN_ONS, *MARKS, *NUMBERS, *COMMITMENT, *MORE_RUN_ONS, *ENDINGS, *PHRASES, *CASES]
 )
 def test_final_answers(text: str, expected: str | None):
     found = parse_final_answer(text)
