@@ -317,13 +317,13 @@ def test_a_search_is_told_without_controls_or_markup(
     assert "[red]a\\x1b[31m reason\\r" in said
     assert not CONTROLS.search(said)
 
-    def fail() -> None:
+    def fail(**_: object) -> None:
         raise ValueError("[bold]\x1b[2Ja\nb")
 
     monkeypatch.setattr(cli, "app", fail)
     with pytest.raises(SystemExit):
         cli.main()
-    assert capsys.readouterr().err == "error: [bold]\\x1b[2Ja\\nb\n"
+    assert capsys.readouterr().err == "error: [bold]\\x1b[2Ja; b\n"
 
 
 def test_mirrored_tables_hold_plain_texts(results: Results) -> None:
