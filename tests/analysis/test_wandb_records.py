@@ -187,7 +187,7 @@ def test_what_is_there_is_not_downloaded_again(tmp_path: Path, use: Callable[[Ap
     assert files_in(fetch_records(PROJECT, tmp_path / "fetched")) == before
     assert len(api.downloads) == 2
     score = next(r for r in crc_records("testbed-llama") if isinstance(r, CrcScore))
-    store_of(EXPERIMENT, output_dir).append([score.model_copy(update={"alpha": 0.25})])
+    store_of(EXPERIMENT, output_dir).append([score.model_copy(update={"model": "soup", "alpha": 0.25})])
     assert mirror_pair(EXPERIMENT, find_pair("testbed-llama"), output_dir, "offline")
     newer = fetch_records(PROJECT, tmp_path / "fetched") / "testbed" / "crc_search.jsonl"
     assert api.downloads[2:] == ["crc_search-testbed-llama"]

@@ -46,7 +46,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
         def encode(self, texts):
             import numpy as np
 
-            return np.array([[len(text) + 1.0, text.count("e") + 1.0] for text in texts], dtype=np.float32)
+            counts = np.array([[len(text) + 1.0, text.count("e") + 1.0] for text in texts], dtype=np.float32)
+            return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
         def longer_than_window(self, texts):
             return tuple(len(text) > LONG for text in texts)

@@ -267,7 +267,7 @@ def test_a_second_run_on_the_directory_ends_at_once(
         words = f"error: {tmp_path} is in use by process {holder.pid} on "
         assert run_crc_search(tmp_path) == 2
         assert search_cost.main(["--smoke", "--output-dir", str(tmp_path)]) == 2
-        monkeypatch.setattr(sys, "argv", ["slr", "search", "testbed-llama", "--output-dir", str(tmp_path)])
+        monkeypatch.setattr(sys, "argv", ["slr", "search", "tiny-llama", "--output-dir", str(tmp_path)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         assert ended.value.code == 2
