@@ -60,7 +60,8 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch):
     import torch
 
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    on_cpu = torch.empty(0)
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: on_cpu)
     second = Processes(index=5, count=8, local_index=1, local_count=2)
     assert choose_device_and_dtype(None, None, second) == ("cuda:1", None)
     assert choose_device_and_dtype(None, None) == ("cuda", None)
