@@ -246,7 +246,7 @@ def with_files(base: str, instruct: str) -> Configuration:
         "base_files": {"weights": base},
         "instruct_files": {"weights": "0", "chat template": instruct},
     }
-    return configuration(**sides)
+    return configuration().model_copy(update=sides)
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_a_search_goes_on_in_the_middle(checkpoint_pairs: CheckpointPairs) -> No
     for start, scored in some.items():
         for found, expected in zip(scored, whole[start], strict=True):
             assert found.interval == expected.interval
-            np.testing.assert_allclose(found.scores.validity, expected.scores.validity, atol=1e-5)
+            assert found.scores.validity == pytest.approx(expected.scores.validity, abs=1e-5)
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma2"])
@@ -95,7 +95,7 @@ def test_models_hybrids_and_soups_score_the_same(
         lambda pair: interpolate(pair, 0.6),
     ):
         found, expected = (score_model(make(pair), encoded) for pair in (streamed, whole))
-        np.testing.assert_allclose(found.validity, expected.validity, atol=1e-5)
+        assert found.validity == pytest.approx(expected.validity, abs=1e-5)
 
 
 def test_bfloat16_weights_are_the_same_bits(checkpoint_pairs: CheckpointPairs) -> None:

@@ -60,7 +60,11 @@ class OneArtifact:
 
 def with_records(pair: str, file: str = "crc_search.jsonl", experiment: str = "crc_search") -> Fill:
     records = [r.model_copy(update={"pair": pair, "experiment": experiment}) for r in crc_records("x")]
-    return lambda root: (root / file).write_text(lines(records), encoding="utf-8") and None
+
+    def fill(root: Path) -> None:
+        (root / file).write_text(lines(records), encoding="utf-8")
+
+    return fill
 
 
 @pytest.fixture

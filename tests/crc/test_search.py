@@ -115,10 +115,10 @@ def test_scores_and_order_of_the_result(checkpoint_pairs: CheckpointPairs) -> No
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     assert [scored.interval for scored in result.intervals] == all_intervals(pair.num_layers)
     instruct = score_model(pair.instruct_model, encoded)
-    np.testing.assert_allclose(result.instruct.validity, instruct.validity, atol=1e-5)
+    assert result.instruct.validity == pytest.approx(instruct.validity, abs=1e-5)
     one = result.intervals[7]
     expected = score_model(restore(pair, one.interval), encoded)
-    np.testing.assert_allclose(one.scores.validity, expected.validity, atol=1e-5)
+    assert one.scores.validity == pytest.approx(expected.validity, abs=1e-5)
     assert one.scores.prompt_ids == tuple(prompt.id for prompt in PROMPTS)
     total = count_layer_evaluations(pair.num_layers)
     assert calls[-1] == (total, total)

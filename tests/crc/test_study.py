@@ -99,7 +99,8 @@ def test_with_a_margin_the_choice_is_more_careful(settings: RunSettings) -> None
     }
     assert lower.interval is not None
     assert careful.interval is not None
-    assert sum(scores[careful.interval].validity) > sum(scores[lower.interval].validity)
+    validity_of = {interval: sum(v or 0.0 for v in score.validity) for interval, score in scores.items()}
+    assert validity_of[careful.interval] > validity_of[lower.interval]
 
 
 def test_records_from_before_there_was_a_margin_are_gone_on_from(settings: RunSettings) -> None:

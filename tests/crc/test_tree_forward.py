@@ -38,7 +38,7 @@ def models_of(pair: ModelPair) -> list[PreTrainedModel]:
 
 def assert_same(found: PromptScores, expected: PromptScores) -> None:
     assert found.prompt_ids == expected.prompt_ids
-    np.testing.assert_allclose(found.validity, expected.validity, rtol=0, atol=1e-5)
+    assert found.validity == pytest.approx(expected.validity, abs=1e-5, rel=0)
     np.testing.assert_allclose(
         np.array(found.diversity, float), np.array(expected.diversity, float), rtol=0, atol=1e-4
     )

@@ -12,8 +12,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import crc_search
-import open_qa
+import crc_search  # pyright: ignore[reportMissingImports] (its directory is put on the path)
+import open_qa  # pyright: ignore[reportMissingImports]
 
 import slr.crc.search
 import slr.hybrid
@@ -48,7 +48,7 @@ def meet_with(misfortune: str) -> None:
     if misfortune == "failing" and os.environ["RANK"] == "0":
         slr.crc.search.iter_search = late_search
     if misfortune == "slow":
-        ResultsStore.append = append_and_rest
+        ResultsStore.append = append_and_rest  # pyright: ignore[reportAttributeAccessIssue]
 
 
 if __name__ == "__main__":

@@ -28,6 +28,6 @@ def append_and_rest(store: ResultsStore, records: Iterable[AnyRecord]) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     pair_directory, output_dir = sys.argv[1:]
-    ResultsStore.append = append_and_rest
+    ResultsStore.append = append_and_rest  # pyright: ignore[reportAttributeAccessIssue]
     use_tiny_preset(pair_directory)
     sys.exit(main(["--smoke", "--wandb", "disabled", "--output-dir", output_dir]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 
-import run_all
+import run_all  # pyright: ignore[reportMissingImports] (its directory is put on the path)
 
 from tests.programs.tiny_preset import use_tiny_preset
 
