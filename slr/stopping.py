@@ -10,6 +10,7 @@ A child that is run by ``run_child`` never outlives this process.
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import signal
@@ -18,6 +19,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from types import FrameType
 from typing import Any
 
@@ -46,6 +48,7 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     A signal that is ignored, as Ctrl-C is for what a shell runs in the background, stays ignored. To be called by what
     ends the process soon afterwards: a process that was told to stop is ended if it lives on.
     """
+    _ignore_signals_at_the_very_end()
     watch = _Watch(how_to_go_on)
     try:
         with _signals_watched_by(watch):
@@ -56,6 +59,20 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     except KeyboardInterrupt:  # raised otherwise than by the signal
         watch.say()
         return 128 + signal.SIGINT
+
+
+@cache
+def _ignore_signals_at_the_very_end() -> None:
+    """While Python takes its modules apart the work is done, so a signal must not change the exit status.
+
+    What is registered first runs last, after libraries such as wandb have ended their own work.
+    """
+    atexit.register(_ignore_signals)
+
+
+def _ignore_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Watch:
