@@ -7,7 +7,7 @@ interval, and a p-value that is Holm-corrected over a family of contrasts.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean
 
 from slr.uncertainty import Estimate, estimate_difference, holm, paired_p_value
@@ -17,8 +17,8 @@ Values = Sequence[float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What is to be compared: the values of a method and of its reference, item by item.
+class Compared:
+    """Which method is compared with which, and in what.
 
     ``metric`` is the metric's id and ``label`` its name for people. ``method`` and ``reference`` are methods' names,
     ``model`` and ``reference_model`` the models that they sample from.
@@ -32,26 +32,24 @@ class Comparison:
     model: str
     reference: str
     reference_model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Compared):
+    """What is to be compared: the values of a method and of its reference, item by item."""
+
     values: Values
     reference_values: Values
 
 
 @dataclass(frozen=True, kw_only=True)
-class Contrast:
+class Contrast(Compared):
     """A method against its reference in one metric, over the ``num_items`` items where both are defined.
 
     ``difference`` is ``mean - reference_mean``. All numbers are None where no item has both; ``p_value`` also with
     fewer than two. ``family_size`` is the number of p-values that Holm's correction was taken over.
     """
 
-    pair: str
-    group: str
-    metric: str
-    label: str
-    method: str
-    model: str
-    reference: str
-    reference_model: str
     num_items: int
     mean: float | None
     reference_mean: float | None
@@ -97,14 +95,7 @@ def _contrast(comparison: Comparison, p_value: float | None, family_size: int) -
     ]
     values, others = [value for value, _ in both], [other for _, other in both]
     return Contrast(
-        pair=comparison.pair,
-        group=comparison.group,
-        metric=comparison.metric,
-        label=comparison.label,
-        method=comparison.method,
-        model=comparison.model,
-        reference=comparison.reference,
-        reference_model=comparison.reference_model,
+        **{field.name: getattr(comparison, field.name) for field in fields(Compared)},
         num_items=len(both),
         mean=fmean(values) if both else None,
         reference_mean=fmean(others) if both else None,
