@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from slr.build_cost import (
+from slr.costs.build_cost import (
     SMOKE,
     Shape,
     compare,
@@ -32,8 +32,8 @@ from slr.build_cost import (
     record,
     write_model,
 )
-from slr.experiment_script import BAD_INPUT
-from slr.stopping import run_until_stopped
+from slr.runs.script import BAD_INPUT
+from slr.terminal.stopping import run_until_stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:

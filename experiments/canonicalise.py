@@ -1,46 +1,6 @@
-"""Which right answers to open questions do the rules miss?
+"""Run ``slr.experiments.canonicalise``; see ``--help``."""
 
-The answers of ``open_qa`` that the rules do not recognise, read by a language model behind the endpoint that the
-environment describes: SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY; see docs/judge.md.
-"""
-
-from __future__ import annotations
-
-import crc_search
-import open_qa
-
-from slr.experiment import Experiment
-from slr.experiment_script import MakeExperiment, run_script
-from slr.quality.canonicaliser import CanonicaliserConfig, canonicaliser_experiment
-from slr.quality.chat_endpoint import ChatModel, is_configured
-
-PREFIX = "SLR_JUDGE"
-
-
-def experiment(preset: str, smoke: bool) -> Experiment:
-    """The experiment at a preset's size, or its smoke size.
-
-    Raises:
-        ValueError: if the environment describes no endpoint.
-    """
-    return canonicaliser_experiment(
-        "canonicalise",
-        str(__doc__).splitlines()[0],
-        CanonicaliserConfig(model=ChatModel.from_environment(PREFIX)),
-        open_qa.experiment(preset, smoke),
-        PREFIX,
-    )
-
-
-def configured() -> list[MakeExperiment]:
-    """The experiment, if the environment describes an endpoint."""
-    return [experiment] if is_configured(PREFIX) else []
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, open_qa.experiment, experiment], argv)
-
+from slr.experiments.canonicalise import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,32 +1,6 @@
-"""Which layers hold the collapse of diversity?
+"""Run ``slr.experiments.crc_search``; see ``--help``."""
 
-For each pair: CRC validity and diversity of the base model, the instruct model, every layer interval and the
-soups; the interval and the soup chosen by the same rule; both checked on held-out prompts.
-"""
-
-from __future__ import annotations
-
-from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
-from slr.experiment import Experiment
-from slr.experiment_script import run_script
-
-CONFIG = CrcStudyConfig()
-
-
-def config(smoke: bool) -> CrcStudyConfig:
-    """The same for every preset."""
-    return SMOKE if smoke else CONFIG
-
-
-def experiment(_preset: str, smoke: bool) -> Experiment:
-    """The experiment, or its smoke size."""
-    return crc_experiment(config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [experiment], argv)
-
+from slr.experiments.crc_search import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -21,16 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
-from slr.bad_input import print_error
-from slr.experiment_script import BAD_INPUT, FAILED
-from slr.sampling_config import SamplingConfig
+from slr.runs.script import BAD_INPUT, FAILED
+from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.stopping import run_until_stopped
+from slr.terminal.bad_input import print_error
+from slr.terminal.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     import torch
 
-    from slr.generation import Sample
+    from slr.sampling.generation import Sample
 
 THINGS = (
     *("a colour", "an animal", "a fruit", "a country", "a city", "a planet", "a number from 1 to 10"),
@@ -89,8 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(options: argparse.Namespace) -> int:
     import torch
 
-    from slr.opening import open_checkpoint, with_local_weights
-    from slr.vllm_engine import import_vllm
+    from slr.models.checkpoint import open_checkpoint, with_local_weights
+    from slr.sampling.vllm_engine import import_vllm
 
     import_vllm()
     if options.samples < 1:
@@ -130,8 +130,8 @@ def _by_transformers(
 ) -> dict[str, Drawn]:
     import torch
 
-    from slr.checkpoints import load_model
-    from slr.generation import sample
+    from slr.models.loading import load_model
+    from slr.sampling.generation import sample
 
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     loaded = load_model(checkpoint, dtype=dtype, device=device)
@@ -147,8 +147,8 @@ def _by_transformers(
 def _by_vllm(
     checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: dict[str, SamplingConfig]
 ) -> dict[str, Drawn]:
-    from slr.opening import open_checkpoint
-    from slr.vllm_engine import VllmEngine
+    from slr.models.checkpoint import open_checkpoint
+    from slr.sampling.vllm_engine import VllmEngine
 
     opened = open_checkpoint(checkpoint)
     assert opened.tokenizer is not None
@@ -167,7 +167,7 @@ def _by_vllm(
 def _prompts(checkpoint: Path) -> list[list[int]]:
     from transformers import AutoTokenizer
 
-    from slr.prompting import render_chats
+    from slr.chat.template import render_chats
 
     tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     return render_chats(tokenizer, [f"Name {thing}. Answer with one word." for thing in THINGS])

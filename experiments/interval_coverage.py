@@ -20,7 +20,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from slr import interval_coverage as ic
+from slr.statistics import interval_coverage as ic
 
 SEED, FIT = 20260206, 0.93
 DRAWN, RESAMPLED = 20_000, 4_000

@@ -1,54 +1,6 @@
-"""What does a judge think of the texts: fluency, originality, and adherence to the request?
+"""Run ``slr.experiments.judge``; see ``--help``."""
 
-The texts of ``creative_writing``, scored by a language model behind the endpoint that the environment describes:
-SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY, and for a second opinion the same with SLR_JUDGE2.
-docs/judge.md says how to set one up, and what it costs.
-"""
-
-from __future__ import annotations
-
-from functools import partial
-
-import crc_search
-import creative_writing
-
-from slr.experiment import Experiment
-from slr.experiment_script import MakeExperiment, run_script
-from slr.quality.chat_endpoint import ChatModel, is_configured
-from slr.quality.judge_study import JudgeConfig, judge_experiment
-
-PREFIXES = {"judge": "SLR_JUDGE", "second_judge": "SLR_JUDGE2"}
-NUM_SAMPLES = {"testbed": 2, "laptop": 4, "small": 8, "paper": 8}
-"""Of each prompt and method."""
-
-
-def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment:
-    """The experiment at a preset's size, or its smoke size, by the first or the second judge.
-
-    Raises:
-        ValueError: if the environment does not describe that judge.
-    """
-    prefix = PREFIXES[name]
-    config = JudgeConfig(judge=ChatModel.from_environment(prefix), num_samples=NUM_SAMPLES[preset])
-    return judge_experiment(
-        name,
-        str(__doc__).splitlines()[0],
-        config.shortened() if smoke else config,
-        creative_writing.experiment(preset, smoke),
-        prefix,
-    )
-
-
-def configured() -> list[MakeExperiment]:
-    """The experiments of those judges that the environment describes."""
-    return [partial(experiment, name=name) for name, prefix in PREFIXES.items() if is_configured(prefix)]
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    judges = configured() or [experiment]  # without any, the error says what to set
-    return run_script(str(__doc__), [crc_search.experiment, creative_writing.experiment, *judges], argv)
-
+from slr.experiments.judge import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -16,10 +16,10 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from slr.experiment_script import BAD_INPUT
 from slr.metrics.lexical import self_bleu
 from slr.metrics.words import words
-from slr.stopping import run_until_stopped
+from slr.runs.script import BAD_INPUT
+from slr.terminal.stopping import run_until_stopped
 
 SEED = 20260206
 ZIPF_EXPONENT = 1.3

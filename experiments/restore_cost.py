@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from slr.stopping import run_until_stopped
+from slr.terminal.stopping import run_until_stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,10 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repetitions", type=int, default=50)
     options = parser.parse_args(argv)
 
-    from slr.crc.cost import CostCase, random_pair
-    from slr.decoder import decoder_layers
+    from slr.costs.search_cost import CostCase, random_pair
     from slr.hybrid import restore
     from slr.intervals import LayerInterval
+    from slr.models.decoder import decoder_layers
 
     pair = random_pair(CostCase(num_layers=options.layers, hidden_size=64, intermediate_size=128))
     interval = LayerInterval(0, options.layers)

@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from slr.bad_input import print_error
-from slr.experiment_script import BAD_INPUT
-from slr.sampling_config import SamplingConfig
+from slr.runs.script import BAD_INPUT
+from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.stopping import run_until_stopped
+from slr.terminal.bad_input import print_error
+from slr.terminal.stopping import run_until_stopped
 from slr.testbed.writing import Genre, held_out_writing_requests
 
 if TYPE_CHECKING:
-    from slr.checkpoints import ModelPair
+    from slr.models.loading import ModelPair
 
 SAMPLING = SamplingConfig(temperature=1.0, min_p=0.1, max_new_tokens=64)
 SMOKE = {"prompts": 3, "samples": 2, "prompts_in_group": 2, "repetitions": 1}
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace) -> None:
     import torch
 
-    from slr.checkpoints import load_pair
+    from slr.models.loading import load_pair
 
     requests = _requests(options.prompts)
     if min(options.samples, options.prompts_in_group, options.repetitions) < 1:
@@ -96,14 +96,14 @@ def _requests(number: int) -> list[str]:
 
 
 def _render(pair: ModelPair, requests: Sequence[str]) -> Tokens:
-    from slr.prompting import render_chats
+    from slr.chat.template import render_chats
 
     return render_chats(pair.tokenizer, requests)
 
 
 def _draw_in_groups(size: int) -> Draw:
     def draw(pair: ModelPair, prompts: Tokens, num_samples: int, seed: int) -> int:
-        from slr.generation import end_tokens_of, sample
+        from slr.sampling.generation import end_tokens_of, sample
 
         ends, num_tokens = end_tokens_of(pair.instruct_model, pair.tokenizer), 0
         for first in range(0, len(prompts), size):
@@ -121,7 +121,7 @@ def _draw_in_groups(size: int) -> Draw:
 def _generate(pair: ModelPair, prompts: Tokens, num_samples: int, seed: int) -> int:
     import torch
 
-    from slr.generation import end_tokens_of
+    from slr.sampling.generation import end_tokens_of
 
     torch.manual_seed(seed)
     ends, num_tokens = set(end_tokens_of(pair.instruct_model, pair.tokenizer)), 0

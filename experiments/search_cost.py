@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from slr.bad_input import print_error
-from slr.crc.cost import CostCase, measure_cases, mirror_costs, print_costs
-from slr.experiment_script import BAD_INPUT, choose_device_and_dtype
-from slr.output_lock import output_lock
-from slr.stopping import run_until_stopped
-from slr.tracking import WandbMode, check_account
+from slr.costs.search_cost import CostCase, measure_cases, mirror_costs, print_costs
+from slr.runs.output_lock import output_lock
+from slr.runs.script import BAD_INPUT, choose_device_and_dtype
+from slr.runs.tracking import WandbMode, check_account
+from slr.terminal.bad_input import print_error
+from slr.terminal.stopping import run_until_stopped
 
 CASES = tuple(CostCase(num_layers=num_layers) for num_layers in (12, 24, 32))
 SMOKE = (CostCase(num_layers=2, hidden_size=64, intermediate_size=128, num_prompts=2),)
@@ -70,7 +70,7 @@ def _measure(options: argparse.Namespace, cases: Sequence[CostCase], output_dir:
 
 def _measure_shape(options: argparse.Namespace, output_dir: Path) -> int:
     """Each call measures anew, for machines differ; the record goes to a file of its own."""
-    from slr.crc.shape_cost import measure_shape
+    from slr.costs.shape_cost import measure_shape
 
     device, _ = choose_device_and_dtype(options.device, None)
     cost = measure_shape(

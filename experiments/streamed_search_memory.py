@@ -14,7 +14,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from slr.stopping import run_until_stopped
+from slr.terminal.stopping import run_until_stopped
 
 NUM_PROMPTS = 2
 
@@ -62,8 +62,8 @@ def _write_pair(case: Case, directory: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, LlamaConfig
 
-    from slr.model_pairs import find_pair
-    from slr.opening import open_checkpoint
+    from slr.models.checkpoint import open_checkpoint
+    from slr.models.pairs import find_pair
 
     tokenizer = open_checkpoint(find_pair("testbed-llama").instruct).tokenizer
     assert tokenizer is not None
@@ -83,9 +83,9 @@ def _write_pair(case: Case, directory: Path) -> None:
 def _search(directory: Path, stream: bool) -> int:
     import torch
 
-    from slr.checkpoints import load_pair
     from slr.crc.prompts import load_prompts
     from slr.crc.search import search
+    from slr.models.loading import load_pair
 
     try:
         pair = load_pair(directory / "base", directory / "instruct", dtype=torch.float32, stream=stream)

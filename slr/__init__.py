@@ -14,29 +14,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from slr.checkpoints import ModelPair, load_pair
+    from slr.building.checkpoint import build
     from slr.crc.prompts import CrcPrompt, load_prompts
     from slr.crc.scoring import PromptScores, encode_prompts, score_model
     from slr.crc.search import SearchResult, iter_search, search
     from slr.crc.selection import Candidate, Selection, pareto_front, select
-    from slr.export import build
     from slr.hybrid import interpolate, restore
     from slr.intervals import LayerInterval, all_intervals
+    from slr.models.loading import ModelPair, load_pair
 
 _MODULE_OF = {
     "Candidate": "slr.crc.selection",
     "CrcPrompt": "slr.crc.prompts",
     "LayerInterval": "slr.intervals",
-    "ModelPair": "slr.checkpoints",
+    "ModelPair": "slr.models.loading",
     "PromptScores": "slr.crc.scoring",
     "SearchResult": "slr.crc.search",
     "Selection": "slr.crc.selection",
     "all_intervals": "slr.intervals",
-    "build": "slr.export",
+    "build": "slr.building.checkpoint",
     "encode_prompts": "slr.crc.scoring",
     "interpolate": "slr.hybrid",
     "iter_search": "slr.crc.search",
-    "load_pair": "slr.checkpoints",
+    "load_pair": "slr.models.loading",
     "load_prompts": "slr.crc.prompts",
     "pareto_front": "slr.crc.selection",
     "restore": "slr.hybrid",

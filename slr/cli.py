@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from slr.bad_input import (
+from slr.crc.selection import MIN_VALIDITY_RATIO
+from slr.terminal.bad_input import (
     BAD_INPUT,
     DTYPES,
     check_arguments,
@@ -21,15 +22,14 @@ from slr.bad_input import (
     expanded,
     print_error,
 )
-from slr.crc.selection import MIN_VALIDITY_RATIO
-from slr.literal_text import visible
-from slr.stopping import run_until_stopped
+from slr.terminal.literal_text import visible
+from slr.terminal.stopping import run_until_stopped
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
     from slr.intervals import LayerInterval
-    from slr.model_pairs import PairSpec
-    from slr.uncertainty import Estimate
+    from slr.models.pairs import PairSpec
+    from slr.statistics.uncertainty import Estimate
 
 app = typer.Typer(
     help="Selective Layer Restoration: give a post-trained language model its diversity back.",
@@ -127,17 +127,17 @@ def search(
 
     import dataclasses
 
-    from slr.checkpoints import load_spec, resolve_pair
     from slr.crc.plots import save_pictures
     from slr.crc.prompts import PROMPT_SETS
     from slr.crc.report import crc_report
     from slr.crc.scoring import encode_prompts
     from slr.crc.study import CrcStudyConfig, crc_experiment
-    from slr.experiment import RunSettings, run_experiment, store_of
-    from slr.experiment_script import choose_device_and_dtype
-    from slr.output_lock import check_still_there, output_lock
-    from slr.processes import launched_processes
-    from slr.tracking import check_account, mirror_pair
+    from slr.models.loading import load_spec, resolve_pair
+    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.processes import launched_processes
+    from slr.runs.script import choose_device_and_dtype
+    from slr.runs.tracking import check_account, mirror_pair
 
     config = CrcStudyConfig(min_validity_ratio=min_validity, margin=margin)
     spec = resolve_pair(
@@ -237,12 +237,12 @@ def build(
     check_alpha(alpha)
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
 
-    from slr.export import build as build_checkpoint
-    from slr.progress import progress_bar
+    from slr.building.checkpoint import build as build_checkpoint
+    from slr.terminal.progress import progress_bar
 
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter:
-        from slr.adapter_export import build_adapter
+        from slr.building.adapter import build_adapter
 
         if instruct is not None:
             raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
@@ -308,14 +308,14 @@ def score(
     from rich.table import Table
     from rich.text import Text
 
-    from slr.checkpoints import load_opened
-    from slr.compatibility import check_tokenizer_fits
+    from slr.chat.template import check_template
     from slr.crc.prompts import PROMPT_SETS, load_prompts
     from slr.crc.scoring import encode_prompts, score_model
-    from slr.experiment_script import choose_device_and_dtype
-    from slr.opening import open_checkpoint
-    from slr.prompting import check_template
-    from slr.uncertainty import estimate_mean
+    from slr.models.checkpoint import open_checkpoint
+    from slr.models.compatibility import check_tokenizer_fits
+    from slr.models.loading import load_opened
+    from slr.runs.script import choose_device_and_dtype
+    from slr.statistics.uncertainty import estimate_mean
 
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     checkpoint = open_checkpoint(model, revision=revision)

@@ -10,8 +10,8 @@ import matplotlib
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from slr.literal_text import visible
-from slr.whole_files import whole_file
+from slr.files.whole import whole_file
+from slr.terminal.literal_text import visible
 
 # Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
 MODEL_COLORS = {

@@ -20,10 +20,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
-from slr.checkpoints import ModelPair
-from slr.decoder import decoder_layers, decoder_layers_path
 from slr.intervals import LayerInterval, check_alpha
-from slr.streamed_layers import LayerOnDisk, is_streamed, weights_in_memory
+from slr.models.decoder import decoder_layers, decoder_layers_path
+from slr.models.loading import ModelPair
+from slr.models.streaming import LayerOnDisk, is_streamed, weights_in_memory
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from slr.results_store import stores_in
+from slr.runs.results_store import stores_in
 from tests.tiny_models import make_checkpoint_pair
 
 ROOT = Path(__file__).resolve().parent.parent

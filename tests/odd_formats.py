@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import CONFIG_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from slr.model_layout import auto_class
+from slr.models.layout import auto_class
 from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
 
 NUM_LAYERS = 3

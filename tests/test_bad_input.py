@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from analysis import make_all
-from slr.bad_input import in_one_line
-from slr.quality.judge import parse_scores
-from slr.record_lines import line_of, record_of
-from slr.records import RECORD_ADAPTER, CrcScore
-from slr.results_store import ResultsStore
+from slr.analysis import make_all
+from slr.judging.judge import parse_scores
+from slr.runs.record_lines import line_of, record_of
+from slr.runs.records import RECORD_ADAPTER, CrcScore
+from slr.runs.results_store import ResultsStore
+from slr.terminal.bad_input import in_one_line
 from tests.analysis.synthetic import PROVENANCE, crc_records, write_results
 
 ROOT = Path(__file__).parents[1]
@@ -340,8 +340,8 @@ def _replace(old: str, new: str, count: int = -1) -> Change:
 def test_records_that_lack_a_part_are_a_gap_that_names_the_command(
     change: Change, words: str, tmp_path: Path
 ) -> None:
-    from analysis.load_results import load_results
-    from analysis.needs import CRC_STUDY
+    from slr.analysis.load_results import load_results
+    from slr.analysis.needs import CRC_STUDY
 
     results_dir = write_results(tmp_path / "testbed", (PAIR,))
     assert load_results(results_dir).unfinished_pairs == [
@@ -533,8 +533,7 @@ def call(command: Call, monkeypatch: pytest.MonkeyPatch) -> object:
         monkeypatch.setattr(sys, "argv", ["slr", *arguments])
         main: Callable[[], object] = cli.main
     else:
-        monkeypatch.syspath_prepend(ROOT / "experiments")
-        script = importlib.import_module(f"experiments.{program}")
+        script = importlib.import_module(f"slr.experiments.{program}")
         main = lambda: script.main(arguments)  # noqa: E731
     try:
         return main()
@@ -662,8 +661,8 @@ UNUSABLE: dict[str, Any] = {
 )
 def test_what_an_endpoint_may_send_as_text(content: Any, text: str, tmp_path: Path) -> None:
     """Only a text is kept, and what is not kept is asked for again."""
-    from slr.quality.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Limits
-    from tests.quality.chat_server import Answer, chat_server, completion
+    from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Limits
+    from tests.judging.chat_server import Answer, chat_server, completion
 
     body = json.loads(completion(None).body)
     body["choices"][0]["message"]["content"] = content
@@ -686,7 +685,7 @@ def test_what_an_endpoint_may_send_as_text(content: Any, text: str, tmp_path: Pa
     "kept", ["", "{", "[]", "{}", '{"reply": null}', '{"reply": ["a"]}', '{"reply": ""}']
 )
 def test_a_damaged_file_in_the_cache_is_no_reply(kept: str, tmp_path: Path) -> None:
-    from slr.quality.chat_endpoint import _cached_reply
+    from slr.judging.chat_endpoint import _cached_reply
 
     (tmp_path / "x.json").write_text(kept)
     assert _cached_reply(tmp_path / "x.json") is None

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr import cli
-from slr.stopping import Stopped
+from slr.terminal.stopping import Stopped
 from tests.conftest import CheckpointPairs
 
 
@@ -191,7 +191,7 @@ def test_online_without_an_account_is_refused_before_anything_is_done(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("slr.checkpoints.load_spec", pytest.fail)
+    monkeypatch.setattr("slr.models.loading.load_spec", pytest.fail)
     arguments = ("search", *checkpoint_pairs("llama"), "--wandb", "online", "--output-dir", tmp_path / "out")
     assert run(*arguments, "--device", "cpu", monkeypatch=monkeypatch) == 2
     assert "error: W&B knows no account: run `wandb login` first" in capsys.readouterr().err
@@ -209,7 +209,7 @@ def test_a_stop_says_once_how_to_go_on(
     def stop(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr("slr.checkpoints.load_spec", stop)
+    monkeypatch.setattr("slr.models.loading.load_spec", stop)
     assert run("search", "testbed-llama", "--output-dir", tmp_path / "out", monkeypatch=monkeypatch) == status
     assert capfd.readouterr().err.count("stopped; the same command goes on from the records") == 1
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from slr.checkpoints import ModelPair, load_pair
 from slr.crc.prompts import load_prompts
 from slr.crc.search import search
-from slr.decoder import decoder_layers
 from slr.hybrid import interpolate, interpolate_tensor, restore
 from slr.intervals import LayerInterval
+from slr.models.decoder import decoder_layers
+from slr.models.loading import ModelPair, load_pair
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, spread_over_devices
 

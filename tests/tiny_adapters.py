@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from slr.quiet_libraries import quiet_libraries
+from slr.models.quiet_libraries import quiet_libraries
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
 
 TOKENS = torch.tensor([[5, 9, 40, 80, 33, 7, 61, 100, 12, 200]])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slr.contrasts import Comparison, Contrast, make_contrasts
-from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind
+from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
 
 REFERENCES: dict[ModelKind, tuple[ModelKind, ...]] = {
     "base": ("instruct",),

@@ -18,8 +18,8 @@ from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
-from slr.decoder import decoder_layers
 from slr.hybrid import shallow_copy, with_layers
+from slr.models.decoder import decoder_layers
 
 
 @dataclass(frozen=True, eq=False)

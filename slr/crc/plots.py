@@ -38,8 +38,8 @@ from slr.figure_style import (
     use_style,
 )
 from slr.intervals import LayerInterval
-from slr.records import AnyRecord, ModelKind
-from slr.uncertainty import Estimate
+from slr.runs.records import AnyRecord, ModelKind
+from slr.statistics.uncertainty import Estimate
 
 Quantity = Literal["validity", "diversity"]
 Limits = tuple[float, float]

@@ -12,8 +12,8 @@ import numpy as np
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.selection import PAPER_RULE, Candidate, SelectionRule, pareto_front, select
 from slr.intervals import LayerInterval
-from slr.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
-from slr.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
+from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 Category = Literal["letters", "digits"]
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")

@@ -21,10 +21,10 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from slr.chat.template import render_chats
 from slr.crc.prompts import CrcPrompt
 from slr.crc.token_tree import padded
-from slr.prompting import render_chats
-from slr.streamed_layers import is_streamed
+from slr.models.streaming import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20
 """Prompts are scored in batches whose float32 logits stay below this."""

@@ -11,7 +11,7 @@ Layer k of the instruct model turns a copy of each open state into a new closed 
 closed ones; layer k of the base model advances the open ones. For L layers that makes
 ``count_layer_evaluations(L)``, about L^3/6 layer evaluations, where one hybrid after the other takes
 about L^3/2. On a CPU starts are taken one by one, so at most L + 1 states are held at once, and a search that is
-stopped goes on at the next start. Where layers are on disk (``slr.streamed_layers``), or on a GPU, as many starts
+stopped goes on at the next start. Where layers are on disk (``slr.models.streaming``), or on a GPU, as many starts
 are walked together as the memory budget holds states for, so that a layer is read once for all of them.
 How a state is put through a layer, and what is saved there, is in ``slr.crc.tree_forward``.
 
@@ -32,7 +32,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from slr.checkpoints import ModelPair
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt
@@ -53,8 +52,9 @@ from slr.crc.tree_forward import (
 )
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
-from slr.progress import OnProgress
-from slr.streamed_layers import is_streamed
+from slr.models.loading import ModelPair
+from slr.models.streaming import is_streamed
+from slr.terminal.progress import OnProgress
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from slr.intervals import LayerInterval
 
 if TYPE_CHECKING:
-    from slr.uncertainty import Estimate
+    from slr.statistics.uncertainty import Estimate
 
 MIN_VALIDITY_RATIO = 0.9
 """A choice is admissible if its validity is at least this share of the instruct model's own."""

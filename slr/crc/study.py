@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from slr.crc.cost import cost_summary
+from slr.costs.search_cost import cost_summary
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report, not_finite
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
-from slr.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
 from slr.intervals import LayerInterval, all_intervals
-from slr.measure_versions import CRC_SCORING
-from slr.model_pairs import PairSpec
-from slr.provenance import peak_memory_bytes, reset_peak_memory, without_paths
-from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
+from slr.models.pairs import PairSpec
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
+from slr.runs.measure_versions import CRC_SCORING
+from slr.runs.provenance import peak_memory_bytes, reset_peak_memory, without_paths
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
@@ -161,7 +161,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
 def _with_num_layers(spec: PairSpec) -> PairSpec:
     if spec.num_layers is not None:
         return spec
-    from slr.opening import open_checkpoint
+    from slr.models.checkpoint import open_checkpoint
 
     return replace(spec, num_layers=open_checkpoint(spec.base).num_layers)
 

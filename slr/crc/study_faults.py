@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
 
 Key = tuple[ModelKind, tuple[int, int] | None, float | None]
 

@@ -31,7 +31,7 @@ from slr.crc.scoring import (
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
-from slr.streamed_layers import weights_in_memory
+from slr.models.streaming import weights_in_memory
 
 logger = logging.getLogger(__name__)
 

@@ -10,18 +10,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from slr.experiment import Results
 from slr.intervals import LayerInterval
-from slr.model_pairs import PairSpec
-from slr.records import CrcSelection
-from slr.sampling_config import SamplingConfig
+from slr.models.pairs import PairSpec
+from slr.runs.experiment import Results
+from slr.runs.records import CrcSelection
+from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.prompting_methods import PromptingMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from slr.checkpoints import ModelPair
+    from slr.models.loading import ModelPair
 
 ComparedModel = Literal[
     "instruct", "base", "slr", "soup", "early", "late", "random-1", "random-2", "random-3"

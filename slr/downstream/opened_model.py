@@ -10,15 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slr.experiment import CellContext
-from slr.records import Family
-from slr.sampling_config import SamplingConfig
+from slr.runs.experiment import CellContext
+from slr.runs.records import Family
+from slr.sampling.config import SamplingConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from slr.checkpoints import ModelPair
-    from slr.generation import Sample
+    from slr.models.loading import ModelPair
+    from slr.sampling.generation import Sample
 
 Draw = Callable[[Sequence[Sequence[int]], int, SamplingConfig, Sequence[int]], "list[list[Sample]]"]
 """Samples prompts, as token ids: so many of each, with these settings, with a seed for each prompt."""
@@ -45,7 +45,7 @@ def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedMod
         with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
             yield from _opened_by_vllm(context, make, Path(name))
     else:
-        from slr.generation import sample
+        from slr.sampling.generation import sample
 
         pair = context.pair
         draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens_of_pair(pair))
@@ -57,7 +57,7 @@ def end_tokens_of_pair(pair: ModelPair) -> list[int]:
 
     Instruct models may be trained to write an end of the text after that of the turn, and hybrids may not.
     """
-    from slr.generation import end_tokens_of
+    from slr.sampling.generation import end_tokens_of
 
     return end_tokens_of(pair.instruct_model, pair.tokenizer)
 
@@ -65,7 +65,7 @@ def end_tokens_of_pair(pair: ModelPair) -> list[int]:
 def _opened_by_vllm(
     context: CellContext, make: Callable[[ModelPair], PreTrainedModel], checkpoint: Path
 ) -> Iterator[OpenedModel]:
-    from slr.vllm_engine import VllmEngine
+    from slr.sampling.vllm_engine import VllmEngine
 
     pair = context.pair
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype

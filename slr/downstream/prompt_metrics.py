@@ -12,12 +12,12 @@ from functools import partial
 from statistics import fmean
 from typing import Literal, get_args
 
-from slr.downstream.tasks import Source, is_good_testbed_writing, question_key
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
 from slr.metrics.lexical import compression_ratio, distinct_n, median_words, self_bleu
 from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
-from slr.records import SampleMeasures, Samples
+from slr.runs.records import SampleMeasures, Samples
 from slr.tasks.prompting_methods import PromptingMethod, draw_samples
+from slr.tasks.prompts import Source, is_good_testbed_writing, question_key
 from slr.tasks.reasoning import ReasoningProblem, is_right
 
 Aspect = Literal["diversity", "quality", "both", "length"]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import get_args
 
-from slr.contrasts import Comparison, Contrast, make_contrasts
 from slr.downstream.conditions import model_rank
 from slr.downstream.prompt_metrics import Metric, equal_length, metrics_of
-from slr.records import AnyRecord, Family, SampleMeasures, Samples, natural_key
+from slr.runs.records import AnyRecord, Family, SampleMeasures, Samples, natural_key
+from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
+from slr.statistics.uncertainty import Estimate, estimate_mean
 from slr.tasks.prompting_methods import PromptingMethod
-from slr.uncertainty import Estimate, estimate_mean
 
 ALL_GENRES = "all genres"
 """The group that pools the prompts of every genre."""

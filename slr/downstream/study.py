@@ -34,19 +34,19 @@ from slr.downstream.conditions import (
 from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
 from slr.downstream.report import method_lines, metric_values
-from slr.downstream.tasks import Source, TaskName, TaskPrompt, load_task
-from slr.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror, files_of
-from slr.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
-from slr.model_pairs import ModelReference, PairSpec
-from slr.records import AnyRecord, ProblemSet, SampleMeasures, Samples
-from slr.sampling_config import SamplingConfig
+from slr.models.pairs import ModelReference, PairSpec
+from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror, files_of
+from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
+from slr.runs.records import AnyRecord, ProblemSet, SampleMeasures, Samples
+from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
+from slr.tasks.prompts import Source, TaskName, TaskPrompt, load_task
 from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
 
 if TYPE_CHECKING:
+    from slr.downstream.fluency import FluencyModel
     from slr.metrics.semantic import SentenceEncoder
-    from slr.quality.fluency import FluencyModel
 
 TYPICAL_PROMPT_TOKENS = 60
 TYPICAL_ANSWER_SHARE = 0.5
@@ -230,7 +230,7 @@ def _sample_keys(
 
 def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
     """Greedy answers of the instruct model, in order, until enough of them are wrong."""
-    from slr.prompting import render_chats
+    from slr.chat.template import render_chats
 
     assert config.num_candidates is not None
     prompts = load_task("reasoning", config.source, config.num_candidates)
@@ -258,7 +258,7 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
 def _sample(
     context: CellContext, config: DownstreamConfig, condition: Condition, seed: int
 ) -> Iterator[list[AnyRecord]]:
-    from slr.prompting import render_chats
+    from slr.chat.template import render_chats
 
     selection = selection_of(context.results, context.spec.name)
     prompts = _prompts(config, context.results, context.spec.name)
@@ -439,6 +439,6 @@ def _encoder(device: str) -> SentenceEncoder:
 
 
 def _open_fluency_model(location: str, device: str) -> FluencyModel:
-    from slr.quality.fluency import FluencyModel
+    from slr.downstream.fluency import FluencyModel
 
     return FluencyModel.load(location, device)

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from slr.checkpoints import load_pair
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.laptop import LAPTOP_MODELS, LaptopModel
-from slr.progress import format_seconds
-from slr.uncertainty import estimate_mean
+from slr.models.loading import load_pair
+from slr.statistics.uncertainty import estimate_mean
+from slr.terminal.progress import format_seconds
 
 START_NAMES: dict[LaptopModel, str] = {"smollm2": "SmolLM2-135M-Instruct", "gemma": "gemma-3-270m"}
 

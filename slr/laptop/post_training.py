@@ -39,11 +39,11 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
+from slr.chat.template import render_chats
 from slr.laptop import LAPTOP_MODELS, LaptopModel
 from slr.laptop.start_models import GEMMA_CHAT_TEMPLATE, start_model_directory
 from slr.laptop.training_data import compose_choice, compose_request, writing_requests
-from slr.progress import progress_bar
-from slr.prompting import render_chats
+from slr.terminal.progress import progress_bar
 
 ADAPTER_FILE = "adapter_model.safetensors"
 

@@ -262,7 +262,7 @@ def _download_gsm8k() -> Path:
 
 
 def _hub_error(message: str) -> ValueError:
-    from slr.hub import HubError  # at the top it would import torch
+    from slr.models.hub import HubError  # at the top it would import torch
 
     return HubError(message)
 

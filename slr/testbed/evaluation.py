@@ -17,10 +17,10 @@ from typing import Any, get_args
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, set_seed
 
-from slr.checkpoints import ModelPair, load_pair
+from slr.chat.template import render_chats
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
-from slr.prompting import render_chats
+from slr.models.loading import ModelPair, load_pair
 from slr.testbed import FAMILIES
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
 from slr.testbed.sums import held_out_problems, is_right

@@ -25,8 +25,8 @@ from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
-from slr.progress import progress_bar
-from slr.prompting import render_chats
+from slr.chat.template import render_chats
+from slr.terminal.progress import progress_bar
 from slr.testbed import FAMILIES
 from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import compose_document, compose_exchange

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 
 from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig
-from slr.downstream.tasks import load_task
-from slr.experiment import Experiment
-from slr.quality.harness_study import HarnessConfig
-from slr.quality.judge import ASPECTS
-from slr.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
+from slr.harness.study import HarnessConfig
+from slr.judging.judge import ASPECTS
+from slr.runs.experiment import Experiment
+from slr.runs.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
+from slr.tasks.prompts import load_task
 from tests.analysis.synthetic import PROVENANCE, crc_records
 
 TEXTS = ("the red fox sings", "a blue crow waits here", "the red fox sings", "one owl")
@@ -129,9 +129,9 @@ def all_records(pairs: Iterable[str]) -> list[AnyRecord]:
     for pair in pairs:
         records += crc_records(pair)
         for name in DOWNSTREAM:
-            experiment = importlib.import_module(f"experiments.{name}").experiment("testbed", False)
+            experiment = importlib.import_module(f"slr.experiments.{name}").experiment("testbed", False)
             samples = list(samples_and_measures(experiment, pair))
             records += samples
-        quality = importlib.import_module("experiments.quality").experiment("testbed", False)
+        quality = importlib.import_module("slr.experiments.quality").experiment("testbed", False)
         records += harness_scores(quality, pair)
     return records

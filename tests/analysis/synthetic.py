@@ -7,8 +7,8 @@ from pathlib import Path
 
 from slr.crc.prompts import load_prompts
 from slr.intervals import all_intervals
-from slr.records import AnyRecord, CrcScore, CrcSelection, PairInfo, PromptSet, Provenance, SearchCost
-from slr.results_store import ResultsStore
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo, PromptSet, Provenance, SearchCost
+from slr.runs.results_store import ResultsStore
 
 NUM_LAYERS = 3
 CHOSEN = (1, 2)

@@ -15,14 +15,14 @@ import wandb
 from wandb_workspaces.reports.v2.interface import Report
 from wandb_workspaces.workspaces import Workspace
 
-from analysis import dashboard
-from analysis.dashboard import SECTIONS, Bars, Picture, Section, main
-from analysis.figures import FIGURES
-from slr.crc.cost import CostCase, cost_experiment
+from slr.analysis import dashboard
+from slr.analysis.dashboard import SECTIONS, Bars, Picture, Section, main
+from slr.analysis.figures import FIGURES
+from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.experiment import Experiment
-from slr.records import AnyRecord
-from slr.tracking import named_for_wandb
+from slr.runs.experiment import Experiment
+from slr.runs.records import AnyRecord
+from slr.runs.tracking import named_for_wandb
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import crc_records
 
@@ -33,7 +33,6 @@ PAIR = "testbed-llama"
 @pytest.fixture
 def logged(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Every metric that some experiment logs, as its real configuration and its own mirror name it."""
-    monkeypatch.syspath_prepend(ROOT / "experiments")
     monkeypatch.setenv("SLR_JUDGE_BASE_URL", "http://localhost:1/v1")
     monkeypatch.setenv("SLR_JUDGE_MODEL", "a judge")
     names: set[str] = set()
@@ -64,7 +63,7 @@ def measured() -> Iterator[tuple[Experiment, list[AnyRecord]]]:
 
 
 def script(name: str) -> Any:
-    return importlib.import_module(f"experiments.{name}")
+    return importlib.import_module(f"slr.experiments.{name}")
 
 
 def not_logged(sections: tuple[Section, ...], logged: set[str]) -> set[str]:

@@ -4,11 +4,11 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
 
-from analysis.figures.concept import CONCEPT_LAYERS, CONCEPT_RESTORED, concept
-from analysis.figures.crc_heatmaps import crc_heatmaps
-from analysis.figures.crc_tradeoff import crc_tradeoff
-from analysis.figures.gap import add_note, gap
-from analysis.load_results import Results
+from slr.analysis.figures.concept import CONCEPT_LAYERS, CONCEPT_RESTORED, concept
+from slr.analysis.figures.crc_heatmaps import crc_heatmaps
+from slr.analysis.figures.crc_tradeoff import crc_tradeoff
+from slr.analysis.figures.gap import add_note, gap
+from slr.analysis.load_results import Results
 from slr.figure_style import MODEL_COLORS, use_style
 from tests.analysis.synthetic import crc_records
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from analysis import wandb_records
-from analysis.wandb_records import fetch_records
-from slr.records import AnyRecord
-from slr.tracking import RECORDS
+from slr.analysis import wandb_records
+from slr.analysis.wandb_records import fetch_records
+from slr.runs.records import AnyRecord
+from slr.runs.tracking import RECORDS
 from tests.analysis.synthetic import crc_records
 
 PROJECT = "somebody/project"

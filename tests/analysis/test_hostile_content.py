@@ -18,19 +18,19 @@ import matplotlib.pyplot as plt
 import pytest
 from markdown_it import MarkdownIt
 
-from analysis import make_all
-from analysis.figures import FIGURES
-from analysis.load_results import Results
-from analysis.page import ShownFigure, ShownTable, write_page
-from analysis.tables import TABLES
-from analysis.tables.table import Table
 from slr import cli
+from slr.analysis import make_all
+from slr.analysis.figures import FIGURES
+from slr.analysis.load_results import Results
+from slr.analysis.page import ShownFigure, ShownTable, write_page
+from slr.analysis.tables import TABLES
+from slr.analysis.tables.table import Table
 from slr.crc.report import crc_report
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
-from slr.literal_text import visible
-from slr.records import RECORD_ADAPTER, AnyRecord, CanonicalAnswers, Configuration, Samples
-from slr.tracking import named_for_wandb
+from slr.runs.records import RECORD_ADAPTER, AnyRecord, CanonicalAnswers, Configuration, Samples
+from slr.runs.tracking import named_for_wandb
+from slr.terminal.literal_text import visible
 from tests.analysis.downstream_records import all_records, judge_scores
 from tests.analysis.synthetic import PROVENANCE, write_results
 from tests.analysis.test_load_results import failure
@@ -68,9 +68,7 @@ def hostile(record: AnyRecord) -> AnyRecord:
 
 
 def ordinary_records() -> list[AnyRecord]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        records = all_records((PAIR,))
+    records = all_records((PAIR,))
     samples = [r for r in records if isinstance(r, Samples)]
     writing = [r for r in samples if r.experiment == "creative_writing"]
     for name in ("judge", "second_judge"):

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.load_results import Results, find_runs, load_results
-from slr.records import Failure
+from slr.analysis.load_results import Results, find_runs, load_results
+from slr.runs.records import Failure
 from tests.analysis.synthetic import PROVENANCE, crc_records, write_results
 
 

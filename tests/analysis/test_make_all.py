@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.figures import FIGURES
-from analysis.make_all import main
-from analysis.tables import TABLES
+from slr.analysis.figures import FIGURES
+from slr.analysis.make_all import main
+from slr.analysis.tables import TABLES
 from slr.crc import plots
-from slr.results_store import ResultsStore
+from slr.runs.results_store import ResultsStore
 from tests.analysis.synthetic import crc_records, write_results
 from tests.analysis.test_load_results import failure
 

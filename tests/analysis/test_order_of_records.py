@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.exhibit import Exhibit
-from analysis.load_results import Results
-from analysis.tables import TABLES
-from analysis.tables.table import Table
-from slr.records import AnyRecord
+from slr.analysis.exhibit import Exhibit
+from slr.analysis.load_results import Results
+from slr.analysis.tables import TABLES
+from slr.analysis.tables.table import Table
+from slr.runs.records import AnyRecord
 from tests.analysis.downstream_records import all_records
 
 ROOT = Path(__file__).parents[2]
@@ -19,9 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def records() -> list[AnyRecord]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        return all_records(("testbed-llama", "testbed-gemma"))
+    return all_records(("testbed-llama", "testbed-gemma"))
 
 
 @pytest.mark.parametrize("exhibit", TABLES, ids=lambda exhibit: exhibit.name)

@@ -4,11 +4,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from analysis.figures import FIGURES
-from analysis.make_all import main
-from analysis.tables import TABLES
-from analysis.tables.table import Table
-from slr.uncertainty import Estimate
+from slr.analysis.figures import FIGURES
+from slr.analysis.make_all import main
+from slr.analysis.tables import TABLES
+from slr.analysis.tables.table import Table
+from slr.statistics.uncertainty import Estimate
 from tests.analysis.synthetic import write_results
 
 VOID = {"meta", "img", "br"}

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from analysis.figures.captions import quality_cost as caption
-from analysis.figures.quality_cost import OFFSETS, quality_cost
-from analysis.load_results import Results
-from analysis.needs import QUALITY, contrasts_of
-from analysis.tables.contrasts import quality_contrasts
-from analysis.tables.quality import quality
+from slr.analysis.figures.captions import quality_cost as caption
+from slr.analysis.figures.quality_cost import OFFSETS, quality_cost
+from slr.analysis.load_results import Results
+from slr.analysis.needs import QUALITY, contrasts_of
+from slr.analysis.tables.contrasts import quality_contrasts
+from slr.analysis.tables.quality import quality
 from slr.figure_style import MODEL_COLORS, use_style
-from slr.records import HarnessScore
+from slr.runs.records import HarnessScore
 from tests.analysis.synthetic import PROVENANCE
 
 INSTRUCT = (1.0, 1.0, 1.0, 0.0) * 3

@@ -5,19 +5,19 @@ import io
 
 import pytest
 
-from analysis.figures import captions
-from analysis.load_results import Results
-from analysis.tables.best_intervals import best_intervals
-from analysis.tables.by_category import by_category
-from analysis.tables.crc_prompts import crc_prompts
-from analysis.tables.models import models
-from analysis.tables.runs import runs
-from analysis.tables.search_cost import search_cost
-from analysis.tables.selected_intervals import selected_intervals
-from analysis.tables.selection_reasons import selection_reasons
-from analysis.tables.table import NO_INTERVAL_NOTE, UNDEFINED_NOTE, PValue, Table, p_cell
-from slr.records import CrcScore, CrcSelection, SearchCost
-from slr.uncertainty import Estimate
+from slr.analysis.figures import captions
+from slr.analysis.load_results import Results
+from slr.analysis.tables.best_intervals import best_intervals
+from slr.analysis.tables.by_category import by_category
+from slr.analysis.tables.crc_prompts import crc_prompts
+from slr.analysis.tables.models import models
+from slr.analysis.tables.runs import runs
+from slr.analysis.tables.search_cost import search_cost
+from slr.analysis.tables.selected_intervals import selected_intervals
+from slr.analysis.tables.selection_reasons import selection_reasons
+from slr.analysis.tables.table import NO_INTERVAL_NOTE, UNDEFINED_NOTE, PValue, Table, p_cell
+from slr.runs.records import CrcScore, CrcSelection, SearchCost
+from slr.statistics.uncertainty import Estimate
 from tests.analysis.synthetic import crc_records, nothing_chosen
 
 

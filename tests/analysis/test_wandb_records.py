@@ -15,16 +15,16 @@ from typing import Any
 import pytest
 import wandb
 
-from analysis import wandb_records
-from analysis.make_all import main
-from analysis.wandb_records import Api, fetch_records
-from slr.crc.cost import CostCase, mirror_costs
+from slr.analysis import wandb_records
+from slr.analysis.make_all import main
+from slr.analysis.wandb_records import Api, fetch_records
+from slr.costs.search_cost import CostCase, mirror_costs
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.experiment import store_of
-from slr.model_pairs import find_pair
-from slr.records import Configuration, CrcScore
-from slr.results_store import ResultsStore
-from slr.tracking import mirror_pair
+from slr.models.pairs import find_pair
+from slr.runs.experiment import store_of
+from slr.runs.records import Configuration, CrcScore
+from slr.runs.results_store import ResultsStore
+from slr.runs.tracking import mirror_pair
 from tests.analysis.downstream_records import samples_and_measures
 from tests.analysis.synthetic import PROVENANCE, crc_records
 from tests.analysis.test_make_all import files_in
@@ -139,9 +139,8 @@ def measure_search_cost(output_dir: Path) -> Path:
     return output_dir
 
 
-def measure_creative_writing(output_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "experiments")
-    from experiments import creative_writing
+def measure_creative_writing(output_dir: Path) -> None:
+    from slr.experiments import creative_writing
 
     experiment = creative_writing.experiment("testbed", False)
     store_of(experiment, output_dir).append(samples_and_measures(experiment, "testbed-llama"))
@@ -158,7 +157,7 @@ def test_figures_and_tables_are_those_of_the_local_records(
         measure(local / "small", ("small-llama",)),
         measure_search_cost(local / "search_cost"),
     ]
-    measure_creative_writing(local / "testbed", monkeypatch)
+    measure_creative_writing(local / "testbed")
     use(OfflineApi([*directories, measure(tmp_path / "smoke", ("testbed-gemma",), smoke=True)]))
     options = ["--preset", "testbed", "--output-dir"]
     assert main(["--results-dir", str(local), *options, str(tmp_path / "from_disk")]) == 0

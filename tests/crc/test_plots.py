@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from slr.crc import plots
 from slr.crc.report import CrcReport, candidates, crc_report
 from slr.figure_style import MODEL_COLORS, use_style
-from slr.records import AnyRecord, CrcSelection
+from slr.runs.records import AnyRecord, CrcSelection
 from tests.analysis.synthetic import NUM_LAYERS, crc_records, nothing_chosen
 
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy import stats
 
-from slr.checkpoints import load_pair
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import (
     answer_log_probs,
@@ -16,6 +15,7 @@ from slr.crc.scoring import (
     score_model,
     scores_from_log_probs,
 )
+from slr.models.loading import load_pair
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import CHAT_TEMPLATE, make_tokenizer
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from slr.checkpoints import ModelPair, load_pair
 from slr.crc import layer_inputs
 from slr.crc import search as search_module
 from slr.crc.prompts import CrcPrompt, load_prompts
@@ -17,6 +16,7 @@ from slr.crc.scoring import EncodedPrompts, character_log_probs, encode_prompts,
 from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search, search
 from slr.hybrid import restore
 from slr.intervals import LayerInterval, all_intervals
+from slr.models.loading import ModelPair, load_pair
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
 

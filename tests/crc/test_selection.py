@@ -4,7 +4,7 @@ import pytest
 
 from slr.crc.selection import Candidate, pareto_front, select
 from slr.intervals import LayerInterval
-from slr.uncertainty import Estimate
+from slr.statistics.uncertainty import Estimate
 
 
 def candidate(

@@ -10,9 +10,9 @@ import pytest
 
 from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
 from slr.downstream.conditions import chosen_by_search, selection_of
-from slr.experiment import Experiment, RunSettings, run_experiment, store_of
-from slr.model_pairs import find_pair
-from slr.records import AnyRecord, Configuration, CrcScore, CrcSelection
+from slr.models.pairs import find_pair
+from slr.runs.experiment import Experiment, RunSettings, run_experiment, store_of
+from slr.runs.records import AnyRecord, Configuration, CrcScore, CrcSelection
 
 SPEC = find_pair("testbed-llama")
 LOWER = dataclasses.replace(SMOKE, min_validity_ratio=0.6)

@@ -12,13 +12,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Gemma3Config, PreTrainedModel
 
-from slr.checkpoints import ModelPair, load_pair
 from slr.crc import layer_inputs
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import PromptScores, encode_prompts, score_model
 from slr.crc.tree_forward import check_same_log_probs, score_by_tree
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
+from slr.models.loading import ModelPair, load_pair
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer, spread_over_devices
 

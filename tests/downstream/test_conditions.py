@@ -14,7 +14,7 @@ from slr.downstream.conditions import (
     is_available,
 )
 from slr.intervals import LayerInterval
-from slr.records import CrcSelection
+from slr.runs.records import CrcSelection
 from tests.analysis.synthetic import PROVENANCE
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from slr.checkpoints import load_pair
 from slr.downstream.opened_model import end_tokens_of_pair
+from slr.models.loading import load_pair
 from tests.conftest import CheckpointPairs
 
 

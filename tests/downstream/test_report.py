@@ -9,7 +9,7 @@ import pytest
 
 from slr.downstream.prompt_metrics import Metric
 from slr.downstream.report import ALL_GENRES, method_contrasts, method_lines, metric_values
-from slr.records import SampleMeasures, Samples
+from slr.runs.records import SampleMeasures, Samples
 from tests.analysis.synthetic import PROVENANCE
 
 REFERENCES = {"slr": ("instruct", "soup"), "soup": ("instruct",), "instruct": ()}

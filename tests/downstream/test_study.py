@@ -14,13 +14,13 @@ import torch
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream import prompt_metrics, study
 from slr.downstream.conditions import BASELINES, PROMPTING
+from slr.downstream.fluency import FluencyModel
 from slr.downstream.report import method_contrasts, method_lines, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.metrics.lexical import distinct_n
-from slr.model_pairs import find_pair
-from slr.quality.fluency import FluencyModel
-from slr.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.models.pairs import find_pair
+from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
+from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.testbed.facts import RELATIONS
 from tests.tiny_models import make_checkpoint_pair
 

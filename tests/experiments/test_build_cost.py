@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from experiments import build_cost
-from slr.build_cost import compare
-from slr.process_cost import run_measured
+from slr.costs.build_cost import compare
+from slr.costs.process_cost import run_measured
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import AnyRecord, CrcScore, CrcSelection
-from slr.results_store import stores_in
+from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.runs.results_store import stores_in
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +31,6 @@ def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPat
         num_parameters=None,
     )
     monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (spec,), "tiny"))
-    monkeypatch.syspath_prepend(ROOT / "experiments")
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def one_thread() -> Iterator[None]:
 
 
 def run(name: str, output_dir: Path) -> list[AnyRecord]:
-    from experiments import crc_search, open_qa
+    from slr.experiments import crc_search, open_qa
 
     script = {"crc_search": crc_search, "open_qa": open_qa}[name]
     assert script.main(["--smoke", "--wandb", "disabled", "--output-dir", str(output_dir)]) == 0

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import CanonicalAnswers, JudgeScores
-from slr.results_store import ResultsStore
+from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.runs.records import CanonicalAnswers, JudgeScores
+from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
-from tests.quality.chat_server import KEY, chat_server, completion
+from tests.judging.chat_server import KEY, chat_server, completion
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,14 +28,13 @@ def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPat
         num_parameters=None,
     )
     monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (spec,), "tiny"))
-    monkeypatch.syspath_prepend(ROOT / "experiments")
     for name in list(os.environ):
         if name.startswith("SLR_JUDGE"):
             monkeypatch.delenv(name)
 
 
 def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from experiments import canonicalise, judge
+    from slr.experiments import canonicalise, judge
 
     arguments = ["--smoke", "--wandb", "disabled", "--output-dir", str(tmp_path)]
     with chat_server(lambda _body, _number: completion("I cannot tell.")) as server:
@@ -58,7 +57,7 @@ def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_an_endpoint_it_says_what_to_set(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments import canonicalise, judge
+    from slr.experiments import canonicalise, judge
 
     script = {"judge": judge, "canonicalise": canonicalise}[name]
     assert script.main(["--output-dir", str(tmp_path)]) == 2
@@ -68,7 +67,7 @@ def test_without_an_endpoint_it_says_what_to_set(
 def test_run_all_judges_only_where_there_is_an_endpoint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from experiments import run_all
+    from slr.experiments import run_all
 
     assert run_all.by_endpoints() == []
     said = capsys.readouterr().err

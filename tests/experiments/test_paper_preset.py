@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from slr.model_pairs import PRESETS, ModelReference
-from slr.records import HarnessScore, ProblemSet, Samples
-from slr.results_store import ResultsStore
+from slr.models.pairs import PRESETS, ModelReference
+from slr.runs.records import HarnessScore, ProblemSet, Samples
+from slr.runs.results_store import ResultsStore
 from slr.tasks import reasoning
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
 

@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from experiments import crc_search, search_cost
+from experiments import search_cost
 from slr import cli
 from slr.crc import search as crc_search_module
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import AnyRecord, CrcScore, Failure, Family
-from slr.results_store import ResultsStore
+from slr.experiments import crc_search
+from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.runs.records import AnyRecord, CrcScore, Failure, Family
+from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
@@ -257,7 +258,7 @@ def test_a_second_run_on_the_directory_ends_at_once(
 ):
     """Also of another experiment, and of the command."""
     code = (
-        "import sys, time; from pathlib import Path; from slr.output_lock import output_lock\n"
+        "import sys, time; from pathlib import Path; from slr.runs.output_lock import output_lock\n"
         "with output_lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(300)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
@@ -282,7 +283,7 @@ def test_a_second_run_on_the_directory_ends_at_once(
 def test_a_dry_run_lists_cells_and_loads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("slr.checkpoints.load_pair", fail)
+    monkeypatch.setattr("slr.models.loading.load_pair", fail)
     assert run_crc_search(tmp_path, "--dry-run") == 0
     listed = capsys.readouterr().out
     assert "crc_search: tiny-gemma/held_out" in listed
@@ -290,9 +291,8 @@ def test_a_dry_run_lists_cells_and_loads_nothing(
     assert not any(tmp_path.iterdir())
 
 
-def test_run_all_measures_draws_and_mirrors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(ROOT / "experiments")
-    from experiments import run_all
+def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
+    from slr.experiments import run_all
 
     arguments = ["--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
     assert run_all.main(arguments) == 0
@@ -304,17 +304,6 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path, monkeypatch: pytest.
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
     assert run_all.main(arguments) == 0
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
-
-
-def test_run_all_says_that_it_cannot_draw(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    monkeypatch.syspath_prepend(ROOT / "experiments")
-    from experiments import run_all
-
-    monkeypatch.setattr(run_all, "MAKE_ALL", tmp_path / "analysis" / "make_all.py")
-    assert run_all.draw(tmp_path, tmp_path / "figures") == 1
-    assert "there is no analysis/make_all.py" in capsys.readouterr().err
 
 
 def test_search_cost_measures_both_methods_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from slr.experiment_script import run_script
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
-from slr.records import RECORD_ADAPTER, Failure
-from slr.results_store import ResultsStore, stores_in
+from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.runs.records import RECORD_ADAPTER, Failure
+from slr.runs.results_store import ResultsStore, stores_in
+from slr.runs.script import run_script
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
@@ -45,13 +45,12 @@ def directory(
         num_parameters=None,
     )
     monkeypatch.setitem(PRESETS, "testbed", Preset("testbed", (spec,), "tiny"))
-    monkeypatch.syspath_prepend(ROOT / "experiments")
     run_by_one(output_of_one)
     return base.parent
 
 
 def run_by_one(output_dir: Path) -> None:
-    from experiments import crc_search, open_qa
+    from slr.experiments import crc_search, open_qa
 
     experiments = [crc_search.experiment, open_qa.experiment]
     threads = torch.get_num_threads()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from slr.checkpoints import load_pair
 from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory, start_models
 from slr.laptop.start_models import START_MODELS, start_model_directory
-from slr.model_pairs import PRESETS, ModelReference
-from slr.opening import open_checkpoint
+from slr.models.checkpoint import open_checkpoint
+from slr.models.loading import load_pair
+from slr.models.pairs import PRESETS, ModelReference
 
 HAS_PACKAGE = {
     name: all(importlib.util.find_spec(package) for package in (model.package, "gguf"))

@@ -6,7 +6,6 @@ import random
 import re
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.downstream.tasks import Source, TaskName, load_task
 from slr.laptop.training_data import (
     CHARACTER_WORDINGS,
     THINGS,
@@ -14,6 +13,7 @@ from slr.laptop.training_data import (
     compose_request,
     writing_requests,
 )
+from slr.tasks.prompts import Source, TaskName, load_task
 
 RUN_OF_WORDS = 5
 """A prompt that shares so many words in a row with a training request counts as seen in training."""

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from slr.stopping import run_child, run_until_stopped
+from slr.terminal.stopping import run_child, run_until_stopped
 
 
 def swallow() -> None:
@@ -23,7 +23,7 @@ def work(how: str, begun: Path) -> int:
     """Say that it has begun by writing a file, then go on for minutes."""
     if how == "child":
         script = (
-            "import os, pathlib, sys, time; from slr.stopping import die_with_parent; die_with_parent(); "
+            "import os, pathlib, sys, time; from slr.terminal.stopping import die_with_parent; die_with_parent(); "
             "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(300)"
         )
         return run_child([sys.executable, "-c", script, str(begun)])

@@ -17,9 +17,9 @@ import open_qa  # pyright: ignore[reportMissingImports]
 
 import slr.crc.search
 import slr.hybrid
-from slr.experiment_script import run_script
-from slr.records import AnyRecord
-from slr.results_store import ResultsStore
+from slr.runs.records import AnyRecord
+from slr.runs.results_store import ResultsStore
+from slr.runs.script import run_script
 from tests.programs.tiny_preset import use_tiny_preset
 
 append = ResultsStore.append

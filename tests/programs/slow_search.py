@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Iterable
 
-from experiments.crc_search import main
-from slr.records import AnyRecord
-from slr.results_store import ResultsStore
+from slr.experiments.crc_search import main
+from slr.runs.records import AnyRecord
+from slr.runs.results_store import ResultsStore
 from tests.programs.tiny_preset import use_tiny_preset
 
 SECONDS_TO_REST = 0.3

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from slr.model_pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
 
 
 def use_tiny_preset(directory: str) -> None:

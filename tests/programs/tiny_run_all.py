@@ -1,12 +1,11 @@
-"""All experiments on a tiny pair: ``tiny_run_all.py PAIR_DIRECTORY OPTIONS...``, with ``experiments`` on the path."""
+"""All experiments on a tiny pair: ``tiny_run_all.py PAIR_DIRECTORY OPTIONS...``."""
 
 from __future__ import annotations
 
 import signal
 import sys
 
-import run_all  # pyright: ignore[reportMissingImports] (its directory is put on the path)
-
+from slr.experiments import run_all
 from tests.programs.tiny_preset import use_tiny_preset
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 from httpx2 import ConnectError, Request, Response
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RevisionNotFoundError
 
-from slr.hub import HubError
+from slr.models.hub import HubError
 from slr.tasks import reasoning
 from slr.tasks.reasoning import (
     GSM8K_FILE,

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from slr.checkpoints import load_pair
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
+from slr.models.loading import load_pair
 from slr.testbed import FAMILIES, pair_directory
 from slr.testbed.models import TESTBED_FAMILIES
 from slr.testbed.training import TrainingConfig, main, train_family
@@ -51,7 +51,7 @@ def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: st
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_spec_says_what_is_shipped(family: str) -> None:
-    from slr.model_pairs import find_pair
+    from slr.models.pairs import find_pair
 
     spec = find_pair(f"testbed-{family}")
     training = json.loads((pair_directory(family) / "training.json").read_text())

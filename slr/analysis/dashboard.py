@@ -1,0 +1,339 @@
+"""The W&B workspace and report of this project, in code: ``python analysis/dashboard.py --wandb ENTITY/PROJECT``.
+
+Both show the same sections: CRC search, downstream, quality, cost. Runs are grouped by preset and family, and a panel
+has a bar or a line for each method, since a run in W&B is all methods of one experiment on one pair. Smoke runs are
+left out. Every call saves a new view and a new report; delete older ones in W&B.
+
+``--json FILE`` writes the definition without a server. Names of metrics are those of ``slr.runs.tracking``, told in
+docs/wandb.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slr.analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
+from slr.downstream.conditions import BASELINES, CONTROLS, DECODING, PROMPTING, Condition
+from slr.judging.judge import ASPECTS
+from slr.runs.tracking import log_in, logged_name
+from slr.tasks.creative_prompts import GENRES
+from slr.terminal.bad_input import print_error
+
+if TYPE_CHECKING:
+    from wandb_workspaces.reports.v2.interface import Report
+    from wandb_workspaces.workspaces import Workspace
+
+TITLE = "Selective Layer Restoration"
+GROUPED_BY = ("preset", "family")
+"""Keys of the runs' configuration."""
+NO_SMOKE_RUNS = "Config('size') = 'full'"
+MAX_GROUPS = 20
+"""So many are drawn in a panel; there are fewer pairs in all presets together."""
+METHODS = tuple(condition.name for condition in BASELINES)
+QUESTION_GROUP = "closed"
+"""The open questions shown: those whose list of right answers is complete."""
+QUESTIONS = (
+    ("restoration_controls", CONTROLS),
+    ("decoding_methods", DECODING),
+    ("prompting_methods", PROMPTING),
+)
+"""Experiments on open questions that compare more than the baselines."""
+BENCHMARKS = (
+    ("testbed_facts", "acc_none"),
+    ("testbed_sums", "exact_match_marked_answer"),
+    ("testbed_subjects", "exact_match_first_subject"),
+    ("english_facts", "acc_none"),
+    ("ifeval", "prompt_level_strict_acc_none"),
+    ("gsm8k", "exact_match_strict_match"),
+    ("mmlu", "acc_none"),
+    ("arc_challenge", "acc_norm_none"),
+    ("hellaswag", "acc_norm_none"),
+    ("truthfulqa_mc2", "acc_none"),
+)
+"""lm-eval's tasks, and the metric of each that is shown."""
+
+
+@dataclass(frozen=True)
+class Bars:
+    """A bar for each metric and group of runs."""
+
+    title: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A line for each metric and group of runs."""
+
+    title: str
+    x: str
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that ``make_all`` drew."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Panels under one heading, which ``text`` explains."""
+
+    name: str
+    text: str
+    panels: tuple[Bars | Curves | Picture, ...]
+
+    @property
+    def metrics(self) -> set[str]:
+        """Every metric that a panel shows."""
+        shown = set()
+        for panel in self.panels:
+            if not isinstance(panel, Picture):
+                shown |= set(panel.metrics)
+            if isinstance(panel, Curves):
+                shown.add(panel.x)
+        return shown
+
+
+def _bars(
+    title: str, experiment: str, metric: str, *, group: str = "", methods: Iterable[str] = METHODS
+) -> Bars:
+    prefix = f"{group}/" if group else ""
+    names = (logged_name(experiment, f"{prefix}{method}/{metric}") for method in methods)
+    return Bars(title, tuple(names))
+
+
+def _curves(title: str, experiment: str, curve: str, x: str, columns: Iterable[str] = METHODS) -> Curves:
+    names = tuple(logged_name(experiment, f"{curve}/{column}") for column in columns)
+    return Curves(title, logged_name(experiment, f"{curve}/{x}"), names)
+
+
+def _names(conditions: Sequence[Condition]) -> list[str]:
+    return [condition.name for condition in conditions]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+CRC_SEARCH = Section(
+    "CRC search",
+    "CRC asks for one random character out of a stated set. Validity is the probability on the valid ones, diversity "
+    "the entropy among them; both on prompts that the choice of layers did not see.",
+    (
+        _bars("Diversity on held-out prompts", "crc_search", "diversity", group="held_out"),
+        _bars("Validity on held-out prompts", "crc_search", "validity", group="held_out"),
+        _curves(
+            "Soups by their share of the base model",
+            "crc_search",
+            "soups",
+            "alpha",
+            ("diversity", "validity"),
+        ),
+        Picture("crc_heatmaps"),
+        Picture("crc_tradeoff"),
+    ),
+)
+DOWNSTREAM = Section(
+    "Downstream",
+    "Diversity of creative writing by genre, coverage of open questions with many right answers, and pass@k of "
+    "problems that the instruct model gets wrong; then other ranges of layers, decoding and prompting methods.",
+    (
+        *(
+            _bars(f"{metric}: {genre}", "creative_writing", metric, group=genre)
+            for metric in ("embedding diversity", "self-BLEU-4")
+            for genre in GENRES
+        ),
+        _curves("Coverage of right answers at k samples", "open_qa", f"{QUESTION_GROUP}/coverage", "k"),
+        _bars("Entropy of right answers", "open_qa", "answer entropy", group=QUESTION_GROUP),
+        _curves("pass@k", "reasoning", "pass@k", "k"),
+        *(
+            _bars(
+                f"Entropy of right answers: {_words(name)}",
+                name,
+                "answer entropy",
+                group=QUESTION_GROUP,
+                methods=_names(conditions),
+            )
+            for name, conditions in QUESTIONS
+        ),
+        *map(Picture, ("creative_tradeoff", "qa_coverage", "pass_at_k", "controls_tradeoff")),
+        *map(Picture, ("decoding_frontier", "prompting_frontier")),
+    ),
+)
+QUALITY = Section(
+    "Quality",
+    "What diversity costs: scores by lm-eval, by a judge, and of the texts themselves. Benchmarks and proxies "
+    "that a preset does not have leave their panels empty.",
+    (
+        *(_bars(f"lm-eval: {_words(task)}", "quality", metric, group=task) for task, metric in BENCHMARKS),
+        *(
+            _bars(f"Judge, 1 to 10: {aspect} of a {genre}", "judge", aspect, group=genre)
+            for aspect in ASPECTS
+            for genre in GENRES
+        ),
+        *(
+            _bars(f"{metric}: {genre}", "creative_writing", metric, group=genre)
+            for metric in ("accepted by the grammar", "fluency (proxy)", "adherence (proxy)")
+            for genre in GENRES
+        ),
+        _bars("Precision on open questions", "open_qa", "precision", group=QUESTION_GROUP),
+        *(
+            _bars(
+                f"Precision: {_words(name)}",
+                name,
+                "precision",
+                group=QUESTION_GROUP,
+                methods=_names(conditions),
+            )
+            for name, conditions in QUESTIONS
+        ),
+        Picture("quality_cost"),
+    ),
+)
+COST = Section(
+    "Cost",
+    "What scoring every interval took, and how long answers are: a hybrid computes a token at the instruct model's "
+    "price, so that longer answers are what can make it dearer.",
+    (
+        *(
+            Bars(f"Search: {unit}", (logged_name("crc_search", f"search_cost/shared/{name}"),))
+            for unit, name in (
+                ("seconds", "seconds"),
+                ("peak memory in bytes", "peak_memory_bytes"),
+                ("layers evaluated", "layer_evaluations"),
+                ("tokens computed", "tokens_computed"),
+            )
+        ),
+        _bars(
+            "Seconds an interval: search and plain loop",
+            "search_cost",
+            "seconds_per_interval",
+            methods=("shared", "loop"),
+        ),
+        *(
+            _bars(f"Tokens in an answer: {_words(name)}", name, "tokens in an answer")
+            for name in ("creative_writing", "open_qa", "reasoning")
+        ),
+    ),
+)
+SECTIONS = (CRC_SEARCH, DOWNSTREAM, QUALITY, COST)
+
+
+def make_workspace(entity: str, project: str) -> Workspace:
+    """The workspace, not saved yet."""
+    from wandb_workspaces import expr
+    from wandb_workspaces import workspaces as ws
+
+    return ws.Workspace(
+        entity=entity,
+        project=project,
+        name=TITLE,
+        auto_generate_panels=False,
+        sections=[
+            ws.Section(name=section.name, panels=_panels(section), is_open=True) for section in SECTIONS
+        ],
+        settings=ws.WorkspaceSettings(max_runs=MAX_GROUPS),
+        runset_settings=ws.RunsetSettings(
+            filters=NO_SMOKE_RUNS, groupby=[expr.Config(name) for name in GROUPED_BY]
+        ),
+    )
+
+
+def make_report(entity: str, project: str) -> Report:
+    """The report, not saved yet: each section with its explanation."""
+    from wandb_workspaces.reports.v2 import interface as wr
+
+    blocks: list[Any] = [wr.TableOfContents()]
+    for section in SECTIONS:
+        # Without a project of its own, a set of runs is of the report's.
+        runs = wr.Runset(
+            name="runs", filters=NO_SMOKE_RUNS, groupby=[f"config.{name}" for name in GROUPED_BY]
+        )
+        blocks += [
+            wr.H1(text=section.name),
+            wr.P(text=section.text),
+            wr.PanelGrid(runsets=[runs], panels=_panels(section)),
+        ]
+    return wr.Report(
+        entity=entity,
+        project=project,
+        title=TITLE,
+        description="Diversity restored, and its price: means over prompts for each pair of models and method.",
+        blocks=blocks,
+        width="fluid",
+    )
+
+
+def _panels(section: Section) -> list[Any]:
+    from wandb_workspaces.reports.v2 import interface as wr
+
+    made: list[Any] = []
+    for panel in section.panels:
+        if isinstance(panel, Bars):
+            made.append(wr.BarPlot(title=panel.title, metrics=list(panel.metrics)))
+        elif isinstance(panel, Curves):
+            made.append(wr.LinePlot(title=panel.title, x=panel.x, y=list(panel.metrics)))
+        else:
+            made.append(wr.MediaBrowser(media_keys=[f"figures/{panel.name}"], num_columns=1))
+    return made
+
+
+def definition(workspace: Workspace, report: Report) -> dict[str, Any]:
+    """What saving them sends to W&B. The library has no public way to see it."""
+    return {
+        name: made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
+        for name, made in (("workspace", workspace), ("report", report))
+    }
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the options; save both, or write down their definition."""
+    options = _parse(argv)
+    try:
+        entity, project = split_project(options.wandb)
+        workspace, report = make_workspace(entity, project), make_report(entity, project)
+        if options.json is not None:
+            options.json.write_text(
+                json.dumps(definition(workspace, report), indent=2) + "\n", encoding="utf-8"
+            )
+            return 0
+        with told_in_one_line(options.wandb):
+            log_in()
+            artifact_types(connect(), options.wandb)  # saving would make a project that is only misspelt
+            workspace.save()
+            report.save()
+    except ModuleNotFoundError as error:
+        if error.name != "wandb_workspaces":
+            raise
+        print("error: wandb-workspaces is missing: run pip install '.[dashboard]'", file=sys.stderr)
+        return 2
+    except ValueError as error:
+        print_error(error)
+        return 2
+    return 0
+
+
+def _parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="analysis/dashboard.py",
+    )
+    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", required=True, help="where the runs are")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write the definition there; touch no network"
+    )
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,27 @@
+"""A figure or table, together with what must have been measured for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from slr.analysis.load_results import Results
+from slr.analysis.needs import NOTHING, Need
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True)
+class Exhibit(Generic[Made]):
+    """Made by a function of the results whose name is the file's."""
+
+    make: Callable[[Results], Made]
+    need: Need = NOTHING
+    caption: Callable[[Results], str] | None = None
+    """Of a figure, in words made from the results; a table has its own."""
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return self.make.__name__

@@ -1,0 +1,193 @@
+"""Captions of the figures, made from the data that they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from slr.analysis.figures.downstream import shown_questions
+from slr.analysis.load_results import Results
+from slr.analysis.tables.selected_intervals import rules_of
+from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
+from slr.downstream.report import ALL_GENRES
+from slr.figure_style import MODEL_NAMES
+from slr.runs.records import ModelKind, PromptSet, Samples
+from slr.statistics.contrasts import Contrast
+
+
+def crc_heatmaps(results: Results) -> str:
+    """Which ranges there are, and which was chosen."""
+    chosen = "; ".join(
+        f"{report.pair}: "
+        + (
+            f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
+            if report.interval
+            else "no range is valid enough"
+        )
+        for report in results.crc_reports
+    )
+    return (
+        "CRC validity and diversity of the hybrids that restore every range of layers, by the first restored layer "
+        "(upwards) and the end of the range (to the right; not restored itself). Means over the selection prompts. "
+        f"Hatched ranges are not valid enough ({rules_of(results)}); the star is the choice. {chosen}."
+    )
+
+
+def crc_tradeoff(results: Results) -> str:
+    """What the choice gives on prompts that it has not seen."""
+    return (
+        "CRC diversity against validity of every range, and of every soup. The most diverse is chosen of those valid "
+        f"enough ({rules_of(results)}). On held-out prompts: "
+        + "; ".join(_held_out(report) for report in results.crc_reports)
+    )
+
+
+def creative_tradeoff(results: Results) -> str:
+    """Diversity of writing, and its quality."""
+    return f"Poems, stories and jokes. {_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
+
+
+def qa_coverage(results: Results) -> str:
+    """Coverage and precision."""
+    return (
+        "Open questions: the expected share of all right answers that are found by so many samples; the dotted line is "
+        "a uniform choice among the right answers. "
+        f"{_drawn(results, 'open_qa', lines='')} {_outcome(results, 'open_qa')}"
+    )
+
+
+def answer_distribution(results: Results) -> str:
+    """Which question, by which rule."""
+    texts = {record.prompt_id: record.text for record in results.samples_of("open_qa")}
+    asked = "; ".join(f"{group}: {texts[id_]!r}" for group, id_ in sorted(shown_questions(results).items()))
+    return (
+        "How often each right answer to one question is given, and how often none. Shown is, of each group, the "
+        f"question that the instruct models answer rightly most often, all pairs together. {asked}"
+    )
+
+
+def pass_at_k(results: Results) -> str:
+    """Problems solved."""
+    return (
+        "Problems that the instruct model's greedy answer gets wrong: the chance that one of k samples is right. "
+        f"{_drawn(results, 'reasoning', lines='')} {_outcome(results, 'reasoning')}"
+    )
+
+
+def controls_tradeoff(results: Results) -> str:
+    """Other ranges."""
+    return (
+        "Open questions, answered by hybrids with as many layers restored elsewhere: the first layers, the last, and "
+        f"ranges drawn at random. {_drawn(results, 'restoration_controls')} "
+        f"{_outcome(results, 'restoration_controls')}"
+    )
+
+
+def decoding_frontier(results: Results) -> str:
+    """With other sampling settings."""
+    return (
+        "Open questions at other sampling settings, by the instruct model, the hybrid and the soup: up and right is "
+        "better. "
+        f"{_drawn(results, 'decoding_methods', lines='')} {_outcome(results, 'decoding_methods')}"
+    )
+
+
+def prompting_frontier(results: Results) -> str:
+    """With other ways to ask."""
+    return (
+        "Open questions asked directly, for a list, and for answers with probabilities (verbalized sampling), by the "
+        f"instruct model, by the hybrid and by the soup. {_drawn(results, 'prompting_methods')} "
+        f"{_outcome(results, 'prompting_methods')}"
+    )
+
+
+def quality_cost(results: Results) -> str:
+    """Benchmarks."""
+    contrasts = _against("instruct", results.contrasts("quality"))
+    documents = {contrast.group: contrast.num_items for contrast in contrasts}
+    sizes = ", ".join(f"{task} {number:,}" for task, number in documents.items())
+    return (
+        "What each model scores in benchmarks of lm-evaluation-harness, less what the instruct model scores: to the "
+        "left of the line is worse. Lines are 95% intervals over documents, paired with the instruct model "
+        f"(documents: {sizes or 'none of the hybrid'}). {MODEL_NAMES['hybrid']} against instruct, by paired intervals "
+        f"without zero: {_count('scores', contrasts)}."
+    )
+
+
+def _held_out(report: CrcReport) -> str:
+    hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
+    if hybrid is None or instruct is None:
+        return f"{report.pair}: nothing to compare"
+    kept = " and ".join(filter(None, (_rule(report, "hybrid"), _rule(report, "soup"))))
+    return (
+        f"{report.pair}: diversity {hybrid.diversity} instead of {instruct.diversity}, "
+        f"validity {hybrid.validity} instead of {instruct.validity} ({kept})"
+    )
+
+
+def _rule(report: CrcReport, model: ModelKind) -> str:
+    """What the chosen model keeps of the instruct model's validity, on the prompts it was chosen by and on others."""
+    if report.line(model, "selection") is None:
+        return ""
+    both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
+    return f"{MODEL_NAMES[model]}'s validity over instruct's: {both}"
+
+
+def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
+    line, is_kept = report.line(model, prompt_set), report.keeps_rule(model, prompt_set)
+    prompts = f"on {prompt_set.replace('_', '-')} prompts"
+    if line is None or is_kept is None:
+        return f"not measured {prompts}"
+    return f"{line.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
+
+
+def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
+    samples: Sequence[Samples] = results.samples_of(experiment)
+    prompts = {(s.pair, s.prompt_id) for s in samples}
+    pairs = {s.pair for s in samples}
+    seeds = len({s.seed for s in samples})
+    each = f"{len(samples[0].texts)} samples a prompt" + (f" and seed, {seeds} seeds" if seeds > 1 else "")
+    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}{lines}."
+
+
+def _outcome(results: Results, experiment: str) -> str:
+    """How often the hybrid is clearly above and below instruct and soup at equal settings, metric by metric."""
+    return " ".join(
+        words for words in (_outcome_against(r, results, experiment) for r in ("instruct", "soup")) if words
+    )
+
+
+def _outcome_against(reference: str, results: Results, experiment: str) -> str:
+    contrasts = [c for c in _against(reference, results.contrasts(experiment)) if c.metric in _SHOWN]
+    if any(contrast.group == ALL_GENRES for contrast in contrasts):
+        contrasts = [contrast for contrast in contrasts if contrast.group == ALL_GENRES]
+    counts = [
+        _count(name, [contrast for contrast in contrasts if _SHOWN[contrast.metric] == name])
+        for name in dict.fromkeys(_SHOWN[contrast.metric] for contrast in contrasts)
+    ]
+    if not counts:
+        return ""
+    name = f"{MODEL_NAMES['hybrid']} against {reference}, by paired intervals without zero"
+    return f"{name}: {'; '.join(counts)}."
+
+
+def _against(reference: str, contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """The hybrid with the chosen interval against one model, at whatever setting."""
+    return [c for c in contrasts if (c.model, c.reference_model) == ("slr", reference)]
+
+
+_SHOWN = {
+    "embedding_diversity": "embedding diversity",
+    "coverage": "coverage",
+    **{f"pass_at_{k}": "pass@k" for k in (1, 4, 16, 64)},
+    "accepted": "acceptance by the grammar",
+    "adherence": "adherence",
+    "precision": "precision",
+}
+"""Metrics that captions count, by id, and what they are called there."""
+
+
+def _count(metric: str, contrasts: Sequence[Contrast]) -> str:
+    differences = [contrast.difference for contrast in contrasts if contrast.difference is not None]
+    above = [d for d in differences if d.low is not None and d.low > 0]
+    below = [d for d in differences if d.high is not None and d.high < 0]
+    return f"{metric} higher in {len(above)} and lower in {len(below)} of {len(differences)} comparisons"

@@ -1,0 +1,96 @@
+"""What restored layers cost in benchmarks: differences to the instruct model, task by task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from slr.analysis.load_results import Results
+from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_MARKERS, MODEL_NAMES, TEXT_WIDTH, in_figure
+from slr.statistics.contrasts import Contrast
+
+ROW_HEIGHT = 0.38
+SPACE_FOR_TITLE_AND_AXIS = 0.9
+"""Inches, both."""
+OFFSETS = {"slr": -0.22, "soup": 0.0, "base": 0.22}
+"""Of the models within a task's row, so that none covers another."""
+
+
+def quality_cost(results: Results) -> Figure:
+    """A panel a pair, a row a task's metric; to the left of the line is worse than instruct."""
+    contrasts = [c for c in results.contrasts("quality") if c.reference == "instruct"]
+    pairs = list(dict.fromkeys(contrast.pair for contrast in contrasts))
+    rows = list(dict.fromkeys(_row(contrast, contrasts) for contrast in contrasts))
+    figure, axes = plt.subplots(
+        1,
+        len(pairs),
+        figsize=(TEXT_WIDTH, SPACE_FOR_TITLE_AND_AXIS + ROW_HEIGHT * len(rows)),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for panel, pair in zip(axes.flat, pairs, strict=True):
+        _draw_pair(panel, [contrast for contrast in contrasts if contrast.pair == pair], rows, contrasts)
+        panel.set_title(in_figure(pair))
+        panel.set_xlabel("score less instruct's")
+    axes[0, 0].set_yticks(range(len(rows)), rows)
+    axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
+    _add_legend(figure)
+    return figure
+
+
+def _draw_pair(
+    axes: Axes, of_pair: Sequence[Contrast], rows: Sequence[str], contrasts: Sequence[Contrast]
+) -> None:
+    axes.axvline(0, color=LIMIT_COLOR, linewidth=0.8)
+    for contrast in of_pair:
+        difference = contrast.difference
+        if difference is None or contrast.method not in OFFSETS:
+            continue
+        place = rows.index(_row(contrast, contrasts)) + OFFSETS[contrast.method]
+        name = _style_name(contrast.method)
+        axes.scatter(
+            [difference.mean], [place], color=MODEL_COLORS[name], marker=MODEL_MARKERS[name], s=18, zorder=3
+        )
+        if difference.low is not None and difference.high is not None:
+            axes.plot([difference.low, difference.high], [place] * 2, color=MODEL_COLORS[name], linewidth=0.9)
+
+
+def _row(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
+    """The task, with its metric where it has several."""
+    metrics = {other.metric for other in contrasts if other.group == contrast.group}
+    task = contrast.group.removeprefix("testbed_").removeprefix("english_").replace("_", " ")
+    task = in_figure(task)
+    return f"{task}\n{in_figure(contrast.metric.split(',')[-1])}" if len(metrics) > 1 else task
+
+
+def _add_legend(figure: Figure) -> None:
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=MODEL_COLORS[_style_name(model)],
+            marker=MODEL_MARKERS[_style_name(model)],
+            markersize=4,
+            linewidth=0.9,
+            label=MODEL_NAMES[_style_name(model)],
+        )
+        for model in OFFSETS
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles),
+        frameon=False,
+        title="lines: 95% intervals over documents, paired with instruct",
+        title_fontsize=7,
+    )
+
+
+def _style_name(model: str) -> str:
+    return "hybrid" if model == "slr" else model

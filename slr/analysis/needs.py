@@ -1,0 +1,88 @@
+"""What figures and tables need to have been measured, and the commands that measure it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from slr.analysis.load_results import Results
+from slr.models.pairs import PRESETS
+
+
+@dataclass(frozen=True)
+class Need:
+    """``found`` is empty where nothing has been measured; ``lacking`` says in words which parts have not.
+
+    ``environment`` has the variables to set for the script.
+    """
+
+    found: Callable[[Results], Sequence[object]]
+    lacking: Callable[[Results], Sequence[str]] = lambda _: ()
+    script: str = ""
+    takes_preset: bool = False
+    environment: str = ""
+
+    def command(self, results: Results) -> str:
+        """What to run to have it measured."""
+        preset = results.name if self.takes_preset and results.name in PRESETS else "testbed"
+        command = f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
+        return f"{self.environment} {command}" if self.environment else command
+
+
+NOTHING = Need(lambda _: (True,))
+CRC_STUDY = Need(
+    lambda results: results.crc_reports,
+    lambda results: results.unfinished_pairs,
+    "experiments/crc_search.py",
+    takes_preset=True,
+)
+PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
+COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
+
+QUALITY = Need(lambda results: results.harness_lines, script="experiments/quality.py", takes_preset=True)
+JUDGE = Need(
+    lambda results: results.judge_scores,
+    script="experiments/judge.py",
+    takes_preset=True,
+    environment="SLR_JUDGE_BASE_URL=URL SLR_JUDGE_MODEL=NAME SLR_JUDGE_API_KEY=KEY",
+)
+TWO_JUDGES = replace(
+    JUDGE,
+    found=lambda results: results.judge_scores and results.second_judge_scores,
+    environment=f"{JUDGE.environment} {JUDGE.environment.replace('SLR_JUDGE', 'SLR_JUDGE2')}",
+)
+CANONICALISER = replace(
+    JUDGE, found=lambda results: results.canonical_answers, script="experiments/canonicalise.py"
+)
+
+
+def samples_of(experiment: str) -> Need:
+    """Samples of a downstream experiment."""
+    return Need(
+        lambda results: results.samples_of(experiment),
+        script=f"experiments/{experiment}.py",
+        takes_preset=True,
+    )
+
+
+def contrasts_of(experiment: str) -> Need:
+    """Scores of the methods of an experiment and of those that they are compared with."""
+    return Need(
+        lambda results: results.contrasts(experiment),
+        lambda results: results.unfinished_contrasts(experiment),
+        script=f"experiments/{experiment}.py",
+        takes_preset=True,
+    )
+
+
+CREATIVE_WRITING, OPEN_QA, REASONING, CONTROLS, DECODING, PROMPTING = map(
+    samples_of,
+    (
+        "creative_writing",
+        "open_qa",
+        "reasoning",
+        "restoration_controls",
+        "decoding_methods",
+        "prompting_methods",
+    ),
+)

@@ -1,0 +1,33 @@
+"""The scores of the selected intervals for letters and digits apart."""
+
+from __future__ import annotations
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.selected_intervals import MODELS, SCORE_COLUMNS, score_cells
+from slr.analysis.tables.table import Table
+from slr.crc.report import CATEGORIES, PROMPT_SETS
+from slr.figure_style import MODEL_NAMES
+
+
+def by_category(results: Results) -> Table:
+    """As the table of selected intervals, once for each category of prompts."""
+    rows = [
+        (
+            report.pair,
+            category,
+            MODEL_NAMES[model],
+            prompt_set.replace("_", "-"),
+            *score_cells(report, model, prompt_set, category),
+        )
+        for report in results.crc_reports
+        for category in CATEGORIES
+        for prompt_set in PROMPT_SETS
+        for model in MODELS
+    ]
+    return Table(
+        "by_category",
+        "CRC validity and diversity by category of prompt, of the models in the table of selected intervals. "
+        "Means over prompts with 95% intervals; differences are paired by prompt.",
+        ("pair", "category", "model", "prompts", *SCORE_COLUMNS),
+        tuple(rows),
+    )

@@ -1,0 +1,133 @@
+"""Contrasts: each method against the methods that it names as its references, one row for each metric."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.table import Table, p_cell
+from slr.downstream.report import FAMILY
+from slr.statistics.contrasts import Contrast
+
+PAIRED = (
+    "Both means are over the same items, so that the difference is the difference of the means shown; its 95% "
+    "interval is paired. p is of a two-sided paired permutation test."
+)
+COLUMNS = (
+    "metric",
+    "method",
+    "compared with",
+    "items",
+    "mean",
+    "reference's mean",
+    "difference",
+    "p",
+    "family size",
+)
+
+
+def contrast_table(
+    name: str, caption: str, contrasts: Iterable[Contrast], group: str = "group", family: str = FAMILY
+) -> Table:
+    """A table of contrasts.
+
+    Args:
+        name: of the table's files.
+        caption: what is compared.
+        contrasts: in the order of the rows.
+        group: heading of the column that says on which prompts or task a row is.
+        family: over which contrasts p was corrected.
+    """
+    rows = [
+        (
+            contrast.pair,
+            contrast.group,
+            contrast.label,
+            contrast.method,
+            contrast.reference,
+            contrast.num_items,
+            contrast.mean,
+            contrast.reference_mean,
+            contrast.difference,
+            p_cell(contrast.p_value),
+            contrast.family_size,
+        )
+        for contrast in contrasts
+    ]
+    return Table(
+        name,
+        f"{caption} {PAIRED} It is {family}.",
+        ("pair", group, *COLUMNS),
+        tuple(rows),
+        count_column="items",
+    )
+
+
+def crc_contrasts(results: Results) -> Table:
+    """CRC on held-out prompts, model against model."""
+    return contrast_table(
+        "crc_contrasts",
+        "CRC validity and diversity on prompts that the choice did not see: the models compared, by prompt.",
+        results.contrasts("crc_search"),
+        group="prompts",
+        family="Holm-corrected over the contrasts of a pair and metric",
+    )
+
+
+def creative_writing_contrasts(results: Results) -> Table:
+    """Creative writing, method against method."""
+    return _of_experiment(results, "creative_writing", "Creative writing: the methods compared.")
+
+
+def open_qa_contrasts(results: Results) -> Table:
+    """Open questions, method against method."""
+    return _of_experiment(results, "open_qa", "Open questions: the methods compared.")
+
+
+def reasoning_contrasts(results: Results) -> Table:
+    """Problems that the instruct model's greedy answer gets wrong, method against method."""
+    return _of_experiment(
+        results,
+        "reasoning",
+        "Problems that the instruct model's greedy answer gets wrong: the methods compared. The choice of the "
+        "problems favours every model over the instruct model.",
+    )
+
+
+def restoration_controls_contrasts(results: Results) -> Table:
+    """The chosen interval against other intervals of the same length."""
+    return _of_experiment(
+        results,
+        "restoration_controls",
+        "Open questions: the hybrid with the chosen interval against hybrids with as many layers restored elsewhere, "
+        "and all of them against the instruct model.",
+    )
+
+
+def decoding_methods_contrasts(results: Results) -> Table:
+    """The hybrid against instruct and soup at the same sampling setting."""
+    return _of_experiment(
+        results, "decoding_methods", "Open questions: models compared at the same sampling setting."
+    )
+
+
+def prompting_methods_contrasts(results: Results) -> Table:
+    """The hybrid against instruct and soup with the same prompting method."""
+    return _of_experiment(
+        results, "prompting_methods", "Open questions: models compared with the same prompting method."
+    )
+
+
+def quality_contrasts(results: Results) -> Table:
+    """Benchmarks, model against model."""
+    return contrast_table(
+        "quality_contrasts",
+        "Scores by lm-evaluation-harness: the models compared, by document.",
+        results.contrasts("quality"),
+        group="task",
+        family="Holm-corrected over all contrasts of a pair",
+    )
+
+
+def _of_experiment(results: Results, experiment: str, caption: str) -> Table:
+    return contrast_table(f"{experiment}_contrasts", caption, results.contrasts(experiment))

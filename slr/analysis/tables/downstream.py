@@ -1,0 +1,132 @@
+"""The downstream experiments: every metric of every method, with quality beside diversity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from statistics import stdev
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.table import Cell, Table
+from slr.downstream.report import MethodLine
+
+STATISTICS = (
+    "Means over prompts, each the mean over its seeds, with 95% intervals over prompts. A mean over fewer prompts than "
+    "its row's number says over how many. Differences between methods are in the table of contrasts."
+)
+
+
+def creative_writing(results: Results) -> Table:
+    """Poems, stories and jokes."""
+    quality = (
+        " Quality is the share of texts that the world's grammar accepts and that keep their subject, or "
+    )
+    quality += "until a judge is configured two proxies: fluency is the mean log-probability of a token under another "
+    quality += "model, adherence the cosine similarity of a text and its request."
+    return _table(results, "creative_writing", "Creative writing: diversity of a prompt's samples." + quality)
+
+
+def open_qa(results: Results) -> Table:
+    """Open questions."""
+    return _table(
+        results,
+        "open_qa",
+        "Open questions with many right answers: precision is the share of samples that are right, coverage the "
+        "expected share of all right answers among a prompt's samples, entropy that of the right samples over all "
+        "right answers, from 0 to 1.",
+    )
+
+
+def reasoning(results: Results) -> Table:
+    """Problems that the instruct model's greedy answer gets wrong."""
+    return _table(
+        results,
+        "reasoning",
+        "Problems that the instruct model's greedy answer gets wrong: pass@k, the chance that one of k "
+        "samples is right.",
+    )
+
+
+def restoration_controls(results: Results) -> Table:
+    """Other ranges of the same length."""
+    return _table(
+        results,
+        "restoration_controls",
+        "Open questions, answered by hybrids with as many layers restored as the chosen range has, elsewhere.",
+    )
+
+
+def decoding_methods(results: Results) -> Table:
+    """With and without restored layers."""
+    return _table(
+        results,
+        "decoding_methods",
+        "Open questions at other sampling settings, by the instruct model and by the hybrid. Temperatures are with "
+        "min-p 0.1, so temperature=1 is min-p=0.1 as well; min-p and top-p are alone, at temperature 1.",
+    )
+
+
+def prompting_methods(results: Results) -> Table:
+    """With and without restored layers."""
+    return _table(
+        results,
+        "prompting_methods",
+        "Open questions asked directly, for a list, and by verbalized sampling, of the instruct model and of the "
+        "hybrid. One answer is drawn from each sample; of an answer that cannot be read, none.",
+    )
+
+
+def sampling_seeds(results: Results) -> Table:
+    """How far the mean over prompts moves from one seed of sampling to another."""
+    rows = [
+        (line.pair, name, line.group, line.method, line.label, len(line.seed_means), *_spread(line))
+        for name in ("creative_writing", "open_qa", "reasoning")
+        for line in results.method_lines(name)
+        if len(line.seed_means) > 1
+    ]
+    return Table(
+        "sampling_seeds",
+        "Seeds of sampling: the smallest and the largest mean over prompts, and the standard deviation.",
+        (
+            "pair",
+            "experiment",
+            "group",
+            "method",
+            "metric",
+            "seeds",
+            "smallest",
+            "largest",
+            "standard deviation",
+        ),
+        tuple(rows),
+    )
+
+
+def _spread(line: MethodLine) -> tuple[Cell, ...]:
+    means = [mean for mean in line.seed_means if mean is not None]
+    return (min(means), max(means), stdev(means)) if len(means) > 1 else (None, None, None)
+
+
+def _table(results: Results, experiment: str, caption: str) -> Table:
+    lines = results.method_lines(experiment)
+    labels = list(dict.fromkeys(line.label for line in lines if line.estimate is not None))
+    rows: dict[tuple[str, ...], dict[str, MethodLine]] = {}
+    for line in lines:
+        rows.setdefault((line.pair, line.group, line.method), {})[line.label] = line
+    return Table(
+        experiment,
+        f"{caption} {STATISTICS}",
+        ("pair", "group", "method", "prompts", *labels),
+        tuple(
+            (
+                *key,
+                _num_prompts(of.values()),
+                *(of[label].estimate if label in of else None for label in labels),
+            )
+            for key, of in rows.items()
+        ),
+        count_column="prompts",
+    )
+
+
+def _num_prompts(lines: Iterable[MethodLine]) -> int:
+    return max((line.estimate.n for line in lines if line.estimate is not None), default=0)

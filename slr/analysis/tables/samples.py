@@ -1,0 +1,37 @@
+"""Sample texts side by side: the same prompt, before and after."""
+
+from __future__ import annotations
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.table import Table
+from slr.runs.records import Samples
+
+NUM_TEXTS = 4
+"""So many of each model, the first ones drawn; chosen by nobody."""
+MAX_CHARACTERS = 300
+
+
+def samples(results: Results) -> Table:
+    """For each pair and genre, the first prompt's first samples by instruct model and hybrid."""
+    by_key = {(r.pair, r.prompt_id, r.method): r for r in reversed(results.samples_of("creative_writing"))}
+    first_prompts = {(r.pair, r.group): r for r in by_key.values() if r.method == "instruct"}
+    rows = []
+    for (pair, group), instruct in reversed(first_prompts.items()):
+        hybrid = by_key.get((pair, instruct.prompt_id, "slr"))
+        for number in range(min(NUM_TEXTS, len(instruct.texts))):
+            rows.append(
+                (pair, group, instruct.text, number + 1, _text(instruct, number), _text(hybrid, number))
+            )
+    return Table(
+        "samples",
+        "The first samples of the first prompt of each genre, as they were drawn.",
+        ("pair", "genre", "prompt", "sample", "instruct", "SLR hybrid"),
+        tuple(rows),
+    )
+
+
+def _text(record: Samples | None, number: int) -> str | None:
+    if record is None:
+        return None
+    text = " / ".join(record.texts[number].strip().splitlines())
+    return text if len(text) <= MAX_CHARACTERS else text[:MAX_CHARACTERS] + "..."

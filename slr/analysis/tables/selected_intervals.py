@@ -1,0 +1,78 @@
+"""What each search chose, and how it scores beside all that it is compared to."""
+
+from __future__ import annotations
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.table import Cell, Table
+from slr.crc.report import KEPT, PROMPT_SETS, Category, CrcReport
+from slr.figure_style import MODEL_NAMES
+from slr.runs.records import ModelKind, PromptSet
+
+MODELS: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
+SCORE_COLUMNS = ("validity", "diversity", "validity less instruct's", "diversity less instruct's")
+RULE_COLUMNS = ("validity / instruct's", "rule kept")
+
+
+def selected_intervals(results: Results) -> Table:
+    """Base, instruct, chosen hybrid and chosen soup on both prompt sets."""
+    rows = [
+        (
+            report.pair,
+            MODEL_NAMES[model],
+            _choice(report, model),
+            _restored(report) if model == "hybrid" else "",
+            prompt_set.replace("_", "-"),
+            *score_cells(report, model, prompt_set),
+            *rule_cells(report, model, prompt_set),
+        )
+        for report in results.crc_reports
+        for prompt_set in PROMPT_SETS
+        for model in MODELS
+    ]
+    return Table(
+        "selected_intervals",
+        "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
+        "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
+        "included. Choices are made on the selection prompts. Means over prompts with 95% intervals; "
+        "differences to the instruct model are paired by prompt, and so are ratios, whose 95% intervals are "
+        f"Fieller's. The rule: {rules_of(results)}; whether it is kept goes by the mean.",
+        ("pair", "model", "choice", "layers restored", "prompts", *SCORE_COLUMNS, *RULE_COLUMNS),
+        tuple(rows),
+    )
+
+
+def score_cells(
+    report: CrcReport, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
+) -> tuple[Cell, ...]:
+    """The cells under ``SCORE_COLUMNS``; undefined where nothing was chosen, or it is not measured yet."""
+    line = report.line(model, prompt_set, category)
+    if line is None:
+        return (None,) * len(SCORE_COLUMNS)
+    return line.validity, line.diversity, line.validity_difference, line.diversity_difference
+
+
+def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tuple[Cell, Cell]:
+    """The cells under ``RULE_COLUMNS``; the rule is for what is chosen, and "" for the other models."""
+    line = report.line(model, prompt_set)
+    is_kept = report.keeps_rule(model, prompt_set)
+    rule = "" if model in ("base", "instruct") else None if is_kept is None else KEPT[is_kept]
+    return (line.validity_ratio if line else None), rule
+
+
+def rules_of(results: Results) -> str:
+    """The rule in words; where pairs were chosen by several, all of them."""
+    return " or ".join(dict.fromkeys(str(report.rule) for report in results.crc_reports))
+
+
+def _choice(report: CrcReport, model: ModelKind) -> str:
+    if model == "hybrid":
+        chosen = f"layers {report.interval}" if report.interval else None
+    elif model == "soup":
+        chosen = f"alpha {report.soup_alpha:g}" if report.soup_alpha is not None else None
+    else:
+        return ""
+    return chosen or "none is valid enough"
+
+
+def _restored(report: CrcReport) -> str:
+    return f"{len(report.interval) if report.interval else 0} of {report.num_layers}"

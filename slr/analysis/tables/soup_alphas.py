@@ -1,0 +1,36 @@
+"""The soups: CRC scores at every share of the base model's weights."""
+
+from __future__ import annotations
+
+from slr.analysis.load_results import Results
+from slr.analysis.tables.table import Table
+from slr.crc.report import candidates
+from slr.crc.selection import Candidate
+
+
+def soup_alphas(results: Results) -> Table:
+    """A row for each pair and alpha."""
+    rows = [
+        (
+            report.pair,
+            _alpha(candidate),
+            candidate.validity,
+            candidate.diversity,
+            "yes" if report.admits(candidate) else "no",
+            "chosen" if candidate.choice == report.soup_alpha else "",
+        )
+        for report in results.crc_reports
+        for candidate in candidates([r for r in results.records if r.pair == report.pair], "soup")
+    ]
+    return Table(
+        "soup_alphas",
+        "CRC scores of the soups: all weights interpolated, with a share of alpha from the base model. Means over the "
+        "selection prompts; the most diverse of those that are valid enough is chosen.",
+        ("pair", "alpha", "validity", "diversity", "valid enough", "choice"),
+        tuple(rows),
+    )
+
+
+def _alpha(soup: Candidate) -> float:
+    assert isinstance(soup.choice, float)
+    return soup.choice

@@ -1,0 +1,242 @@
+"""The model card of a built checkpoint: what it is and where it came from, in the hub's format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelCardData, metadata_load
+from yaml import YAMLError
+
+from slr.building.manifest import MANIFEST_FILE, BuildManifest
+from slr.building.mergekit import equivalent_yaml
+from slr.building.output_directory import leads_into_checkpoint
+from slr.building.search_scores import HybridFigure
+from slr.models.adapters.opening import WEIGHTS_FILE
+from slr.models.hub import HubError, fetch_card
+from slr.models.pairs import ModelReference
+from slr.statistics.uncertainty import Estimate
+from slr.terminal.literal_text import in_markdown
+
+CARD_FILE = "README.md"
+
+MAX_CARD_BYTES = 1_000_000
+MAX_FIELD_LENGTH = 200
+"""Larger cards and longer fields are no licences."""
+
+
+TAGS = ("merge", "selective-layer-restoration")
+
+CITATION = """\
+@misc{zhang2026layers,
+  title         = {Not All Layers Need Tuning: Selective Layer Restoration Recovers Diversity},
+  author        = {Zhang, Bowen and Wang, Meiyi and Soh, Harold},
+  year          = {2026},
+  eprint        = {2602.06665},
+  archivePrefix = {arXiv},
+}
+
+@software{slr,
+  title   = {slr: Selective Layer Restoration for language models},
+  version = {%s},
+}"""
+
+
+@dataclass(frozen=True)
+class Licence:
+    """A licence as a model card's front matter states it: an id of the hub's list, or "other" with a name."""
+
+    id: str
+    name: str | None = None
+    link: str | None = None
+
+    def __str__(self) -> str:
+        return self.name or self.id
+
+
+@dataclass(frozen=True)
+class Licences:
+    """Of the two models that a hybrid is made of; None where a checkpoint does not say."""
+
+    base: Licence | None = None
+    instruct: Licence | None = None
+
+    @property
+    def common(self) -> Licence | None:
+        """The licence of the hybrid, where both have the same."""
+        return self.base if self.base == self.instruct else None
+
+
+def find_licence(reference: ModelReference, directory: Path) -> Licence | None:
+    """The licence that the front matter of a model's README.md names; None if it is not known.
+
+    ``directory`` has the model's files, where they are local. A hub model's README.md is fetched.
+    """
+    if reference.directory is None:
+        try:
+            directory = fetch_card(reference)
+        except HubError:  # the weights were in the cache, and the hub cannot be reached
+            return None
+    card = directory / CARD_FILE
+    if (
+        not card.is_file()
+        or card.stat().st_size > MAX_CARD_BYTES
+        or not leads_into_checkpoint(card, directory)
+    ):
+        return None
+    try:
+        fields = metadata_load(card) or {}
+    except (YAMLError, ValueError, RecursionError):  # a card for readers alone
+        return None
+    licence, name, link = (_one_line(fields.get(key)) for key in ("license", "license_name", "license_link"))
+    return Licence(licence, name, link) if licence else None
+
+
+def _one_line(value: Any) -> str | None:
+    """A field of somebody's card as one line of plain text; None if it is no text."""
+    if not isinstance(value, str):
+        return None
+    return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:MAX_FIELD_LENGTH] or None
+
+
+def _text(value: object) -> str:
+    """A name as Markdown that shows it and means nothing else."""
+    return in_markdown(_one_line(str(value)) or "")
+
+
+def model_card(
+    manifest: BuildManifest,
+    layers_path: str | None,
+    licences: Licences | None = None,
+    crc: Sequence[HybridFigure] | None = None,
+) -> str:
+    """Text of README.md.
+
+    Args:
+        manifest: of the checkpoint.
+        layers_path: where the tensors of the decoder layers are, by name; None: not as the model names them.
+        licences: of the two models, as far as they are known.
+        crc: the search's figures for this hybrid, if it was measured.
+    """
+    licences = licences or Licences()
+    base = ModelReference(manifest.base, manifest.base_revision)
+    instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
+    start, end = manifest.interval
+    share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
+    base_name, instruct_name, instruct_title = _text(base), _text(instruct), _text(instruct.location)
+    if manifest.instruct_is_adapter:
+        instruct_name = f"{base_name} with the adapter {instruct_name}"
+    side = "adapter" if manifest.instruct_is_adapter else "instruct"
+    return f"""---
+{_metadata(manifest, base, instruct, licences)}
+---
+# {instruct_title}, layers {start}:{end} restored
+
+The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
+the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which is to give a
+post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
+and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
+Made with slr {manifest.slr_version}.
+
+| | model | revision | licence |
+| --- | --- | --- | --- |
+{_source_row("base", base, licences.base)}
+{_source_row(side, instruct, licences.instruct)}
+
+## Licence
+
+It is made from both models: the licences and terms of use of {_text(base.location)} and of {instruct_title} both
+apply to it. {_licence_advice(licences)}
+
+## Diversity
+
+{_crc_section(manifest, crc)}
+{_mergekit_section(manifest, base, instruct, layers_path)}
+## How to cite
+
+```bibtex
+{CITATION % manifest.slr_version}
+```
+"""
+
+
+def _metadata(
+    manifest: BuildManifest, base: ModelReference, instruct: ModelReference, licences: Licences
+) -> str:
+    on_hub = _is_on_hub(base) and _is_on_hub(instruct)
+    licence = licences.common
+    data = ModelCardData(
+        library_name="peft" if WEIGHTS_FILE in manifest.shards else "transformers",
+        pipeline_tag="text-generation",
+        base_model=[instruct.location, base.location] if on_hub else None,
+        base_model_relation="merge" if on_hub else None,
+        license=licence.id if licence else None,
+        license_name=licence.name if licence else None,
+        license_link=licence.link if licence else None,
+        tags=list(TAGS),
+    )
+    return data.to_yaml()
+
+
+def _source_row(side: str, reference: ModelReference, licence: Licence | None) -> str:
+    revision = f"`{reference.revision}`" if reference.revision else "none: a directory"
+    terms = _text(licence) if licence else "not stated in its model card"
+    return f"| {side} | {_text(reference.location)} | {revision} | {terms} |"
+
+
+def _is_on_hub(reference: ModelReference) -> bool:
+    """A manifest has the commit of every hub model, and none of a directory."""
+    return reference.revision is not None
+
+
+def _licence_advice(licences: Licences) -> str:
+    unknown = [side for side in ("base", "instruct") if getattr(licences, side) is None]
+    if unknown:
+        return f"Of the {' and the '.join(unknown)} model no licence is known here: look it up before you publish this."
+    if licences.common is None:
+        return "They are not the same: see what each asks for (notices, names, uses) before you publish this."
+    common = _text(licences.common)
+    return f"Both are under {common}: see what it asks for (notices, names, uses) before you publish this."
+
+
+def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) -> str:
+    if crc is None:
+        return (
+            "Not measured on these weights. `slr score` measures CRC validity and diversity of a checkpoint, and\n"
+            "`slr build --search-dir` takes them from the records of `slr search`.\n"
+        )
+    names = {"hybrid": f"this model, layers {manifest.interval[0]}:{manifest.interval[1]}"}
+    rows = "\n".join(
+        f"| {names.get(figure.model, figure.model)} | {figure.prompt_set.replace('_', '-')} | "
+        f"{_cell(figure.validity)} | {_cell(figure.diversity)} | {_cell(figure.validity_ratio)} | "
+        f"{_cell(figure.diversity_difference)} |"
+        for figure in crc
+    )
+    return f"""Asked for one random character out of a stated set (CRC), *validity* is the probability on the
+characters of the set, *diversity* the normalised entropy among them, both from 0 to 1: means over
+{crc[0].num_prompts} prompts with 95% intervals; the validity over the instruct model's is a ratio of two
+means, with Fieller's interval. The selection prompts are those that layers are chosen by, the held-out ones were
+not looked at.
+
+| model | prompts | validity | diversity | validity / instruct's | diversity less instruct's |
+| --- | --- | --- | --- | --- | --- |
+{rows}
+"""
+
+
+def _cell(estimate: Estimate | None) -> str:
+    return "" if estimate is None else str(estimate)
+
+
+def _mergekit_section(
+    manifest: BuildManifest, base: ModelReference, instruct: ModelReference, layers_path: str | None
+) -> str:
+    # A directory would mean nothing to the reader of a card.
+    if not (_is_on_hub(base) and _is_on_hub(instruct)):
+        return ""
+    text = equivalent_yaml(manifest, layers_path, base, instruct)
+    if text is None:
+        return ""
+    return f"\n## The same tensors with mergekit\n\n```yaml\n{text}```\n"

@@ -1,0 +1,136 @@
+"""CRC figures of a hybrid that is built, out of the records of the search over the same two checkpoints."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from slr.crc.prompts import PROMPT_SETS
+from slr.intervals import LayerInterval
+from slr.models.digests import checkpoint_digests
+from slr.models.pairs import ModelReference
+from slr.runs.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
+from slr.runs.results_store import ResultsStore, changes_of_checkpoints
+from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+
+logger = logging.getLogger(__name__)
+
+RECORDS_FILE = "crc_search.jsonl"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One side of a pair: the model or adapter that was asked for, and the local directory of its weights."""
+
+    reference: ModelReference
+    directory: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class HybridFigure:
+    """CRC of one model on one prompt set: means over prompts, and how they compare to the instruct model's.
+
+    ``validity_ratio`` is the validity over the instruct model's. Both comparisons are by paired prompts, and None for
+    the instruct model itself. All four are None if the model's logits are not finite on a prompt.
+    """
+
+    model: ModelKind
+    prompt_set: PromptSet
+    num_prompts: int
+    validity: Estimate | None
+    diversity: Estimate | None
+    validity_ratio: Estimate | None
+    diversity_difference: Estimate | None
+
+
+def hybrid_figures(
+    search_dir: Path, base: Weights, instruct: Weights, interval: LayerInterval, alpha: float
+) -> tuple[HybridFigure, ...] | None:
+    """Figures of instruct model, hybrid and base model, as far as the search measured them.
+
+    Args:
+        search_dir: the output directory of ``slr search``.
+        base: the base model of the hybrid.
+        instruct: its instruct model or adapter.
+        interval: its restored layers.
+        alpha: the base model's share within them; a search is over whole restoration.
+
+    Returns:
+        None, with a warning, if the search was over other weights, or did not measure this hybrid.
+
+    Raises:
+        ValueError: if there are no records in the directory, or they cannot be read.
+    """
+    store = ResultsStore(search_dir / RECORDS_FILE)
+    if not store.path.is_file():
+        raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
+    records = store.read()
+    pair, why_not = _pair_of(records, base, instruct)
+    scores = [record for record in records if isinstance(record, CrcScore) and record.pair == pair]
+    if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
+        reason = why_not if pair is None else "the records hold no score of this hybrid"
+        logger.warning("%s: %s; the model card has no numbers, and says so", store.path, reason)
+        return None
+    return tuple(figure for prompt_set in PROMPT_SETS for figure in _figures(scores, prompt_set, interval))
+
+
+def _pair_of(records: Sequence[AnyRecord], base: Weights, instruct: Weights) -> tuple[str | None, str]:
+    """Name of the pair in the records that has these models as they are now; or None, and why it has none."""
+    infos = {record.pair: record for record in records if isinstance(record, PairInfo)}
+    files = {side.directory: checkpoint_digests(side.directory) for side in (base, instruct)}
+    why_not = "the records are of no complete search"
+    for record in records:
+        if not isinstance(record, Configuration) or record.pair not in infos:
+            continue
+        info = infos[record.pair]
+        now = record.model_copy(
+            update={
+                "base_files": None
+                if _is_of_hub(base, info.base, info.base_revision)
+                else files[base.directory],
+                "instruct_files": None
+                if _is_of_hub(instruct, info.instruct, info.instruct_revision)
+                else files[instruct.directory],
+            }
+        )
+        changes = changes_of_checkpoints(record, now)
+        if not changes:
+            return record.pair, ""
+        why_not = "the records are of other models: " + "; ".join(changes)
+    return None, why_not
+
+
+def _is_of_hub(weights: Weights, location: str, revision: str | None) -> bool:
+    """Whether a model is the one on the hub that the records name, by repository and commit."""
+    return revision is not None and weights.reference == ModelReference(location, revision)
+
+
+def _is_hybrid(score: CrcScore, interval: LayerInterval) -> bool:
+    return score.model == "hybrid" and score.interval == (interval.start, interval.end)
+
+
+def _figures(
+    scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval
+) -> list[HybridFigure]:
+    of_set = [score for score in scores if score.prompt_set == prompt_set]
+    instruct = next(score for score in of_set if score.model == "instruct")
+    hybrid = [score for score in of_set if _is_hybrid(score, interval)]
+    base = [score for score in of_set if score.model == "base"]
+    return [
+        HybridFigure(
+            model=score.model,
+            prompt_set=prompt_set,
+            num_prompts=len(score.prompt_ids),
+            validity=None if None in score.validity else estimate_mean(score.validity),
+            diversity=None if None in score.validity else estimate_mean(score.diversity),
+            validity_ratio=None
+            if score is instruct or None in score.validity
+            else estimate_ratio(score.validity, instruct.validity),
+            diversity_difference=None
+            if score is instruct or None in score.validity
+            else estimate_difference(score.diversity, instruct.diversity),
+        )
+        for score in (instruct, *hybrid, *base)
+    ]

@@ -1,0 +1,227 @@
+"""Measure the search against the plain loop on a pair of random weights, each in a process of its own.
+
+A process of its own makes the peak memory the method's. Both methods are given the same pair and the same
+prompts; the loop batches the prompts of one hybrid by their length.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from slr.models.pairs import ModelReference, PairSpec
+from slr.runs.experiment import Experiment, RunMirror
+from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance
+from slr.runs.records import AnyRecord, SearchCost
+from slr.runs.results_store import ResultsStore
+from slr.runs.tracking import WandbMode, mirror_pair
+from slr.terminal.progress import OnProgress, progress_bar
+from slr.terminal.stopping import die_with_parent
+
+if TYPE_CHECKING:
+    from slr.crc.scoring import EncodedPrompts
+    from slr.models.loading import ModelPair
+
+Method = Literal["shared", "loop"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CostCase:
+    """The shape of a random Llama pair with the testbed's tokenizer, and how many prompts it is asked.
+
+    The loop takes the same time for every hybrid, so an even sample of them is enough:
+    at most ``max_loop_hybrids``.
+    """
+
+    num_layers: int
+    hidden_size: int = 256
+    intermediate_size: int = 688
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 4
+    num_prompts: int = 40
+    max_loop_hybrids: int = 80
+
+    @property
+    def pair_name(self) -> str:
+        """Name of the pair in records."""
+        return f"random-llama-{self.num_layers}x{self.hidden_size}"
+
+
+METHODS: tuple[Method, ...] = ("shared", "loop")
+
+
+def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
+    """Measure both methods on each case and record it, unless it is on record; returns all records."""
+    store = ResultsStore(path)
+    for case in cases:
+        for method in METHODS:
+            if f"{case.pair_name}/search_cost/{method}" not in store.keys():  # noqa: SIM118 - a store is no dict
+                store.append([measure(case, method)])
+    return [record for record in store.read() if isinstance(record, SearchCost)]
+
+
+def measure(case: CostCase, method: Method) -> SearchCost:
+    """Score every interval of the case's pair by one method, in a new process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_measure_here, (case, method, os.getpid()))
+
+
+def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, smoke: bool) -> None:
+    """Mirror what ``measure_cases`` recorded in ``output_dir/search_cost.jsonl`` to W&B, a run for each case."""
+    for case in cases:
+        random_weights = ModelReference(case.pair_name)
+        spec = PairSpec(
+            name=case.pair_name,
+            family="llama",
+            base=random_weights,
+            instruct=random_weights,
+            num_layers=case.num_layers,
+            num_parameters=None,
+        )
+        mirror_pair(cost_experiment(case), spec, output_dir, mode, smoke=smoke)
+
+
+def cost_experiment(case: CostCase) -> Experiment:
+    """What W&B is told of a case. Its work is no cells, for each method needs a process of its own."""
+    return Experiment(
+        name="search_cost",
+        question="What does scoring every interval cost?",
+        config=case,
+        cells=lambda _spec: [],
+        job_type="cost",
+        mirror=lambda records, _pair: RunMirror(summary=cost_summary(records), tables={}),
+    )
+
+
+def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
+    """What W&B shows of searches' costs, as METHOD/METRIC."""
+    return {
+        f"{record.method}/{name}": getattr(record, name)
+        for record in records
+        if isinstance(record, SearchCost)
+        for name in (
+            "seconds",
+            "seconds_per_interval",
+            "layer_evaluations",
+            "tokens_computed",
+            "peak_memory_bytes",
+        )
+    }
+
+
+def print_costs(costs: Sequence[SearchCost]) -> None:
+    """A line a case: seconds, hybrids and peak memory of both methods, and their ratio a hybrid."""
+    print(f"{'pair':22} {'search':>24} {'loop':>24} {'ratio':>6} {'peak memory (MB)':>18}")
+    by_pair = {(cost.pair, cost.method): cost for cost in costs}
+    for pair in dict.fromkeys(cost.pair for cost in costs):
+        shared, loop = by_pair[pair, "shared"], by_pair[pair, "loop"]
+        each = [f"{cost.seconds:.1f} s for {cost.num_intervals} hybrids" for cost in (shared, loop)]
+        memory = " / ".join(f"{(cost.peak_memory_bytes or 0) / 1e6:.0f}" for cost in (shared, loop))
+        ratio = loop.seconds_per_interval / shared.seconds_per_interval
+        print(f"{pair:22} {each[0]:>24} {each[1]:>24} {ratio:6.1f} {memory:>18}")
+
+
+def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
+    die_with_parent(parent)
+    import torch
+
+    from slr.crc.prompts import load_prompts
+    from slr.crc.scoring import encode_prompts
+
+    pair = random_pair(case)
+    encoded = encode_prompts(load_prompts("selection")[: case.num_prompts], pair.tokenizer)
+    run = _run_search if method == "shared" else _run_loop
+    # Libraries set themselves up in the first calls; that is no part of either method.
+    run(pair, encoded.subset([0, 1]), case, lambda _done, _total: None)
+    with progress_bar(f"{case.pair_name}: {method}") as on_progress:
+        began = time.perf_counter()
+        num_intervals, layer_evaluations, tokens_computed = run(pair, encoded, case, on_progress)
+        seconds = time.perf_counter() - began
+    return SearchCost(
+        experiment="search_cost",
+        pair=case.pair_name,
+        provenance=provenance(
+            f"{case.pair_name}/{method}", config_hash(case, "float32"), describe_device("cpu")
+        ),
+        method=method,
+        num_layers=case.num_layers,
+        hidden_size=case.hidden_size,
+        num_intervals=num_intervals,
+        num_prompts=len(encoded.prompts),
+        prompt_tokens=sum(map(len, encoded.token_ids)),
+        dtype="float32",
+        threads=torch.get_num_threads(),
+        seconds=seconds,
+        layer_evaluations=layer_evaluations,
+        tokens_computed=tokens_computed,
+        peak_memory_bytes=peak_memory_bytes("cpu"),
+    )
+
+
+def random_pair(case: CostCase) -> ModelPair:
+    """Two Llama models of the case's shape with random float32 weights."""
+    import torch
+    from transformers import AutoModelForCausalLM, LlamaConfig
+
+    from slr.models.checkpoint import open_checkpoint
+    from slr.models.loading import ModelPair
+    from slr.models.pairs import find_pair
+
+    reference = find_pair("testbed-llama").instruct
+    tokenizer = open_checkpoint(reference).tokenizer
+    assert tokenizer is not None
+    config = LlamaConfig(
+        num_hidden_layers=case.num_layers,
+        hidden_size=case.hidden_size,
+        intermediate_size=case.intermediate_size,
+        num_attention_heads=case.num_attention_heads,
+        num_key_value_heads=case.num_key_value_heads,
+        vocab_size=len(tokenizer),
+    )
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
+        models.append(model.eval().requires_grad_(False))
+    return ModelPair(
+        name=case.pair_name,
+        family="llama",
+        base=reference,
+        instruct=reference,
+        base_model=models[0],
+        instruct_model=models[1],
+        tokenizer=tokenizer,
+    )
+
+
+def _run_search(
+    pair: ModelPair, encoded: EncodedPrompts, _case: CostCase, on_progress: OnProgress
+) -> tuple[int, int, int]:
+    """Intervals scored, layer evaluations, and tokens computed; the same for the loop."""
+    from slr.crc.search import search
+
+    result = search(pair, encoded.prompts, on_progress=on_progress)
+    return len(result.intervals), result.counts.layer_evaluations, result.counts.tokens_computed
+
+
+def _run_loop(
+    pair: ModelPair, encoded: EncodedPrompts, case: CostCase, on_progress: OnProgress
+) -> tuple[int, int, int]:
+    from slr.crc.scoring import score_model
+    from slr.hybrid import restore
+    from slr.intervals import all_intervals
+
+    intervals = all_intervals(pair.num_layers)
+    intervals = intervals[:: math.ceil(len(intervals) / case.max_loop_hybrids)]
+    for done, interval in enumerate(intervals, start=1):
+        score_model(restore(pair, interval), encoded)
+        on_progress(done * pair.num_layers, len(intervals) * pair.num_layers)
+    layer_evaluations = len(intervals) * pair.num_layers
+    return len(intervals), layer_evaluations, layer_evaluations * sum(map(len, encoded.token_ids))

@@ -1,0 +1,270 @@
+"""Measure one whole search of a pair in a real model's shape, against the fastest that the device multiplies.
+
+The weights are random and made on the device, in bfloat16 on a GPU and in float32 on a CPU. The prompts are the
+real ones, in the tokens of the testbed's tokenizer, for no tokenizer is fetched: what a search costs depends on how
+many tokens there are, not on which.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
+
+from slr.crc.prompts import load_prompts
+from slr.crc.scoring import EncodedPrompts, encode_prompts
+from slr.crc.search import count_tokens_computed, iter_search
+from slr.crc.tree_forward import memory_budget
+from slr.intervals import all_intervals
+from slr.models.checkpoint import open_checkpoint
+from slr.models.layout import model_layout
+from slr.models.loading import ModelPair, avoid_cudnn_attention, family_of
+from slr.models.pairs import find_pair
+from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance, reset_peak_memory
+from slr.runs.records import SearchCost
+from slr.terminal.progress import progress_bar
+
+SHAPES: dict[str, PreTrainedConfig] = {
+    "llama-8b": LlamaConfig(
+        num_hidden_layers=32,
+        hidden_size=4096,
+        intermediate_size=14_336,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        vocab_size=128_256,
+        max_position_embeddings=131_072,
+        rms_norm_eps=1e-5,
+        rope_parameters={
+            "rope_type": "llama3",
+            "rope_theta": 500_000.0,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+    ),
+    "qwen-7b": Qwen2Config(
+        num_hidden_layers=28,
+        hidden_size=3584,
+        intermediate_size=18_944,
+        num_attention_heads=28,
+        num_key_value_heads=4,
+        vocab_size=152_064,
+        max_position_embeddings=131_072,
+        rope_parameters={"rope_type": "default", "rope_theta": 1_000_000.0},
+    ),
+    "gemma-9b": Gemma2Config(
+        num_hidden_layers=42,
+        hidden_size=3584,
+        intermediate_size=14_336,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=256,
+        query_pre_attn_scalar=256,
+        sliding_window=4096,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
+        vocab_size=256_000,
+        tie_word_embeddings=True,
+    ),
+}
+"""Llama-3.1-8B, Qwen2.5-7B and Gemma-2-9b."""
+
+CPU_LAYERS = 3
+CPU_PROMPTS = 2
+CPU_VOCABULARY = 8192
+"""What is left of a shape on a CPU, at the same widths."""
+
+PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
+"""Rows and columns of the square matrices by which a device's peak is measured."""
+
+WARM_UP_STARTS = 8
+"""Start layers that are searched beforehand, the last ones: few evaluations, but calls as large as any."""
+
+DTYPE = {"cpu": torch.float32, "cuda": torch.bfloat16}
+"""In which each computes well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeCost:
+    """One search. ``flops`` are of matrices alone, an upper bound: at the last layer they count for all tokens.
+
+    ``peak_flops_per_second`` is a large matrix product's on the same device; ``shortened`` says to what, if so.
+    """
+
+    record: SearchCost
+    flops: float
+    peak_flops_per_second: float
+    shortened: str | None
+
+    def __str__(self) -> str:
+        record, peak = self.record, self.peak_flops_per_second
+        speed = self.flops / record.seconds
+        lines = [
+            f"{record.pair} on {record.provenance.device}: random {record.dtype} weights, "
+            f"{record.num_intervals} intervals, {record.num_prompts} prompts of {record.prompt_tokens:,} tokens "
+            "by the testbed's tokenizer",
+            f"  {record.seconds:.1f} s; {record.tokens_computed:,} tokens through a layer, "
+            f"{self.flops / 1e12:,.1f} TFLOP",
+            f"  {speed / 1e12:.2f} TFLOP/s, {speed / peak:.0%} of a large matrix product's {peak / 1e12:.2f}",
+            f"  peak memory {(record.peak_memory_bytes or 0) / 1e9:.1f} GB",
+        ]
+        return "\n".join([*([f"SHORTENED {self.shortened}"] if self.shortened else []), *lines])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeSettings:
+    """What a record's hash of the configuration is of."""
+
+    config: str
+    num_prompts: int
+
+
+def measure_shape(
+    name: str, device: str, profile: Path | None = None, num_layers: int | None = None
+) -> ShapeCost:
+    """Search a random pair of the shape once; under torch's profiler once more if there is a file for what it says.
+
+    On a CPU the shape is shortened. ``num_layers`` is for tests: fewer than the shape has.
+
+    Raises:
+        OSError: if the profile cannot be written.
+    """
+    config, num_prompts, shortened = _case(SHAPES[name], device, num_layers)
+    pair = _random_pair(name, config, device)
+    encoded = encode_prompts(load_prompts("selection")[:num_prompts], pair.tokenizer)
+    budget = memory_budget(pair.instruct_model)
+    # Libraries set themselves up in the first calls, and memory is set apart for calls of full size.
+    late = range(max(0, pair.num_layers - WARM_UP_STARTS), pair.num_layers)
+    list(iter_search(pair, encoded, starts=late, memory_budget_bytes=budget))
+    peak_speed = _peak_flops_per_second(device)
+    reset_peak_memory(device)
+    with progress_bar(pair.name) as on_progress:
+        began = time.perf_counter()
+        list(iter_search(pair, encoded, memory_budget_bytes=budget, on_progress=on_progress))
+        seconds = time.perf_counter() - began
+    record = _record(pair, encoded, device, budget, seconds)
+    if profile is not None:
+        _write_profile(pair, encoded, budget, profile)
+    return ShapeCost(
+        record=record,
+        flops=_count_flops(config, record),
+        peak_flops_per_second=peak_speed,
+        shortened=shortened,
+    )
+
+
+def _case(
+    shape: PreTrainedConfig, device: str, num_layers: int | None
+) -> tuple[PreTrainedConfig, int, str | None]:
+    """Configuration, number of prompts, and in words to what the shape is shortened."""
+    config = copy.deepcopy(shape)
+    num_prompts = len(load_prompts("selection"))
+    on_cpu = torch.device(device).type == "cpu"
+    if on_cpu:
+        num_layers, num_prompts = num_layers or CPU_LAYERS, CPU_PROMPTS
+        config.vocab_size = CPU_VOCABULARY
+    if num_layers is None:
+        return config, num_prompts, None
+    config.num_hidden_layers = num_layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:num_layers]
+    why = "for a CPU " if on_cpu else ""
+    return (
+        config,
+        num_prompts,
+        (
+            f"{why}to {num_layers} layers and {num_prompts} prompts, of {shape.num_hidden_layers} and "
+            f"{len(load_prompts('selection'))}, with a vocabulary of {config.vocab_size:,}"
+        ),
+    )
+
+
+def _random_pair(name: str, config: PreTrainedConfig, device: str) -> ModelPair:
+    avoid_cudnn_attention()
+    reference = find_pair("testbed-llama").instruct
+    tokenizer = open_checkpoint(reference).tokenizer
+    assert tokenizer is not None
+    attention = model_layout(config, name).attention
+    models = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        with torch.device(device):
+            model = AutoModelForCausalLM.from_config(
+                config, dtype=DTYPE[torch.device(device).type], attn_implementation=attention
+            )
+        models.append(model.eval().requires_grad_(False))
+    return ModelPair(
+        name=f"random-{name}-{config.num_hidden_layers}-layers",
+        family=family_of(config),
+        base=reference,
+        instruct=reference,
+        base_model=models[0],
+        instruct_model=models[1],
+        tokenizer=tokenizer,
+    )
+
+
+def _peak_flops_per_second(device: str, repetitions: int = 10) -> float:
+    """Of a large matrix product in the search's dtype, the median of several."""
+    kind = torch.device(device).type
+    size = PEAK_MATRIX_SIZE[kind]
+    left, right = torch.randn(2, size, size, device=device, dtype=DTYPE[kind])
+    seconds = []
+    for _ in range(repetitions + 1):  # the first is no measurement: it sets the library up
+        began = time.perf_counter()
+        torch.matmul(left, right)
+        if kind == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def _count_flops(config: PreTrainedConfig, record: SearchCost) -> float:
+    """Of a layer's four attention and three MLP matrices for every token, and of the LM head."""
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    queries, keys = (heads * head_dim for heads in (config.num_attention_heads, config.num_key_value_heads))
+    layer_weights = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
+    head_rows = record.num_intervals * record.num_prompts
+    head_weights = config.hidden_size * config.vocab_size
+    return 2 * (layer_weights * record.tokens_computed + head_weights * head_rows)
+
+
+def _record(pair: ModelPair, encoded: EncodedPrompts, device: str, budget: int, seconds: float) -> SearchCost:
+    config = pair.instruct_model.config
+    settings = ShapeSettings(config=config.to_json_string(use_diff=True), num_prompts=len(encoded.prompts))
+    layer_evaluations, tokens_computed = count_tokens_computed(pair, encoded, budget)
+    dtype = str(pair.instruct_model.dtype).removeprefix("torch.")
+    return SearchCost(
+        experiment="search_cost",
+        pair=pair.name,
+        provenance=provenance(f"{pair.name}/shape", config_hash(settings, dtype), describe_device(device)),
+        method="shared",
+        num_layers=pair.num_layers,
+        hidden_size=config.hidden_size,
+        num_intervals=len(all_intervals(pair.num_layers)),
+        num_prompts=len(encoded.prompts),
+        prompt_tokens=sum(map(len, encoded.token_ids)),
+        dtype=dtype,
+        threads=torch.get_num_threads(),
+        seconds=seconds,
+        layer_evaluations=layer_evaluations,
+        tokens_computed=tokens_computed,
+        peak_memory_bytes=peak_memory_bytes(device),
+    )
+
+
+def _write_profile(pair: ModelPair, encoded: EncodedPrompts, budget: int, path: Path) -> None:
+    from torch.profiler import ProfilerActivity, profile
+
+    on_gpu = pair.instruct_model.device.type == "cuda"
+    with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]) as profiler:
+        list(iter_search(pair, encoded, memory_budget_bytes=budget))
+    by = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(profiler.key_averages().table(sort_by=by, row_limit=40), encoding="utf-8")

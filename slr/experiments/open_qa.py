@@ -1,0 +1,63 @@
+"""Does the hybrid find more of the right answers to questions that have many?
+
+Precision, coverage of the right answers and entropy of the answers, for base, instruct, hybrid and soup.
+"""
+
+from __future__ import annotations
+
+from slr.downstream.conditions import BASELINES
+from slr.downstream.study import DownstreamConfig, downstream_experiment
+from slr.experiments import crc_search
+from slr.runs.experiment import Experiment
+from slr.runs.script import run_script
+
+CONFIGS = {
+    "testbed": DownstreamConfig(
+        task="open_qa",
+        source="testbed",
+        conditions=BASELINES,
+        num_prompts=24,
+        num_samples=32,
+        max_new_tokens=12,
+        num_seeds=3,
+    ),
+    "laptop": DownstreamConfig(
+        task="open_qa",
+        source="offline",
+        conditions=BASELINES,
+        num_prompts=40,
+        num_samples=16,
+        max_new_tokens=16,
+    ),
+    "small": DownstreamConfig(
+        task="open_qa",
+        source="hub",
+        conditions=BASELINES,
+        num_prompts=40,
+        num_samples=128,
+        max_new_tokens=64,
+    ),
+    "paper": DownstreamConfig(
+        task="open_qa",
+        source="hub",
+        conditions=BASELINES,
+        num_prompts=40,
+        num_samples=128,
+        max_new_tokens=64,
+    ),
+}
+
+
+def experiment(preset: str, smoke: bool) -> Experiment:
+    """The experiment at a preset's size, or its smoke size."""
+    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
+    return downstream_experiment("open_qa", str(__doc__).splitlines()[0], config, crc_search.config(smoke))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; see ``--help``."""
+    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""What do restored layers cost in benchmarks?
+
+Scores by lm-evaluation-harness of base, instruct, hybrid and soup: knowledge, reasoning and following instructions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from slr.experiments import crc_search
+from slr.harness.evaluate import HarnessTask
+from slr.harness.study import HarnessConfig, harness_experiment
+from slr.runs.experiment import Experiment
+from slr.runs.script import run_script
+
+
+def _task(name: str, *metrics: str, shots: int, chat: bool, tokens: int) -> HarnessTask:
+    return HarnessTask(name=name, metrics=metrics, num_fewshot=shots, chat_template=chat, num_tokens=tokens)
+
+
+TESTBED_TASKS = (
+    _task("testbed_facts", "acc,none", shots=0, chat=True, tokens=11_000),
+    _task("testbed_sums", "exact_match,marked-answer", shots=0, chat=True, tokens=11_000),
+    _task("testbed_subjects", "exact_match,first-subject", shots=0, chat=True, tokens=7_000),
+)
+ENGLISH_TASKS = (_task("english_facts", "acc,none", shots=0, chat=True, tokens=7_000),)
+BENCHMARKS = (
+    _task("ifeval", "prompt_level_strict_acc,none", shots=0, chat=True, tokens=280_000),
+    _task(
+        "gsm8k",
+        "exact_match,strict-match",
+        "exact_match,flexible-extract",
+        shots=5,
+        chat=True,
+        tokens=1_700_000,
+    ),
+    _task("mmlu", "acc,none", shots=5, chat=False, tokens=10_000_000),
+    _task("arc_challenge", "acc_norm,none", shots=25, chat=False, tokens=6_000_000),
+    _task("hellaswag", "acc_norm,none", shots=10, chat=False, tokens=44_000_000),
+    _task("truthfulqa_mc2", "acc,none", shots=0, chat=False, tokens=2_000_000),
+)
+"""Examples as on the Open LLM Leaderboard; the chat template where a model is to write an answer."""
+
+CONFIGS = {
+    "testbed": HarnessConfig(tasks=TESTBED_TASKS, batch_size=96),
+    "laptop": HarnessConfig(tasks=ENGLISH_TASKS, batch_size=16),
+    "small": HarnessConfig(tasks=BENCHMARKS, batch_size=8),
+    "paper": HarnessConfig(tasks=BENCHMARKS, batch_size=8),
+}
+
+
+def experiment(preset: str, smoke: bool) -> Experiment:
+    """The experiment at a preset's size, or its smoke size, for which nothing is downloaded."""
+    config = CONFIGS[preset]
+    if smoke:
+        # In place of benchmarks of gigabytes; they have both kinds of task, too.
+        tasks = TESTBED_TASKS if config.tasks is BENCHMARKS else config.tasks
+        config = replace(config, tasks=tasks).shortened()
+    return harness_experiment("quality", str(__doc__).splitlines()[0], config, crc_search.config(smoke))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run it; see ``--help``."""
+    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,119 @@
+"""Make the documents of our lm-eval tasks again: ``python -m slr.harness.make_tasks``.
+
+Each ``harness_tasks/NAME.jsonl`` belongs to the task in ``NAME.yaml``. Everything is drawn from a fixed seed, and
+held out of training: the wordings of questions and writing requests, and word problems that no other experiment
+takes.
+
+    testbed_facts      which of four answers to a question about the world is right
+    testbed_sums       a word problem of the world, worked out
+    testbed_subjects   a writing request that names a subject
+    english_facts      which of four answers to an open question is right
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections.abc import Callable, Iterable
+from itertools import cycle
+from pathlib import Path
+from typing import Any, get_args
+
+from slr.harness.tasks import TASKS_DIR
+from slr.tasks.answers import load_open_questions
+from slr.testbed.documents import NUM_HELD_OUT_PROBLEMS
+from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
+from slr.testbed.sums import held_out_problems
+from slr.testbed.writing import Genre, held_out_writing_requests
+
+Document = dict[str, Any]
+
+SEED = "lm-eval tasks"
+NUM_WRONG = 3
+FACTS_PER_RELATION = 4
+NUM_SUMS = 96
+"""The last of the held-out problems; ``experiments/reasoning.py`` takes the first 200."""
+
+
+def testbed_facts() -> list[Document]:
+    """Questions about every relation of the world; wrong are answers to other questions about the same half of it."""
+    rng = random.Random(SEED)
+    wordings = cycle(HELD_OUT_QUESTIONS)
+    names = [name for relation in RELATIONS.values() for name in relation.names]
+    documents = []
+    for _ in range(FACTS_PER_RELATION):
+        for relation in RELATIONS.values():
+            question = next(wordings).format(thing=relation.thing, things=relation.things)
+            right = rng.choice(relation.names)
+            # Names of places have capitals, and would give themselves away among everyday things.
+            alike = [name for name in names if name.istitle() == right.istitle()]
+            documents.append(_multiple_choice(question, right, alike, relation.recognise, rng))
+    return documents
+
+
+def testbed_sums() -> list[Document]:
+    """Held-out problems that the reasoning experiment leaves."""
+    problems = held_out_problems(NUM_HELD_OUT_PROBLEMS)[-NUM_SUMS:]
+    return [{"question": problem.text, "answer": str(problem.answer)} for problem in problems]
+
+
+def testbed_subjects() -> list[Document]:
+    """Every writing request in the held-out wordings."""
+    return [
+        {"request": request.text, "subject": request.subject}
+        for genre in get_args(Genre)
+        for request in held_out_writing_requests(genre)
+    ]
+
+
+def english_facts() -> list[Document]:
+    """Every open question once; wrong are answers to other open questions."""
+    rng = random.Random(SEED)
+    questions = load_open_questions()
+    names = [answer[0] for question in questions for answer in question.answers]
+    return [
+        _multiple_choice(question.text, rng.choice(question.answers)[0], names, question.recognise, rng)
+        for question in questions
+    ]
+
+
+TASKS: tuple[Callable[[], list[Document]], ...] = (
+    testbed_facts,
+    testbed_sums,
+    testbed_subjects,
+    english_facts,
+)
+
+
+def _multiple_choice(
+    question: str,
+    right: str,
+    names: Iterable[str],
+    recognise: Callable[[str], str | None],
+    rng: random.Random,
+) -> Document:
+    """One right answer among others that the question does not recognise."""
+    wrong = [name for name in dict.fromkeys(names) if recognise(name) is None]
+    choices = [right, *rng.sample(wrong, NUM_WRONG)]
+    rng.shuffle(choices)
+    return {"question": question, "choices": choices, "answer": choices.index(right)}
+
+
+def write_documents(directory: Path) -> None:
+    """Write NAME.jsonl of every task, a document a line."""
+    for make in TASKS:
+        lines = (json.dumps(document, ensure_ascii=False) + "\n" for document in make())
+        (directory / f"{make.__name__}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the documents where the tasks are, or elsewhere."""
+    parser = argparse.ArgumentParser(description="Make the documents of our lm-eval tasks again.")
+    parser.add_argument("--output-dir", type=Path, default=TASKS_DIR)
+    write_documents(parser.parse_args(argv).output_dir)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,208 @@
+"""lm-eval's scores of one pair: a cell for each compared model, a batch of records for each group of its tasks."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from slr.crc.study import CrcStudyConfig, crc_experiment
+from slr.downstream.conditions import (
+    BASELINES,
+    ComparedModel,
+    available_references,
+    chosen_by_search,
+    interval_of,
+    is_available,
+    make_model,
+    selection_of,
+)
+from slr.harness.evaluate import HarnessTask, evaluate, groups_of_tasks, harness_version
+from slr.harness.report import harness_lines
+from slr.harness.tasks import TASKS_DIR
+from slr.models.pairs import PairSpec
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.runs.provenance import installed_version
+from slr.runs.records import AnyRecord, CrcSelection, HarnessScore
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+COMPARED: tuple[ComparedModel, ...] = tuple(condition.model for condition in BASELINES)
+SMOKE_DOCUMENTS = 2
+SMOKE_NEW_TOKENS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class HarnessConfig:
+    """What the scores depend on, beside the pair, the search's choice and the dtype.
+
+    ``limit`` is of each task's documents, ``max_new_tokens`` in place of each task's own number; None: all, and
+    the task's.
+    """
+
+    tasks: tuple[HarnessTask, ...]
+    batch_size: int
+    limit: int | None = None
+    max_new_tokens: int | None = None
+
+    def shortened(self) -> HarnessConfig:
+        """Small enough to see in seconds that everything runs; its numbers mean nothing."""
+        return dataclasses.replace(self, limit=SMOKE_DOCUMENTS, max_new_tokens=SMOKE_NEW_TOKENS)
+
+
+def harness_experiment(name: str, question: str, config: HarnessConfig, crc: CrcStudyConfig) -> Experiment:
+    """An experiment that evaluates the compared models, with the choice of the search ``crc``."""
+    return Experiment(
+        name=name,
+        question=question,
+        config=config,
+        cells=lambda spec: [_cell(spec, config, model) for model in COMPARED],
+        job_type="quality",
+        mirror=_mirror,
+        builds_on=crc_experiment(crc),
+        inputs=chosen_by_search,
+        versions=lambda: _versions(config),
+    )
+
+
+def _versions(config: HarnessConfig) -> dict[str, str]:
+    """Of lm-eval, and of the documents of those tasks that ship with the package."""
+    versions = {"lm-evaluation-harness": installed_version("lm_eval") or "none"}
+    files = [TASKS_DIR / f"{task.name}{suffix}" for task in config.tasks for suffix in (".yaml", ".jsonl")]
+    if ours := [path.read_bytes() for path in files if path.is_file()]:
+        versions["shipped documents"] = hashlib.sha256(b"\0".join(ours)).hexdigest()[:12]
+    return versions
+
+
+def _cell(spec: PairSpec, config: HarnessConfig, model: ComparedModel) -> Cell:
+    tokens = sum(task.num_tokens for task in config.tasks)
+    return Cell(
+        key=f"{spec.name}/{model}",
+        record_keys=lambda results: _keys(spec, config.tasks, model, results),
+        run=lambda context: _evaluate(context, config, model),
+        cost=Cost(
+            layer_evaluations=tokens * (spec.num_layers or 0),
+            tokens=tokens,
+            flops=None if spec.num_parameters is None else 2.0 * spec.num_parameters * tokens,
+        ),
+    )
+
+
+def _keys(
+    spec: PairSpec, tasks: Sequence[HarnessTask], model: ComparedModel, results: Results
+) -> list[str] | None:
+    selection = selection_of(results, spec.name)
+    if selection is None:
+        return None
+    if not is_available(model, selection):
+        return []
+    return [
+        HarnessScore.key_of(spec.name, model, task.name, metric) for task in tasks for metric in task.metrics
+    ]
+
+
+def _evaluate(
+    context: CellContext, config: HarnessConfig, model_name: ComparedModel
+) -> Iterator[list[AnyRecord]]:
+    selection = selection_of(context.results, context.spec.name)
+    assert selection is not None
+    model = _model_that_ends_as_instruct(context, model_name, selection)
+    groups = groups_of_tasks(config.tasks)
+    for number, tasks in enumerate(groups, start=1):
+        keys = _keys(context.spec, tasks, model_name, context.results) or []
+        if not all(key in context.results for key in keys):
+            yield _records(context, config, model_name, model, selection, tasks)
+        context.on_progress(number, len(groups))
+
+
+def _model_that_ends_as_instruct(
+    context: CellContext, name: ComparedModel, selection: CrcSelection
+) -> PreTrainedModel:
+    """A base model's own generation settings know nothing of the end of a turn, nor do all of an instruct model's."""
+    from slr.hybrid import shallow_copy
+    from slr.sampling.generation import end_tokens_of
+
+    pair = context.pair
+    model = shallow_copy(make_model(pair, name, selection))
+    model.generation_config = copy.deepcopy(pair.instruct_model.generation_config)
+    assert model.generation_config is not None
+    model.generation_config.eos_token_id = end_tokens_of(pair.instruct_model, pair.tokenizer)
+    return model
+
+
+def _records(
+    context: CellContext,
+    config: HarnessConfig,
+    name: ComparedModel,
+    model: PreTrainedModel,
+    selection: CrcSelection,
+    tasks: Sequence[HarnessTask],
+) -> list[AnyRecord]:
+    scores = evaluate(
+        model,
+        context.pair.tokenizer,
+        tasks,
+        batch_size=config.batch_size,
+        limit=config.limit,
+        max_new_tokens=config.max_new_tokens,
+    )
+    interval = interval_of(name, selection)
+    condition = next(condition for condition in BASELINES if condition.name == name)
+    references = available_references(condition, BASELINES, selection)
+    return [
+        HarnessScore(
+            **context.header,
+            family=context.pair.family,
+            model=name,
+            references=references,
+            interval=(interval.start, interval.end) if interval else None,
+            alpha=selection.soup_alpha if name == "soup" else None,
+            task=score.task,
+            task_version=score.version,
+            num_fewshot=score.num_fewshot,
+            chat_template=tasks[0].chat_template,
+            metric=score.metric,
+            value=score.value,
+            standard_error=score.standard_error,
+            document_scores=score.document_scores,
+            harness_version=harness_version(),
+        )
+        for score in scores
+    ]
+
+
+def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
+    """Scores and standard errors as lm-eval gives them."""
+    scores = [record for record in records if isinstance(record, HarnessScore)]
+    summary: dict[str, Any] = {}
+    for score in scores:
+        name = f"{score.task}/{score.model}/{score.metric}"
+        summary |= {name: score.value, f"{name} standard error": score.standard_error}
+    rows: list[list[Any]] = [
+        [
+            line.model,
+            line.score.task,
+            line.score.metric,
+            line.score.value,
+            line.score.standard_error,
+            line.score.num_fewshot,
+            len(line.score.document_scores),
+            line.score.task_version,
+            line.score.harness_version,
+        ]
+        for line in harness_lines(records, pair)
+    ]
+    columns = [
+        "model",
+        "task",
+        "metric",
+        "score",
+        "standard error",
+        "examples",
+        "documents",
+    ]
+    return RunMirror(summary=summary, tables={"scores": ([*columns, "task version", "lm-eval"], rows)})

@@ -1,0 +1,392 @@
+"""PEFT LoRA adapters as the post-trained side of a pair: the instruct model is base model plus adapter.
+
+An adapter is a directory, or a repository on the hub, with ``adapter_config.json`` and
+``adapter_model.safetensors``. A tokenizer, chat template or generation configuration beside them takes the
+place of the base model's; of a tokenizer all files do, or none.
+
+Its merged model is the one that peft computes with it. What would not be is refused before a weight is read: a file
+that lacks tensors or has others than its configuration asks for, and changes that no checkpoint of the base model's
+architecture can hold.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import safe_open
+from transformers import PreTrainedModel
+
+from slr.chat.generation_settings import GENERATION_FILE, read_generation_config
+from slr.files.untrusted import check_files
+from slr.models.adapters.config import CONFIG_FILE, AdapterConfig, parse_config, read_config_fields
+from slr.models.adapters.patterns import shortened
+from slr.models.adapters.tokenizer import tokenizer_with_adapter
+from slr.models.checkpoint import Checkpoint, Location, as_reference
+from slr.models.compatibility import IncompatiblePairError
+from slr.models.hub import fetch_adapter
+from slr.models.layout import ModelLayout, Shape, group_layers
+from slr.models.pairs import ModelReference
+from slr.models.quiet_libraries import quiet_libraries
+from slr.models.safetensors_index import TORCH_DTYPES, read_shard_header
+
+if TYPE_CHECKING:
+    from slr.models.adapters.placement import Placement
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+PREFIX = "base_model.model."
+"""What peft puts before a tensor's name in the model."""
+
+NUM_NAMES_SHOWN = 3
+NUM_LINES_SHOWN = 20
+
+EMBEDDING_SUFFIXES = tuple(
+    f"{module}.{part}weight"
+    for module in ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
+    for part in ("", "base_layer.", "token_adapter.base_layer.")
+)
+"""Ends of the names of embeddings and heads, which have a row for each token."""
+
+_LORA_PART = re.compile(r"\.lora_.*$")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A LoRA adapter that was opened: its configuration, and the shapes of its tensors; no weight was read.
+
+    The revision of ``reference`` is the commit that was found. ``fields`` is what ``adapter_config.json`` holds,
+    ``config`` what of it counts.
+    """
+
+    reference: ModelReference
+    directory: Path
+    fields: Mapping[str, Any]
+    config: AdapterConfig
+    shapes: Mapping[str, Shape]
+
+    def applied_to(self, base: Checkpoint) -> Checkpoint:
+        """The base checkpoint as an instruct one: with the adapter's name, and its tokenizer if it has one.
+
+        Raises:
+            IncompatiblePairError: if the adapter has tensors that the model has no place for.
+            ValueError: if it lacks tensors, was made for another commit of the base model, or changes the base
+                model in a way that no checkpoint of its architecture can hold.
+        """
+        self.placed_in(base)
+        has_own = (self.directory / GENERATION_FILE).exists()
+        return replace(
+            base,
+            reference=self.reference,
+            tokenizer=tokenizer_with_adapter(base, self.directory, self.reference),
+            generation=read_generation_config(self.directory, base.config, str(self.reference))
+            if has_own
+            else base.generation,
+        )
+
+    def placed_in(self, base: Checkpoint) -> Placement:
+        """Where the adapter's tensors go in the base model; for the errors see ``applied_to``."""
+        from slr.models.adapters.placement import (  # with peft, which takes a second to import
+            peft_renames,
+            place,
+        )
+
+        self._check_revision(base.reference)
+        try:
+            placement = place(self.config, base)
+        except ValueError as error:
+            raise ValueError(
+                f"the adapter {self.reference} does not fit {base.reference}: {error}"
+            ) from error
+        self._check_biases(placement, base.layout)
+        self._check_ranks(placement)
+        if mismatches := tuple(self._mismatches(placement, base.layout)):
+            if not peft_renames(self.config, base, self.shapes):
+                raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
+            placement = replace(placement, is_renamed=True)
+        else:
+            self._check_complete(placement)
+        if placement.ties == "apart":
+            raise ValueError(
+                f"the adapter {self.reference} changes embedding or head of {base.reference} each for itself, but the "
+                "two share their weights there, so no checkpoint of that kind holds what was trained: save the base "
+                "model with tie_word_embeddings=False and a copy of the embedding as lm_head, and give that as BASE"
+            )
+        return placement
+
+    def notes(self, base: Checkpoint) -> tuple[str, ...]:
+        """What is to be known about the adapter and its base model, a line each."""
+        notes = []
+        named = self.config.base_model_name_or_path
+        if named and _names_another_model(named, base.reference):
+            notes.append(
+                f"the adapter {self.reference} was made for {shortened(named)} (by its {CONFIG_FILE}), and the base "
+                f"model given is {base.reference}: the result is of use only if the two have the same weights"
+            )
+        if self._changes_nothing():
+            notes.append(
+                f"the adapter {self.reference} changes nothing: a factor of each of its updates is zero"
+            )
+        if self.config.unknown:
+            notes.append(
+                f"{CONFIG_FILE} of {self.reference} sets fields that are not known here and were ignored: "
+                f"{_listed(self.config.unknown)}"
+            )
+        return tuple(notes)
+
+    def merge_into(self, model: PreTrainedModel) -> PreTrainedModel:
+        """The model plus the adapter. The model that is given is used up.
+
+        Raises:
+            ValueError: if the adapter holds numbers that are not finite, or peft cannot load or merge it.
+        """
+        from peft import PeftModel
+
+        from slr.models.adapters.placement import peft_config
+
+        self._check_finite()
+        try:
+            with quiet_libraries():
+                config = peft_config(self.config, model, initialise=True)
+                adapted: Any = PeftModel.from_pretrained(model, str(self.directory), config=config)
+                if self.config.ensure_weight_tying:
+                    _unwrap_tied_head(adapted)
+                merged: Any = adapted.merge_and_unload()
+        except Exception as error:  # peft and torch raise errors of many types
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise ValueError(f"peft cannot merge the adapter {self.reference}: {reason}") from error
+        if (self.directory / GENERATION_FILE).exists():
+            merged.generation_config = read_generation_config(
+                self.directory, merged.config, str(self.reference)
+            )
+        return merged.eval().requires_grad_(False)
+
+    def layer_of(self, tensor_name: str, layout: ModelLayout) -> int | None:
+        """The decoder layer that one of the adapter's tensors belongs to."""
+        return layout.layer_of(tensor_name.removeprefix(PREFIX))
+
+    def _check_revision(self, base: ModelReference) -> None:
+        named, revision = self.config.base_model_name_or_path, self.config.revision or ""
+        found = base.revision or ""
+        if (
+            named == base.location
+            and _COMMIT.fullmatch(revision)
+            and _COMMIT.fullmatch(found)
+            and revision != found
+        ):
+            raise ValueError(
+                f"the adapter {self.reference} was made for commit {revision} of {named}, and the base model given is "
+                f"its commit {found}: give --base-revision {revision}"
+            )
+
+    def _check_ranks(self, placement: Placement) -> None:
+        """Say in one line if the file's tensors have other ranks than the configuration."""
+        wrong: dict[str, tuple[int, int]] = {}
+        for name, shape in self.shapes.items():
+            expected = placement.needed.get(name, shape)
+            axis = _rank_axis(name)
+            if axis is None or len(shape) != 2 or len(expected) != 2 or shape == expected:
+                continue
+            if shape[1 - axis] != expected[1 - axis]:  # another model's, which is said elsewhere
+                return
+            wrong[_module(name)] = shape[axis], expected[axis]
+        if wrong:
+            module, (found, expected_rank) = next(iter(wrong.items()))
+            raise ValueError(
+                f"{WEIGHTS_FILE} of {self.reference} has {len(wrong)} modules of another rank than r and rank_pattern "
+                f"in {CONFIG_FILE} say, such as {module} with {found} in place of {expected_rank}: correct the "
+                "configuration to what the adapter was trained with"
+            )
+
+    def _check_biases(self, placement: Placement, layout: ModelLayout) -> None:
+        """Biases of its own need ones in the base model to be merged into."""
+        modules = [_module(name) for name in placement.needed if name.endswith(".lora_B.bias")]
+        if without := [module for module in modules if f"{module}.bias" not in layout.shapes]:
+            raise ValueError(
+                f"the adapter {self.reference} has biases (lora_bias in {CONFIG_FILE}) for {len(without)} modules that "
+                f"have none in the base model, {_listed(without)}, so no checkpoint of that kind holds what was "
+                "trained: give an adapter without them"
+            )
+
+    def _mismatches(self, placement: Placement, layout: ModelLayout) -> Iterator[str]:
+        places = {**placement.accepted, **placement.needed}
+        texts = {
+            _shown(name): text
+            for name, shape in self.shapes.items()
+            if (text := _misfit(shape, places.get(name), name))
+        }
+        lines = list(group_layers(texts, layout.layers_path))
+        yield from lines[:NUM_LINES_SHOWN]
+        if len(lines) > NUM_LINES_SHOWN:
+            yield f"and {len(lines) - NUM_LINES_SHOWN} more lines like these"
+        if lines and (named := self.config.base_model_name_or_path):
+            yield f"base model: {CONFIG_FILE} of the adapter names {shortened(named)}"
+
+    def _check_complete(self, placement: Placement) -> None:
+        lost = dict.fromkeys(_module(name) for name in placement.needed if name not in self.shapes)
+        if lost:
+            total = len(dict.fromkeys(map(_module, placement.needed)))
+            raise ValueError(
+                f"{WEIGHTS_FILE} of {self.reference} lacks tensors of {len(lost)} of the {total} modules that its "
+                f"{CONFIG_FILE} is for: {_listed(lost)}. Save the adapter anew with all its weights gathered, or, if "
+                "they were left out on purpose, name them in exclude_modules"
+            )
+
+    def _changes_nothing(self) -> bool:
+        """Whether it is as peft makes it before any training."""
+        if self.config.changes_base_weights or any(_rank_axis(name) is None for name in self.shapes):
+            return False
+        with safe_open(self.directory / WEIGHTS_FILE, framework="pt") as tensors:
+            zero = {_module(name) for name in self.shapes if not tensors.get_tensor(name).any()}
+        return zero == {_module(name) for name in self.shapes}
+
+    def _check_finite(self) -> None:
+        with safe_open(self.directory / WEIGHTS_FILE, framework="pt") as tensors:
+            broken = [
+                name
+                for name in tensors.keys()  # noqa: SIM118
+                if not torch.isfinite(tensors.get_tensor(name).float()).all()
+            ]
+        if broken:
+            raise ValueError(
+                f"{WEIGHTS_FILE} of {self.reference} holds NaN or infinity in {len(broken)} tensors: "
+                f"{_listed(broken)}; give an adapter whose training did not diverge"
+            )
+
+
+def open_adapter(location: Location, *, revision: str | None = None) -> Adapter:
+    """Read an adapter's configuration and header.
+
+    Raises:
+        HubError: if the hub does not give it.
+        ValueError: if there is no PEFT adapter, it is not LoRA, has a configuration that peft cannot use, or has no
+            safetensors weights, or empty ones.
+    """
+    reference = as_reference(location, revision)
+    directory = reference.directory
+    if directory is None:
+        directory = fetch_adapter(reference, WEIGHTS_FILE)
+        reference = replace(reference, revision=directory.name)
+    check_files(directory, f"the adapter {reference}")
+    fields = read_config_fields(directory, reference)
+    weights = directory / WEIGHTS_FILE
+    if not weights.is_file():
+        raise ValueError(
+            f"the adapter {reference} has no {WEIGHTS_FILE} (pickle files are never read): save it anew "
+            "with peft's save_pretrained"
+        )
+    config = parse_config(fields, reference)
+    return Adapter(reference, directory, fields, config, _read_shapes(weights, reference))
+
+
+def _read_shapes(weights: Path, reference: ModelReference) -> dict[str, Shape]:
+    try:
+        tensors = read_shard_header(weights).tensors
+    except ValueError as error:
+        raise ValueError(f"{WEIGHTS_FILE} of {reference} cannot be used: {error}") from error
+    empty = [name for name, entry in tensors.items() if 0 in entry.shape]
+    if empty or not tensors:
+        found = f"has {len(empty)} tensors of size 0, {_listed(empty)}" if empty else "has no tensors"
+        raise ValueError(
+            f"{WEIGHTS_FILE} of {reference} {found}, as DeepSpeed ZeRO-3 and FSDP leave it where the weights are not "
+            "gathered: save the adapter anew with them gathered"
+        )
+    odd = [name for name, entry in tensors.items() if not TORCH_DTYPES[entry.dtype].is_floating_point]
+    if odd:
+        raise ValueError(
+            f"{WEIGHTS_FILE} of {reference} has {len(odd)} tensors that are no floating-point numbers: {_listed(odd)}"
+        )
+    return {name: entry.shape for name, entry in tensors.items()}
+
+
+def _unwrap_tied_head(adapted: Any) -> None:
+    """Leave a head that shares embedding and adapter with the embedding to what is merged into that.
+
+    peft would add the one change twice to the weights that the two share.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    model = adapted.get_base_model()
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if (
+        isinstance(embedding, LoraLayer)
+        and isinstance(head, LoraLayer)
+        and head.get_base_layer().weight is embedding.get_base_layer().weight
+    ):
+        model.set_output_embeddings(head.get_base_layer())
+
+
+def _rank_axis(name: str) -> int | None:
+    """The axis of a LoRA tensor that has the rank's size."""
+    if ".lora_A" in name or ".lora_embedding_A" in name:
+        return 0
+    return 1 if ".lora_B" in name or ".lora_embedding_B" in name else None
+
+
+def _module(name: str) -> str:
+    """The module in the model that one of an adapter's tensors belongs to."""
+    name = _LORA_PART.sub("", name.removeprefix(PREFIX))
+    for part in (".weight", ".bias", ".base_layer", ".token_adapter.trainable_tokens_delta"):
+        name = name.removesuffix(part)
+    return name
+
+
+def _misfit(shape: Shape, place: Shape | None, name: str) -> str | None:
+    """What is wrong with a tensor of that shape, given the shape that the base model has a place for."""
+    if place is None:
+        return "in the adapter, but the base model has no such module, or not under that name"
+    if place == shape:
+        return None
+    text = f"adapter {shape}, expected {place} for the base model"
+    if (
+        ".lora_" not in name
+        and len(shape) == 2
+        and shape[1:] == place[1:]
+        and name.endswith(EMBEDDING_SUFFIXES)
+    ):
+        text += f" (resize that to {shape[0]} tokens with resize_token_embeddings, and give it as BASE)"
+    return text
+
+
+def _shown(name: str) -> str:
+    name = name.removeprefix(PREFIX)
+    return name if name.isprintable() and len(name) <= 200 else shortened(name)
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = [_shown(name) for name in names]
+    more = len(shown) - NUM_NAMES_SHOWN
+    return ", ".join(shown[:NUM_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _names_another_model(named: str, base: ModelReference) -> bool:
+    """Whether an adapter's name for its base model is that of another one than the base model given."""
+    if named == base.location:
+        return False
+    directory = base.directory
+    if _is_directory(named):
+        return directory is None or Path(named).resolve() != directory.resolve()
+    if directory is None and _HUB_ID.fullmatch(named):
+        return True
+    # A model of the hub, or a directory of another machine, may lie here under its own name.
+    return _model_name(Path(named)) != _model_name(directory or Path(base.location))
+
+
+def _is_directory(name: str) -> bool:
+    try:
+        return Path(name).is_dir()
+    except OSError:  # such as a name that is too long
+        return False
+
+
+def _model_name(path: Path) -> str:
+    """The last part of a model's name, also where it lies in the hub's cache."""
+    cached = next((part for part in reversed(path.parts) if part.startswith("models--")), None)
+    return (cached.split("--")[-1] if cached else path.name).lower()

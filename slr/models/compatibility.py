@@ -1,0 +1,224 @@
+"""Are two checkpoints a pair? Decided from configuration, tokenizer and headers, before a weight is read.
+
+Layers can be exchanged between two models if the models differ in nothing but their weights. What must be
+equal is listed here; every difference becomes one line, and all of them one error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Set
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+
+from slr.models.checkpoint import Checkpoint
+from slr.models.layout import auto_class, group_layers
+
+COMPARED_FIELDS = (
+    "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "num_key_value_heads",
+    "head_dim", "rope_parameters", "sliding_window", "layer_types", "attn_logit_softcapping",
+    "final_logit_softcapping", "query_pre_attn_scalar", "rms_norm_eps", "layer_norm_eps", "hidden_act",
+    "hidden_activation", "attention_bias", "mlp_bias", "num_experts", "num_local_experts",
+    "num_experts_per_tok", "vocab_size",
+)  # fmt: skip
+"""Fields of a decoder's configuration that change what its layers compute, or in what they are computed."""
+
+NUM_TOKENS_SHOWN = 5
+
+
+class IncompatiblePairError(ValueError):
+    """Two checkpoints that are no pair. ``mismatches`` has a line for each difference."""
+
+    def __init__(self, base: str, instruct: str, mismatches: tuple[str, ...]) -> None:
+        self.mismatches = mismatches
+        lines = "".join(f"\n- {mismatch}" for mismatch in mismatches)
+        super().__init__(f"layers cannot be restored from {base} (base) to {instruct} (instruct):{lines}")
+
+
+def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
+    """Raise unless the two are a pair; return notes on what differs harmlessly, a line each.
+
+    Raises:
+        IncompatiblePairError: with every mismatch between them, and every missing or damaged shard.
+    """
+    mismatches = (
+        *_config_mismatches(base, instruct),
+        *_tokenizer_mismatches(base, instruct),
+        *_tensor_mismatches(base, instruct),
+        *(f"base: {problem}" for problem in base.problems),
+        *(f"instruct: {problem}" for problem in instruct.problems),
+    )
+    if mismatches:
+        raise IncompatiblePairError(str(base.reference), str(instruct.reference), mismatches)
+    return tuple(_notes(base, instruct))
+
+
+def check_tokenizer_fits(model: Checkpoint, renderer: Checkpoint) -> PreTrainedTokenizerBase:
+    """The renderer's tokenizer, if it gives a model the tokens that the model's own gives.
+
+    Raises:
+        ValueError: if one of the two has no tokenizer, or the same token has another id.
+    """
+    for checkpoint in (model, renderer):
+        if checkpoint.tokenizer is None:
+            raise ValueError(
+                f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+            )
+    of_model = dataclasses.replace(renderer, config=model.config)
+    if differences := list(_tokenizer_mismatches(model, of_model, ("model", "template"))):
+        raise ValueError(
+            f"{model.reference} (model) cannot be asked by the tokenizer of {renderer.reference} (template): "
+            f"{'; '.join(differences)}; give a model with the same tokenizer for the chat template"
+        )
+    assert renderer.tokenizer is not None
+    return renderer.tokenizer
+
+
+def conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
+    """What happens to one side's weights where they are wanted in ``dtype``; nothing if they have it."""
+    if checkpoint.dtype == dtype:
+        return ()
+    on_disk, wanted = (str(d).removeprefix("torch.") for d in (checkpoint.dtype, dtype))
+    return (f"{side} weights are {on_disk} on disk and were converted to {wanted}",)
+
+
+def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    yield from _differences("architecture", base.layout.architecture, instruct.layout.architecture)
+    for field in COMPARED_FIELDS:
+        yield from _differences(field, _field(base.config, field), _field(instruct.config, field))
+    yield from _differences(
+        "tie_word_embeddings",
+        *(getattr(side.config, "tie_word_embeddings", None) for side in (base, instruct)),
+    )
+
+
+def _field(config: PreTrainedConfig, field: str) -> Any:
+    """A field's value with what it stands for where a configuration leaves it out.
+
+    None also where the architecture has no such field: its models ignore what a file says about it.
+    """
+    decoder = config.get_text_config(decoder=True)
+    if field == "head_dim":  # read by architectures that do not declare it, too
+        return getattr(decoder, field, None) or decoder.hidden_size // decoder.num_attention_heads
+    if decoder.attribute_map.get(field, field) not in {own.name for own in dataclasses.fields(decoder)}:
+        return None
+    value = getattr(decoder, field)
+    return decoder.num_attention_heads if value is None and field == "num_key_value_heads" else value
+
+
+def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
+    """One line for a value that differs; nested values are followed to the entry that does."""
+    if isinstance(base, dict) and isinstance(instruct, dict):
+        for key in sorted(base.keys() | instruct.keys()):
+            yield from _differences(f"{field}.{key}", base.get(key), instruct.get(key))
+    elif isinstance(base, list) and isinstance(instruct, list) and len(base) == len(instruct):
+        places = [i for i, (b, c) in enumerate(zip(base, instruct, strict=True)) if b != c]
+        if places:
+            more = f" (and {len(places) - 1} more entries)" if len(places) > 1 else ""
+            first = places[0]
+            yield f"{field}[{first}]: base {base[first]}, instruct {instruct[first]}{more}"
+    elif base != instruct:
+        yield f"{field}: base {base}, instruct {instruct}"
+
+
+def _tokenizer_mismatches(
+    base: Checkpoint, instruct: Checkpoint, sides: tuple[str, str] = ("base", "instruct")
+) -> Iterator[str]:
+    if base.tokenizer is None or instruct.tokenizer is None:
+        return
+    base_ids, instruct_ids = base.token_ids, instruct.token_ids
+    moved = sorted(t for t in base_ids.keys() & instruct_ids.keys() if base_ids[t] != instruct_ids[t])
+    if moved:
+        first, more = moved[0], f" (and {len(moved) - 1} more tokens)" if len(moved) > 1 else ""
+        yield f"id of token {first!r}: {sides[0]} {base_ids[first]}, {sides[1]} {instruct_ids[first]}{more}"
+    rows = _field(instruct.config, "vocab_size")
+    added = {t for t in instruct_ids.keys() - base_ids.keys() if instruct_ids[t] >= rows}
+    if added:
+        yield (
+            f"tokens: {sides[1]} adds {len(added)} with ids beyond its embedding{_examples(added)}: "
+            f"largest id {max(instruct_ids[t] for t in added)}, vocab_size {rows}"
+        )
+    base_only = base_ids.keys() - instruct_ids.keys() - _added_tokens(base.tokenizer)
+    instruct_only = instruct_ids.keys() - base_ids.keys() - _added_tokens(instruct.tokenizer)
+    if base_only or instruct_only:
+        yield (
+            f"vocabulary: {sides[0]} has {len(base_only)} tokens that {sides[1]} lacks{_examples(base_only)}, "
+            f"{sides[1]} has {len(instruct_only)} that {sides[0]} lacks{_examples(instruct_only)}"
+        )
+
+
+def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
+    """Those added to the vocabulary, which post-training often adds or renames."""
+    return {token.content for token in tokenizer.added_tokens_decoder.values()}
+
+
+def _examples(tokens: Set[str]) -> str:
+    shown = [repr(token) for token in sorted(tokens)[:NUM_TOKENS_SHOWN]]
+    return f" ({', '.join(shown)}{', ...' if len(tokens) > len(shown) else ''})" if shown else ""
+
+
+def _tensor_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    base_tensors, instruct_tensors = base.index.tensors, instruct.index.tensors
+    stored_alike = base_tensors.keys() & instruct_tensors.keys()
+    lines = {
+        name: f"base {base_tensors[name].shape}, instruct {instruct_tensors[name].shape}"
+        for name in stored_alike
+        if base_tensors[name].shape != instruct_tensors[name].shape
+    }
+    if base.problems or instruct.problems:  # what is missing is said by the problem that makes it so
+        yield from group_layers(dict(sorted(lines.items())), instruct.layout.layers_path)
+        return
+    lines |= _missing_tensors(base, instruct)
+    yield from group_layers(dict(sorted(lines.items())), instruct.layout.layers_path)
+    yield from _format_mismatch(base, instruct)
+
+
+def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[str, str]]:
+    """File tensors that only one side has, and that the other has not in another format either, each in words."""
+    tied = base.layout.tied & instruct.layout.tied
+    sides = (("base", base, instruct), ("instruct", instruct, base))
+    for side, checkpoint, other in sides:
+        others = other.conversion.sources
+        for model_name, names in checkpoint.conversion.sources.items():
+            if model_name in others or model_name in tied:
+                continue
+            for name in names:
+                shapes = {side: checkpoint.index.tensors[name].shape}
+                yield (
+                    name,
+                    f"base {shapes.get('base', 'missing')}, instruct {shapes.get('instruct', 'missing')}",
+                )
+
+
+def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    """One line if one side stores in parts what the other stores whole, or in other parts."""
+    base_sources, instruct_sources = base.conversion.sources, instruct.conversion.sources
+    for model_name in sorted(base_sources.keys() & instruct_sources.keys()):
+        names = base_sources[model_name], instruct_sources[model_name]
+        is_renamed = base.conversion.is_whole(model_name) and instruct.conversion.is_whole(model_name)
+        if set(names[0]) != set(names[1]) and not is_renamed:
+            yield (
+                f"format of the weight files: base has {names[0][0]}, instruct has {names[1][0]} for the model's "
+                f"{model_name}. Save both anew in one format, each by {auto_class(base.config).__name__}."
+                "from_pretrained(DIR).save_pretrained(NEW_DIR, save_original_format=False), and copy the tokenizer"
+            )
+            return
+
+
+def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
+    lengths = [_field(checkpoint.config, "max_position_embeddings") for checkpoint in (base, instruct)]
+    if lengths[0] != lengths[1]:
+        yield (
+            f"max_position_embeddings: base {lengths[0]}, instruct {lengths[1]}; the instruct model's is used"
+        )
+    if base.tokenizer is None:
+        yield "the base checkpoint has no tokenizer, so token ids were not compared"
+    elif instruct.tokenizer is not None:
+        added = instruct.token_ids.keys() - base.token_ids.keys()
+        if added:
+            yield f"the instruct tokenizer has {len(added)} tokens that the base lacks{_examples(added)}"
+    unused = [c.index.tensors.keys() - c.conversion.destinations.keys() for c in (base, instruct)]
+    if names := sorted(unused[0] | unused[1]):
+        yield f"{len(names)} tensors on disk belong to no part of the model, such as {names[0]}"

@@ -1,0 +1,183 @@
+"""Checkpoints on the Hugging Face hub, or in its local cache: small files, headers, and weights last.
+
+Everything goes through ``huggingface_hub``, which falls back to its cache where the hub cannot be
+reached or ``HF_HUB_OFFLINE`` is set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from httpx2 import TransportError
+from huggingface_hub import HfApi, constants, is_offline_mode, snapshot_download
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    NotASafetensorsRepoError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+    SafetensorsParsingError,
+)
+
+from slr.chat.tokenizer_files import TOKENIZER_PATTERNS
+from slr.models.pairs import ModelReference
+from slr.models.safetensors_index import (
+    INDEX_FILE,
+    SINGLE_FILE,
+    TensorEntry,
+    TensorIndex,
+    check_has_safetensors,
+    read_tensor_index,
+    read_weight_map,
+)
+
+SMALL_FILE_PATTERNS = (
+    "config.json", "generation_config.json", "adapter_config.json", INDEX_FILE,
+    *TOKENIZER_PATTERNS, "LICENSE*", "NOTICE*", "USE_POLICY*",
+)  # fmt: skip
+"""What a checkpoint consists of besides weights and documentation; patterns of file names."""
+
+CONNECT_TIMEOUT_SECONDS = 10.0
+
+
+class HubError(ValueError):
+    """The hub, or what its cache holds, does not give a model; one line that says what to do."""
+
+
+def fetch_small_files(reference: ModelReference) -> Path:
+    """Directory in the local cache with all files of a hub model but its weights; named by the commit.
+
+    Raises:
+        HubError: if the repository or revision does not exist, is gated, or the hub cannot be reached and
+            the files are not in the cache.
+    """
+    return _fetch(reference, SMALL_FILE_PATTERNS)
+
+
+def fetch_weights(reference: ModelReference, shards: tuple[str, ...]) -> Path:
+    """Download the given weight files, unless they are in the cache, and return their directory.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+    """
+    return _fetch(reference, shards)
+
+
+def fetch_card(reference: ModelReference) -> Path:
+    """Directory in the local cache that has the model card of a hub model, if it has one.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+    """
+    return _fetch(reference, ("README.md",))
+
+
+def fetch_adapter(reference: ModelReference, weights_file: str) -> Path:
+    """Download an adapter, unless it is in the cache, and return its directory; named by the commit.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+    """
+    return _fetch(reference, (*SMALL_FILE_PATTERNS, weights_file))
+
+
+def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorIndex:
+    """The tensor index of a hub model of which ``directory`` has the small files.
+
+    Headers of shards that are in the cache are read there. Otherwise the hub is asked for them, without
+    downloading any weights.
+
+    Raises:
+        HubError: as ``fetch_small_files``.
+        ValueError: if the repository has no safetensors weights.
+    """
+    if _weights_are_local(directory):
+        return read_tensor_index(directory)
+    with _clear_errors(reference):
+        try:
+            metadata = HfApi().get_safetensors_metadata(reference.location, revision=reference.revision)
+        except NotASafetensorsRepoError:
+            files = HfApi().list_repo_files(reference.location, revision=reference.revision)
+            check_has_safetensors(files, str(reference))
+            raise
+    tensors = {
+        name: TensorEntry(tuple(info.shape), info.dtype, shard)
+        for shard, header in metadata.files_metadata.items()
+        for name, info in header.tensors.items()
+    }
+    missing = sorted(metadata.weight_map.keys() - tensors.keys())
+    return TensorIndex(tensors, tuple(f"tensor {name} is in the index, but in no shard" for name in missing))
+
+
+def _fetch(reference: ModelReference, patterns: tuple[str, ...]) -> Path:
+    with _clear_errors(reference):
+        return Path(
+            snapshot_download(
+                reference.location,
+                revision=reference.revision,
+                allow_patterns=list(patterns),
+                local_files_only=not _hub_answers(reference),
+            )
+        )
+
+
+def _hub_answers(reference: ModelReference) -> bool:
+    """Whether the hub can be asked for the model; raises if it answers that there is no such thing.
+
+    ``snapshot_download`` would find out by itself, but with a pinned revision only after 23 seconds.
+    """
+    try:
+        HfApi().model_info(reference.location, revision=reference.revision, timeout=CONNECT_TIMEOUT_SECONDS)
+    except (TransportError, OfflineModeIsEnabled):
+        return False
+    except HfHubHTTPError as error:
+        if error.response.status_code < 500:
+            raise
+        return False
+    return True
+
+
+def _weights_are_local(directory: Path) -> bool:
+    if (directory / SINGLE_FILE).exists():
+        return True
+    index_file = directory / INDEX_FILE
+    return index_file.exists() and all((directory / shard).exists() for shard in read_weight_map(index_file))
+
+
+@contextmanager
+def _clear_errors(reference: ModelReference) -> Iterator[None]:
+    """Turn the many ways in which the hub fails into one line that says what to do."""
+    repository, url = reference.location, f"{constants.ENDPOINT}/{reference.location}"
+    try:
+        yield
+    except GatedRepoError as error:
+        raise HubError(
+            f"access to {repository} is gated: accept its terms at {url} and log in with 'hf auth login'"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise HubError(
+            f"{repository} is neither a directory here nor a model that the hub shows you: check the name, "
+            "or, if the model is private, log in with 'hf auth login'"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise HubError(
+            f"{repository} has no revision {reference.revision} on the hub: see {url}/commits/main"
+        ) from error
+    except SafetensorsParsingError as error:
+        raise HubError(f"a weight file of {repository} has a corrupt header: {error}") from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, TransportError) as error:
+        raise HubError(_unreachable(reference)) from error
+    except HfHubHTTPError as error:
+        raise HubError(f"the hub refused {repository}: {str(error).splitlines()[0]}") from error
+
+
+def _unreachable(reference: ModelReference) -> str:
+    state = "HF_HUB_OFFLINE is set" if is_offline_mode() else f"{constants.ENDPOINT} cannot be reached"
+    return (
+        f"{reference} is not a directory here, not completely in the hub's local cache, and {state}: "
+        "give the directory of a checkpoint, or download the model once with a connection to the hub"
+    )

@@ -1,0 +1,361 @@
+"""Load models: one checkpoint, or a base and an instruct model that are checked to be a pair first.
+
+Two checkpoints are opened and compared before gigabytes are downloaded or loaded.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from slr.chat.end_tokens import EndTokens, end_tokens_of_model
+from slr.chat.template import check_template
+from slr.models.adapters.opening import Adapter, open_adapter
+from slr.models.checkpoint import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
+from slr.models.compatibility import check_compatible, conversion_note
+from slr.models.layout import auto_class
+from slr.models.numbers_in_range import check_numbers, first_not_finite
+from slr.models.pairs import ModelReference, PairSpec, find_pair
+from slr.models.quiet_libraries import quiet_libraries
+from slr.models.streaming import fits, load_streamed
+from slr.runs.records import Family
+
+DeviceMap = str | dict[str, int | str | torch.device]
+"""As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
+
+
+def avoid_cudnn_attention() -> None:
+    """Have PyTorch compute attention on a GPU by other kernels than cuDNN's, in this whole process.
+
+    cuDNN makes a plan for every new shape, which takes up to half a second, and in a search as in sampling shapes are
+    seldom the same twice. On some GPUs PyTorch prefers it all the same.
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """One model with its tokenizer, in evaluation mode."""
+
+    reference: ModelReference
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class ModelPair:
+    """A base and an instruct model that differ in nothing but their weights.
+
+    Both are in evaluation mode, of the same dtype, on the same device, and need no gradients. ``tokenizer``
+    is the instruct model's. ``notes`` says, a line each, what was converted and what differs harmlessly.
+    """
+
+    name: str
+    family: Family
+    base: ModelReference
+    instruct: ModelReference
+    base_model: PreTrainedModel
+    instruct_model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    notes: tuple[str, ...] = ()
+
+    @property
+    def end_tokens(self) -> EndTokens:
+        """The tokens that end an answer, of every model that is made of the two."""
+        return end_tokens_of_model(self.instruct_model, self.tokenizer)
+
+    @property
+    def num_layers(self) -> int:
+        """Number of decoder layers."""
+        return self.instruct_model.config.get_text_config(decoder=True).num_hidden_layers
+
+
+def load_pair(
+    base: Location,
+    instruct: Location | None = None,
+    *,
+    adapter: Location | None = None,
+    base_revision: str | None = None,
+    instruct_revision: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    stream: bool | None = False,
+) -> ModelPair:
+    """Open two checkpoints, check that they are a pair, and load both.
+
+    Args:
+        base: directory or hub id of the base model; or the name of a preset's pair, such as
+            ``testbed-llama``, and then nothing for ``instruct``.
+        instruct: directory or hub id of the instruct model.
+        adapter: in place of ``instruct``, a PEFT LoRA adapter of the base model, which is merged into it.
+        base_revision: commit, tag or branch of a base model on the hub.
+        instruct_revision: the same for the instruct model or adapter.
+        dtype: of both models; None: what the instruct checkpoint has, or with an adapter the base one.
+        device: where both go; None: the CPU.
+        stream: leave the decoder layers on disk, and read each when it is called (``slr.models.streaming``): slower,
+            for pairs that are larger than the memory. None: if the memory that is free is too small for the pair.
+
+    Raises:
+        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards;
+            every mismatch is a line of it. No weight is read, or downloaded, before this is known.
+        HubError: if the hub does not give a model.
+        ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, has only pickle
+            weights, or the instruct model has no chat template; if the adapter is none of LoRA.
+    """
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
+    return load_spec(spec, dtype=dtype, device=device, stream=stream)
+
+
+def load_spec(
+    spec: PairSpec,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    stream: bool | None = False,
+    device_map: DeviceMap | None = None,
+    check_tokenizer: Callable[[PreTrainedTokenizerBase], object] | None = None,
+) -> ModelPair:
+    """Load a pair that is given as a specification; for the arguments and errors see ``load_pair``.
+
+    Args:
+        spec: the pair.
+        dtype: as for ``load_pair``.
+        device: as for ``load_pair``.
+        stream: as for ``load_pair``.
+        device_map: in place of ``device``, how transformers is to spread each model over several devices.
+        check_tokenizer: called before a weight is read, with the tokenizer; raises if that is of no use.
+
+    Raises:
+        ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
+    """
+    avoid_cudnn_attention()
+    base = open_checkpoint(spec.base)
+    adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
+    instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
+    notes = check_compatible(base, instruct)
+    tokenizer = _tokenizer_with_chat_template(instruct)
+    check_template(tokenizer, instruct.num_embeddings)
+    if check_tokenizer is not None:
+        check_tokenizer(tokenizer)
+    notes += instruct.end_tokens.notes if instruct.end_tokens is not None else ()
+    dtype = dtype or instruct.dtype
+    for side, checkpoint in (("base", base), ("instruct", instruct)):
+        if adapter is None or side == "base":
+            notes += conversion_note(side, checkpoint, dtype)
+    stream, why_streamed = _decide_on_streaming(stream, instruct, adapter, dtype, device, device_map)
+    notes += why_streamed
+    load = _load_streamed if stream else partial(load_weights, device_map=device_map)
+    base = with_local_weights(base)
+    base_model = load(base, dtype, device)
+    if adapter is None:
+        instruct = with_local_weights(instruct)
+        instruct_model = load(instruct, dtype, device)
+    else:
+        instruct_model = adapter.merge_into(copy.deepcopy(base_model))
+        if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
+            raise ValueError(
+                f"the adapter {adapter.reference} makes {name} of the model not finite: it is damaged, or its scale is "
+                f"too large for {str(dtype).removeprefix('torch.')}"
+            )
+        notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
+        notes += adapter.notes(base)
+    return ModelPair(
+        name=spec.name,
+        family=spec.family if spec.family != "other" else family_of(instruct.config),
+        base=base.reference,
+        instruct=instruct.reference,
+        base_model=base_model,
+        instruct_model=instruct_model,
+        tokenizer=tokenizer,
+        notes=notes,
+    )
+
+
+def _decide_on_streaming(
+    stream: bool | None,
+    instruct: Checkpoint,
+    adapter: Adapter | None,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
+    device_map: DeviceMap | None,
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether the layers stay on disk, and a note if that was not asked for."""
+    if stream and adapter is not None:
+        raise ValueError(
+            f"{adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the merged "
+            "checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
+        )
+    if stream and device_map is not None:
+        raise ValueError("a streamed pair computes on one device: give a device map or stream, not both")
+    if stream is not None:
+        return stream, ()
+    num_bytes = 2 * instruct.layout.num_parameters * dtype.itemsize
+    if adapter is not None or device_map is not None or fits(num_bytes, device):
+        return False, ()
+    note = f"the pair takes {num_bytes / 1e9:.1f} GB, more than is free: its layers are streamed from disk"
+    return True, (note,)
+
+
+def load_model(
+    location: Location,
+    *,
+    revision: str | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> LoadedModel:
+    """Load one checkpoint with its tokenizer; for the arguments and errors see ``load_pair``.
+
+    Raises:
+        ValueError: also if the weights are damaged, or there is no tokenizer.
+    """
+    return load_opened(open_checkpoint(location, revision=revision), dtype=dtype, device=device)
+
+
+def load_opened(
+    checkpoint: Checkpoint,
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> LoadedModel:
+    """Load a checkpoint that was opened; for the arguments and errors see ``load_model``."""
+    avoid_cudnn_attention()
+    if checkpoint.tokenizer is None:
+        raise ValueError(
+            f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+        )
+    checkpoint = with_local_weights(checkpoint)
+    assert checkpoint.tokenizer is not None
+    model = load_weights(checkpoint, dtype or checkpoint.dtype, device)
+    return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
+
+
+def resolve_pair(
+    base: Location,
+    instruct: Location | None = None,
+    *,
+    adapter: Location | None = None,
+    base_revision: str | None = None,
+    instruct_revision: str | None = None,
+) -> PairSpec:
+    """What the arguments of ``load_pair`` mean; nothing is opened.
+
+    A pair that is not from a preset has family "other" here, for the family is in its configuration.
+
+    Raises:
+        ValueError: if there is neither instruct model nor adapter and no preset's pair of that name; if both
+            are there, or a revision is given for a preset's pair.
+    """
+    if instruct is not None and adapter is not None:
+        raise ValueError(
+            f"both an instruct model ({instruct}) and an adapter ({adapter}) are given: expected one of them"
+        )
+    post_trained = instruct if adapter is None else adapter
+    if post_trained is None:
+        spec = find_pair(str(base))
+        if base_revision is not None or instruct_revision is not None:
+            raise ValueError(f"{spec.name} is a preset's pair with revisions of its own: give none for it")
+        return spec
+    instruct_reference = as_reference(post_trained, instruct_revision)
+    return PairSpec(
+        name=_pair_name(instruct_reference),
+        family="other",
+        base=as_reference(base, base_revision),
+        instruct=instruct_reference,
+        instruct_is_adapter=adapter is not None,
+        num_layers=None,
+        num_parameters=None,
+    )
+
+
+def family_of(config: PreTrainedConfig) -> Family:
+    """The family that a model's type belongs to."""
+    families: tuple[Family, ...] = ("llama", "qwen", "gemma")
+    for family in families:
+        if config.model_type.startswith(family):
+            return family
+    return "other"
+
+
+def _pair_name(instruct: ModelReference) -> str:
+    directory = instruct.directory
+    if directory is None:
+        return instruct.location.split("/")[-1]
+    path = directory.resolve()
+    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user, and
+    # the root of a file system has no name.
+    num_parts = 1 if path.parent == Path.home() else 2
+    name = "-".join(path.relative_to(path.anchor).parts[-num_parts:])
+    # Files and directories are named by it, and what begins with a dash would be taken for an option.
+    return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
+
+
+def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
+    if checkpoint.tokenizer is None or not checkpoint.tokenizer.chat_template:
+        lacks = "tokenizer" if checkpoint.tokenizer is None else "chat template"
+        raise ValueError(
+            f"the instruct model {checkpoint.reference} has no {lacks}, and prompts are rendered with it: "
+            "check that the base model is given first and the instruct model second, or put the template it "
+            "was trained with into chat_template.jinja beside its tokenizer"
+        )
+    return checkpoint.tokenizer
+
+
+def _load_streamed(
+    checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
+) -> PreTrainedModel:
+    """Layers are read again and again by whoever streams, so all numbers are checked once before."""
+    check_numbers(checkpoint, dtype)
+    return load_streamed(checkpoint, dtype, device)
+
+
+@quiet_libraries()
+def load_weights(
+    checkpoint: Checkpoint,
+    dtype: torch.dtype,
+    device: torch.device | str | None,
+    device_map: DeviceMap | None = None,
+) -> PreTrainedModel:
+    """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
+
+    Raises:
+        ValueError: if weights are missing, are not finite in ``dtype``, or do not fit the devices of
+            ``device_map``.
+    """
+    if device_map is None and device is not None:
+        device_map = {"": device}
+    loaded: Any = auto_class(checkpoint.config).from_pretrained(
+        checkpoint.directory,
+        dtype=dtype,
+        device_map=device_map,
+        attn_implementation=checkpoint.layout.attention,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+    )
+    model, loading = loaded  # the stubs do not know what output_loading_info does
+    if missing := sorted(loading["missing_keys"]):
+        raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
+    if (name := first_not_finite(model.state_dict().items())) is not None:
+        check_numbers(checkpoint, dtype)  # names the file's tensor
+        raise ValueError(f"{checkpoint.reference}: {name} is not finite once it is loaded in {dtype}")
+    # What does not fit, accelerate keeps in memory or on disk.
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise ValueError(
+            f"{checkpoint.reference} does not fit the devices of its device map, and what does not is left out "
+            "of hybrids: give it more or larger devices, or let slr search stream it from disk"
+        )
+    return model.eval().requires_grad_(False)

@@ -1,1 +1,0 @@
-"""What diversity costs: quality of samples and of models."""

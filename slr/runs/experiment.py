@@ -1,0 +1,564 @@
+"""Experiments as lists of cells, and the loop that runs what is still missing.
+
+A *cell* is a piece of work on one pair. It yields batches of records, each of which is on disk before the
+next is begun. A cell is done when every record that it is expected to make is there, so a run that was
+stopped at any moment goes on where it was, and nothing is done twice. A cell that fails leaves a failure
+record; cells that do not need it are still run, and the next run tries it again.
+
+Cells are run in rounds: those that wait for no other, then those that waited for them. Several processes share
+a round's cells and exchange their records at its end; see ``processes``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from slr.models.digests import checkpoint_digests
+from slr.models.pairs import ModelReference, PairSpec
+from slr.runs.output_lock import output_lock
+from slr.runs.processes import ALONE, Processes
+from slr.runs.provenance import config_hash, describe_device, provenance, without_paths
+from slr.runs.records import AnyRecord, Configuration, Engine, Failure
+from slr.runs.results_store import ResultsStore
+from slr.terminal.literal_text import visible
+from slr.terminal.progress import OnProgress, progress_bar
+
+if TYPE_CHECKING:
+    import torch
+
+    from slr.models.loading import DeviceMap, ModelPair
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Results = Mapping[str, AnyRecord]
+"""Results so far, by key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """An estimate: evaluations of one decoder layer on one model's state, and tokens summed over them.
+
+    ``flops`` is 2 x (parameters of a layer) x tokens; None where the number of parameters is not known.
+    ``sampled_share`` of them is for tokens that are sampled one after the other, which is slower.
+    """
+
+    layer_evaluations: int
+    tokens: int
+    flops: float | None
+    sampled_share: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """A piece of work on one pair.
+
+    ``record_keys`` gives the keys that the cell makes, or None as long as they depend on results that are
+    not there. ``needs`` names cells that must be done first. ``run`` yields batches of records. A cell that
+    ``is_divisible`` is run by all processes at once, and takes in each only ``context.share`` of its work.
+    """
+
+    key: str
+    record_keys: Callable[[Results], Iterable[str] | None]
+    run: Callable[[CellContext], Iterator[Sequence[AnyRecord]]]
+    cost: Cost
+    needs: tuple[str, ...] = ()
+    is_divisible: bool = False
+
+    def is_done(self, results: Results) -> bool:
+        """Whether all its records are there."""
+        keys = self.record_keys(results)
+        return keys is not None and all(key in results for key in keys)
+
+
+Columns = tuple[list[str], list[list[Any]]]
+"""Names of columns, and rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMirror:
+    """What of one pair's records is shown in W&B: summary figures, tables as columns and rows, and curves.
+
+    A summary figure is named ``[GROUP/]METHOD/METRIC``; W&B has all names below the experiment's. A curve is
+    written like a table; its first column is the horizontal axis.
+    """
+
+    summary: dict[str, Any]
+    tables: dict[str, Columns]
+    curves: dict[str, Columns] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """A question, the configuration that answers it, and the cells for each pair.
+
+    ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
+    ``mirror`` only the records themselves go there. An experiment that ``builds_on`` another finds the other's
+    records of the pair among its results; ``inputs`` names what of them its own depend on, and raises
+    ``ValueError`` if it is not there. ``versions`` gives those of the measures whose outcome its records hold, and
+    digests of what all pairs are asked; see ``measure_versions``. ``samples_answers`` is whether it uses the
+    settings' engine.
+
+    ``settings_in_records`` names settings that may change from run to run in one output directory, because only records
+    that have them in their keys depend on them. ``is_wanted`` is whether a record has these settings as they are now;
+    the others stay in the file, but no cell sees them.
+    """
+
+    name: str
+    question: str
+    config: Any
+    cells: Callable[[PairSpec], list[Cell]]
+    job_type: str
+    mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
+    builds_on: Experiment | None = None
+    inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
+    versions: Callable[[], Mapping[str, str]] = dict
+    samples_answers: bool = False
+    settings_in_records: tuple[str, ...] = ()
+    is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
+
+    def results_in(self, records: Iterable[AnyRecord]) -> dict[str, AnyRecord]:
+        """Those of its records that are results by this configuration, by key."""
+        return {
+            record.key: record
+            for record in records
+            if not isinstance(record, Failure) and self.is_wanted(record)
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Where an experiment runs and writes. ``dtype`` None is the checkpoints' own; ``engine`` samples answers.
+
+    With a ``device_map`` the pair is spread by transformers over what devices there are; ``device`` is for the
+    rest. ``processes`` share the work.
+
+    Raises:
+        ValueError: if several processes of one machine were each to spread the pair over all its devices.
+    """
+
+    output_dir: Path
+    device: str = "cpu"
+    dtype: torch.dtype | None = None
+    engine: Engine = "transformers"
+    device_map: DeviceMap | None = None
+    processes: Processes = ALONE
+
+    def __post_init__(self) -> None:
+        if self.device_map is not None and self.processes.local_count > 1:
+            raise ValueError(
+                f"a device map ({self.device_map}) gives all GPUs of a machine to one process, and "
+                f"{self.processes.local_count} were launched on this one: launch one process a machine"
+            )
+
+    def configuration(self, experiment: Experiment, spec: PairSpec, earlier: Results) -> Configuration:
+        """All that the experiment's results for the pair depend on, beside the code.
+
+        ``earlier`` has the results of the experiment that it builds on.
+        """
+        dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
+        key = f"{spec.name}/configuration"
+        digest = config_hash(experiment.config, dtype, without=experiment.settings_in_records)
+        return Configuration(
+            experiment=experiment.name,
+            pair=spec.name,
+            provenance=provenance(key, digest, describe_device(self.device)),
+            settings=json.loads(json.dumps(dataclasses.asdict(experiment.config))),
+            dtype=dtype,
+            base=str(spec.base.without_path),
+            base_files=files_of(spec.base),
+            instruct=str(spec.instruct.without_path),
+            instruct_files=files_of(spec.instruct),
+            versions=dict(experiment.versions()),
+            inputs=json.loads(json.dumps(experiment.inputs(earlier, spec))),
+            engine=self.engine if experiment.samples_answers else "transformers",
+        )
+
+
+def files_of(reference: ModelReference) -> dict[str, str] | None:
+    """Digests of what is in a model's directory; None for a model on the hub, whose revision says it.
+
+    Raises:
+        OSError: if a file cannot be read.
+    """
+    try:
+        directory = reference.directory
+    except ValueError:  # there is no such directory, which is said when the pair is needed
+        return None
+    return None if directory is None else checkpoint_digests(directory)
+
+
+class UnusablePairError(ValueError):
+    """A pair that cannot be opened or loaded, with the reason and what to do."""
+
+
+class PairOnDemand:
+    """A pair that is loaded when a cell first asks for it."""
+
+    def __init__(self, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None) -> None:
+        self.spec = spec
+        self._settings = settings
+        self._loaded = loaded
+
+    def get(self) -> ModelPair:
+        """The pair.
+
+        Raises:
+            UnusablePairError: for every error of ``load_spec``.
+        """
+        if self._loaded is None:
+            self._loaded = self._load()
+        return self._loaded
+
+    def give_up(self) -> None:
+        """Free the memory that the pair takes, for two pairs would not fit a device that one of them fills."""
+        self._loaded = None
+        gc.collect()
+        if torch := sys.modules.get("torch"):
+            torch.cuda.empty_cache()
+
+    def _load(self) -> ModelPair:
+        from slr.models.loading import load_spec
+
+        spec, settings = self.spec, self._settings
+        try:
+            pair = load_spec(
+                spec, dtype=settings.dtype, device=settings.device, device_map=settings.device_map
+            )
+        except ValueError as error:
+            raise UnusablePairError(f"{spec.name}: {error}") from error
+        for note in pair.notes:
+            _say_once(settings.processes, f"{spec.name}: {note}")
+        if spec.num_layers is not None and pair.num_layers != spec.num_layers:
+            raise UnusablePairError(
+                f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
+            )
+        family = pair.family if spec.family == "other" else spec.family
+        return dataclasses.replace(pair, name=spec.name, family=family)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellContext:
+    """What a running cell has: its pair, all results so far (this cell's own too), and its provenance.
+
+    A long cell calls ``on_progress`` with the work done and its total, in any unit.
+    """
+
+    cell: Cell
+    experiment: Experiment
+    configuration: Configuration
+    pair_on_demand: PairOnDemand
+    results: Results
+    settings: RunSettings
+    on_progress: OnProgress
+
+    @property
+    def spec(self) -> PairSpec:
+        """The pair's name and references."""
+        return self.pair_on_demand.spec
+
+    @property
+    def pair(self) -> ModelPair:
+        """The loaded pair."""
+        return self.pair_on_demand.get()
+
+    @cached_property
+    def header(self) -> dict[str, Any]:
+        """The fields that every record of this cell has in common."""
+        return self.header_now()
+
+    def header_now(self) -> dict[str, Any]:
+        """The same, for a record that tells when it was made rather than when its cell was begun."""
+        config_hash = self.configuration.provenance.config_hash
+        source = provenance(self.cell.key, config_hash, describe_device(self.settings.device))
+        return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": source}
+
+    def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
+        """The items that are this process's to do: all of them, unless the cell is divisible."""
+        processes = self.settings.processes if self.cell.is_divisible else ALONE
+        return processes.share(items, costs)
+
+
+@dataclass
+class Outcome:
+    """What a run of an experiment on one pair did, in all processes together; cells by key."""
+
+    cells_done: int = 0
+    cells_run: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def store_of(experiment: Experiment, output_dir: Path, rank: int = 0) -> ResultsStore:
+    """Where the experiment's records are; the process of that rank appends to a file of its own."""
+    return ResultsStore(output_dir / f"{experiment.name}.jsonl", rank)
+
+
+def run_experiment(
+    experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
+) -> Outcome:
+    """Run the cells of one experiment on one pair that are not done; see ``run_experiments``."""
+    return run_experiments([experiment], spec, settings, loaded)[0]
+
+
+def run_experiments(
+    experiments: Sequence[Experiment], spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
+) -> list[Outcome]:
+    """Run the cells of one pair that are not done, one experiment after the other.
+
+    Args:
+        experiments: what to run.
+        spec: the pair. Its name is in the keys of the records.
+        settings: where to run, and where the records are.
+        loaded: the pair, where the caller has it; else it is loaded once, when a cell first needs it, and
+            given up at the end.
+
+    Raises:
+        UnusablePairError: if the pair cannot be loaded.
+        ValueError: if the output directory holds records of another configuration, or damaged ones, or is in use by
+            another run.
+        OSError: if records cannot be written, or were removed meanwhile.
+    """
+    pair = PairOnDemand(spec, settings, loaded)
+    results: dict[str, Results] = {}
+    outcomes = []
+    with output_lock(settings.output_dir, settings.processes):
+        try:
+            for experiment in experiments:
+                outcome, results[experiment.name] = _run_missing_cells(experiment, pair, settings, results)
+                outcomes.append(outcome)
+        finally:
+            pair.give_up()
+    return outcomes
+
+
+def _run_missing_cells(
+    experiment: Experiment, pair: PairOnDemand, settings: RunSettings, of_experiments: Mapping[str, Results]
+) -> tuple[Outcome, Results]:
+    """What was done, and all results of the experiment; ``of_experiments`` has those of this run so far."""
+    spec = pair.spec
+    processes = settings.processes
+    store = store_of(experiment, settings.output_dir, processes.index)
+    earlier = _results_of(experiment.builds_on, spec, settings, of_experiments)
+    configuration = settings.configuration(experiment, spec, earlier)
+    own = processes.from_main(
+        lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
+    )
+    num_records = sum(record.pair == spec.name for record in own.values())
+    results = {**earlier, **own}
+    cells = experiment.cells(spec)
+    missing = [cell for cell in cells if not cell.is_done(results)]
+    to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
+    _say_once(processes, f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
+    outcome = Outcome(cells_done=len(cells) - len(missing))
+    if not missing:
+        return outcome, own
+    with _progress_of_all(f"{experiment.name} {spec.name}", processes) as show:
+        work = _Work(
+            experiment=experiment,
+            configuration=configuration,
+            pair=pair,
+            settings=settings,
+            store=store,
+            results=results,
+            progress=_Progress(missing, show),
+        )
+        _run_in_rounds(missing, work, outcome)
+    return outcome, {key: record for key, record in results.items() if key not in earlier}
+
+
+def _results_of(
+    experiment: Experiment | None,
+    spec: PairSpec,
+    settings: RunSettings,
+    of_experiments: Mapping[str, Results],
+) -> dict[str, AnyRecord]:
+    """The pair's results of another experiment, but for what says how they were made."""
+    if experiment is None:
+        return {}
+    # What other processes have only just written may not be seen yet on a shared file system.
+    found = of_experiments.get(experiment.name)
+    if found is None:
+        store = store_of(experiment, settings.output_dir)
+        found = settings.processes.from_main(lambda: experiment.results_in(store.read()))
+    results = {key: record for key, record in found.items() if record.pair == spec.name}
+    results.pop(f"{spec.name}/configuration", None)
+    return results
+
+
+class _Progress:
+    """How much of the work to do is done, where a cell counts as much as it is estimated to cost."""
+
+    def __init__(self, cells: Iterable[Cell], show: OnProgress) -> None:
+        self._shares = {cell.key: max(cell.cost.tokens, 1) for cell in cells}
+        self._all = sum(self._shares.values())
+        self._finished = 0
+        self._show = show
+
+    def within(self, cell: Cell) -> OnProgress:
+        """What the cell reports its own progress to."""
+        return lambda done, total: self._show(
+            self._finished + self._shares[cell.key] * done / total, self._all
+        )
+
+    def finish(self, cell: Cell) -> None:
+        """Count the whole cell, whatever it reported."""
+        self._finished += self._shares[cell.key]
+        self._show(self._finished, self._all)
+
+
+def _progress_of_all(description: str, processes: Processes) -> AbstractContextManager[OnProgress]:
+    """Progress on stderr, by the main process alone: its own, and at the end of a round that of the others."""
+    return progress_bar(description) if processes.is_main else nullcontext(lambda _done, _total: None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """What a process needs to run cells of one experiment on one pair."""
+
+    experiment: Experiment
+    configuration: Configuration
+    pair: PairOnDemand
+    settings: RunSettings
+    store: ResultsStore
+    results: dict[str, AnyRecord]
+    progress: _Progress
+
+    def context_of(self, cell: Cell) -> CellContext:
+        return CellContext(
+            cell=cell,
+            experiment=self.experiment,
+            configuration=self.configuration,
+            pair_on_demand=self.pair,
+            results=self.results,
+            settings=self.settings,
+            on_progress=self.progress.within(cell),
+        )
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a process made in a round, for the others: records by key, and by cell how it failed."""
+
+    results: dict[str, AnyRecord]
+    failed: dict[str, Failure]
+    unusable_pair: str | None = None
+
+
+def _run_in_rounds(missing: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
+    waiting = list(missing)
+    while waiting:
+        keys = {cell.key for cell in waiting}
+        ready = [cell for cell in waiting if keys.isdisjoint(cell.needs)]
+        assert ready, f"cells wait for each other: {', '.join(sorted(keys))}"
+        waiting = [cell for cell in waiting if not keys.isdisjoint(cell.needs)]
+        _run_round(_leave_out(ready, work, outcome), work, outcome)
+
+
+def _leave_out(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> list[Cell]:
+    """The cells that need no failed one; the others count as failed too."""
+    able = []
+    for cell in cells:
+        if needed := [key for key in cell.needs if key in outcome.failed]:
+            needs = ", ".join(needed)
+            _say_once(work.settings.processes, f"{cell.key}: left out, for it needs {needs}")
+            outcome.failed.append(cell.key)
+            work.progress.finish(cell)
+        else:
+            able.append(cell)
+    return able
+
+
+def _run_round(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
+    """Run this process's share of the cells, and take over what the others made of theirs."""
+    processes = work.settings.processes
+    undivided = [cell for cell in cells if not cell.is_divisible]
+    own = {cell.key for cell in processes.share(undivided, [max(c.cost.tokens, 1) for c in undivided])}
+    made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], work)
+    made_by_each = processes.gather([made_here])
+    if processes.count > 1:
+        # Once more, now that all have ended: another process may have begun its share of the cell after it had failed
+        # here, and a failure counts only until its cell has a newer result.
+        work.store.append(
+            failure.model_copy(update=work.context_of(cell).header_now())
+            for cell in cells
+            if (failure := made_here.failed.get(cell.key)) is not None
+        )
+    for made in made_by_each:
+        if made.unusable_pair is not None:
+            raise UnusablePairError(made.unusable_pair)
+        for key, record in made.results.items():
+            work.results.setdefault(key, record)
+    failed = {key for made in made_by_each for key in made.failed}
+    for cell in cells:
+        if not cell.is_divisible and cell.key not in own:
+            work.progress.finish(cell)
+        if cell.key in failed:
+            outcome.failed.append(cell.key)
+        else:
+            assert cell.is_done(work.results), f"{cell.key} did not make the records that it announced"
+            outcome.cells_run += 1
+
+
+def _run_own(cells: Sequence[Cell], work: _Work) -> _Made:
+    before = set(work.results)
+    failed: dict[str, Failure] = {}
+    unusable_pair = None
+    try:
+        for cell in cells:
+            if failure := _run_cell(work.context_of(cell), work.store, work.results):
+                failed[cell.key] = failure
+            work.progress.finish(cell)
+    except UnusablePairError as error:  # said to the others first, who would wait for this process
+        unusable_pair = str(error)
+    new = {key: record for key, record in work.results.items() if key not in before}
+    return _Made(new, failed, unusable_pair)
+
+
+def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> Failure | None:
+    """Run a cell to its end or first error, adding to ``results``; the failure, if there was one."""
+    cell = context.cell
+    _ = context.header  # so that a record is as old as its cell, and a failure in any process is newer
+    batches = cell.run(context)
+    while True:
+        try:
+            batch = next(batches, None)
+        except UnusablePairError:
+            raise
+        except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
+            logger.debug("%s failed", cell.key, exc_info=True)
+            message = without_paths(str(error), context.spec.names_of_paths)
+            failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
+            store.append([*_new([context.configuration], results), failure])
+            results.setdefault(context.configuration.key, context.configuration)
+            _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
+            return failure
+        if batch is None:
+            return None
+        new = _new([context.configuration, *batch], results)
+        store.append(new)
+        results.update({record.key: record for record in new})
+
+
+def _new(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
+    return [record for record in records if record.key not in results]
+
+
+def _say(line: str) -> None:
+    print(visible(line), file=sys.stderr, flush=True)
+
+
+def _say_once(processes: Processes, line: str) -> None:
+    """Say what every process would say."""
+    if processes.is_main:
+        _say(line)

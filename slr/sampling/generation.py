@@ -1,0 +1,287 @@
+"""Sampling: all samples of several prompts in one batch, each prompt's prefill computed once.
+
+The order of operations is fixed: logits are divided by the temperature, then top-k, top-p and min-p remove
+tokens, each from what the one before left. (They do not commute: a higher temperature before min-p leaves
+more tokens than after it.) This is the order of transformers' ``generate``.
+
+Each prompt has a seed of its own, from which one number in [0, 1) is drawn for every sample and position
+before anything is computed. A token is where that number falls in the cumulative distribution. So what is
+drawn for one sample does not depend on which others are still running, nor on what ran before.
+
+Shape letters: B samples in the batch, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+
+from slr.chat.end_tokens import end_tokens_of_model
+from slr.sampling.config import SamplingConfig
+
+COMPACT_BELOW = 0.75
+"""When no more than this share of a batch is still running, the finished samples are taken out of it."""
+SORTED_AT_FIRST = 1024
+"""Tokens, for top-p."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer: its text, how many tokens it took, and whether it ended by itself.
+
+    The text is without special tokens and without the token that ended it; ``num_tokens`` counts all of them.
+    """
+
+    text: str
+    num_tokens: int
+    finished: bool
+
+
+@torch.inference_mode()
+def sample(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    config: SamplingConfig,
+    seeds: Sequence[int],
+    *,
+    end_tokens: Sequence[int] | None = None,
+    on_step: Callable[[int], None] | None = None,
+) -> list[list[Sample]]:
+    """Draw ``num_samples`` answers to each prompt.
+
+    Args:
+        model: in evaluation mode.
+        tokenizer: decodes the answers; its padding token fills the prompts up on the left.
+        prompts: token ids of each rendered prompt.
+        num_samples: of each prompt. All samples of all prompts are in one batch.
+        config: temperature, truncation, and the largest number of new tokens.
+        seeds: one for each prompt.
+        end_tokens: token ids that end an answer; None: those that ``slr.chat.end_tokens`` decides on.
+        on_step: told after each step how many samples are still running.
+
+    Raises:
+        ValueError: if there is no prompt, an empty one, or not one seed a prompt; if nothing ends an answer; if
+            the model's logits are not finite.
+    """
+    check_request(prompts, num_samples, seeds, end_tokens)
+    end_ids = end_tokens_of(model, tokenizer) if end_tokens is None else list(end_tokens)
+    ends = torch.tensor(end_ids, device=model.device)
+    draws_BT = torch.cat(
+        [
+            torch.rand(
+                num_samples,
+                config.max_new_tokens,
+                generator=torch.Generator().manual_seed(seed),
+                dtype=torch.float64,
+            )
+            for seed in seeds
+        ]
+    ).to(model.device)
+    batch = _Batch.prefill(model, tokenizer, prompts, num_samples)
+    num_rows = len(prompts) * num_samples
+    tokens_BT = torch.zeros(num_rows, config.max_new_tokens, dtype=torch.long, device=model.device)
+    lengths_B = torch.full((num_rows,), config.max_new_tokens, device=model.device)
+    finished_B = torch.zeros(num_rows, dtype=torch.bool, device=model.device)
+    for step in range(config.max_new_tokens):
+        next_B = choose_tokens(batch.logits_BV, draws_BT[batch.rows, step], config)
+        tokens_BT[batch.rows, step] = next_B
+        ended = torch.isin(next_B, ends)
+        newly = ended & ~finished_B[batch.rows]
+        lengths_B[batch.rows[newly]] = step + 1
+        finished_B[batch.rows[newly]] = True
+        running = ~finished_B[batch.rows]
+        num_running = int(running.sum())
+        if on_step is not None:
+            on_step(num_running)
+        if num_running == 0 or step + 1 == config.max_new_tokens:
+            break
+        if num_running <= COMPACT_BELOW * len(batch.rows):
+            batch.keep(running)
+            next_B = next_B[running]
+        batch.advance(next_B)
+    lengths, finished = lengths_B.tolist(), finished_B.tolist()
+    # An end token need not be a special one, which the tokenizer would leave out.
+    shown = [row[: n - ended] for row, n, ended in zip(tokens_BT.tolist(), lengths, finished, strict=True)]
+    texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
+    rows = [Sample(*fields) for fields in zip(texts, lengths, finished, strict=True)]
+    return [rows[first : first + num_samples] for first in range(0, num_rows, num_samples)]
+
+
+def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
+    """The token of each row at which its cumulative distribution passes its draw from [0, 1), in float64.
+
+    At temperature 0 it is the likeliest token, and nothing is drawn.
+
+    Raises:
+        ValueError: if a logit is NaN or +inf.
+    """
+    # The largest of a row is NaN if any is.
+    if not logits_BV.amax(dim=-1).isfinite().all():
+        raise ValueError(
+            "the model's logits are not finite: its weights or its precision do not suit it; "
+            "give float32 or bfloat16 weights without NaN"
+        )
+    if config.temperature == 0:
+        return logits_BV.argmax(dim=-1)
+    cumulative_BV = token_probabilities(logits_BV, config).double().cumsum(dim=-1)
+    # In float64 a draw is at most 1 - 2**-53, and its product with the total is below the total even rounded.
+    targets_B1 = draws_B[:, None] * cumulative_BV[:, -1:]
+    return torch.searchsorted(cumulative_BV, targets_B1, right=True).squeeze(1)
+
+
+def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
+    """The distribution that is sampled from, in float32: temperature, then top-k, top-p, min-p.
+
+    Sources: top-p, Holtzman et al. 2020; min-p, Nguyen et al. 2024 (arXiv 2407.01082): a token is kept if its
+    probability is at least min-p times the largest one. The likeliest token is always kept.
+
+    Raises:
+        ValueError: at temperature 0, which is no distribution.
+    """
+    if config.temperature == 0:
+        raise ValueError("temperature is 0: the likeliest token is taken, and nothing is sampled")
+    logits_BV = logits_BV.float() / config.temperature
+    if 0 < config.top_k < logits_BV.shape[-1]:
+        smallest_kept = logits_BV.topk(config.top_k, dim=-1).values[:, -1:]
+        logits_BV = logits_BV.masked_fill(logits_BV < smallest_kept, -torch.inf)
+    if config.top_p < 1:
+        logits_BV = _top_p(logits_BV, config.top_p)
+    probabilities_BV = logits_BV.softmax(dim=-1)
+    if config.min_p > 0:
+        least_B1 = config.min_p * probabilities_BV.amax(dim=-1, keepdim=True)
+        probabilities_BV = probabilities_BV.masked_fill(probabilities_BV < least_B1, 0.0)
+        probabilities_BV = probabilities_BV / probabilities_BV.sum(dim=-1, keepdim=True)
+    return probabilities_BV
+
+
+def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the tokens that end an answer, as ``slr.chat.end_tokens`` decides.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    ends = end_tokens_of_model(model, tokenizer)
+    if not ends.ids:
+        raise ValueError(
+            "nothing ends an answer: the model's generation configuration has no eos_token_id, the tokenizer has no "
+            f"eos_token, and {ends.remark or 'the chat template names none'}"
+        )
+    return ends.ids
+
+
+def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Keep the likeliest tokens, as few as have a probability of ``top_p`` together.
+
+    Only as many tokens are sorted as are needed for it: a whole vocabulary would take longer than the model.
+    """
+    total_B1 = logits_BV.logsumexp(dim=-1, keepdim=True)
+    vocabulary = logits_BV.shape[-1]
+    count = min(SORTED_AT_FIRST, vocabulary)
+    while True:
+        descending_BK, order_BK = logits_BV.topk(count, dim=-1)
+        probabilities_BK = (descending_BK - total_B1).exp()
+        cumulative_BK = probabilities_BK.cumsum(dim=-1)
+        if count == vocabulary or bool((cumulative_BK[:, -1] >= top_p).all()):
+            break
+        count = min(8 * count, vocabulary)
+    kept_BK = cumulative_BK - probabilities_BK < top_p
+    kept_BK[:, 0] = True
+    kept_BV = torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BK, kept_BK)
+    return logits_BV.masked_fill(~kept_BV, -torch.inf)
+
+
+def check_request(
+    prompts: Sequence[Sequence[int]], num_samples: int, seeds: Sequence[int], end_tokens: Sequence[int] | None
+) -> None:
+    """Check what any engine is asked for; for the arguments and errors see ``sample``."""
+    if not prompts or not all(prompts):
+        raise ValueError("there is nothing to answer: expected at least one prompt, and no empty one")
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(seeds)} seeds are given for {len(prompts)} prompts: expected one for each")
+    if num_samples < 1:
+        raise ValueError(f"num_samples is {num_samples}, expected at least 1")
+    if end_tokens is not None and len(end_tokens) == 0:
+        raise ValueError("nothing ends an answer: end_tokens is empty; give some, or None for the model's")
+
+
+class _Batch:
+    """The running samples: cache, mask, next positions, and the logits of their next tokens.
+
+    ``rows`` says which samples they are, by their places in the whole.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, cache: DynamicCache, mask_BT: torch.Tensor, logits_BV: torch.Tensor
+    ) -> None:
+        self._model = model
+        self._cache = cache
+        self._mask_BT = mask_BT
+        self._positions_B = mask_BT.sum(dim=1)
+        self.logits_BV = logits_BV
+        self.rows = torch.arange(len(mask_BT), device=mask_BT.device)
+
+    @classmethod
+    def prefill(
+        cls,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        prompts: Sequence[Sequence[int]],
+        num_samples: int,
+    ) -> _Batch:
+        """Compute each prompt once, then repeat it for its samples."""
+        longest = max(map(len, prompts))
+        pad = tokenizer.pad_token_id or 0
+        tokens_BT = torch.tensor([[pad] * (longest - len(p)) + list(p) for p in prompts], device=model.device)
+        mask_BT = torch.tensor(
+            [[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=model.device
+        )
+        cache = DynamicCache(config=model.config)
+        output = _forward(model, tokens_BT, mask_BT, (mask_BT.cumsum(dim=1) - 1).clamp(min=0), cache)
+        cache.batch_repeat_interleave(num_samples)
+        return cls(
+            model,
+            cache,
+            mask_BT.repeat_interleave(num_samples, dim=0),
+            output[:, -1].repeat_interleave(num_samples, dim=0),
+        )
+
+    def keep(self, which_B: torch.Tensor) -> None:
+        """Go on with some of the samples only."""
+        indices = which_B.nonzero().squeeze(1)
+        self._cache.batch_select_indices(indices)
+        self._mask_BT = self._mask_BT[indices]
+        self._positions_B = self._positions_B[indices]
+        self.rows = self.rows[indices]
+
+    def advance(self, next_B: torch.Tensor) -> None:
+        """Append a token to every sample."""
+        self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(next_B), 1)], dim=1)
+        output = _forward(
+            self._model, next_B[:, None], self._mask_BT, self._positions_B[:, None], self._cache
+        )
+        self.logits_BV = output[:, -1]
+        self._positions_B = self._positions_B + 1
+
+
+def _forward(
+    model: PreTrainedModel,
+    tokens_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    positions_BT: torch.Tensor,
+    cache: DynamicCache,
+) -> torch.Tensor:
+    output: Any = model(
+        input_ids=tokens_BT,
+        attention_mask=mask_BT,
+        position_ids=positions_BT,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return output.logits

@@ -1,0 +1,105 @@
+"""Paired contrasts: one method against the method that it names as its reference.
+
+A contrast shows both means over the same items (prompts, or documents of a benchmark), their difference with a 95%
+interval, and a p-value that is Holm-corrected over a family of contrasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, fields
+from statistics import fmean
+
+from slr.statistics.uncertainty import Estimate, estimate_difference, holm, paired_p_value
+
+Values = Sequence[float | None]
+"""One number an item, in the same order for every method; None where it is not defined."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Which method is compared with which, and in what.
+
+    ``metric`` is the metric's id and ``label`` its name for people. ``method`` and ``reference`` are methods' names,
+    ``model`` and ``reference_model`` the models that they sample from.
+    """
+
+    pair: str
+    group: str
+    metric: str
+    label: str
+    method: str
+    model: str
+    reference: str
+    reference_model: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison(Compared):
+    """What is to be compared: the values of a method and of its reference, item by item."""
+
+    values: Values
+    reference_values: Values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contrast(Compared):
+    """A method against its reference in one metric, over the ``num_items`` items where both are defined.
+
+    ``difference`` is ``mean - reference_mean``. All numbers are None where no item has both; ``p_value`` also with
+    fewer than two. ``family_size`` is the number of p-values that Holm's correction was taken over.
+    """
+
+    num_items: int
+    mean: float | None
+    reference_mean: float | None
+    difference: Estimate | None
+    p_value: float | None
+    family_size: int
+
+
+def make_contrasts(
+    comparisons: Sequence[Comparison], family_of: Callable[[Comparison], Hashable]
+) -> list[Contrast]:
+    """Compute every contrast, in the order given.
+
+    Args:
+        comparisons: what is compared; items are paired by their place.
+        family_of: comparisons with an equal family share one Holm correction.
+
+    Raises:
+        ValueError: if a method and its reference do not have one value for each of the same items.
+    """
+    raw = [paired_p_value(c.values, c.reference_values) for c in comparisons]
+    corrected: list[float | None] = [None] * len(raw)
+    sizes = [0] * len(raw)
+    families: dict[Hashable, list[int]] = {}
+    for index, comparison in enumerate(comparisons):
+        families.setdefault(family_of(comparison), []).append(index)
+    for members in families.values():
+        of_family = holm([raw[index] for index in members])
+        size = sum(p is not None for p in of_family)
+        for index, p_value in zip(members, of_family, strict=True):
+            corrected[index], sizes[index] = p_value, size
+    return [
+        _contrast(comparison, p_value, size)
+        for comparison, p_value, size in zip(comparisons, corrected, sizes, strict=True)
+    ]
+
+
+def _contrast(comparison: Comparison, p_value: float | None, family_size: int) -> Contrast:
+    both = [
+        (value, other)
+        for value, other in zip(comparison.values, comparison.reference_values, strict=True)
+        if value is not None and other is not None
+    ]
+    values, others = [value for value, _ in both], [other for _, other in both]
+    return Contrast(
+        **{field.name: getattr(comparison, field.name) for field in fields(Compared)},
+        num_items=len(both),
+        mean=fmean(values) if both else None,
+        reference_mean=fmean(others) if both else None,
+        difference=estimate_difference(values, others) if both else None,
+        p_value=p_value,
+        family_size=family_size,
+    )

@@ -1,0 +1,180 @@
+"""Bad input, found before any work, and said in one line: arguments, output directories, environment variables."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import sys
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from typing_extensions import override
+
+from slr.terminal.literal_text import visible
+
+BAD_INPUT = 2
+"""The exit status after it."""
+
+DTYPES = ("float32", "bfloat16")
+"""What ``--dtype`` takes."""
+
+WANDB_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
+"""What W&B itself takes in ``WANDB_MODE``; the last two are older names."""
+_DIRECTORY_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "SLR_CACHE")
+
+
+def print_error(error: Exception | str) -> None:
+    """Say on stderr, in one line that begins with "error:", what was wrong."""
+    print(f"error: {in_one_line(_in_words(error))}", file=sys.stderr)
+
+
+def in_one_line(text: str) -> str:
+    """The text without line breaks; what could steer a terminal is written as an escape.
+
+    The items of a list, a line each, become parts of a sentence.
+    """
+    lines = [line.strip().removeprefix("- ") for line in text.splitlines()]
+    joined = ""
+    for line in filter(None, lines):
+        between = "" if not joined else " " if joined[-1] in ":;,.-" else "; "
+        joined += between + line
+    return visible(joined)
+
+
+def _in_words(error: Exception | str) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        files = [str(name) for name in (error.filename, error.filename2) if name is not None]
+        return ": ".join([" -> ".join(files), error.strerror]) if files else error.strerror
+    return str(error) or type(error).__name__
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """A question that ends a message, or nothing if no known name is like the given one."""
+    close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def check_one_of(name: str, given: str, known: Collection[str]) -> None:
+    """Raise ``ValueError`` unless the value is a known one; ``name`` is of the option."""
+    if given not in known:
+        raise ValueError(f"{name} is {given!r}, expected {_alternatives(known)}{did_you_mean(given, known)}")
+
+
+def _alternatives(known: Collection[str]) -> str:
+    *others, last = known
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def one_of(known: Collection[str]) -> Callable[[str], str]:
+    """An option's type for argparse: one of these names, and a line that says so where it is not."""
+
+    def name(given: str) -> str:
+        if given not in known:
+            raise argparse.ArgumentTypeError(
+                f"it is {given!r}, expected {_alternatives(known)}{did_you_mean(given, known)}"
+            )
+        return given
+
+    return name
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line, without the usage."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        print_error(f"{message} (see {Path(self.prog).name} --help)")
+        raise SystemExit(BAD_INPUT)
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Raise ``ValueError`` for an argument that is no Unicode: such a path can stand in no record or page."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"the argument {ascii(os.fsencode(argument))[1:]} is not UTF-8: expected a path or name that is, so "
+                "rename what it names"
+            ) from None
+
+
+def expanded(path: Path, option: str) -> Path:
+    """The path with the home directory in place of a leading ``~`` or ``~user``.
+
+    Raises:
+        ValueError: if there is no such user; ``option`` is what names the path.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(
+            f"{option} is {path}, and {path.parts[0]} is no user's home directory: expected a path, with ./ before "
+            "a name that begins with ~"
+        ) from None
+
+
+def check_output_directory(directory: Path, option: str) -> None:
+    """Raise ``ValueError`` if there is something else than a directory at that path, or on the way to it.
+
+    Args:
+        directory: it need not exist yet.
+        option: what names it, such as ``--output-dir``.
+    """
+    try:
+        existing = _nearest_existing(directory)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"{option} is {str(directory)!r}, which cannot be a directory: {reason}") from None
+    if not existing.is_dir():
+        raise ValueError(
+            f"{option} is {directory}, but {existing} is no directory: expected a directory, or one that can be made"
+        )
+    if existing != directory and not os.access(existing, os.W_OK | os.X_OK):
+        raise ValueError(
+            f"{option} is {directory}, which cannot be made, because {existing} cannot be written to: expected another "
+            "directory"
+        )
+
+
+def check_writable(directory: Path, option: str) -> None:
+    """Raise ``ValueError`` unless files can be written to the directory, or it can be made."""
+    check_output_directory(directory, option)
+    if directory.exists() and not os.access(directory, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} is {directory}, which cannot be written to: expected another directory")
+
+
+def _nearest_existing(path: Path) -> Path:
+    """The path itself, or the nearest directory above it that there is. A link to nowhere is there too."""
+    for candidate in (path, *path.parents):
+        try:
+            candidate.lstat()
+        except FileNotFoundError:
+            continue
+        except NotADirectoryError:
+            continue
+        return candidate
+    return Path()
+
+
+def check_environment(uses_wandb: bool = False) -> None:
+    """Raise ``ValueError`` for environment variables that libraries misread, complain of, or find out late."""
+    threads = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if threads and not all(_is_count(part) for part in threads.split(",")):
+        raise ValueError(
+            f"OMP_NUM_THREADS is {threads!r}, expected a number of threads of at least 1, such as 4: set it so, or "
+            "unset it"
+        )
+    for name in _DIRECTORY_VARIABLES:
+        if value := os.environ.get(name):
+            option = f"the environment variable {name}"
+            check_output_directory(expanded(Path(value), option), option)
+    mode = os.environ.get("WANDB_MODE")
+    if uses_wandb and mode:
+        check_one_of("the environment variable WANDB_MODE", mode, WANDB_MODES)
+
+
+def _is_count(text: str) -> bool:
+    return text.strip().isdecimal() and int(text) > 0

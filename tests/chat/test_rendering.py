@@ -1,0 +1,147 @@
+"""Templates by strangers: within limits, in a child that is gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from slr.chat.rendering import CHARACTERS, Chat, TemplateError, render, render_texts
+from slr.chat.template import check_template, render_chat, render_chats
+from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
+
+ENDLESS = {
+    "loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+    "one operation that takes for ever": "{{ 9 ** (9 ** 9) }}",
+    "text without end": "{% for i in range(99999) %}{% for j in range(99999) %}{{ i }}{% endfor %}{% endfor %}",
+}
+TOO_LARGE = {
+    "many lines": "{% for i in range(99999) %}{{ 'abcdefghijklmnopqrst' }}{% endfor %}{{ messages[0].content }}",
+    "one text": "{{ 'ab' * 10 ** 6 }}",
+    "doubled again and again": (
+        "{% set n = namespace(x='abc') %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}{{ n.x }}"
+    ),
+    "more than there is": "{{ 'x' * 10 ** 13 }}",
+}
+FAILING = {
+    "{{ raise_exception('Only \x1b[31m tools\nhere') }}": r"TemplateError: Only \?\[31m tools;",
+    "{{ messages[3].content.text }}": "UndefinedError",
+    "{{ messages[0].content[0].text.x.y }}": "UndefinedError",
+    "{% for message in messages %}": "TemplateSyntaxError",
+    "{{ 1 / 0 }}": "ZeroDivisionError",
+    "{% macro again(x) %}{{ again(x) }}{% endmacro %}{{ again(1) }}": "RecursionError",
+    "{{ ''.__class__.__mro__ }}": "SecurityError",
+    "{{ messages.append(1) }}": "SecurityError",
+}
+QUESTION = Chat(messages=({"role": "user", "content": "Why?"},))
+
+
+def children() -> list[str]:
+    """Of this process, running or waiting to be taken leave of."""
+    path = f"/proc/{os.getpid()}/task"
+    return [
+        child
+        for task in os.listdir(path)
+        if os.path.exists(f"{path}/{task}/children")
+        for child in open(f"{path}/{task}/children").read().split()
+    ]
+
+
+@pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
+def test_a_template_that_never_ends_is_refused_soon(template: str) -> None:
+    before, began = children(), time.monotonic()
+    with pytest.raises(TemplateError, match=r"not rendered within 5 seconds|memory|characters"):
+        check_template(make_tokenizer(template), VOCAB_SIZE)
+    assert time.monotonic() - began < 10
+    assert children() == before
+
+
+@pytest.mark.parametrize("template", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_a_template_that_writes_too_much_is_refused(template: str) -> None:
+    before, began = children(), time.monotonic()
+    with pytest.raises(TemplateError, match=r"characters around the messages|more than 1024 MB of memory"):
+        check_template(make_tokenizer(template), VOCAB_SIZE)
+    assert time.monotonic() - began < 10
+    assert children() == before
+
+
+@pytest.mark.parametrize(("template", "reason"), FAILING.items())
+def test_a_template_that_fails_is_one_line(template: str, reason: str) -> None:
+    with pytest.raises(TemplateError, match=reason) as caught:
+        render_chat(make_tokenizer(template), "Choose.")
+    assert str(caught.value).isprintable()
+    assert str(caught.value).startswith("the chat template of this model cannot be used: ")
+
+
+def test_the_file_of_the_template_is_named(tmp_path: Path) -> None:
+    make_tokenizer("{{ 1 / 0 }}").save_pretrained(tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    with pytest.raises(
+        TemplateError, match=re.escape(f"the chat template in {tmp_path}/chat_template.jinja")
+    ):
+        render_chat(tokenizer, "Choose.")
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (" \n ", "it writes nothing"),
+        ("<|start|>assistant", "it leaves the user's message out"),
+        ("{{ messages[0].role }}", "it leaves the user's message out"),
+    ],
+)
+def test_a_template_that_asks_nothing(template: str, reason: str) -> None:
+    with pytest.raises(TemplateError, match=reason):
+        check_template(make_tokenizer(template), VOCAB_SIZE)
+
+
+def test_a_template_of_tokens_that_the_model_does_not_have() -> None:
+    tokenizer = make_tokenizer(CHAT_TEMPLATE.replace("<|start|>", "<|far|>"))
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|far|>"]})
+    far = tokenizer.convert_tokens_to_ids("<|far|>")
+    assert isinstance(far, int)
+    check_template(tokenizer, far + 1)
+    with pytest.raises(TemplateError, match=rf"it writes '<\|far\|>' \({far}\), .* ids below {far} only"):
+        check_template(tokenizer, far)
+
+
+def test_long_messages_are_no_large_output() -> None:
+    chat = Chat(messages=({"role": "user", "content": "word " * CHARACTERS},))
+    (text,) = render_texts(make_tokenizer(CHAT_TEMPLATE), [chat])
+    assert text.count("word ") == CHARACTERS
+
+
+def test_many_requests_at_once_are_what_they_are_alone() -> None:
+    tokenizer = make_tokenizer(CHAT_TEMPLATE)
+    requests = ["Choose.", "", "a\ud800b".encode("utf-8", "replace").decode(), "日本 \x00 \u2028"]
+    assert render_chats(tokenizer, requests) == [render_chat(tokenizer, request) for request in requests]
+    expected = [
+        tokenizer.apply_chat_template(
+            [{"role": "user", "content": request}], add_generation_prompt=True, return_dict=False
+        )
+        for request in requests
+    ]
+    assert render_chats(tokenizer, requests) == expected
+
+
+def test_some_chats_may_fail_and_others_not() -> None:
+    template = (
+        "{% if messages | length > 1 %}{{ raise_exception('one') }}{% endif %}{{ messages[0].content }}"
+    )
+    one, two = render(make_tokenizer(template), [QUESTION, Chat(messages=QUESTION.messages * 2)])
+    assert (one.text, one.failure) == ("Why?", None)
+    assert (two.text, two.failure) == (None, "TemplateError: one")
+
+
+def test_another_thread_can_render_too() -> None:
+    found: list[list[int]] = []
+    tokenizer = make_tokenizer(CHAT_TEMPLATE)
+    thread = threading.Thread(target=lambda: found.append(render_chat(tokenizer, "Choose.")))
+    thread.start()
+    thread.join()
+    assert found == [render_chat(tokenizer, "Choose.")]

@@ -1,0 +1,89 @@
+"""A study of a shipped pair, small: complete, resumed to equal records, with differences paired by document."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+import torch
+
+from slr.crc.study import SMOKE, crc_experiment
+from slr.downstream.conditions import is_available, selection_of
+from slr.harness.evaluate import HarnessTask
+from slr.harness.report import harness_contrasts, harness_lines
+from slr.harness.study import COMPARED, HarnessConfig, harness_experiment
+from slr.models.pairs import find_pair
+from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.records import AnyRecord, HarnessScore
+
+SPEC = find_pair("testbed-llama")
+TASKS = tuple(
+    HarnessTask(name=name, metrics=(metric,), num_fewshot=0, chat_template=True, num_tokens=1)
+    for name, metric in (("testbed_facts", "acc,none"), ("testbed_sums", "exact_match,marked-answer"))
+)
+EXPERIMENT = harness_experiment(
+    "quality", "?", HarnessConfig(tasks=TASKS, batch_size=8, limit=6, max_new_tokens=16), SMOKE
+)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> RunSettings:
+    """After a search."""
+    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
+    run_experiment(crc_experiment(SMOKE), SPEC, made)
+    return made
+
+
+def run(settings: RunSettings) -> list[AnyRecord]:
+    assert not run_experiment(EXPERIMENT, SPEC, settings).failed
+    return store_of(EXPERIMENT, settings.output_dir).read()
+
+
+def scores_of(records: list[AnyRecord]) -> list[HarnessScore]:
+    return [record for record in records if isinstance(record, HarnessScore)]
+
+
+def test_every_model_in_every_task_and_resumed_the_same(settings: RunSettings) -> None:
+    records = run(settings)
+    searched = {record.key: record for record in store_of(crc_experiment(SMOKE), settings.output_dir).read()}
+    selection = selection_of(searched, SPEC.name)
+    assert selection is not None
+    models = [model for model in COMPARED if is_available(model, selection)]
+    scores = scores_of(records)
+    assert [(s.model, s.task) for s in scores] == [(model, task.name) for model in models for task in TASKS]
+    for score in scores:
+        assert len(score.document_scores) == 6
+        assert score.interval == (selection.interval if score.model == "slr" else None)
+        assert score.alpha == (selection.soup_alpha if score.model == "soup" else None)
+    path = settings.output_dir / "quality.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text(lines[0] + "".join(lines[1::2]))
+    again = {score.key: score.model_dump(exclude={"provenance"}) for score in scores_of(run(settings))}
+    assert again == {score.key: score.model_dump(exclude={"provenance"}) for score in scores}
+    content = path.read_bytes()
+    run(settings)
+    assert path.read_bytes() == content
+
+
+def test_differences_and_the_mirror_are_of_the_records(settings: RunSettings) -> None:
+    records = run(settings)
+    scores = {(score.model, score.task): score for score in scores_of(records)}
+    lines = {(line.model, line.score.task): line for line in harness_lines(records, SPEC.name)}
+    assert lines.keys() == scores.keys()
+    contrasts = {(c.method, c.reference, c.group): c for c in harness_contrasts(records, SPEC.name)}
+    assert {method for method, _, _ in contrasts} == {model for model, _ in scores} - {"instruct"}
+    difference = contrasts["base", "instruct", "testbed_facts"].difference
+    assert difference is not None
+    paired = zip(
+        scores["base", "testbed_facts"].document_scores,
+        scores["instruct", "testbed_facts"].document_scores,
+        strict=True,
+    )
+    assert difference.mean == pytest.approx(fmean(ours - theirs for ours, theirs in paired))
+    assert EXPERIMENT.mirror is not None
+    mirror = EXPERIMENT.mirror(records, SPEC.name)
+    assert mirror.summary["testbed_facts/base/acc,none"] == scores["base", "testbed_facts"].value
+    columns, rows = mirror.tables["scores"]
+    assert len(rows) == len(scores)
+    assert all(len(row) == len(columns) for row in rows)
