@@ -76,9 +76,21 @@ def launched_processes() -> Processes:
 
     They are connected over gloo, also where there are GPUs: only records are exchanged, and NCCL would give
     up waiting after minutes.
+
+    Raises:
+        ValueError: if the environment names no process of a launcher. Without a rank, for one, every process would be
+            the first, and wait ``LONGEST_WAIT`` for the others.
     """
-    if _number_of("WORLD_SIZE") == 1:
+    count = _number_of("WORLD_SIZE", 1, 10**6, missing=1)
+    if count == 1:
         return ALONE
+    _number_of("RANK", 0, count - 1)
+    _number_of("MASTER_PORT", 1, 2**16 - 1)
+    if not os.environ.get("MASTER_ADDR"):
+        raise _no_launcher("MASTER_ADDR", "the first process's machine")
+    local_count = _number_of("LOCAL_WORLD_SIZE", 1, count, missing=1)
+    _number_of("LOCAL_RANK", 0, local_count - 1, missing=0)
+
     from accelerate import PartialState
 
     state = PartialState(cpu=True, backend="gloo", timeout=LONGEST_WAIT)
@@ -86,15 +98,22 @@ def launched_processes() -> Processes:
         index=state.process_index,
         count=state.num_processes,
         local_index=state.local_process_index,
-        local_count=_number_of("LOCAL_WORLD_SIZE"),
+        local_count=local_count,
     )
 
 
-def _number_of(variable: str) -> int:
-    text = os.environ.get(variable, "1")
-    if not text.strip().isdecimal() or int(text) == 0:
-        raise ValueError(
-            f"{variable} is {text!r}, expected a number of processes of at least 1: unset it, or start the script with "
-            "accelerate launch"
-        )
+def _number_of(variable: str, lowest: int, highest: int, missing: int | None = None) -> int:
+    """The number in an environment variable; ``missing`` where it is not set."""
+    text = os.environ.get(variable, "" if missing is None else str(missing)).strip()
+    if not (text.isdecimal() and len(text) < 10 and lowest <= int(text) <= highest):
+        raise _no_launcher(variable, f"a number from {lowest} to {highest}")
     return int(text)
+
+
+def _no_launcher(variable: str, expected: str) -> ValueError:
+    found = f"is {os.environ[variable][:40]!r}" if variable in os.environ else "is not set"
+    beside = "" if variable == "WORLD_SIZE" else f" beside WORLD_SIZE={os.environ['WORLD_SIZE']}"
+    return ValueError(
+        f"{variable} {found}{beside}, expected {expected}: unset WORLD_SIZE, or start the script with accelerate "
+        "launch, which sets all of them"
+    )
