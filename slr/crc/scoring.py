@@ -24,6 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from slr.chat.template import render_chats
 from slr.crc.prompts import CrcPrompt
 from slr.crc.token_tree import padded
+from slr.models.pairs import UnusablePairError
 from slr.models.streaming import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20
@@ -159,7 +160,11 @@ def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray
 
 
 def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Shape (B, V)."""
+    """Shape (B, V).
+
+    Raises:
+        UnusablePairError: if the model's own code fails.
+    """
     longest = max(map(len, prompts))
     padded = [longest - len(prompt) for prompt in prompts]
     rows = [[0] * count + list(prompt) for count, prompt in zip(padded, prompts, strict=True)]
@@ -171,7 +176,17 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
         positions_BT = (mask_BT.cumsum(dim=1) - 1).clamp(min=0)
         arguments = {"attention_mask": mask_BT, "position_ids": positions_BT}
     tokens_BT = torch.tensor(rows, device=model.device)
-    output = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False, **arguments)
+    try:
+        output = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False, **arguments)
+    except torch.OutOfMemoryError:
+        raise
+    except (
+        Exception
+    ) as error:  # sizes that contradict each other fail with whatever the model's code fails with
+        raise UnusablePairError(
+            f"{model.name_or_path} cannot answer a prompt of {longest} tokens ({type(error).__name__}: {error}): "
+            "expected a model that can, so compare the sizes in its config.json with the original model's"
+        ) from error
     return output.logits[:, -1]
 
 

@@ -21,8 +21,8 @@ from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, crc_report, not_finite
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
 from slr.intervals import LayerInterval, all_intervals
-from slr.models.pairs import PairSpec
-from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror, UnusablePairError
+from slr.models.pairs import PairSpec, UnusablePairError
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.provenance import peak_memory_bytes, reset_peak_memory, without_paths
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost

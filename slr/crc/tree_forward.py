@@ -13,6 +13,8 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
-from slr.crc.layer_inputs import LayerInputs, tree_layers
+from slr.crc.layer_inputs import LayerInputs, attention_of, tree_layers
 from slr.crc.scoring import (
     MAX_LOGIT_BYTES,
     EncodedPrompts,
@@ -31,6 +33,7 @@ from slr.crc.scoring import (
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
+from slr.models.pairs import UnusablePairError
 from slr.models.streaming import weights_in_memory
 
 logger = logging.getLogger(__name__)
@@ -69,14 +72,12 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
     """CRC scores of models of one architecture, one after the other, as ``score_model`` gives them but faster.
 
     Raises:
-        ValueError: if the models' attention cannot be used.
-        RuntimeError: if the first one's scores are not those of its plain forward: the architecture is not supported.
+        UnusablePairError: if the first one's plain forward fails, or gives other scores.
     """
     inputs = None
     for model in models:
         if inputs is None:
-            short = encoded.shortest(2)
-            check_same_log_probs(tree_log_probs(model, short), answer_log_probs(model, short), model)
+            check_layer_by_layer(model, encoded, partial(tree_log_probs, model))
             inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
         else:
             inputs = inputs.of_other_weights(model)
@@ -101,6 +102,50 @@ def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInp
     for index, layer in enumerate(forward.layers[:-1]):
         forward.advance(layer, index, [state_1ND])
     return forward.finish(forward.layers[-1], state_1ND)[0]
+
+
+def check_layer_by_layer(
+    model: PreTrainedModel,
+    encoded: EncodedPrompts,
+    log_probs: Callable[[EncodedPrompts], NDArray[np.float64]],
+) -> None:
+    """Compare what is computed layer by layer with the model's plain forward, for the two shortest prompts.
+
+    Args:
+        model: whose plain forward is the reference.
+        encoded: the prompts.
+        log_probs: computes log-probabilities (P, C) of prompts layer by layer.
+
+    Raises:
+        UnusablePairError: if either fails, or they differ by more than rounding.
+        ValueError: if the model was loaded with another attention than the search needs.
+    """
+    attention_of(model)
+    short = encoded.shortest(2)
+    expected = answer_log_probs(model, short)
+    try:
+        _check_that_layers_attend(model, short)
+        check_same_log_probs(log_probs(short), expected, model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a layer that is called otherwise than it expects fails in its own way
+        raise UnusablePairError(
+            f"{model.name_or_path} cannot be searched, because the decoder layers of {type(model).__name__} cannot be "
+            f"computed one by one ({type(error).__name__}: {error}): slr build writes a hybrid of any layers, and slr "
+            "score scores it"
+        ) from error
+
+
+@torch.inference_mode()
+def _check_that_layers_attend(model: PreTrainedModel, encoded: EncodedPrompts) -> None:
+    """Raise unless every layer has attention over the tree, because otherwise it takes the tree for one prompt.
+
+    In 16-bit arithmetic this may change log-probabilities by no more than rounding does.
+    """
+    inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
+    for index, layer in enumerate(tree_layers(model)):
+        with weights_in_memory(layer) as compute:
+            keys_and_values(compute, inputs.embedded_1ND, inputs.storing_arguments(index))
 
 
 def check_same_log_probs(
@@ -128,9 +173,8 @@ def check_same_log_probs(
     logger.info("checked against a plain forward: log-probabilities differ %s by %.1e", kind, error)
     if not error <= allowed:
         raise RuntimeError(
-            f"the search does not reproduce {type(model).__name__}: log-probabilities differ "
-            f"from its plain forward {kind} by {error:.2g}, allowed {allowed:g} in {model.dtype}; "
-            "this architecture's layers cannot be evaluated one by one, please report it"
+            f"log-probabilities differ from those of the plain forward {kind} by {error:.2g}, allowed {allowed:g} in "
+            f"{model.dtype}"
         )
 
 
@@ -182,17 +226,10 @@ class TreeForward:
 
     def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
         """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
-        try:
-            layer(states_RND, **self._inputs.storing_arguments)
-        except KeysAndValues as stored:
-            hidden_RPD = layer(
-                states_RND[:, self._inputs.tree.last_tokens],
-                **self._inputs.last_token_arguments(stored),
-            )
-        else:
-            raise RuntimeError(
-                f"{type(layer).__name__} does not attend through transformers' attention interface"
-            )
+        stored = keys_and_values(layer, states_RND, self._inputs.storing_arguments())
+        hidden_RPD = layer(
+            states_RND[:, self._inputs.tree.last_tokens], **self._inputs.last_token_arguments(*stored)
+        )
         self._on_layer_evaluations(len(states_RND))
         return hidden_RPD
 
@@ -206,6 +243,21 @@ class TreeForward:
             for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
         ]
         return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
+
+
+def keys_and_values(
+    layer: nn.Module, states_RND: torch.Tensor, arguments: dict[str, Any]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What a layer's attention is called with; ``arguments`` are ``LayerInputs.storing_arguments``.
+
+    Raises:
+        RuntimeError: if the layer has no attention, or one that is not of transformers' attention interface.
+    """
+    try:
+        layer(states_RND, **arguments)
+    except KeysAndValues as stored:
+        return stored.keys, stored.values  # and not itself, which holds on to the layer
+    raise RuntimeError(f"{type(layer).__name__} does not attend through transformers' attention interface")
 
 
 def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:

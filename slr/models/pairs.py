@@ -95,6 +95,10 @@ class ModelReference:
         return f"{self.location}@{self.revision}" if self.revision else self.location
 
 
+class UnusablePairError(ValueError):
+    """A pair that cannot be opened, loaded or computed with; the reason, and what to do."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class PairSpec:
     """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened.

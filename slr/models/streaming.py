@@ -176,10 +176,18 @@ def _make_buffers(model: PreTrainedModel, device: torch.device | str) -> None:
         for name, buffer in buffers.items():
             missing = torch.nan if buffer.is_floating_point() else -1
             module._buffers[name] = torch.full_like(buffer, missing, device=device)
-        if buffers:
-            model._init_weights(module)  # how transformers makes them, too, when it loads a model
+        try:
+            if buffers:
+                model._init_weights(module)  # how transformers makes them, too, when it loads a model
+        except Exception as error:  # it expects what a model of this architecture has only when it is whole
+            raise _not_streamable(model, *buffers) from error
         for name in buffers:
             if (made := module._buffers[name]) is not None and made.isnan().any():
-                raise ValueError(
-                    f"{type(model).__name__} cannot be streamed, for nothing makes its buffer {name}: load it whole"
-                )
+                raise _not_streamable(model, name)
+
+
+def _not_streamable(model: PreTrainedModel, *buffers: str) -> ValueError:
+    return ValueError(
+        f"{type(model).__name__} cannot be streamed, because nothing makes its buffer {', '.join(buffers)}: load "
+        "it whole"
+    )

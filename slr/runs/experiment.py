@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slr.models.digests import checkpoint_digests
-from slr.models.pairs import ModelReference, PairSpec
+from slr.models.pairs import ModelReference, PairSpec, UnusablePairError
 from slr.runs.output_lock import output_lock
 from slr.runs.processes import ALONE, Processes
 from slr.runs.provenance import config_hash, describe_device, provenance, without_paths
@@ -199,10 +199,6 @@ def files_of(reference: ModelReference) -> dict[str, str] | None:
     return None if directory is None else checkpoint_digests(directory)
 
 
-class UnusablePairError(ValueError):
-    """A pair that cannot be opened or loaded, with the reason and what to do."""
-
-
 class PairOnDemand:
     """A pair that is loaded when a cell first asks for it."""
 
@@ -324,7 +320,7 @@ def run_experiments(
             given up at the end.
 
     Raises:
-        UnusablePairError: if the pair cannot be loaded.
+        UnusablePairError: if the pair cannot be loaded or searched.
         ValueError: if the output directory holds records of another configuration, or damaged ones, or is in use by
             another run.
         OSError: if records cannot be written, or were removed meanwhile.

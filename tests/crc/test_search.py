@@ -17,6 +17,7 @@ from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search
 from slr.hybrid import restore
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.loading import ModelPair, load_pair
+from slr.models.pairs import UnusablePairError
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
 
@@ -165,7 +166,9 @@ def test_layers_that_look_elsewhere_are_noticed(
     """A model whose masks were misread must be refused, not scored."""
     pair = load_pair(*checkpoint_pairs("gemma2"))
     monkeypatch.setattr(layer_inputs, "_may_attend", lambda _mask, causal: causal)
-    with pytest.raises(RuntimeError, match="does not reproduce Gemma2ForCausalLM"):
+    with pytest.raises(
+        UnusablePairError, match=r"Gemma2ForCausalLM .* differ from those of the plain forward"
+    ):
         search(pair, PROMPTS)
 
 

@@ -19,6 +19,7 @@ from slr.crc.tree_forward import check_same_log_probs, score_by_tree
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from slr.models.loading import ModelPair, load_pair
+from slr.models.pairs import UnusablePairError
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer, spread_over_devices
 
@@ -114,7 +115,9 @@ def test_sixteen_bits_are_checked_on_average() -> None:
     one_off = expected.copy()
     one_off[0, 0] += 1.0
     check_same_log_probs(one_off, expected, cast(PreTrainedModel, model))
-    with pytest.raises(RuntimeError, match=r"differ from its plain forward on average by 0\.4, allowed 0\.3"):
+    with pytest.raises(
+        RuntimeError, match=r"differ from those of the plain forward on average by 0\.4, allowed 0\.3"
+    ):
         check_same_log_probs(expected + 0.4, expected, cast(PreTrainedModel, model))
     model.dtype = torch.float32
     with pytest.raises(RuntimeError, match=r"at most by 1, allowed 0\.001"):
@@ -126,5 +129,7 @@ def test_a_model_that_computes_otherwise_is_refused(
 ) -> None:
     pair = load_pair(*checkpoint_pairs("gemma2"))
     monkeypatch.setattr(layer_inputs, "_may_attend", lambda _mask, causal: causal)
-    with pytest.raises(RuntimeError, match="does not reproduce Gemma2ForCausalLM"):
+    with pytest.raises(
+        UnusablePairError, match=r"Gemma2ForCausalLM .* differ from those of the plain forward"
+    ):
         next(score_by_tree([pair.instruct_model], encode_prompts(PROMPTS, pair.tokenizer)))

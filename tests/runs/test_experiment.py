@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from slr.models.pairs import ModelReference, PairSpec
+from slr.models.pairs import ModelReference, PairSpec, UnusablePairError
 from slr.runs.experiment import (
     Cell,
     CellContext,
     Cost,
     Experiment,
     RunSettings,
-    UnusablePairError,
     run_experiment,
     run_experiments,
     store_of,
