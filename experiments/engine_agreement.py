@@ -120,7 +120,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _default_checkpoint() -> Path:
-    from slr.laptop.start_models import start_model_directory
+    from slr.models.start_models import start_model_directory
 
     return start_model_directory("smollm2")
 

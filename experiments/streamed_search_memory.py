@@ -63,7 +63,7 @@ def _write_pair(case: Case, directory: Path) -> None:
     from transformers import AutoModelForCausalLM, LlamaConfig
 
     from slr.models.checkpoint import open_checkpoint
-    from slr.models.pairs import find_pair
+    from slr.models.presets import find_pair
 
     tokenizer = open_checkpoint(find_pair("testbed-llama").instruct).tokenizer
     assert tokenizer is not None

@@ -28,7 +28,7 @@ from slr.terminal.stopping import run_until_stopped
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
     from slr.intervals import LayerInterval
-    from slr.models.pairs import PairSpec
+    from slr.models.reference import PairSpec
     from slr.statistics.uncertainty import Estimate
 
 app = typer.Typer(
@@ -132,7 +132,8 @@ def search(
     from slr.crc.report import crc_report
     from slr.crc.scoring import encode_prompts
     from slr.crc.study import CrcStudyConfig, crc_experiment
-    from slr.models.loading import load_spec, resolve_pair
+    from slr.models.loading import load_spec
+    from slr.models.presets import resolve_pair
     from slr.runs.experiment import RunSettings, run_experiment, store_of
     from slr.runs.output_lock import check_still_there, output_lock
     from slr.runs.processes import launched_processes

@@ -13,6 +13,45 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {"slr": {"slr"}, "experiments": {"experiments", "slr"}, "analysis": {"slr"}}
 OURS = {*ALLOWED, "tests"}
+MAY_IMPORT = {
+    # What computes numbers or text, and knows nothing of models.
+    "intervals": "",
+    "seeding": "",
+    "metrics": "",
+    "statistics": "",
+    "terminal": "",
+    "files": "terminal",
+    "figure_style": "files terminal",
+    # Models: how they are asked, opened, combined and sampled.
+    "chat": "files",
+    "models": "chat files terminal",
+    "hybrid": "intervals models",
+    "sampling": "chat",
+    # Runs and their records; CRC, by which layers are chosen; building what was chosen.
+    "runs": "chat files models sampling terminal",
+    "crc": "chat figure_style hybrid intervals models runs statistics terminal",
+    "building": "chat crc hybrid intervals models runs statistics terminal",
+    # The models that come with the package, and the tasks.
+    "testbed": "chat crc models terminal",
+    "laptop": "chat crc models statistics terminal",
+    "tasks": "models testbed",
+    # Studies: one package for each kind of measurement.
+    "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks",
+    "harness": "chat crc downstream hybrid models runs sampling statistics tasks testbed",
+    "judging": "downstream metrics models runs seeding statistics tasks",
+    "costs": "building crc hybrid intervals models runs terminal",
+    # What users start.
+    "experiments": "crc downstream harness judging runs terminal",
+    "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
+    "terminal",
+    "cli": "building chat crc intervals models runs statistics terminal",
+    "slr": "building crc hybrid intervals models",
+}
+"""For each package or module directly under ``slr``, those that it may import; each row names only rows above it.
+
+``slr`` is the package itself: what it exports.
+"""
+MOST_LOOSE_MODULES = 10
 VAGUE_NAMES = {"utils", "helpers", "common", "misc"}
 TORCH_FREE = (
     "slr",
@@ -20,7 +59,8 @@ TORCH_FREE = (
     "slr.intervals",
     "slr.runs.results_store",
     "slr.statistics.uncertainty",
-    "slr.models.pairs",
+    "slr.models.presets",
+    "slr.models.reference",
     "slr.runs.provenance",
     "slr.figure_style",
     "slr.crc.prompts",
@@ -80,6 +120,37 @@ def test_imports_go_one_way(package: str) -> None:
         for module in imported_modules(ast.parse(path.read_text(encoding="utf-8"))):
             top = module.split(".")[0]
             assert top not in OURS or top in ALLOWED[package], f"{path.relative_to(ROOT)} imports {module}"
+
+
+def part_of(module: str) -> str:
+    """The package or module directly under slr that a module belongs to."""
+    return module.split(".")[1] if "." in module else module
+
+
+def imported_parts(path: Path, of_slr: set[str]) -> set[str]:
+    found = imported_modules(ast.parse(path.read_text(encoding="utf-8")))
+    return {part_of(module) for module in found if module.split(".")[0] == "slr"} & of_slr
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_a_package_imports_only_what_the_table_allows(part: str) -> None:
+    for module, path in zip(modules_of("slr"), source_files("slr"), strict=True):
+        if part_of(module) == part:
+            found = imported_parts(path, set(MAY_IMPORT)) - {part}
+            assert found <= set(MAY_IMPORT[part].split()), f"{path.relative_to(ROOT)} imports {sorted(found)}"
+
+
+def test_the_table_of_imports_has_every_part_and_no_circle() -> None:
+    assert set(MAY_IMPORT) == {part_of(module) for module in modules_of("slr")}
+    above: set[str] = set()
+    for part, allowed in MAY_IMPORT.items():
+        assert set(allowed.split()) <= above, f"{part} may import a row that is not above it"
+        assert allowed.split() == sorted(allowed.split())
+        above.add(part)
+
+
+def test_few_modules_lie_directly_under_slr() -> None:
+    assert len(list((ROOT / "slr").glob("*.py"))) <= MOST_LOOSE_MODULES
 
 
 def test_the_rule_would_notice() -> None:

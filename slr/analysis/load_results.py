@@ -12,7 +12,7 @@ from slr.crc.report import CrcReport, crc_report
 from slr.crc.study_faults import study_fault
 from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines, metric_values
 from slr.harness.report import HarnessLine, harness_contrasts, harness_lines
-from slr.models.pairs import PRESETS
+from slr.models.presets import PRESETS
 from slr.runs.records import (
     AnyRecord,
     CanonicalAnswers,

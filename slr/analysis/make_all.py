@@ -37,7 +37,7 @@ from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table, save_table
 from slr.analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
-from slr.models.pairs import PRESETS
+from slr.models.presets import PRESETS
 from slr.terminal.bad_input import (
     BAD_INPUT,
     OneLineParser,

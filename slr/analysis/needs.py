@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from slr.analysis.load_results import Results
-from slr.models.pairs import PRESETS
+from slr.models.presets import PRESETS
 
 
 @dataclass(frozen=True)

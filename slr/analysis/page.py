@@ -19,7 +19,7 @@ from slr.analysis.load_results import Results
 from slr.analysis.tables.samples import samples
 from slr.analysis.tables.table import Table, in_html
 from slr.files.whole import write_whole
-from slr.models.pairs import PRESETS
+from slr.models.presets import PRESETS
 from slr.runs.records import Configuration
 from slr.terminal.literal_text import visible
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from slr.files.names import check_file_name
-from slr.models.pairs import PRESETS, preset_of
+from slr.models.presets import PRESETS, preset_of
 from slr.runs.records import AnyRecord, Configuration
 from slr.runs.results_store import ResultsStore
 from slr.runs.tracking import RECORDS, log_in, wandb_files_below

@@ -41,10 +41,10 @@ from slr.chat.tokenizer_comparison import check_speaks_like
 from slr.intervals import LayerInterval, check_alpha
 from slr.models.adapters.config import CONFIG_FILE, parse_config
 from slr.models.adapters.opening import WEIGHTS_FILE, Adapter, open_adapter
-from slr.models.checkpoint import Checkpoint, Location, open_checkpoint
+from slr.models.checkpoint import Checkpoint, open_checkpoint
 from slr.models.layout import ModelLayout
-from slr.models.loading import resolve_pair
-from slr.runs.provenance import without_paths
+from slr.models.presets import resolve_pair
+from slr.models.reference import Location
 
 if TYPE_CHECKING:
     from slr.models.adapters.placement import Placement
@@ -135,7 +135,7 @@ def build_adapter(
             num_layers=checkpoint.num_layers,
             alpha=alpha,
             dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=tuple(without_paths(note, spec.names_of_paths) for note in notes),
+            notes=tuple(map(spec.without_paths, notes)),
             end_tokens=speaker.end_tokens,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,

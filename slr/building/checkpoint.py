@@ -49,14 +49,13 @@ from slr.building.shards import (
 from slr.building.speech import make_it_speak, speech_notes
 from slr.intervals import LayerInterval, check_alpha
 from slr.models.adapters.opening import open_adapter
-from slr.models.checkpoint import Checkpoint, Location, open_checkpoint, with_local_weights
+from slr.models.checkpoint import Checkpoint, open_checkpoint, with_local_weights
 from slr.models.compatibility import check_compatible, conversion_note
-from slr.models.loading import resolve_pair
 from slr.models.numbers_in_range import check_numbers, num_weight_bytes
-from slr.models.pairs import PairSpec
+from slr.models.presets import resolve_pair
+from slr.models.reference import Location, PairSpec
 from slr.models.safetensors_index import INDEX_FILE, SINGLE_FILE
 from slr.models.stored_tensors import StoredTensor, stored_tensors
-from slr.runs.provenance import without_paths
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def build(
             num_layers=pair.instruct.num_layers,
             alpha=alpha,
             dtype=str(pair.instruct.dtype).removeprefix("torch."),
-            notes=tuple(without_paths(note, spec.names_of_paths) for note in pair.notes),
+            notes=tuple(map(spec.without_paths, pair.notes)),
             end_tokens=pair.speaker.end_tokens,
             shards=hashes,
             tensors=_origins(pair.instruct, replacements, alpha),

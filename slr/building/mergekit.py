@@ -8,7 +8,7 @@ import torch
 
 from slr.building.manifest import BuildManifest
 from slr.intervals import LayerInterval
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 
 
 def equivalent_yaml(

@@ -16,7 +16,7 @@ from slr.building.output_directory import leads_into_checkpoint
 from slr.building.search_scores import HybridFigure
 from slr.models.adapters.opening import WEIGHTS_FILE
 from slr.models.hub import HubError, fetch_card
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from slr.statistics.uncertainty import Estimate
 from slr.terminal.literal_text import in_markdown
 

@@ -118,7 +118,7 @@ def methods_for(
 
     from slr.building.mergekit import mergekit_yaml
     from slr.intervals import LayerInterval
-    from slr.models.pairs import ModelReference
+    from slr.models.reference import ModelReference
 
     interval = LayerInterval(shape.num_hidden_layers // 4, 3 * shape.num_hidden_layers // 4)
     build = (*SLR, "build", base, instruct, "--layers", str(interval), "--output")

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from slr.models.pairs import ModelReference, PairSpec
+from slr.crc.report import cost_summary
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Experiment, RunMirror
 from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance
-from slr.runs.records import AnyRecord, SearchCost
+from slr.runs.records import SearchCost
 from slr.runs.results_store import ResultsStore
 from slr.runs.tracking import WandbMode, mirror_pair
 from slr.terminal.progress import OnProgress, progress_bar
@@ -100,22 +101,6 @@ def cost_experiment(case: CostCase) -> Experiment:
     )
 
 
-def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
-    """What W&B shows of searches' costs, as METHOD/METRIC."""
-    return {
-        f"{record.method}/{name}": getattr(record, name)
-        for record in records
-        if isinstance(record, SearchCost)
-        for name in (
-            "seconds",
-            "seconds_per_interval",
-            "layer_evaluations",
-            "tokens_computed",
-            "peak_memory_bytes",
-        )
-    }
-
-
 def print_costs(costs: Sequence[SearchCost]) -> None:
     """A line a case: seconds, hybrids and peak memory of both methods, and their ratio a hybrid."""
     print(f"{'pair':22} {'search':>24} {'loop':>24} {'ratio':>6} {'peak memory (MB)':>18}")
@@ -172,7 +157,7 @@ def random_pair(case: CostCase) -> ModelPair:
 
     from slr.models.checkpoint import open_checkpoint
     from slr.models.loading import ModelPair
-    from slr.models.pairs import find_pair
+    from slr.models.presets import find_pair
 
     reference = find_pair("testbed-llama").instruct
     tokenizer = open_checkpoint(reference).tokenizer

@@ -24,7 +24,7 @@ from slr.intervals import all_intervals
 from slr.models.checkpoint import open_checkpoint
 from slr.models.layout import model_layout
 from slr.models.loading import ModelPair, avoid_cudnn_attention, family_of
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance, reset_peak_memory
 from slr.runs.records import SearchCost
 from slr.terminal.progress import progress_bar

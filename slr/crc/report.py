@@ -12,7 +12,7 @@ import numpy as np
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.selection import PAPER_RULE, Candidate, SelectionRule, pareto_front, select
 from slr.intervals import LayerInterval
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet, SearchCost
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 Category = Literal["letters", "digits"]
@@ -213,6 +213,22 @@ def rule_in_words(report: CrcReport) -> list[str]:
             f"No layers are valid enough; `--min-validity` below {ratio:g}{no_margin} admits more."
         )
     return sentences
+
+
+def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
+    """Return the measured costs of searches by METHOD/METRIC, as W&B shows them."""
+    return {
+        f"{record.method}/{name}": getattr(record, name)
+        for record in records
+        if isinstance(record, SearchCost)
+        for name in (
+            "seconds",
+            "seconds_per_interval",
+            "layer_evaluations",
+            "tokens_computed",
+            "peak_memory_bytes",
+        )
+    }
 
 
 def _model_lines(

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from slr.chat.template import render_chats
 from slr.crc.prompts import CrcPrompt
 from slr.crc.token_tree import padded
-from slr.models.pairs import UnusablePairError
+from slr.models.reference import UnusablePairError
 from slr.models.streaming import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20

@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from slr.costs.search_cost import cost_summary
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
-from slr.crc.report import candidates, crc_report, not_finite
+from slr.crc.report import candidates, cost_summary, crc_report, not_finite
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
 from slr.intervals import LayerInterval, all_intervals
-from slr.models.pairs import PairSpec, UnusablePairError
+from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
-from slr.runs.provenance import peak_memory_bytes, reset_peak_memory, without_paths
+from slr.runs.provenance import peak_memory_bytes, reset_peak_memory
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
 
 if TYPE_CHECKING:
@@ -381,7 +380,7 @@ def _pair_info(context: CellContext) -> PairInfo:
         vocab_size=config.vocab_size,
         num_parameters=pair.instruct_model.num_parameters(),
         dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
-        notes=tuple(without_paths(note, context.spec.names_of_paths) for note in pair.notes),
+        notes=tuple(map(context.spec.without_paths, pair.notes)),
         end_tokens=pair.end_tokens,
     )
 

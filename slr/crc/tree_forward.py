@@ -33,7 +33,7 @@ from slr.crc.scoring import (
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
-from slr.models.pairs import UnusablePairError
+from slr.models.reference import UnusablePairError
 from slr.models.streaming import weights_in_memory
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from slr.intervals import LayerInterval
-from slr.models.pairs import PairSpec
+from slr.models.reference import PairSpec
 from slr.runs.experiment import Results
 from slr.runs.records import CrcSelection
 from slr.sampling.config import SamplingConfig

@@ -34,7 +34,7 @@ from slr.downstream.conditions import (
 from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
 from slr.downstream.report import method_lines, metric_values
-from slr.models.pairs import ModelReference, PairSpec
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror, files_of
 from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
 from slr.runs.records import AnyRecord, ProblemSet, SampleMeasures, Samples

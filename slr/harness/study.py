@@ -23,7 +23,7 @@ from slr.downstream.conditions import (
 from slr.harness.evaluate import HarnessTask, evaluate, groups_of_tasks, harness_version
 from slr.harness.report import harness_lines
 from slr.harness.tasks import TASKS_DIR
-from slr.models.pairs import PairSpec
+from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.runs.provenance import installed_version
 from slr.runs.records import AnyRecord, CrcSelection, HarnessScore

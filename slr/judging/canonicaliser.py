@@ -17,7 +17,7 @@ from slr.downstream.study import DownstreamConfig
 from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Connect, connect_once
 from slr.judging.recorded_samples import recorded_samples, samples_digest
 from slr.metrics.coverage import coverage_at_k, precision
-from slr.models.pairs import PairSpec
+from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results
 from slr.runs.measure_versions import RECOGNITION
 from slr.runs.records import AnyRecord, CanonicalAnswers, SampleMeasures, Samples

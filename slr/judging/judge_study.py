@@ -18,7 +18,7 @@ from slr.downstream.study import TYPICAL_ANSWER_SHARE, DownstreamConfig
 from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, Connect, connect_once
 from slr.judging.judge import ASPECTS, RUBRIC_VERSION, judge_request, parse_scores, shuffled_batches
 from slr.judging.recorded_samples import recorded_samples, samples_digest
-from slr.models.pairs import PairSpec
+from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.runs.records import AnyRecord, JudgeScores, Samples
 from slr.seeding import seed_from_key

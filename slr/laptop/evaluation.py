@@ -11,8 +11,8 @@ import torch
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.scoring import encode_prompts, score_model
-from slr.laptop import LAPTOP_MODELS, LaptopModel
 from slr.models.loading import load_pair
+from slr.models.start_models import LAPTOP_MODELS, LaptopModel
 from slr.statistics.uncertainty import estimate_mean
 from slr.terminal.progress import format_seconds
 

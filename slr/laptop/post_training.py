@@ -40,9 +40,13 @@ from transformers import (
 )
 
 from slr.chat.template import render_chats
-from slr.laptop import LAPTOP_MODELS, LaptopModel
-from slr.laptop.start_models import GEMMA_CHAT_TEMPLATE, start_model_directory
 from slr.laptop.training_data import compose_choice, compose_request, writing_requests
+from slr.models.start_models import (
+    GEMMA_CHAT_TEMPLATE,
+    LAPTOP_MODELS,
+    LaptopModel,
+    start_model_directory,
+)
 from slr.terminal.progress import progress_bar
 
 ADAPTER_FILE = "adapter_model.safetensors"

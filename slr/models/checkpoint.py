@@ -33,15 +33,12 @@ from slr.chat.tokenizer_files import (
 from slr.files.untrusted import check_files, read_json_object
 from slr.models.hub import fetch_small_files, fetch_weights, read_hub_tensor_index
 from slr.models.layout import ModelLayout, Shape, check_layer_counts, group_layers, model_layout
-from slr.models.pairs import ModelReference
+from slr.models.reference import Location, ModelReference, as_reference
 from slr.models.safetensors_index import TORCH_DTYPES, TensorIndex, read_tensor_index
 from slr.models.tensor_conversion import TensorConversion
 
 QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
 """Where configurations say that, and how, the weights are quantized."""
-
-Location = str | Path | ModelReference
-"""A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
 
 
 @dataclass(frozen=True)
@@ -201,13 +198,6 @@ def _foreign_names(checkpoint: Checkpoint) -> str:
         f"no tensor has a name that transformers knows for {checkpoint.layout.architecture}: expected names such as "
         f"{next(iter(checkpoint.layout.shapes))}, found such as {next(iter(checkpoint.index.tensors), 'none')}"
     )
-
-
-def as_reference(location: Location, revision: str | None) -> ModelReference:
-    """The reference that a location and, for a hub id, a revision mean."""
-    if isinstance(location, ModelReference):
-        return location if revision is None else replace(location, revision=revision)
-    return ModelReference(str(location), revision)
 
 
 def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -> None:

@@ -24,7 +24,7 @@ from huggingface_hub.errors import (
 )
 
 from slr.chat.tokenizer_files import TOKENIZER_PATTERNS
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from slr.models.safetensors_index import (
     INDEX_FILE,
     SINGLE_FILE,

@@ -9,7 +9,6 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +17,14 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 from slr.chat.end_tokens import EndTokens, end_tokens_of_model
 from slr.chat.template import check_template
 from slr.models.adapters.opening import Adapter, open_adapter
-from slr.models.checkpoint import Checkpoint, Location, as_reference, open_checkpoint, with_local_weights
+from slr.models.checkpoint import Checkpoint, open_checkpoint, with_local_weights
 from slr.models.compatibility import check_compatible, conversion_note
 from slr.models.layout import auto_class
 from slr.models.numbers_in_range import check_numbers, first_not_finite
-from slr.models.pairs import ModelReference, PairSpec, find_pair
+from slr.models.presets import resolve_pair
 from slr.models.quiet_libraries import quiet_libraries
+from slr.models.reference import Family, Location, ModelReference, PairSpec
 from slr.models.streaming import fits, load_streamed
-from slr.runs.records import Family
 
 DeviceMap = str | dict[str, int | str | torch.device]
 """As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
@@ -242,44 +241,6 @@ def load_opened(
     return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
 
 
-def resolve_pair(
-    base: Location,
-    instruct: Location | None = None,
-    *,
-    adapter: Location | None = None,
-    base_revision: str | None = None,
-    instruct_revision: str | None = None,
-) -> PairSpec:
-    """What the arguments of ``load_pair`` mean; nothing is opened.
-
-    A pair that is not from a preset has family "other" here, for the family is in its configuration.
-
-    Raises:
-        ValueError: if there is neither instruct model nor adapter and no preset's pair of that name; if both
-            are there, or a revision is given for a preset's pair.
-    """
-    if instruct is not None and adapter is not None:
-        raise ValueError(
-            f"both an instruct model ({instruct}) and an adapter ({adapter}) are given: expected one of them"
-        )
-    post_trained = instruct if adapter is None else adapter
-    if post_trained is None:
-        spec = find_pair(str(base))
-        if base_revision is not None or instruct_revision is not None:
-            raise ValueError(f"{spec.name} is a preset's pair with revisions of its own: give none for it")
-        return spec
-    instruct_reference = as_reference(post_trained, instruct_revision)
-    return PairSpec(
-        name=_pair_name(instruct_reference),
-        family="other",
-        base=as_reference(base, base_revision),
-        instruct=instruct_reference,
-        instruct_is_adapter=adapter is not None,
-        num_layers=None,
-        num_parameters=None,
-    )
-
-
 def family_of(config: PreTrainedConfig) -> Family:
     """The family that a model's type belongs to."""
     families: tuple[Family, ...] = ("llama", "qwen", "gemma")
@@ -287,19 +248,6 @@ def family_of(config: PreTrainedConfig) -> Family:
         if config.model_type.startswith(family):
             return family
     return "other"
-
-
-def _pair_name(instruct: ModelReference) -> str:
-    directory = instruct.directory
-    if directory is None:
-        return instruct.location.split("/")[-1]
-    path = directory.resolve()
-    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user, and
-    # the root of a file system has no name.
-    num_parts = 1 if path.parent == Path.home() else 2
-    name = "-".join(path.relative_to(path.anchor).parts[-num_parts:])
-    # Files and directories are named by it, and what begins with a dash would be taken for an option.
-    return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:

@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from slr.models.digests import checkpoint_digests
-from slr.models.pairs import ModelReference, PairSpec, UnusablePairError
+from slr.models.reference import ModelReference, PairSpec, UnusablePairError
 from slr.runs.output_lock import output_lock
 from slr.runs.processes import ALONE, Processes
-from slr.runs.provenance import config_hash, describe_device, provenance, without_paths
+from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import AnyRecord, Configuration, Engine, Failure
 from slr.runs.results_store import ResultsStore
 from slr.terminal.literal_text import visible
@@ -533,7 +533,7 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
             raise
         except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
             logger.debug("%s failed", cell.key, exc_info=True)
-            message = without_paths(str(error), context.spec.names_of_paths)
+            message = context.spec.without_paths(str(error))
             failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
             store.append([*_new([context.configuration], results), failure])
             results.setdefault(context.configuration.key, context.configuration)

@@ -7,7 +7,7 @@ import json
 import resource
 import subprocess
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
@@ -43,17 +43,6 @@ def config_hash(config: Any, dtype: str, without: Collection[str] = ()) -> str:
     content = {"config": settings, "dtype": dtype}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def without_paths(text: str, names: Mapping[str, str]) -> str:
-    """The text with the paths of checkpoints replaced by their names, and the user's home directory by ``~``.
-
-    ``names`` gives a name for each path as it was written.
-    """
-    for path in sorted(names, key=len, reverse=True):
-        text = text.replace(path, names[path])
-    home = str(Path.home())
-    return text if len(Path(home).parts) < 2 else text.replace(home, "~")
 
 
 def describe_device(device: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from typing_extensions import override
 
 from slr.chat.end_tokens import EndTokens
+from slr.models.reference import Family
 from slr.runs.record_checks import (
     AtLeastOne,
     Cosine,
@@ -35,7 +36,6 @@ SCHEMA_VERSION = 1
 
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
 PromptSet = Literal["selection", "held_out"]
-Family = Literal["llama", "qwen", "gemma", "other"]
 Engine = Literal["transformers", "vllm"]
 """What samples answers."""
 

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from slr.models.pairs import PRESETS, PairSpec, Preset, UnusablePairError
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cost, Experiment, RunSettings, run_experiments, store_of
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.processes import ALONE, Processes, launched_processes

@@ -41,7 +41,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from slr.files.whole import write_whole
-from slr.models.pairs import PairSpec, preset_of
+from slr.models.presets import preset_of
+from slr.models.reference import PairSpec
 from slr.runs.experiment import Experiment, RunMirror, store_of
 from slr.runs.records import AnyRecord, Failure, PairInfo
 from slr.terminal.literal_text import visible

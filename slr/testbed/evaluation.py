@@ -21,7 +21,7 @@ from slr.chat.template import render_chats
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import ModelPair, load_pair
-from slr.testbed import FAMILIES
+from slr.models.packaged import TESTBED_NAMES
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
 from slr.testbed.sums import held_out_problems, is_right
 from slr.testbed.writing import Genre, accepts, held_out_writing_requests, keeps_constraint
@@ -145,7 +145,7 @@ def _writing(
 
 def write_card(pairs_dir: Path) -> str:
     """The card of all families whose pairs are in the directory, from measurements made now."""
-    sections = [_section(name, pairs_dir / name) for name in FAMILIES if (pairs_dir / name).is_dir()]
+    sections = [_section(name, pairs_dir / name) for name in TESTBED_NAMES if (pairs_dir / name).is_dir()]
     return _INTRODUCTION + "\n" + "\n".join(sections)
 
 

@@ -26,8 +26,8 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from slr.chat.template import render_chats
+from slr.models.packaged import TESTBED_NAMES
 from slr.terminal.progress import progress_bar
-from slr.testbed import FAMILIES
 from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import compose_document, compose_exchange
 from slr.testbed.models import TESTBED_FAMILIES, TestbedFamily
@@ -264,13 +264,13 @@ def _save(
 def main(argv: list[str] | None = None) -> int:
     """Train the families asked for."""
     parser = argparse.ArgumentParser(description="Train the testbed's pairs from a seed.")
-    parser.add_argument("--family", choices=[*FAMILIES, "all"], default="all")
+    parser.add_argument("--family", choices=[*TESTBED_NAMES, "all"], default="all")
     parser.add_argument("--output-dir", type=Path, required=True, help="gets a directory for each family")
     parser.add_argument("--seed", type=int, default=TrainingConfig.seed)
     parser.add_argument("--steps-scale", type=float, default=1.0, help="share of the steps, for a trial")
     options = parser.parse_args(argv)
     config = TrainingConfig(seed=options.seed).shortened(options.steps_scale)
-    for name in FAMILIES if options.family == "all" else [options.family]:
+    for name in TESTBED_NAMES if options.family == "all" else [options.family]:
         train_family(TESTBED_FAMILIES[name], config, options.output_dir / name)
     return 0
 

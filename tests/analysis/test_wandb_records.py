@@ -20,7 +20,7 @@ from slr.analysis.make_all import main
 from slr.analysis.wandb_records import Api, fetch_records
 from slr.costs.search_cost import CostCase, mirror_costs
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.experiment import store_of
 from slr.runs.records import Configuration, CrcScore
 from slr.runs.results_store import ResultsStore

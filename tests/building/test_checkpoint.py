@@ -37,7 +37,7 @@ from slr.intervals import LayerInterval
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.loading import load_pair
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from slr.models.stored_tensors import stored_tensors
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, make_checkpoint_pair

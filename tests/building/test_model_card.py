@@ -15,7 +15,7 @@ from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.search_scores import RECORDS_FILE, HybridFigure, Weights, hybrid_figures
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from slr.runs.records import Configuration, CrcScore, ModelKind, PairInfo, PromptSet, Provenance
 from slr.runs.results_store import ResultsStore
 from slr.statistics.uncertainty import Estimate

@@ -18,8 +18,8 @@ from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.cli import _build_command
 from slr.intervals import LayerInterval
-from slr.models.loading import resolve_pair
-from slr.models.pairs import ModelReference
+from slr.models.presets import resolve_pair
+from slr.models.reference import ModelReference
 from tests.conftest import CheckpointPairs
 
 INTERVAL = LayerInterval(1, 3)

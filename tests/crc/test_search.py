@@ -17,7 +17,7 @@ from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search
 from slr.hybrid import restore
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.loading import ModelPair, load_pair
-from slr.models.pairs import UnusablePairError
+from slr.models.reference import UnusablePairError
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
 

@@ -19,7 +19,7 @@ from slr.crc.tree_forward import check_same_log_probs, score_by_tree
 from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from slr.models.loading import ModelPair, load_pair
-from slr.models.pairs import UnusablePairError
+from slr.models.reference import UnusablePairError
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer, spread_over_devices
 

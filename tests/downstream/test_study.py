@@ -18,7 +18,7 @@ from slr.downstream.fluency import FluencyModel
 from slr.downstream.report import method_contrasts, method_lines, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.metrics.lexical import distinct_n
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.testbed.facts import RELATIONS

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results_store import stores_in
 from tests.conftest import CheckpointPairs

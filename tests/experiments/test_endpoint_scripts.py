@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import CanonicalAnswers, JudgeScores
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs

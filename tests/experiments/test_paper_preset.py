@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from slr.models.pairs import PRESETS, ModelReference
+from slr.models.presets import PRESETS
+from slr.models.reference import ModelReference
 from slr.runs.records import HarnessScore, ProblemSet, Samples
 from slr.runs.results_store import ResultsStore
 from slr.tasks import reasoning

@@ -19,7 +19,8 @@ from experiments import search_cost
 from slr import cli
 from slr.crc import search as crc_search_module
 from slr.experiments import crc_search
-from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, Failure, Family
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import RECORD_ADAPTER, Failure
 from slr.runs.results_store import ResultsStore, stores_in
 from slr.runs.script import run_script

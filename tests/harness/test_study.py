@@ -13,7 +13,7 @@ from slr.downstream.conditions import is_available, selection_of
 from slr.harness.evaluate import HarnessTask
 from slr.harness.report import harness_contrasts, harness_lines
 from slr.harness.study import COMPARED, HarnessConfig, harness_experiment
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, HarnessScore
 

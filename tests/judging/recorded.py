@@ -8,7 +8,7 @@ import torch
 
 from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.experiment import Experiment, RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, Samples
 from slr.runs.results_store import ResultsStore

@@ -16,8 +16,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError, check_compatible
-from slr.models.loading import load_model, load_pair, load_spec, resolve_pair
-from slr.models.pairs import PRESETS, ModelReference, PairSpec
+from slr.models.loading import load_model, load_pair, load_spec
+from slr.models.presets import PRESETS, resolve_pair
+from slr.models.reference import ModelReference, PairSpec
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, SLIDING_WINDOW, VOCAB_SIZE, make_checkpoint_pair, make_tokenizer
 

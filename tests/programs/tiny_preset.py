@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from slr.models.pairs import PRESETS, ModelReference, PairSpec, Preset
+from slr.models.presets import PRESETS, Preset
+from slr.models.reference import ModelReference, PairSpec
 
 
 def use_tiny_preset(directory: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slr.models.pairs import ModelReference, PairSpec, UnusablePairError
+from slr.models.reference import ModelReference, PairSpec, UnusablePairError
 from slr.runs.experiment import (
     Cell,
     CellContext,

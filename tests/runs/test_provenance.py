@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from slr.runs import provenance as module
-from slr.runs.provenance import config_hash, describe_device, provenance, without_paths
+from slr.runs.provenance import config_hash, describe_device, provenance
 
 
 @dataclass(frozen=True)
@@ -52,15 +52,6 @@ def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch, erro
     monkeypatch.setattr(module, "_git", fail)
     found = provenance("cell", "0" * 12, "CPU")
     assert (found.commit, found.dirty) == ("unknown", None)
-
-
-def test_paths_of_checkpoints_and_the_home_directory_are_left_out(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOME", "/home/somebody")
-    names = {"/home/somebody/models/pair/base": "base", "/home/somebody/models/pair": "pair"}
-    text = "/home/somebody/models/pair/base and /home/somebody/models/pair lie in /home/somebody/models"
-    assert without_paths(text, names) == "base and pair lie in ~/models"
-    monkeypatch.setenv("HOME", "/")
-    assert without_paths("a/b", {}) == "a/b"
 
 
 def test_names_the_cpu_by_its_threads():

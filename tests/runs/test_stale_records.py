@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from slr import cli
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from tests.conftest import CheckpointPairs
 
 OTHER_TEMPLATE = (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.models.pairs import ModelReference, PairSpec
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Experiment, RunMirror, store_of
 from slr.runs.tracking import check_account, logged_name, mirror_pair, named_for_wandb
 from tests.crc.test_report import CHOSEN, study

@@ -28,7 +28,7 @@ from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.experiments import crc_search
 from slr.models import loading as checkpoints
-from slr.models.pairs import find_pair
+from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, Configuration, Samples
 from slr.sampling.config import SamplingConfig

@@ -13,17 +13,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import load_pair
-from slr.testbed import FAMILIES, pair_directory
+from slr.models.packaged import TESTBED_NAMES, testbed_directory
 from slr.testbed.models import TESTBED_FAMILIES
 from slr.testbed.training import TrainingConfig, main, train_family
 
 CLASSES = {"llama": "LlamaForCausalLM", "qwen": "Qwen2ForCausalLM", "gemma": "Gemma2ForCausalLM"}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TESTBED_NAMES)
 def test_shipped_checkpoints_load_as_any_model(family: str) -> None:
     for side in ("base", "instruct"):
-        directory = pair_directory(family) / side
+        directory = testbed_directory(family) / side
         model = AutoModelForCausalLM.from_pretrained(directory)
         tokenizer = AutoTokenizer.from_pretrained(directory)
         assert type(model).__name__ == CLASSES[family]
@@ -34,11 +34,11 @@ def test_shipped_checkpoints_load_as_any_model(family: str) -> None:
 
 
 def test_shipped_checkpoints_are_small() -> None:
-    root = pair_directory("llama").parent
+    root = testbed_directory("llama").parent
     assert sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) <= 15e6
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TESTBED_NAMES)
 def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: str) -> None:
     pair = load_pair(f"testbed-{family}", dtype=torch.float32)
     encoded = encode_prompts(load_prompts("held_out"), pair.tokenizer)
@@ -49,17 +49,17 @@ def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: st
     assert instruct.mean_diversity < base.mean_diversity
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", TESTBED_NAMES)
 def test_spec_says_what_is_shipped(family: str) -> None:
-    from slr.models.pairs import find_pair
+    from slr.models.presets import find_pair
 
     spec = find_pair(f"testbed-{family}")
-    training = json.loads((pair_directory(family) / "training.json").read_text())
+    training = json.loads((testbed_directory(family) / "training.json").read_text())
     assert (spec.num_layers, spec.num_parameters) == (training["num_layers"], training["num_parameters"])
 
 
 def test_every_character_is_a_token_alone_and_digits_never_merge() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(pair_directory("qwen") / "instruct")
+    tokenizer = AutoTokenizer.from_pretrained(testbed_directory("qwen") / "instruct")
     for character in "azAZ09":
         assert len(tokenizer(character)["input_ids"]) == 1
     assert len(tokenizer("2024")["input_ids"]) == 4

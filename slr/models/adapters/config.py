@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, 
 
 from slr.files.untrusted import read_json_object
 from slr.models.adapters.patterns import shortened
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 
 CONFIG_FILE = "adapter_config.json"
 MAX_CONFIG_BYTES = 10_000_000

@@ -26,12 +26,12 @@ from slr.files.untrusted import check_files
 from slr.models.adapters.config import CONFIG_FILE, AdapterConfig, parse_config, read_config_fields
 from slr.models.adapters.patterns import shortened
 from slr.models.adapters.tokenizer import tokenizer_with_adapter
-from slr.models.checkpoint import Checkpoint, Location, as_reference
+from slr.models.checkpoint import Checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.hub import fetch_adapter
 from slr.models.layout import ModelLayout, Shape, group_layers
-from slr.models.pairs import ModelReference
 from slr.models.quiet_libraries import quiet_libraries
+from slr.models.reference import Location, ModelReference, as_reference
 from slr.models.safetensors_index import TORCH_DTYPES, read_shard_header
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from slr.chat.tokenizer_files import (
     tokenizer_files,
 )
 from slr.models.checkpoint import Checkpoint, processor_template, read_tokenizer
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 
 
 def tokenizer_with_adapter(

@@ -22,7 +22,8 @@ from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.adapters.opening import open_adapter
 from slr.models.compatibility import IncompatiblePairError
-from slr.models.loading import load_pair, resolve_pair
+from slr.models.loading import load_pair
+from slr.models.presets import resolve_pair
 from tests import tiny_adapters
 from tests.tiny_adapters import by_peft, change_config, logits
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer

@@ -25,7 +25,7 @@ from slr.models.adapters.patterns import PatternMatcher
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.loading import load_pair
-from slr.models.pairs import ModelReference
+from slr.models.reference import ModelReference
 from tests.tiny_adapters import change_config, make_adapter, relative_difference, train
 from tests.tiny_models import make_model, make_tokenizer
 

@@ -16,8 +16,10 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
-from slr.laptop import LaptopModel
+LaptopModel = Literal["smollm2", "gemma"]
+LAPTOP_MODELS: tuple[LaptopModel, ...] = get_args(LaptopModel)
 
 CACHE_VARIABLE = "SLR_CACHE"
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"

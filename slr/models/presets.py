@@ -1,124 +1,17 @@
-"""Which pairs of checkpoints there are by name: presets, each model with a pinned revision.
+"""Find a pair by its arguments or by the name that it has in a preset, without opening it.
 
-A model is a directory, a hub repository at a commit, or one that comes with a package, written
-``testbed:llama/base`` or ``laptop:gemma/adapter``: such a name is the same on every machine, so records that
-carry it are too. Nothing here opens a model, and nothing heavy is imported.
+Every hub model of a preset has a pinned revision. Nothing here imports a heavy package.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory
-from slr.laptop.start_models import start_model_directory
-from slr.runs.records import Family
-from slr.terminal.bad_input import did_you_mean, expanded
-from slr.testbed import FAMILIES, pair_directory
-
-TESTBED_PREFIX = "testbed:"
-LAPTOP_PREFIX = "laptop:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
-
-
-@dataclass(frozen=True)
-class ModelReference:
-    """Where one model's checkpoint is.
-
-    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, ``testbed:FAMILY/SIDE`` or
-    ``laptop:MODEL/PART``. A ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head
-    of its main branch.
-    """
-
-    location: str
-    revision: str | None = None
-
-    @property
-    def directory(self) -> Path | None:
-        """The local directory meant, or None for a hub id.
-
-        A hub id that is also the path of an existing directory means the directory. A laptop model is made
-        out of its package when it is first asked for.
-
-        Raises:
-            ValueError: if the location is neither, a revision is given for a directory, or a laptop model's
-                package is not installed.
-        """
-        directory = self._find_directory()
-        if directory is not None and self.revision is not None:
-            raise ValueError(
-                f"{self.location} is a directory, and revision {self.revision} was given for it: "
-                "only models on the hub have revisions"
-            )
-        return directory
-
-    @property
-    def public_name(self) -> str:
-        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name.
-
-        Where a directory lies says nothing about the model, and may name the user.
-        """
-        if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
-            return self.location
-        path = Path(os.path.expanduser(self.location))
-        is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
-        return path.resolve().name or "model" if is_path else self.location
-
-    @property
-    def without_path(self) -> ModelReference:
-        """What records and manifests call it: the same under its ``public_name``."""
-        return replace(self, location=self.public_name)
-
-    def _find_directory(self) -> Path | None:
-        if self.location.startswith(TESTBED_PREFIX):
-            return _testbed_directory(self.location)
-        if self.location.startswith(LAPTOP_PREFIX):
-            return _laptop_directory(self.location)
-        path = expanded(Path(self.location), "the model")
-        if self.location and path.is_dir():
-            return path
-        if self.location and path.exists():
-            raise ValueError(
-                f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
-                "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"
-            )
-        if not _HUB_ID.fullmatch(self.location):
-            raise ValueError(
-                f"there is no directory {self.location!r}, and it is no hub id either "
-                "(expected ORGANISATION/MODEL, for example Qwen/Qwen2.5-7B)"
-            )
-        return None
-
-    def __str__(self) -> str:
-        return f"{self.location}@{self.revision}" if self.revision else self.location
-
-
-class UnusablePairError(ValueError):
-    """A pair that cannot be opened, loaded or computed with; the reason, and what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSpec:
-    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened.
-
-    ``instruct`` is a LoRA adapter of the base model if ``instruct_is_adapter``.
-    """
-
-    name: str
-    family: Family
-    base: ModelReference
-    instruct: ModelReference
-    instruct_is_adapter: bool = False
-    num_layers: int | None
-    num_parameters: int | None
-
-    @property
-    def names_of_paths(self) -> dict[str, str]:
-        """By path, the names of those of the two models that are directories elsewhere."""
-        names = {side.location: side.without_path.location for side in (self.base, self.instruct)}
-        return {path: name for path, name in names.items() if path != name}
+from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX
+from slr.models.reference import Family, Location, ModelReference, PairSpec, as_reference
+from slr.models.start_models import LaptopModel
+from slr.terminal.bad_input import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -128,6 +21,44 @@ class Preset:
     name: str
     pairs: tuple[PairSpec, ...]
     description: str
+
+
+def resolve_pair(
+    base: Location,
+    instruct: Location | None = None,
+    *,
+    adapter: Location | None = None,
+    base_revision: str | None = None,
+    instruct_revision: str | None = None,
+) -> PairSpec:
+    """What the arguments of ``load_pair`` mean; nothing is opened.
+
+    A pair that is not from a preset has family "other" here, for the family is in its configuration.
+
+    Raises:
+        ValueError: if there is neither instruct model nor adapter and no preset's pair of that name; if both
+            are there, or a revision is given for a preset's pair.
+    """
+    if instruct is not None and adapter is not None:
+        raise ValueError(
+            f"both an instruct model ({instruct}) and an adapter ({adapter}) are given: expected one of them"
+        )
+    post_trained = instruct if adapter is None else adapter
+    if post_trained is None:
+        spec = find_pair(str(base))
+        if base_revision is not None or instruct_revision is not None:
+            raise ValueError(f"{spec.name} is a preset's pair with revisions of its own: give none for it")
+        return spec
+    instruct_reference = as_reference(post_trained, instruct_revision)
+    return PairSpec(
+        name=_pair_name(instruct_reference),
+        family="other",
+        base=as_reference(base, base_revision),
+        instruct=instruct_reference,
+        instruct_is_adapter=adapter is not None,
+        num_layers=None,
+        num_parameters=None,
+    )
 
 
 def find_pair(name: str) -> PairSpec:
@@ -150,25 +81,17 @@ def preset_of(pair: str) -> str | None:
     return next((p.name for p in PRESETS.values() if any(spec.name == pair for spec in p.pairs)), None)
 
 
-def _testbed_directory(location: str) -> Path:
-    family, _, side = location.removeprefix(TESTBED_PREFIX).partition("/")
-    if family not in FAMILIES or side not in ("base", "instruct"):
-        raise ValueError(
-            f"there is no testbed model {location!r}: expected {TESTBED_PREFIX}FAMILY/SIDE with a family of "
-            f"{', '.join(FAMILIES)} and a side of base, instruct"
-        )
-    return pair_directory(family) / side
-
-
-def _laptop_directory(location: str) -> Path:
-    name, _, part = location.removeprefix(LAPTOP_PREFIX).partition("/")
-    for known in LAPTOP_MODELS:
-        if name == known and part in ("base", "adapter"):
-            return start_model_directory(known) if part == "base" else adapter_directory(known)
-    raise ValueError(
-        f"there is no laptop model {location!r}: expected {LAPTOP_PREFIX}MODEL/PART with a model of "
-        f"{', '.join(LAPTOP_MODELS)} and a part of base, adapter"
-    )
+def _pair_name(instruct: ModelReference) -> str:
+    directory = instruct.directory
+    if directory is None:
+        return instruct.location.split("/")[-1]
+    path = directory.resolve()
+    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user, and
+    # the root of a file system has no name.
+    num_parts = 1 if path.parent == Path.home() else 2
+    name = "-".join(path.relative_to(path.anchor).parts[-num_parts:])
+    # Files and directories are named by it, and what begins with a dash would be taken for an option.
+    return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 
 def _testbed_pair(family: Family, num_layers: int, num_parameters: int) -> PairSpec:

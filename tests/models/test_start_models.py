@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from slr.laptop import LAPTOP_MODELS, LaptopModel, adapter_directory, start_models
-from slr.laptop.start_models import START_MODELS, start_model_directory
+from slr.models import start_models
 from slr.models.checkpoint import open_checkpoint
 from slr.models.loading import load_pair
-from slr.models.pairs import PRESETS, ModelReference
+from slr.models.packaged import adapter_directory
+from slr.models.presets import PRESETS
+from slr.models.reference import ModelReference
+from slr.models.start_models import LAPTOP_MODELS, START_MODELS, LaptopModel, start_model_directory
 
 HAS_PACKAGE = {
     name: all(importlib.util.find_spec(package) for package in (model.package, "gguf"))

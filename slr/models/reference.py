@@ -1,0 +1,135 @@
+"""Name a model or a pair of models, without opening it.
+
+A model is a directory, a hub repository at a commit, or one that comes with a package, written
+``testbed:llama/base`` or ``laptop:gemma/adapter``. A packaged model has the same name on every machine, so records that
+carry it are the same too. Nothing here opens a model or imports a heavy package.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX, packaged_directory
+from slr.terminal.bad_input import expanded
+
+Family = Literal["llama", "qwen", "gemma", "other"]
+"""The family of architectures that a pair belongs to."""
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
+
+
+@dataclass(frozen=True)
+class ModelReference:
+    """Where one model's checkpoint is.
+
+    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, ``testbed:FAMILY/SIDE`` or
+    ``laptop:MODEL/PART``. A ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head
+    of its main branch.
+    """
+
+    location: str
+    revision: str | None = None
+
+    @property
+    def directory(self) -> Path | None:
+        """The local directory meant, or None for a hub id.
+
+        A hub id that is also the path of an existing directory means the directory. A laptop model is made
+        out of its package when it is first asked for.
+
+        Raises:
+            ValueError: if the location is neither, a revision is given for a directory, or a laptop model's
+                package is not installed.
+        """
+        directory = self._find_directory()
+        if directory is not None and self.revision is not None:
+            raise ValueError(
+                f"{self.location} is a directory, and revision {self.revision} was given for it: "
+                "only models on the hub have revisions"
+            )
+        return directory
+
+    @property
+    def public_name(self) -> str:
+        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name.
+
+        Where a directory lies says nothing about the model, and may name the user.
+        """
+        if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
+            return self.location
+        path = Path(os.path.expanduser(self.location))
+        is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
+        return path.resolve().name or "model" if is_path else self.location
+
+    @property
+    def without_path(self) -> ModelReference:
+        """What records and manifests call it: the same under its ``public_name``."""
+        return replace(self, location=self.public_name)
+
+    def _find_directory(self) -> Path | None:
+        if (packaged := packaged_directory(self.location)) is not None:
+            return packaged
+        path = expanded(Path(self.location), "the model")
+        if self.location and path.is_dir():
+            return path
+        if self.location and path.exists():
+            raise ValueError(
+                f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
+                "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"
+            )
+        if not _HUB_ID.fullmatch(self.location):
+            raise ValueError(
+                f"there is no directory {self.location!r}, and it is no hub id either "
+                "(expected ORGANISATION/MODEL, for example Qwen/Qwen2.5-7B)"
+            )
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.location}@{self.revision}" if self.revision else self.location
+
+
+class UnusablePairError(ValueError):
+    """A pair that cannot be opened, loaded or computed with; the reason, and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSpec:
+    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened.
+
+    ``instruct`` is a LoRA adapter of the base model if ``instruct_is_adapter``.
+    """
+
+    name: str
+    family: Family
+    base: ModelReference
+    instruct: ModelReference
+    instruct_is_adapter: bool = False
+    num_layers: int | None
+    num_parameters: int | None
+
+    def without_paths(self, text: str) -> str:
+        """Replace the paths of the pair's models in a text by their names, and the user's home directory by ``~``.
+
+        Records and manifests may be published, and a path may name the user.
+        """
+        locations = {side.location: side.public_name for side in (self.base, self.instruct)}
+        # The longest first, because one path may begin with the other.
+        for path in sorted(locations, key=len, reverse=True):
+            text = text.replace(path, locations[path])
+        home = str(Path.home())
+        return text if len(Path(home).parts) < 2 else text.replace(home, "~")
+
+
+Location = str | Path | ModelReference
+"""A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
+
+
+def as_reference(location: Location, revision: str | None = None) -> ModelReference:
+    """Return the reference that a location and, for a hub id, a revision mean."""
+    if isinstance(location, ModelReference):
+        return location if revision is None else replace(location, revision=revision)
+    return ModelReference(str(location), revision)
