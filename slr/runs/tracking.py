@@ -42,7 +42,7 @@ from typing import Any, Literal
 
 from slr.files.whole import write_whole
 from slr.models.pairs import PairSpec, preset_of
-from slr.runs.experiment import Experiment, RunMirror, store_of
+from slr.runs.experiment import AnyExperiment, RunMirror, store_of
 from slr.runs.records import AnyRecord, Failure, PairInfo
 from slr.terminal.literal_text import visible
 
@@ -97,7 +97,7 @@ def log_in() -> None:
 
 
 def mirror_pair(
-    experiment: Experiment,
+    experiment: AnyExperiment,
     spec: PairSpec,
     output_dir: Path,
     mode: WandbMode,
@@ -299,7 +299,7 @@ def _in_wandb_characters(name: str) -> str:
 class _Run:
     """What becomes one run in W&B."""
 
-    experiment: Experiment
+    experiment: AnyExperiment
     spec: PairSpec
     records: Sequence[AnyRecord]
     images: Sequence[Path]
