@@ -89,7 +89,7 @@ def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, s
         mirror_pair(cost_experiment(case), spec, output_dir, mode, smoke=smoke)
 
 
-def cost_experiment(case: CostCase) -> Experiment:
+def cost_experiment(case: CostCase) -> Experiment[CostCase]:
     """What W&B is told of a case. Its work is no cells, for each method needs a process of its own."""
     return Experiment(
         name="search_cost",

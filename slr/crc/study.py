@@ -84,7 +84,7 @@ SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
 """Small enough to see in seconds that everything runs; its numbers mean nothing."""
 
 
-def crc_experiment(config: CrcStudyConfig) -> Experiment:
+def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
     """The experiment ``crc_search``."""
     return Experiment(
         name="crc_search",

@@ -102,7 +102,7 @@ class DownstreamConfig:
 
 def downstream_experiment(
     name: str, question: str, config: DownstreamConfig, crc: CrcStudyConfig
-) -> Experiment:
+) -> Experiment[DownstreamConfig]:
     """An experiment that compares conditions on one task, with the choice of the search ``crc``."""
     return Experiment(
         name=name,

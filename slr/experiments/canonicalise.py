@@ -15,7 +15,7 @@ from slr.runs.script import MakeExperiment, run_script
 PREFIX = "SLR_JUDGE"
 
 
-def experiment(preset: str, smoke: bool) -> Experiment:
+def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
     """The experiment at a preset's size, or its smoke size.
 
     Raises:

@@ -18,7 +18,7 @@ def config(smoke: bool) -> CrcStudyConfig:
     return SMOKE if smoke else CONFIG
 
 
-def experiment(_preset: str, smoke: bool) -> Experiment:
+def experiment(_preset: str, smoke: bool) -> Experiment[CrcStudyConfig]:
     """The experiment, or its smoke size."""
     return crc_experiment(config(smoke))
 

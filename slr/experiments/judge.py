@@ -20,7 +20,7 @@ NUM_SAMPLES = {"testbed": 2, "laptop": 4, "small": 8, "paper": 8}
 """Of each prompt and method."""
 
 
-def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment:
+def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment[JudgeConfig]:
     """The experiment at a preset's size, or its smoke size, by the first or the second judge.
 
     Raises:

@@ -49,7 +49,7 @@ CONFIGS = {
 }
 
 
-def experiment(preset: str, smoke: bool) -> Experiment:
+def experiment(preset: str, smoke: bool) -> Experiment[HarnessConfig]:
     """The experiment at a preset's size, or its smoke size, for which nothing is downloaded."""
     config = CONFIGS[preset]
     if smoke:

@@ -49,7 +49,7 @@ CONFIGS = {
 }
 
 
-def experiment(preset: str, smoke: bool) -> Experiment:
+def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
     """The experiment at a preset's size, or its smoke size."""
     config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
     return downstream_experiment(

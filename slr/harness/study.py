@@ -54,7 +54,9 @@ class HarnessConfig:
         return dataclasses.replace(self, limit=SMOKE_DOCUMENTS, max_new_tokens=SMOKE_NEW_TOKENS)
 
 
-def harness_experiment(name: str, question: str, config: HarnessConfig, crc: CrcStudyConfig) -> Experiment:
+def harness_experiment(
+    name: str, question: str, config: HarnessConfig, crc: CrcStudyConfig
+) -> Experiment[HarnessConfig]:
     """An experiment that evaluates the compared models, with the choice of the search ``crc``."""
     return Experiment(
         name=name,

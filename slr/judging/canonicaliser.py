@@ -64,8 +64,12 @@ def parse_canonical(reply: str, names: Sequence[str]) -> str | None:
 
 
 def canonicaliser_experiment(
-    name: str, question: str, config: CanonicaliserConfig, answering: Experiment, prefix: str
-) -> Experiment:
+    name: str,
+    question: str,
+    config: CanonicaliserConfig,
+    answering: Experiment[DownstreamConfig],
+    prefix: str,
+) -> Experiment[CanonicaliserConfig]:
     """An experiment that has the unrecognised answers of ``answering`` read by the endpoint of that prefix."""
     connect = connect_once(prefix)
     return Experiment(

@@ -50,8 +50,8 @@ class JudgeConfig:
 
 
 def judge_experiment(
-    name: str, question: str, config: JudgeConfig, writing: Experiment, prefix: str
-) -> Experiment:
+    name: str, question: str, config: JudgeConfig, writing: Experiment[DownstreamConfig], prefix: str
+) -> Experiment[JudgeConfig]:
     """An experiment that has the samples of ``writing`` judged by the endpoint of that prefix."""
     connect = connect_once(prefix)
     return Experiment(

@@ -21,7 +21,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from slr.models.digests import checkpoint_digests
 from slr.models.reference import ModelReference, PairSpec, UnusablePairError
@@ -35,12 +35,14 @@ from slr.terminal.progress import OnProgress, progress_bar
 
 if TYPE_CHECKING:
     import torch
+    from _typeshed import DataclassInstance
 
     from slr.models.loading import DeviceMap, ModelPair
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+ConfigT = TypeVar("ConfigT", bound="DataclassInstance", covariant=True)
 
 Results = Mapping[str, AnyRecord]
 """Results so far, by key."""
@@ -100,7 +102,7 @@ class RunMirror:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experiment:
+class Experiment(Generic[ConfigT]):
     """A question, the configuration that answers it, and the cells for each pair.
 
     ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
@@ -117,11 +119,11 @@ class Experiment:
 
     name: str
     question: str
-    config: Any
+    config: ConfigT
     cells: Callable[[PairSpec], list[Cell]]
     job_type: str
     mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
-    builds_on: Experiment | None = None
+    builds_on: AnyExperiment | None = None
     inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
     versions: Callable[[], Mapping[str, str]] = dict
     samples_answers: bool = False
@@ -135,6 +137,10 @@ class Experiment:
             for record in records
             if not isinstance(record, Failure) and self.is_wanted(record)
         }
+
+
+AnyExperiment: TypeAlias = "Experiment[DataclassInstance]"
+"""An experiment with a configuration of any kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +168,7 @@ class RunSettings:
                 f"{self.processes.local_count} were launched on this one: launch one process a machine"
             )
 
-    def configuration(self, experiment: Experiment, spec: PairSpec, earlier: Results) -> Configuration:
+    def configuration(self, experiment: AnyExperiment, spec: PairSpec, earlier: Results) -> Configuration:
         """All that the experiment's results for the pair depend on, beside the code.
 
         ``earlier`` has the results of the experiment that it builds on.
@@ -252,7 +258,7 @@ class CellContext:
     """
 
     cell: Cell
-    experiment: Experiment
+    experiment: AnyExperiment
     configuration: Configuration
     pair_on_demand: PairOnDemand
     results: Results
@@ -295,20 +301,23 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def store_of(experiment: Experiment, output_dir: Path, rank: int = 0) -> ResultsStore:
+def store_of(experiment: AnyExperiment, output_dir: Path, rank: int = 0) -> ResultsStore:
     """Where the experiment's records are; the process of that rank appends to a file of its own."""
     return ResultsStore(output_dir / f"{experiment.name}.jsonl", rank)
 
 
 def run_experiment(
-    experiment: Experiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
+    experiment: AnyExperiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
 ) -> Outcome:
     """Run the cells of one experiment on one pair that are not done; see ``run_experiments``."""
     return run_experiments([experiment], spec, settings, loaded)[0]
 
 
 def run_experiments(
-    experiments: Sequence[Experiment], spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
+    experiments: Sequence[AnyExperiment],
+    spec: PairSpec,
+    settings: RunSettings,
+    loaded: ModelPair | None = None,
 ) -> list[Outcome]:
     """Run the cells of one pair that are not done, one experiment after the other.
 
@@ -339,7 +348,10 @@ def run_experiments(
 
 
 def _run_missing_cells(
-    experiment: Experiment, pair: PairOnDemand, settings: RunSettings, of_experiments: Mapping[str, Results]
+    experiment: AnyExperiment,
+    pair: PairOnDemand,
+    settings: RunSettings,
+    of_experiments: Mapping[str, Results],
 ) -> tuple[Outcome, Results]:
     """What was done, and all results of the experiment; ``of_experiments`` has those of this run so far."""
     spec = pair.spec
@@ -374,7 +386,7 @@ def _run_missing_cells(
 
 
 def _results_of(
-    experiment: Experiment | None,
+    experiment: AnyExperiment | None,
     spec: PairSpec,
     settings: RunSettings,
     of_experiments: Mapping[str, Results],
@@ -422,7 +434,7 @@ def _progress_of_all(description: str, processes: Processes) -> AbstractContextM
 class _Work:
     """What a process needs to run cells of one experiment on one pair."""
 
-    experiment: Experiment
+    experiment: AnyExperiment
     configuration: Configuration
     pair: PairOnDemand
     settings: RunSettings

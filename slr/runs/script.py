@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import PairSpec, UnusablePairError
-from slr.runs.experiment import Cost, Experiment, RunSettings, run_experiments, store_of
+from slr.runs.experiment import AnyExperiment, Cost, RunSettings, run_experiments, store_of
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.processes import ALONE, Processes, launched_processes
 from slr.runs.records import Engine
@@ -37,7 +37,7 @@ from slr.terminal.stopping import run_until_stopped
 if TYPE_CHECKING:
     import torch
 
-MakeExperiment = Callable[[str, bool], Experiment]
+MakeExperiment = Callable[[str, bool], AnyExperiment]
 """Makes an experiment for a preset, by name; True asks for its smoke size."""
 
 Draw = Callable[[Path, Path], int]
@@ -175,7 +175,7 @@ def _choose_pairs(preset: Preset, families: str | None) -> list[PairSpec]:
 
 
 def _run_all(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[AnyExperiment],
     specs: Sequence[PairSpec],
     options: argparse.Namespace,
     draw: Draw | None,
@@ -189,7 +189,7 @@ def _run_all(
 
 
 def _run_on_own_directory(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[AnyExperiment],
     specs: Sequence[PairSpec],
     options: argparse.Namespace,
     draw: Draw | None,
@@ -219,7 +219,7 @@ def _run_on_own_directory(
 
 
 def _draw_and_mirror(
-    experiments: Sequence[Experiment],
+    experiments: Sequence[AnyExperiment],
     specs: Sequence[PairSpec],
     options: argparse.Namespace,
     draw: Draw | None,
@@ -236,7 +236,7 @@ def _draw_and_mirror(
     return status
 
 
-def _measure(experiments: Sequence[Experiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
+def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
     """Run all experiments pair by pair; a pair that cannot be loaded does not keep the others from it."""
     say = partial(print, file=sys.stderr) if settings.processes.is_main else lambda _: None
     status = 0
@@ -306,7 +306,7 @@ def _default_device(num_gpus: int, processes: Processes) -> str:
 
 
 def _list_cells(
-    experiments: Sequence[Experiment], specs: Sequence[PairSpec], options: argparse.Namespace
+    experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], options: argparse.Namespace
 ) -> int:
     kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
     kind = kind if kind in ASSUMED_FLOPS_PER_SECOND else "cpu"

@@ -43,7 +43,7 @@ from typing import Any, Literal
 from slr.files.whole import write_whole
 from slr.models.presets import preset_of
 from slr.models.reference import PairSpec
-from slr.runs.experiment import Experiment, RunMirror, store_of
+from slr.runs.experiment import AnyExperiment, RunMirror, store_of
 from slr.runs.records import AnyRecord, Failure, PairInfo
 from slr.terminal.literal_text import visible
 
@@ -98,7 +98,7 @@ def log_in() -> None:
 
 
 def mirror_pair(
-    experiment: Experiment,
+    experiment: AnyExperiment,
     spec: PairSpec,
     output_dir: Path,
     mode: WandbMode,
@@ -300,7 +300,7 @@ def _in_wandb_characters(name: str) -> str:
 class _Run:
     """What becomes one run in W&B."""
 
-    experiment: Experiment
+    experiment: AnyExperiment
     spec: PairSpec
     records: Sequence[AnyRecord]
     images: Sequence[Path]
