@@ -1,7 +1,7 @@
 """A hook of the documentation site: files outside docs/ that a page links to become part of the site.
 
-The pages link to them by relative paths (``../paper_figures/...``), which work in any checkout. mkdocs knows only what is in
-docs/, so the hook adds these files under ``repository/`` and points the links there.
+The pages link to them by relative paths (``../paper_figures/...``), which work in any checkout. mkdocs knows only what
+is in docs/, so the hook adds these files under ``repository/`` and points the links there.
 """
 
 from __future__ import annotations
