@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from slr.crc.token_tree import ATTENTION_NAME, TokenTree, TreeAttention
+from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
 from slr.hybrid import shallow_copy, with_layers
 from slr.models.decoder import decoder_layers
 
@@ -32,6 +32,7 @@ class LayerInputs:
     tree: TokenTree
     embedded_1ND: torch.Tensor
     arguments: list[dict[str, Any]]
+    storing_arguments: dict[str, Any]
     _last_arguments: dict[str, Any]
 
     @classmethod
@@ -61,7 +62,8 @@ class LayerInputs:
         may_attend = _may_attend(masks[-1], causal)
         last_attention = TreeAttention.of_last_tokens(tree, may_attend, dtype, implementation)
         last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
-        return cls(tree, embedded_1ND, arguments, last_arguments)
+        storing = {**arguments[-1], "tree_attention": last_attention.storing()}
+        return cls(tree, embedded_1ND, arguments, storing, last_arguments)
 
     @torch.inference_mode()
     def of_other_weights(self, model: PreTrainedModel) -> LayerInputs:
@@ -69,14 +71,9 @@ class LayerInputs:
         embedded_1ND, _ = _record_layer_calls(model, self.tree.token_ids, self.tree.positions)
         return replace(self, embedded_1ND=embedded_1ND)
 
-    def storing_arguments(self, index: int = -1) -> dict[str, Any]:
-        """Keyword arguments with which a layer, by default the last one, stops as soon as it has keys and values."""
-        arguments = self.arguments[index]
-        return {**arguments, "tree_attention": arguments["tree_attention"].storing()}
-
-    def last_token_arguments(self, keys: torch.Tensor, values: torch.Tensor) -> dict[str, Any]:
+    def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
         """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""
-        attention = self._last_arguments["tree_attention"].with_stored(keys, values)
+        attention = self._last_arguments["tree_attention"].with_stored(stored.keys, stored.values)
         return {**self._last_arguments, "tree_attention": attention}
 
 

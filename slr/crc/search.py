@@ -24,14 +24,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from transformers import PreTrainedModel
 
+from slr.crc.layer_check import allowed_error, check_layer_by_layer, in_float32
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt
@@ -45,7 +47,6 @@ from slr.crc.token_tree import TokenTree
 from slr.crc.tree_forward import (
     DEFAULT_MEMORY_BUDGET,
     TreeForward,
-    check_layer_by_layer,
     memory_budget,
     tree_log_probs,
 )
@@ -292,9 +293,15 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha
     """Compare the search with a plain forward, for one hybrid."""
     start = pair.num_layers // 2
     end = start + 1
+    exact = replace(
+        pair,
+        base_model=in_float32(pair.instruct_model, layers_of=pair.base_model),
+        instruct_model=in_float32(pair.instruct_model),
+    )
 
-    def searched(short: EncodedPrompts) -> NDArray[np.float64]:
-        walk = _Walk(pair, _base_layers(pair, alpha), short, DEFAULT_MEMORY_BUDGET, lambda _: None)
+    def searched(_hybrid: PreTrainedModel, short: EncodedPrompts) -> NDArray[np.float64]:
+        walk = _Walk(exact, _base_layers(exact, alpha), short, DEFAULT_MEMORY_BUDGET, lambda _: None)
         return walk.pass_from([start])[start][end - start - 1]
 
-    check_layer_by_layer(restore(pair, LayerInterval(start, end), alpha), encoded, searched)
+    hybrid = restore(exact, LayerInterval(start, end), alpha)
+    check_layer_by_layer(hybrid, encoded, searched, allowed_error(pair.instruct_model.dtype))

@@ -11,10 +11,7 @@ Shape letters: R states (models), N tokens of the tree, D hidden size, P prompts
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,21 +19,18 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
-from slr.crc.layer_inputs import LayerInputs, attention_of, tree_layers
+from slr.crc.layer_check import allowed_error, check_layer_by_layer, in_float32
+from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.scoring import (
     MAX_LOGIT_BYTES,
     EncodedPrompts,
     PromptScores,
-    answer_log_probs,
     character_log_probs,
     scores_from_log_probs,
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
-from slr.models.reference import UnusablePairError
 from slr.models.streaming import weights_in_memory
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
 """On a CPU: bytes for hidden states and for one layer call; a search takes more prompts than fit in several groups."""
@@ -46,14 +40,6 @@ CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
 
 LAYER_CALL_FACTOR = 24
 """A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
-
-MAX_LOG_PROB_ERROR = 1e-3
-"""Allowed to any log-probability in float32, in a check against the plain forward."""
-
-MEAN_LOG_PROB_ERROR_16_BIT = 0.3
-"""Allowed to the mean in 16-bit arithmetic, where another order of sums alone moves some by 0.2 and the mean by up to
-0.09 (gemma-3-270m). The largest grows with the number of characters, and says less.
-"""
 
 
 def memory_budget(model: PreTrainedModel) -> int:
@@ -77,7 +63,8 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
     inputs = None
     for model in models:
         if inputs is None:
-            check_layer_by_layer(model, encoded, partial(tree_log_probs, model))
+            allowed = allowed_error(model.dtype)
+            check_layer_by_layer(in_float32(model), encoded, tree_log_probs, allowed)
             inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
         else:
             inputs = inputs.of_other_weights(model)
@@ -102,80 +89,6 @@ def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInp
     for index, layer in enumerate(forward.layers[:-1]):
         forward.advance(layer, index, [state_1ND])
     return forward.finish(forward.layers[-1], state_1ND)[0]
-
-
-def check_layer_by_layer(
-    model: PreTrainedModel,
-    encoded: EncodedPrompts,
-    log_probs: Callable[[EncodedPrompts], NDArray[np.float64]],
-) -> None:
-    """Compare what is computed layer by layer with the model's plain forward, for the two shortest prompts.
-
-    Args:
-        model: whose plain forward is the reference.
-        encoded: the prompts.
-        log_probs: computes log-probabilities (P, C) of prompts layer by layer.
-
-    Raises:
-        UnusablePairError: if either fails, or they differ by more than rounding.
-        ValueError: if the model was loaded with another attention than the search needs.
-    """
-    attention_of(model)
-    short = encoded.shortest(2)
-    expected = answer_log_probs(model, short)
-    try:
-        _check_that_layers_attend(model, short)
-        check_same_log_probs(log_probs(short), expected, model)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # a layer that is called otherwise than it expects fails in its own way
-        raise UnusablePairError(
-            f"{model.name_or_path} cannot be searched, because the decoder layers of {type(model).__name__} cannot be "
-            f"computed one by one ({type(error).__name__}: {error}): slr build writes a hybrid of any layers, and slr "
-            "score scores it"
-        ) from error
-
-
-@torch.inference_mode()
-def _check_that_layers_attend(model: PreTrainedModel, encoded: EncodedPrompts) -> None:
-    """Raise unless every layer has attention over the tree, because otherwise it takes the tree for one prompt.
-
-    In 16-bit arithmetic this may change log-probabilities by no more than rounding does.
-    """
-    inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
-    for index, layer in enumerate(tree_layers(model)):
-        with weights_in_memory(layer) as compute:
-            keys_and_values(compute, inputs.embedded_1ND, inputs.storing_arguments(index))
-
-
-def check_same_log_probs(
-    found: NDArray[np.float64], expected: NDArray[np.float64], model: PreTrainedModel
-) -> None:
-    """Compare log-probabilities computed layer by layer with those of the model's plain forward.
-
-    Where the plain forward overflows, only what is finite both times is compared: prompts of one tree are computed
-    together, so one that overflows may take others with it.
-
-    Raises:
-        RuntimeError: if they differ by more than rounding.
-    """
-    with np.errstate(invalid="ignore"):
-        errors = np.where(found == expected, 0.0, np.abs(found - expected))
-    if np.isnan(expected).any():
-        errors = errors[~np.isnan(expected) & ~np.isnan(found)]
-        if errors.size == 0:
-            logger.info("not checked against a plain forward: its logits are not finite")
-            return
-    if model.dtype == torch.float32:
-        kind, error, allowed = "at most", float(errors.max()), MAX_LOG_PROB_ERROR
-    else:
-        kind, error, allowed = "on average", float(errors.mean()), MEAN_LOG_PROB_ERROR_16_BIT
-    logger.info("checked against a plain forward: log-probabilities differ %s by %.1e", kind, error)
-    if not error <= allowed:
-        raise RuntimeError(
-            f"log-probabilities differ from those of the plain forward {kind} by {error:.2g}, allowed {allowed:g} in "
-            f"{model.dtype}"
-        )
 
 
 class TreeForward:
@@ -226,10 +139,17 @@ class TreeForward:
 
     def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
         """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
-        stored = keys_and_values(layer, states_RND, self._inputs.storing_arguments())
-        hidden_RPD = layer(
-            states_RND[:, self._inputs.tree.last_tokens], **self._inputs.last_token_arguments(*stored)
-        )
+        try:
+            layer(states_RND, **self._inputs.storing_arguments)
+        except KeysAndValues as stored:
+            hidden_RPD = layer(
+                states_RND[:, self._inputs.tree.last_tokens],
+                **self._inputs.last_token_arguments(stored),
+            )
+        else:
+            raise RuntimeError(
+                f"{type(layer).__name__} does not attend through transformers' attention interface"
+            )
         self._on_layer_evaluations(len(states_RND))
         return hidden_RPD
 
@@ -243,21 +163,6 @@ class TreeForward:
             for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
         ]
         return torch.cat(log_probs).unflatten(0, hidden_RPD.shape[:2]).cpu().numpy()
-
-
-def keys_and_values(
-    layer: nn.Module, states_RND: torch.Tensor, arguments: dict[str, Any]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a layer's attention is called with; ``arguments`` are ``LayerInputs.storing_arguments``.
-
-    Raises:
-        RuntimeError: if the layer has no attention, or one that is not of transformers' attention interface.
-    """
-    try:
-        layer(states_RND, **arguments)
-    except KeysAndValues as stored:
-        return stored.keys, stored.values  # and not itself, which holds on to the layer
-    raise RuntimeError(f"{type(layer).__name__} does not attend through transformers' attention interface")
 
 
 def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:

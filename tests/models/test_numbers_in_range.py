@@ -13,14 +13,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 from slr import cli
 from slr.building.checkpoint import build
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import character_log_probs
 from slr.crc.selection import select
-from slr.crc.tree_forward import check_same_log_probs
 from slr.intervals import LayerInterval
 from slr.models.loading import load_model, load_pair
 from slr.models.numbers_in_range import first_not_finite, largest_magnitude
@@ -267,21 +265,6 @@ def test_log_probabilities_of_logits_that_are_not_finite() -> None:
     assert found[0].tolist() == pytest.approx([np.log(1 / 3)] * 2)
     assert found[1:3].isnan().all()
     assert found[3].tolist() == [pytest.approx(np.log(1 / 2)), float("-inf")]
-
-
-def test_a_check_compares_what_is_finite(checkpoint_pairs: CheckpointPairs) -> None:
-    model = AutoModelForCausalLM.from_pretrained(checkpoint_pairs("llama")[0])
-    nan, inf = np.nan, np.inf
-    check_same_log_probs(np.array([[nan, -1.0]]), np.array([[nan, -1.0]]), model)
-    check_same_log_probs(np.array([[nan, nan]]), np.array([[nan, -1.0]]), model)
-    check_same_log_probs(np.array([[-inf, -1.0]]), np.array([[-inf, -1.0]]), model)
-    for found, expected in (
-        ([nan, -1.0], [-1.0, -1.0]),
-        ([nan, -2.0], [nan, -1.0]),
-        ([-inf, -1.0], [-1.0, -1.0]),
-    ):
-        with pytest.raises(RuntimeError, match="log-probabilities differ"):
-            check_same_log_probs(np.array([found]), np.array([expected]), model)
 
 
 def test_selection_among_nothing_but_overflow() -> None:
