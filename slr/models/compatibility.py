@@ -41,12 +41,14 @@ def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
     """Raise unless the two are a pair; return notes on what differs harmlessly, a line each.
 
     Raises:
-        IncompatiblePairError: with every mismatch between them, and every missing or damaged shard.
+        IncompatiblePairError: with every mismatch between them, and every missing or damaged shard; also if decoder
+            layers of theirs share weights.
     """
     mismatches = (
         *_config_mismatches(base, instruct),
         *_tokenizer_mismatches(base, instruct),
         *_tensor_mismatches(base, instruct),
+        *_shared_weights(instruct),
         *(f"base: {problem}" for problem in base.problems),
         *(f"instruct: {problem}" for problem in instruct.problems),
     )
@@ -205,6 +207,13 @@ def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
                 "from_pretrained(DIR).save_pretrained(NEW_DIR, save_original_format=False), and copy the tokenizer"
             )
             return
+
+
+def _shared_weights(checkpoint: Checkpoint) -> Iterator[str]:
+    """A checkpoint holds what layers share once, so that to restore one of them restores the others, too."""
+    if checkpoint.layout.shared_by_layers is not None:
+        first, second = checkpoint.layout.shared_by_layers
+        yield f"decoder layers share weights ({first} is {second}), so none can be restored alone"
 
 
 def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:

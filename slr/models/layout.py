@@ -55,6 +55,18 @@ class ModelLayout:
         """Number of weights, each tied one counted once."""
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name not in self.tied)
 
+    @property
+    def shared_by_layers(self) -> tuple[str, str] | None:
+        """Names of two tensors, in different decoder layers, that share their memory; None if there are none."""
+        return next(
+            (
+                (first, second)
+                for second, first in self.model.all_tied_weights_keys.items()
+                if self.layer_of(first) != self.layer_of(second)
+            ),
+            None,
+        )
+
     def layer_of(self, tensor_name: str) -> int | None:
         """The decoder layer that a tensor belongs to, None if it stands outside of them."""
         match = re.match(rf"{re.escape(self.layers_path)}\.(\d+)\.", tensor_name)
@@ -75,9 +87,14 @@ def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
     """Build the configuration's model without weights and describe it.
 
     Raises:
-        ValueError: if there is no causal language model for the configuration, or it has no single list of
-            decoder layers. ``where`` says in the message whose configuration it is.
+        ValueError: if there is no causal language model for the configuration, it has an encoder too, or it has no
+            single list of decoder layers. ``where`` says in the message whose configuration it is.
     """
+    if config.is_encoder_decoder:
+        raise ValueError(
+            f"{where} has an encoder beside its decoder (model type {config.model_type}): expected a decoder-only "
+            "language model"
+        )
     try:
         with torch.device("meta"):
             # Which attention a configuration asks for is of no matter here, and it may not be installed.
