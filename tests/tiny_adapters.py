@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,23 @@ def make_adapter(
     return base, adapter
 
 
-def train(base: Path, *, noise: float = 0.2, **options: Any) -> Any:
-    """The base model with an adapter in peft, every trainable number of which was moved."""
+def train(
+    base: Path,
+    *,
+    noise: float = 0.2,
+    prepare: Callable[[PreTrainedModel, LoraConfig], object] = lambda _model, _config: None,
+    **options: Any,
+) -> Any:
+    """The base model with an adapter in peft, every trainable number of which was moved.
+
+    ``prepare`` is called before, as some initialisations need it.
+    """
     settings: dict[str, Any] = {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", **options}
+    config = LoraConfig(task_type="CAUSAL_LM", **settings)
     with quiet_libraries():
         model = AutoModelForCausalLM.from_pretrained(base)
-        tuned: Any = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **settings))
+        prepare(model, config)
+        tuned: Any = get_peft_model(model, config)
     # Its own path would be that of a directory of the test.
     tuned.peft_config["default"].base_model_name_or_path = None
     move(tuned, noise)

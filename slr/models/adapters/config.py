@@ -28,12 +28,15 @@ MUTATING_INITIALISATIONS = ("pissa", "olora")
 """They take a part out of the base model's weights, which peft does again when it loads the adapter."""
 
 LOST_INITIALISATIONS = ("corda", "lora_ga", "loftq", "pissa_niter_N")
-"""They change the base model's weights in a way that peft cannot do again when it loads the adapter."""
+"""They change the base model's weights in a way that peft does not do again when it loads the adapter.
+
+Of LoftQ it does, where bitsandbytes and a GPU give the same numbers again.
+"""
 
 UNMERGEABLE_FIELDS = ("alora_invocation_tokens", "arrow_config")
 """Kinds of LoRA that act on some tokens only, so that no weights are equal to them."""
 
-REFUSED_FIELDS = ("monteclora_config", "kasa_config", "velora_config", "use_bdlora", "use_qalora")
+REFUSED_FIELDS = ("monteclora_config", "kasa_config", "velora_config", "use_bdlora")
 """Kinds of LoRA that peft can merge and that are not checked here."""
 
 WITHOUT_EFFECT = (
@@ -187,19 +190,25 @@ def _check_kind(fields: Mapping[str, Any], reference: ModelReference) -> None:
                 f"the adapter {reference} is of a kind that is not merged here ({field} in {CONFIG_FILE}): merge it "
                 "with peft's merge_and_unload, save that, and give it as the instruct model"
             )
+    if fields.get("use_qalora"):
+        raise ValueError(
+            f"the adapter {reference} has use_qalora in {CONFIG_FILE}, which peft heeds for GPTQ models only and then "
+            "cannot merge: if it was trained on a full-precision model, set use_qalora to false there, else give an "
+            "adapter that was trained without it"
+        )
     init = fields.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(("corda", "lora_ga", "loftq", "pissa_niter_")):
         raise ValueError(
             f"the adapter {reference} was trained on a changed base model (init_lora_weights is {shortened(init)} in "
-            f"{CONFIG_FILE}), which the two together do not give again: call merge_and_unload where it was trained, "
-            "save that, and give it as the instruct model"
+            f"{CONFIG_FILE}), which is in neither the base model nor the adapter: call merge_and_unload where it was "
+            "trained, save that, and give it as the instruct model"
         )
 
 
 def _unknown(fields: Mapping[str, Any]) -> Iterator[str]:
     known = {
         *AdapterConfig.model_fields, *WITHOUT_EFFECT, *UNMERGEABLE_FIELDS, *REFUSED_FIELDS, "peft_type",
-        "layer_replication",
+        "layer_replication", "use_qalora",
     }  # fmt: skip
     yield from sorted(name for name, value in fields.items() if value and name not in known)
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from peft.tuners.lora.config import KasaConfig, VeloraConfig
+from peft import LoraConfig
+from peft.tuners.lora.config import (
+    BdLoraConfig,
+    CordaConfig,
+    KasaConfig,
+    LoraGAConfig,
+    MontecloraConfig,
+    VeloraConfig,
+)
+from peft.tuners.lora.corda import preprocess_corda
+from peft.tuners.lora.loraga import preprocess_loraga
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
@@ -275,9 +285,38 @@ def test_initialisations_that_cannot_be_done_again(init: str, tmp_path: Path) ->
     assert "init_lora_weights" in str(error.value)
 
 
-def test_the_advice_for_what_cannot_be_done_again(tmp_path: Path) -> None:
-    base, _ = make_adapter(tmp_path, num_layers=3)
-    tuned = train(base, init_lora_weights="pissa_niter_2", target_modules=ATTENTION)
+def corda_statistics(model: Any, config: LoraConfig) -> None:
+    @torch.no_grad()
+    def run() -> None:
+        for _ in range(20):
+            model(torch.randint(5, 300, (1, 40)))
+
+    preprocess_corda(model, config, run_model=run)
+
+
+def lora_ga_gradients(model: Any, config: LoraConfig) -> None:
+    tokens = torch.randint(5, 300, (1, 40))
+    preprocess_loraga(model, config, lambda: model(tokens, labels=tokens).loss.backward())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"init_lora_weights": "pissa_niter_2"},
+        {"init_lora_weights": "corda", "corda_config": CordaConfig(), "prepare": corda_statistics},
+        {"init_lora_weights": "lora_ga", "lora_ga_config": LoraGAConfig(), "prepare": lora_ga_gradients},
+    ],
+    ids=lambda options: options["init_lora_weights"],
+)
+@pytest.mark.filterwarnings("ignore:Full backward hook")
+def test_the_advice_for_what_cannot_be_done_again(options: dict[str, Any], tmp_path: Path) -> None:
+    """Not of LoftQ, which needs bitsandbytes and a GPU."""
+    base, adapter = make_adapter(tmp_path, num_layers=3)
+    tuned = train(base, target_modules=ATTENTION, **options)
+    with quiet_libraries():
+        tuned.save_pretrained(str(adapter))
+    with pytest.raises(ValueError, match="call merge_and_unload where it was trained, save that"):
+        load_pair(base, adapter=adapter)
     expected = copy.deepcopy(tuned)
     with quiet_libraries():
         tuned.merge_and_unload().save_pretrained(tmp_path / "merged")
@@ -285,7 +324,16 @@ def test_the_advice_for_what_cannot_be_done_again(tmp_path: Path) -> None:
     assert relative_difference(load_pair(base, tmp_path / "merged").instruct_model, expected) < EXACT
 
 
-@pytest.mark.parametrize("field", [{"kasa_config": KasaConfig()}, {"velora_config": VeloraConfig()}])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"kasa_config": KasaConfig()},
+        {"velora_config": VeloraConfig()},
+        {"monteclora_config": MontecloraConfig()},
+        {"use_bdlora": BdLoraConfig(target_modules_bd_a=["v_proj"], match_strict=False, nblocks=2)},
+    ],
+    ids=lambda field: next(iter(field)),
+)
 def test_kinds_that_peft_is_to_merge(field: dict[str, Any], tmp_path: Path) -> None:
     base, adapter = make_adapter(tmp_path, num_layers=3, target_modules=ATTENTION, **field)
     with pytest.raises(
@@ -297,6 +345,17 @@ def test_kinds_that_peft_is_to_merge(field: dict[str, Any], tmp_path: Path) -> N
         by_peft(base, adapter, merge=True).save_pretrained(tmp_path / "merged")
     make_tokenizer(chat_template=CHAT_TEMPLATE).save_pretrained(tmp_path / "merged")
     assert relative_difference(load_pair(base, tmp_path / "merged").instruct_model, reference) < EXACT
+
+
+def test_a_kind_that_peft_heeds_for_quantized_models_only(tmp_path: Path) -> None:
+    base, adapter = make_adapter(tmp_path, num_layers=3, use_qalora=True, qalora_group_size=8)
+    with pytest.raises(
+        ValueError, match=r"on a full-precision model, set use_qalora to false there, else give"
+    ):
+        load_pair(base, adapter=adapter)
+    reference = by_peft(base, adapter)
+    change_config(adapter, use_qalora=False)
+    assert relative_difference(load_pair(base, adapter=adapter).instruct_model, reference) < EXACT
 
 
 def test_pissa_that_was_converted_to_lora(tmp_path: Path) -> None:
