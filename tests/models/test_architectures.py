@@ -18,7 +18,7 @@ from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.layout import auto_class
 from slr.models.loading import load_model, load_pair
-from slr.models.pairs import UnusablePairError
+from slr.models.reference import UnusablePairError
 from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
 
 PROMPTS = load_prompts("selection")[:2]
