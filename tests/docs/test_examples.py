@@ -1,8 +1,13 @@
-"""The code that a reader copies: blocks of Python on the pages, and the notebook, run as they stand."""
+"""The code that a reader copies: blocks on the pages and the notebook, run as they stand."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +15,48 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from slr import cli
+from slr.cli import execute
 
 ROOT = Path(__file__).parents[2]
-PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(python|diff)(?: title="([^"\n]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page; ``title`` is the file that it is to become."""
+
+    language: str
+    title: str | None
+    code: str
+
+
+def blocks_of(page: str) -> Iterator[Block]:
+    found = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert found, f"{page} has no code"
+    for language, title, code in found:
+        yield Block(language, title or None, code)
 
 
 def run_blocks(page: str) -> dict[str, Any]:
-    """Run a page's blocks of Python one after the other, as a reader would; give what they define."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    names: dict[str, Any] = {"__name__": "__main__"}
-    blocks = list(PYTHON_BLOCK.finditer(text))
-    assert blocks, f"{page} has no Python"
-    for block in blocks:
-        # The lines before it are left empty, so that a traceback has the page's own line numbers.
-        code = "\n" * text.count("\n", 0, block.start(1)) + block[1]
-        exec(compile(code, page, "exec"), names)
+    """Run a page's blocks one after the other in this process, and give the names that they define."""
+    names: dict[str, Any] = {}
+    for block in blocks_of(page):
+        exec(compile(block.code, page, "exec"), names)
     return names
+
+
+def apply_diff(diff: str, root: Path) -> None:
+    """Apply hunks without line numbers: what a hunk removes or keeps has to stand once in its file."""
+    for of_file in re.split(r"^--- a/.*\n", diff, flags=re.MULTILINE)[1:]:
+        name, *hunks = re.split(r"^@@\n", of_file, flags=re.MULTILINE)
+        path = root / name.strip().removeprefix("+++ b/")
+        text = path.read_text(encoding="utf-8")
+        for hunk in hunks:
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] in " -")
+            assert text.count(old) == 1, f"{name.strip()} has these lines {text.count(old)} times:\n{old}"
+            text = text.replace(old, "".join(line[1:] for line in lines if line[0] in " +"))
+        path.write_text(text, encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +70,37 @@ def test_the_readme_goes_from_a_pair_to_texts() -> None:
     assert len(names["texts"][0]) == 8
 
 
-def test_a_built_hybrid_is_served_as_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["build", "testbed-llama", "--layers", "6:9", "--output", "my-hybrid"]) == 0
+def test_a_built_hybrid_answers_as_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["build", "testbed-llama", "--layers", "6:9", "--output", "my-hybrid"]) == 0
     capsys.readouterr()
     run_blocks("examples/build_and_serve.md")
     assert len(capsys.readouterr().out.splitlines()) >= 8
+
+
+def test_the_page_on_extending_holds_for_a_copy_of_the_package(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "slr", tmp_path / "slr", ignore=shutil.ignore_patterns("__pycache__"))
+    script = []
+    for block in blocks_of("docs/extending.md"):
+        if block.language == "diff":
+            apply_diff(block.code, tmp_path)
+        elif block.title is not None:
+            (tmp_path / block.title).write_text(block.code, encoding="utf-8")
+        else:
+            script.append(block.code)
+    (tmp_path / "blocks.py").write_text("\n".join(script), encoding="utf-8")
+    done = subprocess.run([sys.executable, "blocks.py"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^hybrid one word [01]\.\d+$", done.stdout, re.MULTILINE)
 
 
 def test_the_notebook_draws_two_plots_of_a_runs_records(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     options = ["--smoke", "--families", "llama", "--wandb", "disabled", "--output-dir", str(tmp_path)]
-    assert cli.main(["run", "open_qa", *options]) == 0
+    assert execute(["run", "open_qa", *options]) == 0
     monkeypatch.setenv("SLR_RESULTS", str(tmp_path))
     notebook = nbformat.read(ROOT / "examples/browse_records.ipynb", as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
     assert "instruct" in outputs[-1]["text"]
-
-
-def test_the_page_on_extending_is_what_the_code_does() -> None:
-    run_blocks("docs/extending.md")
