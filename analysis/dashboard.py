@@ -1,6 +1,8 @@
-"""Run ``slr.analysis.dashboard``; see ``--help``."""
+"""Run ``slr dashboard``, with the same options; see ``--help``."""
 
-from slr.analysis.dashboard import main
+import sys
+
+from slr.cli import execute
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(execute(["dashboard", *sys.argv[1:]]))

@@ -32,7 +32,7 @@ from slr.costs.build_cost import (
     record,
     write_model,
 )
-from slr.runs.script import BAD_INPUT
+from slr.terminal.bad_input import BAD_INPUT
 from slr.terminal.stopping import run_until_stopped
 
 

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.canonicalise``; see ``--help``."""
+"""Run ``slr run canonicalise``, with the same options; see ``--help``."""
 
-from slr.experiments.canonicalise import main
+import sys
+
+from slr.cli import execute
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(execute(["run", "canonicalise", *sys.argv[1:]]))

@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import combine_pvalues
 
-from slr.runs.script import BAD_INPUT, FAILED
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.terminal.bad_input import print_error
+from slr.terminal.bad_input import BAD_INPUT, FAILED, print_error
 from slr.terminal.stopping import run_until_stopped
 
 if TYPE_CHECKING:

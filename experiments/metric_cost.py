@@ -18,7 +18,7 @@ import numpy as np
 
 from slr.metrics.lexical import self_bleu
 from slr.metrics.words import words
-from slr.runs.script import BAD_INPUT
+from slr.terminal.bad_input import BAD_INPUT
 from slr.terminal.stopping import run_until_stopped
 
 SEED = 20260206

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.reasoning``; see ``--help``."""
+"""Run ``slr run reasoning``, with the same options; see ``--help``."""
 
-from slr.experiments.reasoning import main
+import sys
+
+from slr.cli import execute
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(execute(["run", "reasoning", *sys.argv[1:]]))

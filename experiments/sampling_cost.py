@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, get_args
 
-from slr.runs.script import BAD_INPUT
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.terminal.bad_input import print_error
+from slr.terminal.bad_input import BAD_INPUT, print_error
 from slr.terminal.stopping import run_until_stopped
 from slr.testbed.writing import Genre, held_out_writing_requests
 

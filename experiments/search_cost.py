@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import get_args
 
 from slr.costs.search_cost import CostCase, measure_cases, mirror_costs, print_costs
+from slr.runs.device import choose_device_and_dtype
 from slr.runs.output_lock import output_lock
-from slr.runs.script import BAD_INPUT, choose_device_and_dtype
 from slr.runs.tracking import WandbMode, check_account
-from slr.terminal.bad_input import print_error
+from slr.terminal.bad_input import BAD_INPUT, print_error
 from slr.terminal.stopping import run_until_stopped
 
 CASES = tuple(CostCase(num_layers=num_layers) for num_layers in (12, 24, 32))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
 from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
 
 CONFIG = CrcStudyConfig()
 
@@ -21,12 +20,3 @@ def config(smoke: bool) -> CrcStudyConfig:
 def experiment(_preset: str, smoke: bool) -> Experiment[CrcStudyConfig]:
     """The experiment, or its smoke size."""
     return crc_experiment(config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

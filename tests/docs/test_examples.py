@@ -47,7 +47,9 @@ def test_a_built_hybrid_is_served_as_the_guide_says(capsys: pytest.CaptureFixtur
     assert len(capsys.readouterr().out.splitlines()) >= 8
 
 
-def test_the_notebook_draws_two_plots_of_a_runs_records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_notebook_draws_two_plots_of_a_runs_records(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     options = ["--smoke", "--families", "llama", "--wandb", "disabled", "--output-dir", str(tmp_path)]
     assert cli.main(["run", "open_qa", *options]) == 0
     monkeypatch.setenv("SLR_RESULTS", str(tmp_path))

@@ -49,7 +49,9 @@ def test_the_readme_is_one_page() -> None:
 def test_every_link_leads_to_a_file_and_its_heading(page: Path) -> None:
     for target, anchor in local_links(page):
         assert target.exists(), f"{page_id(page)} links to {target}"
-        assert not anchor or anchor in anchors_of(target), f"{page_id(page)}: no heading #{anchor} in {target}"
+        assert not anchor or anchor in anchors_of(target), (
+            f"{page_id(page)}: no heading #{anchor} in {target}"
+        )
 
 
 def test_the_readme_has_links_to_check() -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from slr.cli import execute
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import RECORD_ADAPTER, Failure
 from slr.runs.results_store import ResultsStore, stores_in
-from slr.runs.script import run_script
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
@@ -51,13 +51,10 @@ def directory(
 
 
 def run_by_one(output_dir: Path) -> None:
-    from slr.experiments import crc_search, open_qa
-
-    experiments = [crc_search.experiment, open_qa.experiment]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each of the two has; the last bits depend on it
     try:
-        assert run_script("two experiments", experiments, [*OPTIONS, str(output_dir)]) == 0
+        assert execute(["run", "open_qa", *OPTIONS, str(output_dir)]) == 0
     finally:
         torch.set_num_threads(threads)
 
@@ -69,7 +66,7 @@ def launch_two(directory: Path, output_dir: Path, misfortune: str) -> subprocess
     return subprocess.Popen(
         [*command, misfortune, *OPTIONS, str(output_dir), "--device", "cpu"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'experiments'}"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -1,6 +1,6 @@
 """Two experiments by one of several launched processes, perhaps with a misfortune.
 
-``python launched_run.py PAIR_DIRECTORY none|failing|slow OPTIONS...``, with ``experiments`` on the path.
+``python launched_run.py PAIR_DIRECTORY none|failing|slow OPTIONS...``
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import crc_search  # pyright: ignore[reportMissingImports] (its directory is put on the path)
-import open_qa  # pyright: ignore[reportMissingImports]
-
 import slr.crc.search
 import slr.hybrid
+from slr.cli import execute
 from slr.runs.records import AnyRecord
 from slr.runs.results_store import ResultsStore
-from slr.runs.script import run_script
 from tests.programs.tiny_preset import use_tiny_preset
 
 append = ResultsStore.append
@@ -56,4 +53,4 @@ if __name__ == "__main__":
     directory, misfortune, *options = sys.argv[1:]
     use_tiny_preset(directory)
     meet_with(misfortune)
-    sys.exit(run_script("two experiments", [crc_search.experiment, open_qa.experiment], options))
+    sys.exit(execute(["run", "open_qa", *options]))

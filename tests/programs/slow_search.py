@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterable
 
-from slr.experiments.crc_search import main
+from slr.cli import execute
 from slr.runs.records import AnyRecord
 from slr.runs.results_store import ResultsStore
 from tests.programs.tiny_preset import use_tiny_preset
@@ -30,4 +30,4 @@ if __name__ == "__main__":
     pair_directory, output_dir = sys.argv[1:]
     ResultsStore.append = append_and_rest  # pyright: ignore[reportAttributeAccessIssue]
     use_tiny_preset(pair_directory)
-    sys.exit(main(["--smoke", "--wandb", "disabled", "--output-dir", output_dir]))
+    sys.exit(execute(["run", "crc_search", "--smoke", "--wandb", "disabled", "--output-dir", output_dir]))

@@ -23,10 +23,10 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments import engine_agreement
+from slr.cli import execute
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
 from slr.models import loading as checkpoints
 from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, store_of
@@ -247,7 +247,12 @@ def test_the_order_matters_for_min_p_and_top_p_only(config: SamplingConfig, same
 def test_without_vllm_it_says_how_to_get_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"vLLM cannot be imported .*environment of its own.*docs/vllm\.md"):
         import_vllm()
-    assert crc_search.main(["--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)]) == 2
+    assert (
+        execute(
+            ["run", "crc_search", "--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)]
+        )
+        == 2
+    )
     assert "docs/vllm.md" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert engine_agreement.main([]) == 2
