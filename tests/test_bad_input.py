@@ -551,7 +551,7 @@ def test_a_call_that_cannot_work(
     [
         (["-m", "slr", "build", "testbed-llama"], {}, "Missing option"),
         (["-m", "slr.cli", "run", "al"], {}, "EXPERIMENT is 'al'"),
-        (["-m", "slr.analysis.make_all", "--results-dir", "nowhere"], {}, "no records in nowhere"),
+        (["-m", "slr", "figures", "--results-dir", "nowhere"], {}, "no records in nowhere"),
         (["experiments/run_all.py", "--preset", "papre"], {}, "did you mean 'paper'?"),
         (["analysis/dashboard.py"], {}, "Missing option"),
         (["analysis/make_all.py", "--results-dir", "no\x1bsuch"], {}, "no\\x1bsuch"),

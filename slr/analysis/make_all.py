@@ -168,9 +168,3 @@ def _without_records(output_dir: Path, runs: list[Path]) -> list[Path]:
     """Figures of presets, perhaps run elsewhere, that a call for every preset cannot make again."""
     drawn = {run.name for run in runs}
     return [path for name in PRESETS if name not in drawn and (path := output_dir / name).is_dir()]
-
-
-if __name__ == "__main__":
-    from slr.cli import execute
-
-    raise SystemExit(execute(["figures", *sys.argv[1:]]))

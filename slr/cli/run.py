@@ -19,7 +19,7 @@ from slr.terminal.stopping import run_child, say_when_stopped
 Engine = Literal["transformers", "vllm"]
 """As ``slr.runs.records`` has it, which takes longer to import."""
 
-DRAW = (sys.executable, "-P", "-m", "slr.analysis.make_all")
+DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 EXAMPLE = "Example: slr run all --preset laptop"
 
 

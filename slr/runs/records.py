@@ -259,6 +259,30 @@ class SearchCost(Record):
         return f"{self.pair}/search_cost/{self.method}"
 
 
+class BuildCost(Record):
+    """What writing a hybrid took by one method: medians over repetitions, and what the program's imports alone took.
+
+    ``seconds_synced`` end when all that was written is on the disk. ``writing_seconds`` are without what takes the same
+    time for a model of any size.
+    """
+
+    kind: Literal["build_cost"] = "build_cost"
+    method: Name
+    seconds: NonNegative
+    seconds_synced: NonNegative
+    writing_seconds: float
+    cpu_seconds: NonNegative
+    peak_memory_bytes: Count
+    imports_seconds: NonNegative
+    imports_cpu_seconds: NonNegative
+    imports_memory_bytes: Count
+
+    @property
+    @override
+    def key(self) -> str:
+        return f"{self.pair}/build_cost/{self.method}"
+
+
 class Samples(Record):
     """All samples of one method for one prompt and one seed, as they came; every metric can be made from them.
 
@@ -497,6 +521,7 @@ AnyRecord = Annotated[
     | CrcScore
     | CrcSelection
     | SearchCost
+    | BuildCost
     | Samples
     | SampleMeasures
     | ProblemSet

@@ -108,6 +108,20 @@ def number(text: str) -> float:
         raise typer.BadParameter(f"it is {text!r}, expected a number") from None
 
 
+def whole_numbers(text: str, option: str, at_least: int = 1) -> list[int]:
+    """Parse the value of an option that takes numbers separated by commas.
+
+    Raises:
+        ValueError: if it holds anything else, or a number below ``at_least``.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= at_least for part in parts):
+        raise ValueError(
+            f"{option} is {text!r}, expected whole numbers of at least {at_least}, separated by commas"
+        )
+    return [int(part) for part in parts]
+
+
 def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
     try:
         check_arguments(arguments)

@@ -22,7 +22,7 @@ from slr.crc import search as crc_search_module
 from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import Family, ModelReference, PairSpec
-from slr.runs.records import AnyRecord, CrcScore, Failure
+from slr.runs.records import AnyRecord, CrcScore, Failure, SearchCost
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
@@ -308,7 +308,16 @@ def test_search_cost_measures_both_methods_once(tmp_path: Path, capsys: pytest.C
     assert search_cost.main([*arguments]) == 0
     content = (tmp_path / "search_cost.jsonl").read_bytes()
     assert content.count(b"\n") == 2
-    printed = capsys.readouterr().out
-    assert "ratio" in printed
+    [header, row] = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert header[-1] == "ratio"
+    name, shared_seconds, shared_hybrids, _, loop_seconds, loop_hybrids, _, ratio = row
+    assert (name, shared_hybrids, loop_hybrids) == ("random-llama-2x64", "3", "3")
+    assert float(shared_seconds) >= 0
+    assert float(loop_seconds) >= 0
+    shared, loop = (record for record in ResultsStore(tmp_path / "search_cost.jsonl").read())
+    assert isinstance(shared, SearchCost)
+    assert isinstance(loop, SearchCost)
+    expected = loop.seconds_per_interval / shared.seconds_per_interval
+    assert float(ratio) == pytest.approx(expected, abs=0.06)
     assert search_cost.main([*arguments]) == 0
     assert (tmp_path / "search_cost.jsonl").read_bytes() == content
