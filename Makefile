@@ -58,4 +58,4 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	touch $(DOCS_INSTALLED)
 
 clean:
-	rm -rf $(VENV) results build site *.egg-info
+	rm -rf $(VENV) results build *.egg-info
