@@ -2,7 +2,7 @@
 
 import sys
 
-from slr.cli import execute
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(execute(["run", "decoding_methods", *sys.argv[1:]]))
+    raise SystemExit(main(["run", "decoding_methods", *sys.argv[1:]]))

@@ -2,7 +2,7 @@
 
 import sys
 
-from slr.cli import execute
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(execute(["run", "judge", *sys.argv[1:]]))
+    raise SystemExit(main(["run", "judge", *sys.argv[1:]]))

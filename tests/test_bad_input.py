@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from slr.cli import execute
+from slr.cli import main
 from slr.judging.judge import parse_scores
 from slr.runs.record_lines import line_of, record_of
 from slr.runs.records import RECORD_ADAPTER, CrcScore
@@ -269,7 +269,7 @@ def test_a_damaged_record(
     line: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, output = records_with(tmp_path / "testbed", line), tmp_path / "figures"
-    assert execute(["figures", "--results-dir", str(results), "--output-dir", str(output)]) == 2
+    assert main(["figures", "--results-dir", str(results), "--output-dir", str(output)]) == 2
     said = the_line(capsys)
     assert f"{results / 'crc_search.jsonl'}, line 2 is " in said
     assert words in said
@@ -402,7 +402,7 @@ def test_figures_that_cannot_be_written(
     case.prepare(results, output)
     before = files_below(tmp_path)
     arguments = ["--results-dir", str(results), "--output-dir", str(output), *case.options]
-    assert execute(["figures", *arguments]) == 2
+    assert main(["figures", *arguments]) == 2
     assert case.words in the_line(capsys)
     assert files_below(tmp_path) == before
 
@@ -528,7 +528,7 @@ def call(command: Call, monkeypatch: pytest.MonkeyPatch) -> int:
     for name, value in command.environment.items():
         monkeypatch.setenv(name, value)
     program, *arguments = command.line.split(" ")
-    return execute(arguments if program == "slr" else ["run", program, *arguments])
+    return main(arguments if program == "slr" else ["run", program, *arguments])
 
 
 @pytest.mark.parametrize("command", CALLS, ids=lambda command: command.id)

@@ -18,16 +18,12 @@ app.command(epilog=figures.EXAMPLE)(figures.figures)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
 
 
-def execute(arguments: Sequence[str]) -> int:
-    """Run a command, such as ``["run", "all", "--smoke"]``, and return its exit status.
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status, which ``slr.terminal.command_line`` explains.
 
-    ``slr.terminal.command_line`` lists the statuses.
+    Args:
+        arguments: such as ``["run", "all", "--smoke"]``; by default the process's.
     """
     # Imports make hundreds of thousands of objects that stay; to look for garbage among them every 700 takes a second.
     gc.set_threshold(100_000, 10, 10)
-    return run_app(app, arguments or ["--help"])
-
-
-def main() -> None:
-    """Run the process's command line, and end the process."""
-    raise SystemExit(execute(sys.argv[1:]))
+    return run_app(app, (sys.argv[1:] if arguments is None else arguments) or ["--help"])

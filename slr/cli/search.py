@@ -76,7 +76,7 @@ def search(
     from slr.crc.prompts import PROMPT_SETS
     from slr.crc.report import crc_report
     from slr.crc.scoring import encode_prompts
-    from slr.crc.study import CrcStudyConfig, crc_experiment
+    from slr.crc.study import FULL, crc_experiment
     from slr.models.loading import load_spec
     from slr.models.presets import resolve_pair
     from slr.runs.device import choose_device_and_dtype
@@ -85,7 +85,7 @@ def search(
     from slr.runs.processes import launched_processes
     from slr.runs.tracking import check_account, mirror_pair
 
-    config = CrcStudyConfig(min_validity_ratio=min_validity, margin=margin)
+    config = dataclasses.replace(FULL, min_validity_ratio=min_validity, margin=margin)
     spec = resolve_pair(
         base,
         instruct,

@@ -81,6 +81,9 @@ class CrcStudyConfig:
         return tuple(prompt for prompt in prompts if prompt in chosen)
 
 
+FULL = CrcStudyConfig()
+"""What every preset and ``slr search`` take, but for the rule, which ``slr search`` may change."""
+
 SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
 """Small enough to see in seconds that everything runs; its numbers mean nothing."""
 

@@ -6,15 +6,13 @@ soups; the interval and the soup chosen by the same rule; both checked on held-o
 
 from __future__ import annotations
 
-from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
+from slr.crc.study import FULL, SMOKE, CrcStudyConfig, crc_experiment
 from slr.runs.experiment import Experiment
-
-CONFIG = CrcStudyConfig()
 
 
 def config(smoke: bool) -> CrcStudyConfig:
     """The same for every preset."""
-    return SMOKE if smoke else CONFIG
+    return SMOKE if smoke else FULL
 
 
 def experiment(_preset: str, smoke: bool) -> Experiment[CrcStudyConfig]:

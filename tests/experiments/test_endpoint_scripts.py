@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from slr.cli import execute
+from slr.cli import main
 from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
@@ -43,10 +43,10 @@ def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("SLR_JUDGE_MODEL", "m")
         monkeypatch.setenv("SLR_JUDGE_API_KEY", KEY)
         for name in ("judge", "canonicalise"):
-            assert execute(["run", name, *arguments]) == 0
+            assert main(["run", name, *arguments]) == 0
             asked = len(server.bodies)
             assert asked
-            assert execute(["run", name, *arguments]) == 0
+            assert main(["run", name, *arguments]) == 0
             assert len(server.bodies) == asked
     scores, answers = (ResultsStore(tmp_path / f"{name}.jsonl").read() for name in ("judge", "canonicalise"))
     assert any(isinstance(record, JudgeScores) for record in scores)
@@ -58,7 +58,7 @@ def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_an_endpoint_it_says_what_to_set(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert execute(["run", name, "--output-dir", str(tmp_path)]) == 2
+    assert main(["run", name, "--output-dir", str(tmp_path)]) == 2
     assert "error: SLR_JUDGE_BASE_URL is not set" in capsys.readouterr().err
 
 

@@ -68,7 +68,7 @@ def starts_searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def run_crc_search(output_dir: Path, *options: str) -> int:
-    return cli.execute(
+    return cli.main(
         ["run", "crc_search", "--smoke", "--wandb", "disabled", "--output-dir", str(output_dir), *options]
     )
 
@@ -134,7 +134,7 @@ def test_a_stopped_run_resumes_at_the_next_start_layer(
     expected = measured(whole_run(uninterrupted))
     directory = Path(tiny_preset[0].base.location).parent
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.programs.slow_search", str(directory), str(tmp_path)],
+        [sys.executable, "-m", "tests.programs.halted_search", str(directory), str(tmp_path), "6"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -270,7 +270,7 @@ def test_a_second_run_on_the_directory_ends_at_once(tmp_path: Path, capsys: pyte
         words = f"error: {tmp_path} is in use by process {holder.pid} on "
         assert run_crc_search(tmp_path) == 2
         assert search_cost.main(["--smoke", "--output-dir", str(tmp_path)]) == 2
-        assert cli.execute(["search", "tiny-llama", "--output-dir", str(tmp_path)]) == 2
+        assert cli.main(["search", "tiny-llama", "--output-dir", str(tmp_path)]) == 2
         said = capsys.readouterr().err
         assert said.count(words) == said.count("error: ") == 3
     finally:
@@ -292,14 +292,14 @@ def test_a_dry_run_lists_cells_and_loads_nothing(
 
 def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
     arguments = ["run", "all", "--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
-    assert cli.execute(arguments) == 0
+    assert cli.main(arguments) == 0
     figures = list((tmp_path / "figures").rglob("*.png"))
     assert figures
     marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
     assert marks.keys() == {f"{make('testbed', True).name}/tiny-llama" for make in catalogue.MAKERS.values()}
     assert "images" in marks["crc_search/tiny-llama"]
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
-    assert cli.execute(arguments) == 0
+    assert cli.main(arguments) == 0
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from slr.cli import execute
+from slr.cli import main
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import RECORD_ADAPTER, Failure
@@ -20,7 +20,7 @@ from slr.runs.results_store import ResultsStore, stores_in
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ["--smoke", "--wandb", "disabled", "--output-dir"]
+OPTIONS = ["--smoke", "--wandb", "disabled"]
 
 PROGRAM = ROOT / "tests" / "programs" / "launched_run.py"
 
@@ -54,7 +54,7 @@ def run_by_one(output_dir: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each of the two has; the last bits depend on it
     try:
-        assert execute(["run", "open_qa", *OPTIONS, str(output_dir)]) == 0
+        assert main(["run", "open_qa", *OPTIONS, "--output-dir", str(output_dir)]) == 0
     finally:
         torch.set_num_threads(threads)
 
@@ -64,7 +64,7 @@ def launch_two(directory: Path, output_dir: Path, misfortune: str) -> subprocess
     defaults = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command = [sys.executable, *launch, *defaults, "--main_process_port", "0", str(PROGRAM), str(directory)]
     return subprocess.Popen(
-        [*command, misfortune, *OPTIONS, str(output_dir), "--device", "cpu"],
+        [*command, misfortune, str(output_dir), *OPTIONS, "--device", "cpu"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -128,7 +128,7 @@ def test_a_failure_in_one_process_ends_both_in_order_and_one_process_goes_on(
 
 
 def test_one_process_goes_on_where_two_were_stopped(directory: Path, output_of_one: Path, tmp_path: Path):
-    process = launch_two(directory, tmp_path, "slow")
+    process = launch_two(directory, tmp_path, "halting")
     wait_for_results(tmp_path, 12, process)
     process.send_signal(signal.SIGTERM)  # as a batch system does; the launcher passes it on
     process.communicate()

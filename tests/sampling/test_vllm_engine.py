@@ -21,7 +21,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments import engine_agreement
-from slr.cli import execute
+from slr.cli import main
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
@@ -246,9 +246,7 @@ def test_without_vllm_it_says_how_to_get_it(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(ValueError, match=r"vLLM cannot be imported .*environment of its own.*docs/vllm\.md"):
         import_vllm()
     assert (
-        execute(
-            ["run", "crc_search", "--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)]
-        )
+        main(["run", "crc_search", "--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)])
         == 2
     )
     assert "docs/vllm.md" in capsys.readouterr().err

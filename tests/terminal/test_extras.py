@@ -20,8 +20,8 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
-from slr.cli import execute
-sys.exit(execute({arguments!r}))
+from slr.cli import main
+sys.exit(main({arguments!r}))
 """
 
 
