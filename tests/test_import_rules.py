@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "tasks": "models testbed",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks",
-    "harness": "chat crc downstream hybrid models runs sampling statistics tasks testbed",
+    "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed",
     "judging": "downstream metrics models runs seeding statistics tasks",
     "costs": "building chat crc files hybrid intervals models runs sampling seeding statistics terminal testbed",
     # What users start.

@@ -20,6 +20,8 @@ Engine = Literal["transformers", "vllm"]
 """As ``slr.runs.records`` has it, which takes longer to import."""
 
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
+NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}
+"""The package that an experiment needs beyond those that the project always installs, by the experiment's name."""
 EXAMPLE = "Example: slr run all --preset laptop"
 
 
@@ -65,10 +67,6 @@ def run(
     """
     check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
     check_environment(uses_wandb=wandb != "disabled")
-    if wandb != "disabled" and not dry_run:
-        check_installed("wandb", f"--wandb {wandb}")
-    if experiment in (ALL, "quality") and not dry_run:
-        check_installed("lm_eval", f"slr run {experiment}")
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
@@ -94,6 +92,11 @@ def run(
     if dry_run:
         print_plan(experiments, options)
         return 0
+    if wandb != "disabled":
+        check_installed("wandb", "slr run without --wandb disabled")
+    for chosen in experiments:
+        if chosen.name in NEEDS:
+            check_installed(NEEDS[chosen.name], f"the experiment {chosen.name}")
     return run_script(experiments, options, draw if experiment == ALL else None)
 
 

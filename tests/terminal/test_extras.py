@@ -11,6 +11,7 @@ import pytest
 from slr.terminal.extras import EXTRA_OF, check_installed
 
 ROOT = Path(__file__).parents[2]
+JUDGE = {"SLR_JUDGE_BASE_URL": "http://127.0.0.1:9/v1", "SLR_JUDGE_MODEL": "m"}
 WITHOUT = """
 import sys
 
@@ -31,6 +32,7 @@ sys.exit(main({arguments!r}))
         ("wandb", ["search", "testbed-llama", "--wandb", "offline"], "experiments"),
         ("wandb", ["run", "crc_search"], "experiments"),
         ("lm_eval", ["run", "all", "--wandb", "disabled"], "experiments"),
+        ("openai", ["run", "judge", "--wandb", "disabled"], "judge"),
         ("wandb", ["figures", "--wandb", "team/slr"], "experiments"),
         ("wandb_workspaces", ["dashboard", "--wandb", "team/slr"], "dashboard"),
     ],
@@ -42,7 +44,7 @@ def test_a_missing_package_is_one_line_before_any_work(
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", **JUDGE},
         capture_output=True,
         text=True,
         check=False,
