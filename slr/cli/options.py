@@ -7,11 +7,9 @@ from typing import Annotated, Literal, get_args
 import typer
 
 from slr.models.presets import PRESETS
+from slr.runs.modes import WandbMode
 from slr.terminal.bad_input import DTYPES
 from slr.terminal.command_line import one_of
-
-WandbMode = Literal["offline", "online", "disabled"]
-"""As ``slr.runs.tracking`` has it, which takes longer to import."""
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 PRESET_HELP = "; ".join(f"{preset.name}: {preset.description}" for preset in PRESETS.values())

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 
 import typer
 
 from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Wandb
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS
+from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
 from slr.terminal.stopping import run_child, say_when_stopped
-
-Engine = Literal["transformers", "vllm"]
-"""As ``slr.runs.records`` has it, which takes longer to import."""
 
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}

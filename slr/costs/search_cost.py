@@ -19,10 +19,11 @@ from slr.crc.cost import measured_cost
 from slr.crc.report import cost_summary
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Experiment, RunMirror
+from slr.runs.modes import WandbMode
 from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import SearchCost
 from slr.runs.results_store import ResultsStore
-from slr.runs.tracking import WandbMode, mirror_pair
+from slr.runs.tracking import mirror_pair
 from slr.terminal.progress import OnProgress, progress_bar
 from slr.terminal.stopping import die_with_parent
 from slr.terminal.tables import print_table

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from slr.chat.end_tokens import EndTokens
 from slr.models.reference import Family
+from slr.runs.modes import Engine
 from slr.runs.record_checks import (
     AtLeastOne,
     Cosine,
@@ -36,8 +37,6 @@ SCHEMA_VERSION = 1
 
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
 PromptSet = Literal["selection", "held_out"]
-Engine = Literal["transformers", "vllm"]
-"""What samples answers."""
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:

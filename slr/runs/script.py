@@ -14,10 +14,10 @@ from slr.models.presets import PRESETS
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import AnyExperiment, RunSettings, run_experiments
+from slr.runs.modes import Engine, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.processes import Processes, launched_processes
-from slr.runs.records import Engine
-from slr.runs.tracking import WandbMode, check_account, mirror_pair
+from slr.runs.tracking import check_account, mirror_pair
 from slr.terminal.bad_input import (
     BAD_INPUT,
     FAILED,
