@@ -1,6 +1,8 @@
-"""Run ``slr.analysis.dashboard``; see ``--help``."""
+"""Run ``slr dashboard``, with the same options; see ``--help``."""
 
-from slr.analysis.dashboard import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["dashboard", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Run ``slr.analysis.make_all``; see ``--help``."""
+"""Run ``slr figures``, with the same options; see ``--help``."""
 
-from slr.analysis.make_all import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["figures", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.canonicalise``; see ``--help``."""
+"""Run ``slr run canonicalise``, with the same options; see ``--help``."""
 
-from slr.experiments.canonicalise import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "canonicalise", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.crc_search``; see ``--help``."""
+"""Run ``slr run crc_search``, with the same options; see ``--help``."""
 
-from slr.experiments.crc_search import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "crc_search", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.creative_writing``; see ``--help``."""
+"""Run ``slr run creative_writing``, with the same options; see ``--help``."""
 
-from slr.experiments.creative_writing import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "creative_writing", *sys.argv[1:]]))

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.decoding_methods``; see ``--help``."""
+"""Run ``slr run decoding_methods``, with the same options; see ``--help``."""
 
-from slr.experiments.decoding_methods import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "decoding_methods", *sys.argv[1:]]))

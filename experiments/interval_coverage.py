@@ -16,17 +16,20 @@ All samples of a cell are drawn anew, 20,000 of them for the methods in closed f
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
+from typing import Annotated
+
+import typer
 
 from slr.statistics import interval_coverage as ic
+from slr.terminal.command_line import run_function, whole_numbers
 
 SEED, FIT = 20260206, 0.93
 DRAWN, RESAMPLED = 20_000, 4_000
 WIDENED_T = partial(ic.student_t, level=0.97)
 PRINTED = ic.where_enough_differ(WIDENED_T, 3)
-SIZES = (2, 3, 4, 5, 6, 8, 10, 13, 16, 20, 24, 32, 40, 60, 100)
+SIZES = "2,3,4,5,6,8,10,13,16,20,24,32,40,60,100"
 CHANGES = ic.normal(0.1, 0.2)
 REQUIRED = (
     ic.normal(),
@@ -56,24 +59,22 @@ METHODS: dict[str, tuple[ic.Method, int]] = {
 LOGIT = {"logit t": (ic.logit_t, DRAWN)}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def measure(
+    sizes: Annotated[str, typer.Option(help="numbers of values, 2 and more, comma-separated")] = SIZES,
+    at_most: Annotated[int, typer.Option(metavar="SAMPLES", help="for a look: fewer a cell")] = DRAWN,
+) -> None:
     """Print, in Markdown, the lowest coverage of every method, and all coverages of what is printed."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES, metavar="N", help="2 and more")
-    parser.add_argument(
-        "--at-most", type=int, default=DRAWN, metavar="SAMPLES", help="for a look: fewer a cell"
-    )
-    options = parser.parse_args(argv)
-    if min(options.sizes) < 2:
-        parser.error(f"expected sizes of 2 and more, got {min(options.sizes)}")
-    print(ic.lowest_table(METHODS, REQUIRED, options.sizes, SEED, FIT, at_most=options.at_most))
+    numbers = whole_numbers(sizes, "--sizes", at_least=2)
+    print(ic.lowest_table(METHODS, REQUIRED, numbers, SEED, FIT, at_most=at_most))
     print("Proportions alone:\n")
-    print(ic.lowest_table(LOGIT, PROPORTIONS, options.sizes, SEED, FIT, at_most=options.at_most))
+    print(ic.lowest_table(LOGIT, PROPORTIONS, numbers, SEED, FIT, at_most=at_most))
     print("As printed, all distributions:\n")
-    print(ic.full_table(PRINTED, (*REQUIRED, *EXTREME), options.sizes, options.at_most, SEED))
-    return 0
+    print(ic.full_table(PRINTED, (*REQUIRED, *EXTREME), numbers, at_most, SEED))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit status."""
+    return run_function(measure, arguments, __doc__)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.judge``; see ``--help``."""
+"""Run ``slr run judge``, with the same options; see ``--help``."""
 
-from slr.experiments.judge import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "judge", *sys.argv[1:]]))

@@ -1,25 +1,25 @@
 """How much faster is our self-BLEU than nltk's and fast-bleu's, on the same texts, and is it the same number?
 
 Random texts with the word frequencies of a language (Zipf's law), each implementation in turn in one process.
-nltk comes with lm-eval. fast-bleu, in C++, is left out where it is not installed: pip install fast-bleu==0.0.90
-compiles it.
+nltk comes with the extras dev and peers. fast-bleu, in C++, is left out where it is not installed: pip install
+fast-bleu==0.0.90 compiles it.
 """
 
 from __future__ import annotations
 
-import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from slr.metrics.lexical import self_bleu
 from slr.metrics.words import words
-from slr.runs.script import BAD_INPUT
-from slr.terminal.stopping import run_until_stopped
+from slr.terminal.command_line import run_function
+from slr.terminal.tables import print_table
 
 SEED = 20260206
 ZIPF_EXPONENT = 1.3
@@ -28,34 +28,30 @@ NLTK_REPEATS = 1
 """How often each is timed; the median is printed."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Measure both, and print the times, their ratio and how far the values are apart."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--num-samples", type=int, default=128, help="texts")
-    parser.add_argument("--num-words", type=int, default=200, help="words in each")
-    options = parser.parse_args(argv)
-    if options.num_samples < 2 or options.num_words < 1:
-        print("error: expected at least 2 samples of at least 1 word", file=sys.stderr)
-        return BAD_INPUT
+def measure(
+    num_samples: Annotated[int, typer.Option(min=2, help="texts")] = 128,
+    num_words: Annotated[int, typer.Option(min=1, help="words in each")] = 200,
+) -> None:
+    """Measure all, and print the times, their ratios and how far the values are apart."""
     if find_spec("nltk") is None:
-        print("error: nltk is not installed: pip install nltk==3.10.4", file=sys.stderr)
-        return BAD_INPUT
-    texts = random_texts(options.num_samples, options.num_words)
+        raise ValueError("nltk is not installed: pip install nltk==3.10.4")
+    texts = random_texts(num_samples, num_words)
     ours, our_seconds = timed(self_bleu_like_nltk, texts, OUR_REPEATS)
-    theirs, their_seconds = timed(nltk_self_bleu, texts, NLTK_REPEATS)
-    print(f"self-BLEU of {options.num_samples} samples of {options.num_words} words")
-    print(f"slr   {our_seconds:9.4f} s   {ours:.12f}")
-    print(f"nltk  {their_seconds:9.4f} s   {theirs:.12f}")
-    print(f"ratio {their_seconds / our_seconds:9.1f}     difference {abs(ours - theirs):.1e}")
-    if find_spec("fast_bleu") is None:
+    rows = [("slr", f"{our_seconds:.4f}", f"{ours:.12f}", "", "")]
+    others = {"nltk": (nltk_self_bleu, NLTK_REPEATS)}
+    if find_spec("fast_bleu") is not None:
+        others["fast-bleu"] = (fast_bleu_self_bleu, OUR_REPEATS)
+    for name, (metric, repeats) in others.items():
+        value, seconds = timed(metric, texts, repeats)
+        ratio, difference = f"{seconds / our_seconds:.1f}", f"{abs(ours - value):.1e}"
+        rows.append((name, f"{seconds:.4f}", f"{value:.12f}", ratio, difference))
+    print_table(
+        ("", "seconds", "self-BLEU", "times slr", "difference"),
+        rows,
+        title=f"self-BLEU of {num_samples} samples of {num_words} words",
+    )
+    if "fast-bleu" not in others:
         print("fast-bleu is left out: it is not installed")
-    else:
-        theirs, their_seconds = timed(fast_bleu_self_bleu, texts, OUR_REPEATS)
-        print(f"fast-bleu {their_seconds:5.4f} s   {theirs:.12f}")
-        print(f"ratio {their_seconds / our_seconds:9.1f}     difference {abs(ours - theirs):.1e}")
-    return 0
 
 
 def random_texts(num_samples: int, num_words: int) -> list[str]:
@@ -105,5 +101,10 @@ def timed(
     return value, statistics.median(seconds)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit status."""
+    return run_function(measure, arguments, __doc__)
+
+
 if __name__ == "__main__":
-    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))
+    raise SystemExit(main())

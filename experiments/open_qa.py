@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.open_qa``; see ``--help``."""
+"""Run ``slr run open_qa``, with the same options; see ``--help``."""
 
-from slr.experiments.open_qa import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "open_qa", *sys.argv[1:]]))

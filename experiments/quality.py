@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.quality``; see ``--help``."""
+"""Run ``slr run quality``, with the same options; see ``--help``."""
 
-from slr.experiments.quality import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "quality", *sys.argv[1:]]))

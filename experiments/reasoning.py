@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.reasoning``; see ``--help``."""
+"""Run ``slr run reasoning``, with the same options; see ``--help``."""
 
-from slr.experiments.reasoning import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "reasoning", *sys.argv[1:]]))

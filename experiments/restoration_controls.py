@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.restoration_controls``; see ``--help``."""
+"""Run ``slr run restoration_controls``, with the same options; see ``--help``."""
 
-from slr.experiments.restoration_controls import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "restoration_controls", *sys.argv[1:]]))

@@ -5,38 +5,41 @@ A random Llama pair of hidden size 64; both methods in turn, medians over repeti
 
 from __future__ import annotations
 
-import argparse
 import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
-from slr.terminal.stopping import run_until_stopped
+import typer
+
+from slr.terminal.command_line import run_function
+from slr.terminal.tables import print_table
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def measure(
+    layers: Annotated[int, typer.Option(min=1)] = 32, repetitions: Annotated[int, typer.Option(min=1)] = 50
+) -> None:
     """Measure and print both."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
-    parser.add_argument("--layers", type=int, default=32)
-    parser.add_argument("--repetitions", type=int, default=50)
-    options = parser.parse_args(argv)
-
-    from slr.costs.search_cost import CostCase, random_pair
+    from slr.costs.random_pairs import random_pair
+    from slr.costs.search_cost import CostCase
     from slr.hybrid import restore
     from slr.intervals import LayerInterval
     from slr.models.decoder import decoder_layers
 
-    pair = random_pair(CostCase(num_layers=options.layers, hidden_size=64, intermediate_size=128))
-    interval = LayerInterval(0, options.layers)
-    shared = _median(lambda: restore(pair, interval), options.repetitions)
-    copied = _median(lambda: copy.deepcopy(decoder_layers(pair.base_model)), options.repetitions)
-    print(
-        f"{options.layers} layers: restore {1e3 * shared:.2f} ms, copying their weights {1e3 * copied:.2f} ms"
+    case = CostCase(num_layers=layers, hidden_size=64, intermediate_size=128)
+    pair = random_pair(case.pair_name, case.config)
+    interval = LayerInterval(0, layers)
+    shared = _median(lambda: restore(pair, interval), repetitions)
+    copied = _median(lambda: copy.deepcopy(decoder_layers(pair.base_model)), repetitions)
+    print_table(
+        ("method", "ms", "times restore"),
+        [
+            ("restore", f"{1e3 * shared:.2f}", "1.0"),
+            ("copy the weights", f"{1e3 * copied:.2f}", f"{copied / shared:.1f}"),
+        ],
+        title=f"{layers} layers",
     )
-    print(f"{copied / shared:.1f} times")
-    return 0
 
 
 def _median(work: Callable[[], object], repetitions: int) -> float:
@@ -48,5 +51,10 @@ def _median(work: Callable[[], object], repetitions: int) -> float:
     return statistics.median(seconds)
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit status."""
+    return run_function(measure, arguments, __doc__)
+
+
 if __name__ == "__main__":
-    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))
+    raise SystemExit(main())

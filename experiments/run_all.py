@@ -1,6 +1,8 @@
-"""Run ``slr.experiments.run_all``; see ``--help``."""
+"""Run ``slr run all``, with the same options; see ``--help``."""
 
-from slr.experiments.run_all import main
+import sys
+
+from slr.cli import main
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(["run", "all", *sys.argv[1:]]))

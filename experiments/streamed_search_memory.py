@@ -6,17 +6,22 @@ Writes a pair of random bfloat16 weights, and scores its intervals in a process 
 
 from __future__ import annotations
 
-import argparse
 import resource
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
-from slr.terminal.stopping import run_until_stopped
+import typer
+
+from slr.terminal.bad_input import FAILED
+from slr.terminal.command_line import run_function
 
 NUM_PROMPTS = 2
+SHARD_BYTES = 500_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,50 +39,36 @@ class Case:
 SMOKE = Case(num_hidden_layers=12, hidden_size=1024, intermediate_size=4096, limit_mib=1152)
 
 
-def main(argv: list[str] | None = None) -> int:
+def measure(
+    work_dir: Path = Path("results/streamed_search_memory"),
+    smoke: Annotated[bool, typer.Option("--smoke", help="a smaller pair under a smaller limit")] = False,
+    search: Annotated[str | None, typer.Option(hidden=True)] = None,
+) -> int:
     """Write the pair, run both ways; 0 if the streamed one succeeds and the other does not."""
-    parser = argparse.ArgumentParser(
-        description=str(__doc__), formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--work-dir", type=Path, default=Path("results/streamed_search_memory"))
-    parser.add_argument("--smoke", action="store_true", help="a smaller pair under a smaller limit")
-    parser.add_argument("--search", choices=["streamed", "whole"], help=argparse.SUPPRESS)
-    options = parser.parse_args(argv)
-    case = SMOKE if options.smoke else Case()
-    if options.search:
+    case = SMOKE if smoke else Case()
+    if search is not None:
         limit = case.limit_mib * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
-        return _search(options.work_dir, stream=options.search == "streamed")
-    _write_pair(case, options.work_dir)
-    size = sum(file.stat().st_size for file in options.work_dir.glob("*/*.safetensors"))
+        return _search(work_dir, stream=search == "streamed")
+    _write_pair(case, work_dir)
+    size = sum(file.stat().st_size for file in work_dir.glob("*/*.safetensors"))
     print(f"pair of {size / 2**20:,.0f} MiB in bfloat16, twice that in float32; limit {case.limit_mib:,} MiB")
-    command = [sys.executable, __file__, "--work-dir", str(options.work_dir), *["--smoke"] * options.smoke]
+    command = [sys.executable, __file__, "--work-dir", str(work_dir), *["--smoke"] * smoke]
     statuses = [
         subprocess.run([*command, "--search", way], check=False).returncode for way in ("streamed", "whole")
     ]
-    return 0 if statuses == [0, 1] else 1
+    return 0 if statuses == [0, 1] else FAILED
 
 
 def _write_pair(case: Case, directory: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig
+    from transformers import LlamaConfig
 
-    from slr.models.checkpoint import open_checkpoint
-    from slr.models.presets import find_pair
+    from slr.costs.random_pairs import load_testbed_tokenizer, write_random_pair
 
-    tokenizer = open_checkpoint(find_pair("testbed-llama").instruct).tokenizer
-    assert tokenizer is not None
+    tokenizer = load_testbed_tokenizer()
     shape = asdict(case)
     del shape["limit_mib"]
-    for seed, side in enumerate(("base", "instruct")):
-        if (directory / side / "config.json").exists():
-            continue
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(
-            LlamaConfig(**shape, vocab_size=len(tokenizer)), dtype=torch.bfloat16
-        )
-        model.save_pretrained(directory / side, max_shard_size="500MB")
-        tokenizer.save_pretrained(directory / side)
+    write_random_pair(directory, LlamaConfig(**shape, vocab_size=len(tokenizer)), tokenizer, SHARD_BYTES)
 
 
 def _search(directory: Path, stream: bool) -> int:
@@ -95,7 +86,7 @@ def _search(directory: Path, stream: bool) -> int:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise
         print(f"{'streamed' if stream else 'loaded whole'}: out of memory")
-        return 1
+        return FAILED
     seconds = time.perf_counter() - began
     print(
         f"{'streamed' if stream else 'loaded whole'}: scored {len(result.intervals)} intervals in {seconds:.0f} s"
@@ -103,5 +94,10 @@ def _search(directory: Path, stream: bool) -> int:
     return 0
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the script and return its exit status."""
+    return run_function(measure, arguments, __doc__)
+
+
 if __name__ == "__main__":
-    raise SystemExit(run_until_stopped(main, "nothing is kept, the same command measures anew"))
+    raise SystemExit(main())

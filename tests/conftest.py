@@ -33,11 +33,7 @@ def checkpoint_pairs(tmp_path_factory: pytest.TempPathFactory) -> CheckpointPair
 
 @pytest.fixture
 def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A CRC study by default takes 4 prompts and 3 soups."""
+    """``slr search`` takes 4 prompts and 3 soups."""
     from slr.crc import study
 
-    defaults = study.CrcStudyConfig.__init__.__kwdefaults__
-    assert defaults is not None
-    changed = {"max_prompts": 4, "soup_alphas": (0.0, 0.5, 1.0)}
-    assert changed.keys() <= defaults.keys()
-    monkeypatch.setattr(study.CrcStudyConfig.__init__, "__kwdefaults__", {**defaults, **changed})
+    monkeypatch.setattr(study, "FULL", study.SMOKE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import os
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from slr.analysis import make_all
+from slr.cli import main
 from slr.judging.judge import parse_scores
 from slr.runs.record_lines import line_of, record_of
 from slr.runs.records import RECORD_ADAPTER, CrcScore
@@ -270,7 +269,7 @@ def test_a_damaged_record(
     line: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results, output = records_with(tmp_path / "testbed", line), tmp_path / "figures"
-    assert make_all.main(["--results-dir", str(results), "--output-dir", str(output)]) == 2
+    assert main(["figures", "--results-dir", str(results), "--output-dir", str(output)]) == 2
     said = the_line(capsys)
     assert f"{results / 'crc_search.jsonl'}, line 2 is " in said
     assert words in said
@@ -403,11 +402,7 @@ def test_figures_that_cannot_be_written(
     case.prepare(results, output)
     before = files_below(tmp_path)
     arguments = ["--results-dir", str(results), "--output-dir", str(output), *case.options]
-    try:
-        status = make_all.main(arguments)
-    except SystemExit as exit_:
-        status = exit_.code
-    assert status == 2
+    assert main(["figures", *arguments]) == 2
     assert case.words in the_line(capsys)
     assert files_below(tmp_path) == before
 
@@ -452,7 +447,7 @@ CALLS: tuple[Call, ...] = (
     Call("slr search testbed:llama/base testbed:lama/instruct", ["'testbed:lama/instruct'", "expected"]),
     Call("slr search FILE testbed:llama/instruct", ["FILE is a file", "expected the directory"]),
     Call("slr search testbed-llama --wandb ofline", ["'ofline'", "did you mean 'offline'?"]),
-    Call("slr search testbed-llama --device-map magic", ["--device-map is 'magic'", "expected auto"]),
+    Call("slr search testbed-llama --device-map magic", ["--device-map", "'magic'", "expected auto"]),
     Call("slr search testbed-llama --min-validity 2", ["--min-validity is 2", "at most 1"]),
     Call("slr search testbed-llama --min-validity most", ["--min-validity", "'most'"]),
     Call("slr search testbed-llama --output-dir FILE", ["--output-dir is FILE", "is no directory"]),
@@ -466,7 +461,13 @@ CALLS: tuple[Call, ...] = (
     Call("slr score testbed:qwen/base --dtype half", ["'half'", "expected float32 or bfloat16"]),
     Call("slr score [red]no[/red]", ["'[red]no[/red]'", "no hub id"]),
     Call("slr score", ["Missing argument"]),
-    Call("slr sarch testbed-llama", ["sarch"]),
+    Call("slr sarch testbed-llama", ["sarch", "slr --help"]),
+    Call("slr run crc_serch", ["EXPERIMENT is 'crc_serch'", "did you mean 'crc_search'?"]),
+    Call("slr run", ["Missing argument", "EXPERIMENT", "slr run --help"]),
+    Call("slr run all --preset papre", ["'papre'", "did you mean 'paper'?"]),
+    Call("slr figures --preset lapto", ["'lapto'", "did you mean 'laptop'?"]),
+    Call("slr figures --results-dir nowhere", ["nowhere"]),
+    Call("slr dashboard", ["Missing option", "--wandb"]),
     Call("slr search testbed-llama --margn", ["--margn"]),
     Call("crc_search --preset tetsbed", ["'tetsbed'", "did you mean 'testbed'?"]),
     Call("crc_search --families lama,qwen", ["'lama'", "llama, qwen, gemma", "did you mean 'llama'?"]),
@@ -522,23 +523,12 @@ CALLS: tuple[Call, ...] = (
 )
 
 
-def call(command: Call, monkeypatch: pytest.MonkeyPatch) -> object:
+def call(command: Call, monkeypatch: pytest.MonkeyPatch) -> int:
     """The exit status."""
     for name, value in command.environment.items():
         monkeypatch.setenv(name, value)
     program, *arguments = command.line.split(" ")
-    if program == "slr":
-        from slr import cli
-
-        monkeypatch.setattr(sys, "argv", ["slr", *arguments])
-        main: Callable[[], object] = cli.main
-    else:
-        script = importlib.import_module(f"slr.experiments.{program}")
-        main = lambda: script.main(arguments)  # noqa: E731
-    try:
-        return main()
-    except SystemExit as exit_:
-        return exit_.code
+    return main(arguments if program == "slr" else ["run", program, *arguments])
 
 
 @pytest.mark.parametrize("command", CALLS, ids=lambda command: command.id)
@@ -559,7 +549,11 @@ def test_a_call_that_cannot_work(
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        (["-c", "from slr.cli import main; main()", "build", "testbed-llama"], {}, "Missing option"),
+        (["-m", "slr", "build", "testbed-llama"], {}, "Missing option"),
+        (["-m", "slr.cli", "run", "al"], {}, "EXPERIMENT is 'al'"),
+        (["-m", "slr", "figures", "--results-dir", "nowhere"], {}, "no records in nowhere"),
+        (["experiments/run_all.py", "--preset", "papre"], {}, "did you mean 'paper'?"),
+        (["analysis/dashboard.py"], {}, "Missing option"),
         (["analysis/make_all.py", "--results-dir", "no\x1bsuch"], {}, "no\\x1bsuch"),
         (["analysis/make_all.py", "--output-dir", b"caf\xe9"], {}, "not UTF-8"),
         (

@@ -1,4 +1,4 @@
-"""The W&B workspace and report of this project, in code: ``python analysis/dashboard.py --wandb ENTITY/PROJECT``.
+"""The W&B workspace and report of this project, in code: ``slr dashboard --wandb ENTITY/PROJECT``.
 
 Both show the same sections: CRC search, downstream, quality, cost. Runs are grouped by preset and family, and a panel
 has a bar or a line for each method, since a run in W&B is all methods of one experiment on one pair. Smoke runs are
@@ -10,9 +10,7 @@ docs/wandb.md.
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +21,6 @@ from slr.downstream.conditions import BASELINES, CONTROLS, DECODING, PROMPTING, 
 from slr.judging.judge import ASPECTS
 from slr.runs.tracking import log_in, logged_name
 from slr.tasks.creative_prompts import GENRES
-from slr.terminal.bad_input import print_error
 
 if TYPE_CHECKING:
     from wandb_workspaces.reports.v2.interface import Report
@@ -295,45 +292,25 @@ def definition(workspace: Workspace, report: Report) -> dict[str, Any]:
     }
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse the options; save both, or write down their definition."""
-    options = _parse(argv)
-    try:
-        entity, project = split_project(options.wandb)
-        workspace, report = make_workspace(entity, project), make_report(entity, project)
-        if options.json is not None:
-            options.json.write_text(
-                json.dumps(definition(workspace, report), indent=2) + "\n", encoding="utf-8"
-            )
-            return 0
-        with told_in_one_line(options.wandb):
-            log_in()
-            artifact_types(connect(), options.wandb)  # saving would make a project that is only misspelt
-            workspace.save()
-            report.save()
-    except ModuleNotFoundError as error:
-        if error.name != "wandb_workspaces":
-            raise
-        print("error: wandb-workspaces is missing: run pip install '.[dashboard]'", file=sys.stderr)
-        return 2
-    except ValueError as error:
-        print_error(error)
-        return 2
-    return 0
+def save_dashboard(project: str, definition_file: Path | None = None) -> None:
+    """Save the workspace and the report in W&B, or write their definition to a file.
 
+    Args:
+        project: ``ENTITY/PROJECT``, where the runs are.
+        definition_file: if given, nothing but this file is written, and no network is touched.
 
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        prog="analysis/dashboard.py",
-    )
-    parser.add_argument("--wandb", metavar="ENTITY/PROJECT", required=True, help="where the runs are")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write the definition there; touch no network"
-    )
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    Raises:
+        ValueError: if there is no such project, or no account that can write to it.
+        OSError: if the file cannot be written.
+    """
+    entity, name = split_project(project)
+    workspace, report = make_workspace(entity, name), make_report(entity, name)
+    if definition_file is not None:
+        text = json.dumps(definition(workspace, report), indent=2) + "\n"
+        definition_file.write_text(text, encoding="utf-8")
+        return
+    with told_in_one_line(project):
+        log_in()
+        artifact_types(connect(), project)  # saving would make a project that is only misspelt
+        workspace.save()
+        report.save()

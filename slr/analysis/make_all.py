@@ -1,4 +1,4 @@
-"""Make every figure and table from records alone: ``python analysis/make_all.py``.
+"""Make every figure and table from records alone: ``slr figures``.
 
     results/PRESET/*.jsonl  ->  paper_figures/PRESET/figures/NAME.pdf  NAME.png
                                 paper_figures/PRESET/tables/NAME.csv   NAME.md   NAME.tex
@@ -14,7 +14,6 @@ first, and replaces what was drawn before only when it is complete: either every
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -38,22 +37,10 @@ from slr.analysis.tables.table import Table, save_table
 from slr.analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
 from slr.models.presets import PRESETS
-from slr.terminal.bad_input import (
-    BAD_INPUT,
-    OneLineParser,
-    check_arguments,
-    check_environment,
-    check_writable,
-    one_of,
-    print_error,
-)
+from slr.terminal.bad_input import check_writable
 from slr.terminal.literal_text import visible
-from slr.terminal.stopping import die_with_parent, run_until_stopped
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
-
-FAILED = 1
-"""The exit status where the machine, not the input, was at fault."""
 
 Made = TypeVar("Made")
 
@@ -126,45 +113,37 @@ def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
     return f"Missing: {'; '.join(lacking)}. Run: {command}" if lacking else ""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Parse the options, make everything, say what is missing."""
-    die_with_parent()
-    options = _parse(argv)
-    how_to_go_on = "records and figures are as they were, the same command draws anew"
-    return run_until_stopped(lambda: _run(options, argv), how_to_go_on)
+def draw_all(
+    results_dir: Path, output_dir: Path, preset: str | None = None, project: str | None = None
+) -> None:
+    """Make everything from the records in a directory, and say what is missing.
 
+    Args:
+        results_dir: holds a directory of records for each preset, or the ``*.jsonl`` of one run.
+        output_dir: gets ``figures/`` and ``tables/``, for each preset in a directory of its name.
+        preset: name of the only one to draw; all by default.
+        project: ``ENTITY/PROJECT`` in W&B, whose records are fetched first, and drawn instead.
 
-def _run(options: argparse.Namespace, argv: list[str] | None) -> int:
-    try:
-        check_arguments(sys.argv[1:] if argv is None else argv)
-        check_environment(uses_wandb=options.wandb is not None)
-        return _draw_all(options)
-    except ValueError as error:
-        print_error(error)
-        return BAD_INPUT
-    except OSError as error:
-        print_error(error)
-        return FAILED
-
-
-def _draw_all(options: argparse.Namespace) -> int:
-    if options.wandb is not None:
-        options.results_dir = fetch_records(options.wandb, options.results_dir)
-    runs = find_runs(options.results_dir, options.preset)
-    # A preset's directory in --results-dir has one of the same name in --output-dir.
-    places = [run.relative_to(options.results_dir) for run in runs]
+    Raises:
+        ValueError: if there are no records, or damaged ones, or the output cannot be written.
+    """
+    if project is not None:
+        results_dir = fetch_records(project, results_dir)
+    runs = find_runs(results_dir, preset)
+    # A preset's directory among the results has one of the same name among the figures.
+    places = [run.relative_to(results_dir) for run in runs]
     for place in places:
-        _check_replaceable(options.output_dir / place)
-    page = page_path(options.output_dir / places[0])
+        _check_replaceable(output_dir / place)
+    page = page_path(output_dir / places[0])
     all_results = [load_results(run) for run in runs]
-    with all_or_nothing(options.output_dir, page) as drawn:
+    with all_or_nothing(output_dir, page) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]
     for place, of_run in zip(places, gaps, strict=True):
-        _say_what_is_there(options.output_dir / place, of_run)
-    for directory in _without_records(options, runs):
-        said = f"left as it is, because there are no records of it here: {directory}"
-        print(visible(said), file=sys.stderr)
-    return 0
+        _say_what_is_there(output_dir / place, of_run)
+    if preset is None and results_dir not in runs:
+        for directory in _without_records(output_dir, runs):
+            said = f"left as it is, because there are no records of it here: {directory}"
+            print(visible(said), file=sys.stderr)
 
 
 def _check_replaceable(output_dir: Path) -> None:
@@ -185,37 +164,7 @@ def _say_what_is_there(output_dir: Path, gaps: dict[str, list[str]]) -> None:
         print(visible(f"gap in {', '.join(names)}: {words}"), file=sys.stderr)
 
 
-def _without_records(options: argparse.Namespace, runs: list[Path]) -> list[Path]:
+def _without_records(output_dir: Path, runs: list[Path]) -> list[Path]:
     """Figures of presets, perhaps run elsewhere, that a call for every preset cannot make again."""
-    if options.preset is not None or options.results_dir in runs:
-        return []
     drawn = {run.name for run in runs}
-    return [path for name in PRESETS if name not in drawn and (path := options.output_dir / name).is_dir()]
-
-
-def _parse(argv: list[str] | None) -> argparse.Namespace:
-    parser = OneLineParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="analysis/make_all.py"
-    )
-    parser.add_argument(
-        "--results-dir",
-        type=Path,
-        default=Path("results"),
-        help="holds a directory of records for each preset, or the *.jsonl of one run (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--output-dir", type=Path, default=Path("paper_figures"), help="(default: %(default)s)"
-    )
-    parser.add_argument(
-        "--wandb",
-        metavar="ENTITY/PROJECT",
-        help="fetch the records from this W&B project, into from_wandb/ in --results-dir, and use only them",
-    )
-    parser.add_argument(
-        "--preset", type=one_of(PRESETS), metavar="PRESET", help="only this one of those in --results-dir"
-    )
-    return parser.parse_args(argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return [path for name in PRESETS if name not in drawn and (path := output_dir / name).is_dir()]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -41,7 +40,7 @@ def _replace_all(source: Path, target: Path) -> None:
             unfinished[part] = destination
             shutil.copyfile(file, part)
         for part, destination in unfinished.items():
-            os.replace(part, destination)
+            part.replace(destination)
     finally:
         for part in unfinished:
             with suppress(OSError):

@@ -15,17 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from slr.crc.cost import measured_cost
 from slr.crc.report import cost_summary
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Experiment, RunMirror
-from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance
+from slr.runs.modes import WandbMode
+from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import SearchCost
 from slr.runs.results_store import ResultsStore
-from slr.runs.tracking import WandbMode, mirror_pair
+from slr.runs.tracking import mirror_pair
 from slr.terminal.progress import OnProgress, progress_bar
 from slr.terminal.stopping import die_with_parent
+from slr.terminal.tables import print_table
 
 if TYPE_CHECKING:
+    from transformers import LlamaConfig
+
     from slr.crc.scoring import EncodedPrompts
     from slr.models.loading import ModelPair
 
@@ -52,6 +57,22 @@ class CostCase:
     def pair_name(self) -> str:
         """Name of the pair in records."""
         return f"random-llama-{self.num_layers}x{self.hidden_size}"
+
+    @property
+    def config(self) -> LlamaConfig:
+        """The shape as transformers has it, with the vocabulary of the testbed."""
+        from transformers import LlamaConfig
+
+        from slr.costs.random_pairs import load_testbed_tokenizer
+
+        return LlamaConfig(
+            num_hidden_layers=self.num_layers,
+            hidden_size=self.hidden_size,
+            intermediate_size=self.intermediate_size,
+            num_attention_heads=self.num_attention_heads,
+            num_key_value_heads=self.num_key_value_heads,
+            vocab_size=len(load_testbed_tokenizer()),
+        )
 
 
 METHODS: tuple[Method, ...] = ("shared", "loop")
@@ -102,25 +123,29 @@ def cost_experiment(case: CostCase) -> Experiment[CostCase]:
 
 
 def print_costs(costs: Sequence[SearchCost]) -> None:
-    """A line a case: seconds, hybrids and peak memory of both methods, and their ratio a hybrid."""
-    print(f"{'pair':22} {'search':>24} {'loop':>24} {'ratio':>6} {'peak memory (MB)':>18}")
+    """Print a line for each case: time, hybrids and peak memory of both methods, and their ratio a hybrid."""
     by_pair = {(cost.pair, cost.method): cost for cost in costs}
+    rows = []
     for pair in dict.fromkeys(cost.pair for cost in costs):
         shared, loop = by_pair[pair, "shared"], by_pair[pair, "loop"]
-        each = [f"{cost.seconds:.1f} s for {cost.num_intervals} hybrids" for cost in (shared, loop)]
-        memory = " / ".join(f"{(cost.peak_memory_bytes or 0) / 1e6:.0f}" for cost in (shared, loop))
         ratio = loop.seconds_per_interval / shared.seconds_per_interval
-        print(f"{pair:22} {each[0]:>24} {each[1]:>24} {ratio:6.1f} {memory:>18}")
+        rows.append((pair, *_cells_of(shared), *_cells_of(loop), f"{ratio:.1f}"))
+    each = ("seconds", "hybrids", "peak MB")
+    columns = ("pair", *(f"{method}: {name}" for method in ("search", "loop") for name in each), "ratio")
+    print_table(columns, rows)
+
+
+def _cells_of(cost: SearchCost) -> tuple[str, str, str]:
+    return f"{cost.seconds:.1f}", str(cost.num_intervals), f"{(cost.peak_memory_bytes or 0) / 1e6:.0f}"
 
 
 def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
     die_with_parent(parent)
-    import torch
-
+    from slr.costs.random_pairs import random_pair
     from slr.crc.prompts import load_prompts
     from slr.crc.scoring import encode_prompts
 
-    pair = random_pair(case)
+    pair = random_pair(case.pair_name, case.config)
     encoded = encode_prompts(load_prompts("selection")[: case.num_prompts], pair.tokenizer)
     run = _run_search if method == "shared" else _run_loop
     # Libraries set themselves up in the first calls; that is no part of either method.
@@ -129,60 +154,21 @@ def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
         began = time.perf_counter()
         num_intervals, layer_evaluations, tokens_computed = run(pair, encoded, case, on_progress)
         seconds = time.perf_counter() - began
-    return SearchCost(
-        experiment="search_cost",
-        pair=case.pair_name,
-        provenance=provenance(
-            f"{case.pair_name}/{method}", config_hash(case, "float32"), describe_device("cpu")
-        ),
+    key = f"{case.pair_name}/{method}"
+    return measured_cost(
+        pair,
+        encoded,
+        header={
+            "experiment": "search_cost",
+            "pair": case.pair_name,
+            "provenance": provenance(key, config_hash(case, "float32"), describe_device("cpu")),
+        },
+        device="cpu",
         method=method,
-        num_layers=case.num_layers,
-        hidden_size=case.hidden_size,
         num_intervals=num_intervals,
-        num_prompts=len(encoded.prompts),
-        prompt_tokens=sum(map(len, encoded.token_ids)),
-        dtype="float32",
-        threads=torch.get_num_threads(),
         seconds=seconds,
         layer_evaluations=layer_evaluations,
         tokens_computed=tokens_computed,
-        peak_memory_bytes=peak_memory_bytes("cpu"),
-    )
-
-
-def random_pair(case: CostCase) -> ModelPair:
-    """Two Llama models of the case's shape with random float32 weights."""
-    import torch
-    from transformers import AutoModelForCausalLM, LlamaConfig
-
-    from slr.models.checkpoint import open_checkpoint
-    from slr.models.loading import ModelPair
-    from slr.models.presets import find_pair
-
-    reference = find_pair("testbed-llama").instruct
-    tokenizer = open_checkpoint(reference).tokenizer
-    assert tokenizer is not None
-    config = LlamaConfig(
-        num_hidden_layers=case.num_layers,
-        hidden_size=case.hidden_size,
-        intermediate_size=case.intermediate_size,
-        num_attention_heads=case.num_attention_heads,
-        num_key_value_heads=case.num_key_value_heads,
-        vocab_size=len(tokenizer),
-    )
-    models = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa")
-        models.append(model.eval().requires_grad_(False))
-    return ModelPair(
-        name=case.pair_name,
-        family="llama",
-        base=reference,
-        instruct=reference,
-        base_model=models[0],
-        instruct_model=models[1],
-        tokenizer=tokenizer,
     )
 
 

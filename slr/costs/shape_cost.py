@@ -14,18 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForCausalLM, Gemma2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
+from transformers import Gemma2Config, LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from slr.costs.random_pairs import random_pair
+from slr.crc.cost import measured_cost
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import EncodedPrompts, encode_prompts
 from slr.crc.search import count_tokens_computed, iter_search
 from slr.crc.tree_forward import memory_budget
-from slr.intervals import all_intervals
-from slr.models.checkpoint import open_checkpoint
-from slr.models.layout import model_layout
-from slr.models.loading import ModelPair, avoid_cudnn_attention, family_of
-from slr.models.presets import find_pair
-from slr.runs.provenance import config_hash, describe_device, peak_memory_bytes, provenance, reset_peak_memory
+from slr.models.loading import ModelPair
+from slr.runs.provenance import config_hash, describe_device, provenance, reset_peak_memory
 from slr.runs.records import SearchCost
 from slr.terminal.progress import progress_bar
 
@@ -136,7 +134,9 @@ def measure_shape(
         OSError: if the profile cannot be written.
     """
     config, num_prompts, shortened = _case(SHAPES[name], device, num_layers)
-    pair = _random_pair(name, config, device)
+    pair = random_pair(
+        f"random-{name}-{config.num_hidden_layers}-layers", config, device, DTYPE[torch.device(device).type]
+    )
     encoded = encode_prompts(load_prompts("selection")[:num_prompts], pair.tokenizer)
     budget = memory_budget(pair.instruct_model)
     # Libraries set themselves up in the first calls, and memory is set apart for calls of full size.
@@ -185,31 +185,6 @@ def _case(
     )
 
 
-def _random_pair(name: str, config: PreTrainedConfig, device: str) -> ModelPair:
-    avoid_cudnn_attention()
-    reference = find_pair("testbed-llama").instruct
-    tokenizer = open_checkpoint(reference).tokenizer
-    assert tokenizer is not None
-    attention = model_layout(config, name).attention
-    models = []
-    for seed in (0, 1):
-        torch.manual_seed(seed)
-        with torch.device(device):
-            model = AutoModelForCausalLM.from_config(
-                config, dtype=DTYPE[torch.device(device).type], attn_implementation=attention
-            )
-        models.append(model.eval().requires_grad_(False))
-    return ModelPair(
-        name=f"random-{name}-{config.num_hidden_layers}-layers",
-        family=family_of(config),
-        base=reference,
-        instruct=reference,
-        base_model=models[0],
-        instruct_model=models[1],
-        tokenizer=tokenizer,
-    )
-
-
 def _peak_flops_per_second(device: str, repetitions: int = 10) -> float:
     """Of a large matrix product in the search's dtype, the median of several."""
     kind = torch.device(device).type
@@ -240,22 +215,15 @@ def _record(pair: ModelPair, encoded: EncodedPrompts, device: str, budget: int, 
     settings = ShapeSettings(config=config.to_json_string(use_diff=True), num_prompts=len(encoded.prompts))
     layer_evaluations, tokens_computed = count_tokens_computed(pair, encoded, budget)
     dtype = str(pair.instruct_model.dtype).removeprefix("torch.")
-    return SearchCost(
-        experiment="search_cost",
-        pair=pair.name,
-        provenance=provenance(f"{pair.name}/shape", config_hash(settings, dtype), describe_device(device)),
-        method="shared",
-        num_layers=pair.num_layers,
-        hidden_size=config.hidden_size,
-        num_intervals=len(all_intervals(pair.num_layers)),
-        num_prompts=len(encoded.prompts),
-        prompt_tokens=sum(map(len, encoded.token_ids)),
-        dtype=dtype,
-        threads=torch.get_num_threads(),
+    source = provenance(f"{pair.name}/shape", config_hash(settings, dtype), describe_device(device))
+    return measured_cost(
+        pair,
+        encoded,
+        header={"experiment": "search_cost", "pair": pair.name, "provenance": source},
+        device=device,
         seconds=seconds,
         layer_evaluations=layer_evaluations,
         tokens_computed=tokens_computed,
-        peak_memory_bytes=peak_memory_bytes(device),
     )
 
 

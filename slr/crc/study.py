@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import candidates, cost_summary, crc_report, not_finite
@@ -23,8 +24,8 @@ from slr.intervals import LayerInterval, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
-from slr.runs.provenance import peak_memory_bytes, reset_peak_memory
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet, SearchCost
+from slr.runs.provenance import reset_peak_memory
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
@@ -79,6 +80,9 @@ class CrcStudyConfig:
         chosen = set(in_turn[: self.max_prompts])
         return tuple(prompt for prompt in prompts if prompt in chosen)
 
+
+FULL = CrcStudyConfig()
+"""What every preset and ``slr search`` take, but for the rule, which ``slr search`` may change."""
 
 SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
 """Small enough to see in seconds that everything runs; its numbers mean nothing."""
@@ -239,7 +243,17 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
         yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
     if missing == intervals and len(starts) == num_layers:
         seconds = time.perf_counter() - began
-        yield [_search_cost(context, encoded, seconds, *count_tokens_computed(context.pair, encoded, budget))]
+        layer_evaluations, tokens_computed = count_tokens_computed(context.pair, encoded, budget)
+        cost = measured_cost(
+            context.pair,
+            encoded,
+            header=context.header,
+            device=context.settings.device,
+            seconds=seconds,
+            layer_evaluations=layer_evaluations,
+            tokens_computed=tokens_computed,
+        )
+        yield [cost]
 
 
 def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
@@ -382,29 +396,6 @@ def _pair_info(context: CellContext) -> PairInfo:
         dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
         notes=tuple(map(context.spec.without_paths, pair.notes)),
         end_tokens=pair.end_tokens,
-    )
-
-
-def _search_cost(
-    context: CellContext, encoded: EncodedPrompts, seconds: float, layer_evaluations: int, tokens: int
-) -> SearchCost:
-    import torch
-
-    pair = context.pair
-    return SearchCost(
-        **context.header,
-        method="shared",
-        num_layers=pair.num_layers,
-        hidden_size=pair.instruct_model.config.get_text_config(decoder=True).hidden_size,
-        num_intervals=len(all_intervals(pair.num_layers)),
-        num_prompts=len(encoded.prompts),
-        prompt_tokens=sum(map(len, encoded.token_ids)),
-        dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
-        threads=torch.get_num_threads(),
-        seconds=seconds,
-        layer_evaluations=layer_evaluations,
-        tokens_computed=tokens,
-        peak_memory_bytes=peak_memory_bytes(context.settings.device),
     )
 
 

@@ -198,7 +198,7 @@ class TreeAttention:
         )
 
 
-class KeysAndValues(Exception):
+class KeysAndValues(Exception):  # noqa: N818 - no error: what the attention got, on its way out
     """Raised out of a layer that was only run for its keys and values, shape (R, heads, N, E) each."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:

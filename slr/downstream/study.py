@@ -161,9 +161,11 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
             )
         )
     needs = tuple(cell.key for cell in cells)
-    for condition in config.conditions:
-        for seed in range(config.num_seeds):
-            cells.append(_sampling_cell(spec, config, condition, seed, needs))
+    cells += [
+        _sampling_cell(spec, config, condition, seed, needs)
+        for condition in config.conditions
+        for seed in range(config.num_seeds)
+    ]
     if config.task == "creative_writing":
         samplings = tuple(cell.key for cell in cells)
         cells.append(

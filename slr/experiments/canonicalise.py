@@ -6,11 +6,11 @@ environment describes: SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY
 
 from __future__ import annotations
 
-from slr.experiments import crc_search, open_qa
+from slr.experiments import open_qa
+from slr.experiments.declaring import MakeExperiment, question_in
 from slr.judging.canonicaliser import CanonicaliserConfig, canonicaliser_experiment
 from slr.judging.chat_endpoint import ChatModel, is_configured
 from slr.runs.experiment import Experiment
-from slr.runs.script import MakeExperiment, run_script
 
 PREFIX = "SLR_JUDGE"
 
@@ -23,7 +23,7 @@ def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
     """
     return canonicaliser_experiment(
         "canonicalise",
-        str(__doc__).splitlines()[0],
+        question_in(__doc__),
         CanonicaliserConfig(model=ChatModel.from_environment(PREFIX)),
         open_qa.experiment(preset, smoke),
         PREFIX,
@@ -33,12 +33,3 @@ def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
 def configured() -> list[MakeExperiment]:
     """The experiment, if the environment describes an endpoint."""
     return [experiment] if is_configured(PREFIX) else []
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, open_qa.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

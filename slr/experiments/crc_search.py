@@ -6,27 +6,15 @@ soups; the interval and the soup chosen by the same rule; both checked on held-o
 
 from __future__ import annotations
 
-from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
+from slr.crc.study import FULL, SMOKE, CrcStudyConfig, crc_experiment
 from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
-
-CONFIG = CrcStudyConfig()
 
 
 def config(smoke: bool) -> CrcStudyConfig:
     """The same for every preset."""
-    return SMOKE if smoke else CONFIG
+    return SMOKE if smoke else FULL
 
 
 def experiment(_preset: str, smoke: bool) -> Experiment[CrcStudyConfig]:
     """The experiment, or its smoke size."""
     return crc_experiment(config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

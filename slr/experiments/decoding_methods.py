@@ -5,12 +5,20 @@ Open questions answered at several temperatures, min-p and top-p, each by the in
 
 from __future__ import annotations
 
-from slr.downstream.conditions import DECODING
-from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
-from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
+from dataclasses import replace
 
+from slr.downstream.conditions import DECODING
+from slr.downstream.study import DownstreamConfig
+from slr.experiments.declaring import downstream
+
+SMALL = DownstreamConfig(
+    task="open_qa",
+    source="hub",
+    conditions=DECODING,
+    num_prompts=40,
+    num_samples=64,
+    max_new_tokens=64,
+)
 CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
@@ -30,37 +38,8 @@ CONFIGS = {
         num_samples=16,
         max_new_tokens=16,
     ),
-    "small": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=DECODING,
-        num_prompts=40,
-        num_samples=64,
-        max_new_tokens=64,
-    ),
-    "paper": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=DECODING,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=64,
-    ),
+    "small": SMALL,
+    "paper": replace(SMALL, num_samples=128),
 }
 
-
-def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
-    """The experiment at a preset's size, or its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
-    return downstream_experiment(
-        "decoding_methods", str(__doc__).splitlines()[0], config, crc_search.config(smoke)
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+experiment = downstream("decoding_methods", __doc__, CONFIGS)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from functools import partial
 
-from slr.experiments import crc_search, creative_writing
+from slr.experiments import creative_writing
+from slr.experiments.declaring import MakeExperiment, question_in
 from slr.judging.chat_endpoint import ChatModel, is_configured
 from slr.judging.judge_study import JudgeConfig, judge_experiment
 from slr.runs.experiment import Experiment
-from slr.runs.script import MakeExperiment, run_script
 
 PREFIXES = {"judge": "SLR_JUDGE", "second_judge": "SLR_JUDGE2"}
 NUM_SAMPLES = {"testbed": 2, "laptop": 4, "small": 8, "paper": 8}
@@ -30,7 +30,7 @@ def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment[Judg
     config = JudgeConfig(judge=ChatModel.from_environment(prefix), num_samples=NUM_SAMPLES[preset])
     return judge_experiment(
         name,
-        str(__doc__).splitlines()[0],
+        question_in(__doc__),
         config.shortened() if smoke else config,
         creative_writing.experiment(preset, smoke),
         prefix,
@@ -40,13 +40,3 @@ def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment[Judg
 def configured() -> list[MakeExperiment]:
     """The experiments of those judges that the environment describes."""
     return [partial(experiment, name=name) for name, prefix in PREFIXES.items() if is_configured(prefix)]
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    judges = configured() or [experiment]  # without any, the error says what to set
-    return run_script(str(__doc__), [crc_search.experiment, creative_writing.experiment, *judges], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

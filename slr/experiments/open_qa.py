@@ -6,11 +6,17 @@ Precision, coverage of the right answers and entropy of the answers, for base, i
 from __future__ import annotations
 
 from slr.downstream.conditions import BASELINES
-from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
-from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
+from slr.downstream.study import DownstreamConfig
+from slr.experiments.declaring import downstream
 
+SMALL = DownstreamConfig(
+    task="open_qa",
+    source="hub",
+    conditions=BASELINES,
+    num_prompts=40,
+    num_samples=128,
+    max_new_tokens=64,
+)
 CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
@@ -29,35 +35,8 @@ CONFIGS = {
         num_samples=16,
         max_new_tokens=16,
     ),
-    "small": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=BASELINES,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=64,
-    ),
-    "paper": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=BASELINES,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=64,
-    ),
+    "small": SMALL,
+    "paper": SMALL,
 }
 
-
-def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
-    """The experiment at a preset's size, or its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
-    return downstream_experiment("open_qa", str(__doc__).splitlines()[0], config, crc_search.config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+experiment = downstream("open_qa", __doc__, CONFIGS)

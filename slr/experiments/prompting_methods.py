@@ -5,12 +5,20 @@ Open questions asked directly, for a list, and by verbalized sampling, each of t
 
 from __future__ import annotations
 
-from slr.downstream.conditions import PROMPTING
-from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
-from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
+from dataclasses import replace
 
+from slr.downstream.conditions import PROMPTING
+from slr.downstream.study import DownstreamConfig
+from slr.experiments.declaring import downstream
+
+SMALL = DownstreamConfig(
+    task="open_qa",
+    source="hub",
+    conditions=PROMPTING,
+    num_prompts=40,
+    num_samples=64,
+    max_new_tokens=256,
+)
 CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
@@ -30,37 +38,8 @@ CONFIGS = {
         num_samples=16,
         max_new_tokens=48,
     ),
-    "small": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=PROMPTING,
-        num_prompts=40,
-        num_samples=64,
-        max_new_tokens=256,
-    ),
-    "paper": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=PROMPTING,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=256,
-    ),
+    "small": SMALL,
+    "paper": replace(SMALL, num_samples=128),
 }
 
-
-def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
-    """The experiment at a preset's size, or its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
-    return downstream_experiment(
-        "prompting_methods", str(__doc__).splitlines()[0], config, crc_search.config(smoke)
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+experiment = downstream("prompting_methods", __doc__, CONFIGS)

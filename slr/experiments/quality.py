@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from slr.experiments import crc_search
+from slr.experiments.declaring import question_in
 from slr.harness.evaluate import HarnessTask
 from slr.harness.study import HarnessConfig, harness_experiment
 from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
 
 
 def _task(name: str, *metrics: str, shots: int, chat: bool, tokens: int) -> HarnessTask:
@@ -41,11 +41,12 @@ BENCHMARKS = (
 )
 """Examples as on the Open LLM Leaderboard; the chat template where a model is to write an answer."""
 
+SMALL = HarnessConfig(tasks=BENCHMARKS, batch_size=8)
 CONFIGS = {
     "testbed": HarnessConfig(tasks=TESTBED_TASKS, batch_size=96),
     "laptop": HarnessConfig(tasks=ENGLISH_TASKS, batch_size=16),
-    "small": HarnessConfig(tasks=BENCHMARKS, batch_size=8),
-    "paper": HarnessConfig(tasks=BENCHMARKS, batch_size=8),
+    "small": SMALL,
+    "paper": SMALL,
 }
 
 
@@ -56,13 +57,4 @@ def experiment(preset: str, smoke: bool) -> Experiment[HarnessConfig]:
         # In place of benchmarks of gigabytes; they have both kinds of task, too.
         tasks = TESTBED_TASKS if config.tasks is BENCHMARKS else config.tasks
         config = replace(config, tasks=tasks).shortened()
-    return harness_experiment("quality", str(__doc__).splitlines()[0], config, crc_search.config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return harness_experiment("quality", question_in(__doc__), config, crc_search.config(smoke))

@@ -5,12 +5,22 @@ pass@k over samples, for base, instruct, hybrid and soup. The problems are chose
 
 from __future__ import annotations
 
-from slr.downstream.conditions import BASELINES
-from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
-from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
+from dataclasses import replace
 
+from slr.downstream.conditions import BASELINES
+from slr.downstream.study import DownstreamConfig
+from slr.experiments.declaring import downstream
+
+SMALL = DownstreamConfig(
+    task="reasoning",
+    source="hub",
+    conditions=BASELINES,
+    num_prompts=100,
+    num_candidates=1319,
+    num_samples=64,
+    max_new_tokens=1024,
+    batch_size=64,
+)
 CONFIGS = {
     "testbed": DownstreamConfig(
         task="reasoning",
@@ -32,39 +42,8 @@ CONFIGS = {
         num_samples=8,
         max_new_tokens=64,
     ),
-    "small": DownstreamConfig(
-        task="reasoning",
-        source="hub",
-        conditions=BASELINES,
-        num_prompts=100,
-        num_candidates=1319,
-        num_samples=64,
-        max_new_tokens=1024,
-        batch_size=64,
-    ),
-    "paper": DownstreamConfig(
-        task="reasoning",
-        source="hub",
-        conditions=BASELINES,
-        num_prompts=100,
-        num_candidates=1319,
-        num_samples=64,
-        max_new_tokens=4096,
-        batch_size=64,
-    ),
+    "small": SMALL,
+    "paper": replace(SMALL, max_new_tokens=4096),
 }
 
-
-def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
-    """The experiment at a preset's size, or its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
-    return downstream_experiment("reasoning", str(__doc__).splitlines()[0], config, crc_search.config(smoke))
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+experiment = downstream("reasoning", __doc__, CONFIGS)

@@ -7,11 +7,17 @@ end and in three random places.
 from __future__ import annotations
 
 from slr.downstream.conditions import CONTROLS
-from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
-from slr.runs.experiment import Experiment
-from slr.runs.script import run_script
+from slr.downstream.study import DownstreamConfig
+from slr.experiments.declaring import downstream
 
+SMALL = DownstreamConfig(
+    task="open_qa",
+    source="hub",
+    conditions=CONTROLS,
+    num_prompts=40,
+    num_samples=128,
+    max_new_tokens=64,
+)
 CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
@@ -30,37 +36,8 @@ CONFIGS = {
         num_samples=16,
         max_new_tokens=16,
     ),
-    "small": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=CONTROLS,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=64,
-    ),
-    "paper": DownstreamConfig(
-        task="open_qa",
-        source="hub",
-        conditions=CONTROLS,
-        num_prompts=40,
-        num_samples=128,
-        max_new_tokens=64,
-    ),
+    "small": SMALL,
+    "paper": SMALL,
 }
 
-
-def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:
-    """The experiment at a preset's size, or its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
-    return downstream_experiment(
-        "restoration_controls", str(__doc__).splitlines()[0], config, crc_search.config(smoke)
-    )
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run it; see ``--help``."""
-    return run_script(str(__doc__), [crc_search.experiment, experiment], argv)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+experiment = downstream("restoration_controls", __doc__, CONFIGS)

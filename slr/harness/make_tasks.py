@@ -12,16 +12,16 @@ takes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any, get_args
 
 from slr.harness.tasks import TASKS_DIR
 from slr.tasks.answers import load_open_questions
+from slr.terminal.command_line import run_function
 from slr.testbed.documents import NUM_HELD_OUT_PROBLEMS
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
 from slr.testbed.sums import held_out_problems
@@ -107,12 +107,14 @@ def write_documents(directory: Path) -> None:
         (directory / f"{make.__name__}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def main(argv: list[str] | None = None) -> int:
+def make_tasks(output_dir: Path = TASKS_DIR) -> None:
     """Write the documents where the tasks are, or elsewhere."""
-    parser = argparse.ArgumentParser(description="Make the documents of our lm-eval tasks again.")
-    parser.add_argument("--output-dir", type=Path, default=TASKS_DIR)
-    write_documents(parser.parse_args(argv).output_dir)
-    return 0
+    write_documents(output_dir)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_function(make_tasks, arguments, "Make the documents of our lm-eval tasks again.")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import load_pair
 from slr.models.start_models import LAPTOP_MODELS, LaptopModel
 from slr.statistics.uncertainty import estimate_mean
+from slr.terminal.command_line import run_function
 from slr.terminal.progress import format_seconds
 
 START_NAMES: dict[LaptopModel, str] = {"smollm2": "SmolLM2-135M-Instruct", "gemma": "gemma-3-270m"}
@@ -100,13 +101,14 @@ def _training_row(name: LaptopModel, report: dict[str, Any]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
-def main(argv: list[str] | None = None) -> int:
+def measure(adapters_dir: Path = Path(__file__).parent / "adapters") -> None:
     """Measure both models and write the card."""
-    parser = argparse.ArgumentParser(description="Measure the laptop's models and write their card.")
-    parser.add_argument("--adapters-dir", type=Path, default=Path(__file__).parent / "adapters")
-    options = parser.parse_args(argv)
-    (options.adapters_dir / "README.md").write_text(write_card(options.adapters_dir), encoding="utf-8")
-    return 0
+    (adapters_dir / "README.md").write_text(write_card(adapters_dir), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_function(measure, arguments, "Measure the laptop's models and write their card.")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ Written, each as soon as it is complete, so that a stopped run goes on with the 
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import shutil
@@ -25,9 +24,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+import typer
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import cross_entropy, logsigmoid
@@ -47,6 +47,7 @@ from slr.models.start_models import (
     LaptopModel,
     start_model_directory,
 )
+from slr.terminal.command_line import one_of, run_function
 from slr.terminal.progress import progress_bar
 
 ADAPTER_FILE = "adapter_model.safetensors"
@@ -395,18 +396,22 @@ def _name_start_model(path: Path, name: LaptopModel) -> None:
     path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def main(argv: list[str] | None = None) -> int:
+def post_train_models(
+    output_dir: Annotated[Path, typer.Option(help="gets a directory for each model")],
+    model: Annotated[str, typer.Option(parser=one_of((*LAPTOP_MODELS, "all")))] = "all",
+    seed: int = PostTrainingConfig.seed,
+    steps_scale: Annotated[float, typer.Option(help="share of the steps, for a trial")] = 1.0,
+) -> None:
     """Post-train the models asked for."""
-    parser = argparse.ArgumentParser(description="Post-train the laptop's models from a seed.")
-    parser.add_argument("--model", choices=[*LAPTOP_MODELS, "all"], default="all")
-    parser.add_argument("--output-dir", type=Path, required=True, help="gets a directory for each model")
-    parser.add_argument("--seed", type=int, default=PostTrainingConfig.seed)
-    parser.add_argument("--steps-scale", type=float, default=1.0, help="share of the steps, for a trial")
-    options = parser.parse_args(argv)
-    config = PostTrainingConfig(seed=options.seed).shortened(options.steps_scale)
-    for name in LAPTOP_MODELS if options.model == "all" else [options.model]:
-        post_train(name, config, options.output_dir)
-    return 0
+    config = PostTrainingConfig(seed=seed).shortened(steps_scale)
+    for name in LAPTOP_MODELS:
+        if model in (name, "all"):
+            post_train(name, config, output_dir)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_function(post_train_models, arguments, "Post-train the laptop's models from a seed.")
 
 
 if __name__ == "__main__":

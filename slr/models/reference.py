@@ -61,7 +61,7 @@ class ModelReference:
         """
         if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
             return self.location
-        path = Path(os.path.expanduser(self.location))
+        path = Path(os.path.expanduser(self.location))  # noqa: PTH111 - pathlib raises where there is no such user
         is_path = path.is_absolute() or self.location.startswith(("~", ".")) or path.is_dir()
         return path.resolve().name or "model" if is_path else self.location
 

@@ -83,7 +83,7 @@ def check_still_there(output_dir: Path) -> None:
     if held is None or held.directory_fd is None:
         return
     try:
-        is_same = os.path.samestat(os.stat(output_dir), os.fstat(held.directory_fd))
+        is_same = os.path.samestat(output_dir.stat(), os.fstat(held.directory_fd))
     except FileNotFoundError:
         is_same = False
     if not is_same:

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from slr.chat.end_tokens import EndTokens
 from slr.models.reference import Family
+from slr.runs.modes import Engine
 from slr.runs.record_checks import (
     AtLeastOne,
     Cosine,
@@ -36,8 +37,6 @@ SCHEMA_VERSION = 1
 
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
 PromptSet = Literal["selection", "held_out"]
-Engine = Literal["transformers", "vllm"]
-"""What samples answers."""
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
@@ -257,6 +256,30 @@ class SearchCost(Record):
     @override
     def key(self) -> str:
         return f"{self.pair}/search_cost/{self.method}"
+
+
+class BuildCost(Record):
+    """What writing a hybrid took by one method: medians over repetitions, and what the program's imports alone took.
+
+    ``seconds_synced`` end when all that was written is on the disk. ``writing_seconds`` are without what takes the same
+    time for a model of any size.
+    """
+
+    kind: Literal["build_cost"] = "build_cost"
+    method: Name
+    seconds: NonNegative
+    seconds_synced: NonNegative
+    writing_seconds: float
+    cpu_seconds: NonNegative
+    peak_memory_bytes: Count
+    imports_seconds: NonNegative
+    imports_cpu_seconds: NonNegative
+    imports_memory_bytes: Count
+
+    @property
+    @override
+    def key(self) -> str:
+        return f"{self.pair}/build_cost/{self.method}"
 
 
 class Samples(Record):
@@ -497,6 +520,7 @@ AnyRecord = Annotated[
     | CrcScore
     | CrcSelection
     | SearchCost
+    | BuildCost
     | Samples
     | SampleMeasures
     | ProblemSet

@@ -44,10 +44,10 @@ from slr.files.whole import write_whole
 from slr.models.presets import preset_of
 from slr.models.reference import PairSpec
 from slr.runs.experiment import AnyExperiment, RunMirror, store_of
+from slr.runs.modes import WandbMode
 from slr.runs.records import AnyRecord, Failure, PairInfo
 from slr.terminal.literal_text import visible
 
-WandbMode = Literal["offline", "online", "disabled"]
 PROJECT = "slr"
 RECORDS = "records"
 SMOKE_RECORDS = "smoke-records"

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import difflib
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import NoReturn
-
-from typing_extensions import override
 
 from slr.terminal.literal_text import visible
 
+FAILED = 1
+"""The exit status where a part of the work or the machine failed, not the input."""
 BAD_INPUT = 2
-"""The exit status after it."""
+"""The exit status after bad input."""
 
 DTYPES = ("float32", "bfloat16")
 """What ``--dtype`` takes."""
@@ -65,28 +63,6 @@ def check_one_of(name: str, given: str, known: Collection[str]) -> None:
 def _alternatives(known: Collection[str]) -> str:
     *others, last = known
     return f"{', '.join(others)} or {last}" if others else last
-
-
-def one_of(known: Collection[str]) -> Callable[[str], str]:
-    """An option's type for argparse: one of these names, and a line that says so where it is not."""
-
-    def name(given: str) -> str:
-        if given not in known:
-            raise argparse.ArgumentTypeError(
-                f"it is {given!r}, expected {_alternatives(known)}{did_you_mean(given, known)}"
-            )
-        return given
-
-    return name
-
-
-class OneLineParser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line, without the usage."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        print_error(f"{message} (see {Path(self.prog).name} --help)")
-        raise SystemExit(BAD_INPUT)
 
 
 def check_arguments(arguments: Sequence[str]) -> None:

@@ -32,6 +32,8 @@ _PR_SET_PDEATHSIG = 1
 """Of Linux's prctl(2)."""
 
 _children: set[subprocess.Popen[bytes]] = set()
+_watches: list[_Watch] = []
+"""The watch of each ``run_until_stopped`` that is running, the outermost first."""
 
 
 class Stopped(BaseException):
@@ -50,6 +52,7 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     """
     _ignore_signals_at_the_very_end()
     watch = _Watch(how_to_go_on)
+    _watches.append(watch)
     try:
         with _signals_watched_by(watch):
             return work()
@@ -59,6 +62,14 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     except KeyboardInterrupt:  # raised otherwise than by the signal
         watch.say()
         return 128 + signal.SIGINT
+    finally:
+        _watches.remove(watch)
+
+
+def say_when_stopped(how_to_go_on: str) -> None:
+    """Replace what ``run_until_stopped`` says, once the command knows more, such as its output directory."""
+    for watch in _watches:
+        watch.how_to_go_on = how_to_go_on
 
 
 @cache
@@ -79,7 +90,7 @@ class _Watch:
     """Says once that the process was stopped, and ends it if it does not end by itself."""
 
     def __init__(self, how_to_go_on: str) -> None:
-        self._how_to_go_on = how_to_go_on
+        self.how_to_go_on = how_to_go_on
         self._stopped_by: int | None = None
         self._saying = threading.Lock()
 
@@ -105,7 +116,7 @@ class _Watch:
         """Say how to go on, unless it was said; of several launched processes, the first one says it."""
         if self._saying.acquire(blocking=False) and os.environ.get("RANK", "0") == "0":
             # Not by print, which the main thread may be in the middle of.
-            os.write(2, f"\nstopped; {self._how_to_go_on}\n".encode())
+            os.write(2, f"\nstopped; {self.how_to_go_on}\n".encode())
 
 
 @contextmanager

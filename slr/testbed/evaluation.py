@@ -6,7 +6,6 @@ template; CRC scores use the chat template for both, as everywhere.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import ModelPair, load_pair
 from slr.models.packaged import TESTBED_NAMES
+from slr.terminal.command_line import run_function
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS
 from slr.testbed.sums import held_out_problems, is_right
 from slr.testbed.writing import Genre, accepts, held_out_writing_requests, keeps_constraint
@@ -217,13 +217,14 @@ precision. Nothing was changed after hybrids of these pairs were scored.
 """
 
 
-def main(argv: list[str] | None = None) -> int:
+def measure(pairs_dir: Path = Path(__file__).parent / "pairs") -> None:
     """Measure every family and write the card."""
-    parser = argparse.ArgumentParser(description="Measure the testbed's models and write their card.")
-    parser.add_argument("--pairs-dir", type=Path, default=Path(__file__).parent / "pairs")
-    options = parser.parse_args(argv)
-    (options.pairs_dir / "README.md").write_text(write_card(options.pairs_dir), encoding="utf-8")
-    return 0
+    (pairs_dir / "README.md").write_text(write_card(pairs_dir), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_function(measure, arguments, "Measure the testbed's models and write their card.")
 
 
 if __name__ == "__main__":

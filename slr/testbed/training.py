@@ -11,7 +11,6 @@ directory:
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import random
@@ -19,14 +18,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import torch
+import typer
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from slr.chat.template import render_chats
 from slr.models.packaged import TESTBED_NAMES
+from slr.terminal.command_line import one_of, run_function
 from slr.terminal.progress import progress_bar
 from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import compose_document, compose_exchange
@@ -261,18 +263,22 @@ def _save(
     tokenizer.save_pretrained(directory)
 
 
-def main(argv: list[str] | None = None) -> int:
+def train(
+    output_dir: Annotated[Path, typer.Option(help="gets a directory for each family")],
+    family: Annotated[str, typer.Option(parser=one_of((*TESTBED_NAMES, "all")))] = "all",
+    seed: int = TrainingConfig.seed,
+    steps_scale: Annotated[float, typer.Option(help="share of the steps, for a trial")] = 1.0,
+) -> None:
     """Train the families asked for."""
-    parser = argparse.ArgumentParser(description="Train the testbed's pairs from a seed.")
-    parser.add_argument("--family", choices=[*TESTBED_NAMES, "all"], default="all")
-    parser.add_argument("--output-dir", type=Path, required=True, help="gets a directory for each family")
-    parser.add_argument("--seed", type=int, default=TrainingConfig.seed)
-    parser.add_argument("--steps-scale", type=float, default=1.0, help="share of the steps, for a trial")
-    options = parser.parse_args(argv)
-    config = TrainingConfig(seed=options.seed).shortened(options.steps_scale)
-    for name in TESTBED_NAMES if options.family == "all" else [options.family]:
-        train_family(TESTBED_FAMILIES[name], config, options.output_dir / name)
-    return 0
+    config = TrainingConfig(seed=seed).shortened(steps_scale)
+    for name in TESTBED_NAMES:
+        if family in (name, "all"):
+            train_family(TESTBED_FAMILIES[name], config, output_dir / name)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    return run_function(train, arguments, "Train the testbed's pairs from a seed.")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ from wandb_workspaces.reports.v2.interface import Report
 from wandb_workspaces.workspaces import Workspace
 
 from slr.analysis import dashboard
-from slr.analysis.dashboard import SECTIONS, Bars, Picture, Section, main
+from slr.analysis.dashboard import SECTIONS, Bars, Picture, Section
 from slr.analysis.figures import FIGURES
+from slr.cli import main
 from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.runs.experiment import Experiment
@@ -86,7 +87,7 @@ def test_every_picture_is_one_that_is_drawn() -> None:
 
 
 def test_the_definition_has_every_panel_twice_and_groups_runs(tmp_path: Path) -> None:
-    assert main(["--wandb", "my-team/slr", "--json", str(tmp_path / "dashboard.json")]) == 0
+    assert main(["dashboard", "--wandb", "my-team/slr", "--json", str(tmp_path / "dashboard.json")]) == 0
     made = json.loads((tmp_path / "dashboard.json").read_text())
     assert made["workspace"]["entity"] == "my-team"
     assert made["report"]["project"] == {"name": "slr", "entityName": "my-team"}
@@ -128,7 +129,7 @@ def saved(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 def test_one_command_saves_both(saved: list[Any]) -> None:
-    assert main(["--wandb", "my-team/slr"]) == 0
+    assert main(["dashboard", "--wandb", "my-team/slr"]) == 0
     assert [(type(made), made.entity, made.project) for made in saved] == [
         (Workspace, "my-team", "slr"),
         (Report, "my-team", "slr"),
@@ -145,7 +146,7 @@ def test_one_command_saves_both(saved: list[Any]) -> None:
 def test_a_project_that_is_not_there_is_not_made(
     saved: list[Any], capsys: pytest.CaptureFixture[str], project: str, problem: str
 ) -> None:
-    assert main(["--wandb", project]) == 2
+    assert main(["dashboard", "--wandb", project]) == 2
     assert f"error: {problem}" in capsys.readouterr().err
     assert not saved
 
@@ -157,7 +158,7 @@ def test_a_failure_of_wandb_is_one_line(
         raise wandb.Error("no permission")
 
     monkeypatch.setattr(Workspace, "save", fail)
-    assert main(["--wandb", "my-team/slr"]) == 2
+    assert main(["dashboard", "--wandb", "my-team/slr"]) == 2
     assert "error: W&B does not give my-team/slr: no permission" in capsys.readouterr().err
     assert not saved
 
@@ -166,5 +167,5 @@ def test_without_the_library_it_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
-    assert main(["--wandb", "my-team/slr"]) == 2
+    assert main(["dashboard", "--wandb", "my-team/slr"]) == 2
     assert "run pip install '.[dashboard]'" in capsys.readouterr().err

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.figures import FIGURES
-from slr.analysis.make_all import main
 from slr.analysis.tables import TABLES
+from slr.cli import main
 from slr.crc import plots
 from slr.runs.results_store import ResultsStore
 from tests.analysis.synthetic import crc_records, write_results
@@ -26,7 +26,7 @@ def files_in(directory: Path) -> dict[str, bytes]:
 
 
 def call(results_dir: Path, output_dir: Path, *options: str) -> int:
-    return main(["--results-dir", str(results_dir), "--output-dir", str(output_dir), *options])
+    return main(["figures", "--results-dir", str(results_dir), "--output-dir", str(output_dir), *options])
 
 
 def test_everything_of_every_preset_and_twice_the_same(

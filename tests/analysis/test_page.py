@@ -5,9 +5,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from slr.analysis.figures import FIGURES
-from slr.analysis.make_all import main
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
+from slr.cli import main
 from slr.statistics.uncertainty import Estimate
 from tests.analysis.synthetic import write_results
 
@@ -41,7 +41,7 @@ class Outline(HTMLParser):
 
 
 def draw(results: Path, output: Path, *options: str) -> str:
-    assert main(["--results-dir", str(results), "--output-dir", str(output), *options]) == 0
+    assert main(["figures", "--results-dir", str(results), "--output-dir", str(output), *options]) == 0
     return (output / "index.html").read_text(encoding="utf-8")
 
 
@@ -72,7 +72,7 @@ def test_a_run_made_anew_leaves_the_others_as_they_were(tmp_path: Path) -> None:
         "--output-dir",
         str(tmp_path / "out" / "testbed"),
     ]
-    assert main(arguments) == 0
+    assert main(["figures", *arguments]) == 0
     assert (tmp_path / "out" / "index.html").read_text(encoding="utf-8") == both
     assert not (tmp_path / "out" / "testbed" / "index.html").exists()
 

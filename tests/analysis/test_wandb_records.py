@@ -16,8 +16,8 @@ import pytest
 import wandb
 
 from slr.analysis import wandb_records
-from slr.analysis.make_all import main
 from slr.analysis.wandb_records import Api, fetch_records
+from slr.cli import main
 from slr.costs.search_cost import CostCase, mirror_costs
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.models.presets import find_pair
@@ -160,9 +160,9 @@ def test_figures_and_tables_are_those_of_the_local_records(
     measure_creative_writing(local / "testbed")
     use(OfflineApi([*directories, measure(tmp_path / "smoke", ("testbed-gemma",), smoke=True)]))
     options = ["--preset", "testbed", "--output-dir"]
-    assert main(["--results-dir", str(local), *options, str(tmp_path / "from_disk")]) == 0
+    assert main(["figures", "--results-dir", str(local), *options, str(tmp_path / "from_disk")]) == 0
     monkeypatch.chdir(tmp_path / "smoke")
-    assert main(["--wandb", PROJECT, *options, str(tmp_path / "from_wandb")]) == 0
+    assert main(["figures", "--wandb", PROJECT, *options, str(tmp_path / "from_wandb")]) == 0
     from_disk = files_in(tmp_path / "from_disk")
     assert b"not measured yet" not in from_disk["testbed/tables/creative_writing.csv"]
     assert files_in(tmp_path / "from_wandb") == from_disk
@@ -255,7 +255,7 @@ def test_what_is_not_there_is_one_line(
 ) -> None:
     """Smoke runs alone are no records."""
     use(OfflineApi([measure(tmp_path / "smoke", TESTBED[:1], smoke=True)]))
-    assert main(["--wandb", project, "--results-dir", str(tmp_path)]) == 2
+    assert main(["figures", "--wandb", project, "--results-dir", str(tmp_path)]) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("error: ")
     assert problem in said
@@ -266,5 +266,5 @@ def test_without_an_account_nothing_is_asked(
 ) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert main(["--wandb", PROJECT, "--results-dir", str(tmp_path)]) == 2
+    assert main(["figures", "--wandb", PROJECT, "--results-dir", str(tmp_path)]) == 2
     assert "error: W&B knows no account: run `wandb login` first" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from slr.building.checkpoint import build
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
-from slr.cli import _build_command
+from slr.cli.search import _build_command
 from slr.intervals import LayerInterval
 from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference

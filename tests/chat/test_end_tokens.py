@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -233,14 +232,10 @@ def test_the_search_records_it_and_says_it_once(
     pair_of_a_base_models_ends: tuple[Path, Path],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     base, instruct = pair_of_a_base_models_ends
-    arguments = ["slr", "search", str(base), str(instruct), "--output-dir", str(tmp_path / "out")]
-    monkeypatch.setattr(sys, "argv", [*arguments, "--device", "cpu"])
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    assert not exit_.value.code
+    arguments = ["search", str(base), str(instruct), "--output-dir", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--device", "cpu"]) == 0
     assert capsys.readouterr().err.count("an answer ends at") == 1
     lines = (tmp_path / "out" / "crc_search.jsonl").read_text().splitlines()
     (info,) = [record for line in lines if (record := json.loads(line))["kind"] == "pair_info"]

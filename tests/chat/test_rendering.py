@@ -43,12 +43,10 @@ QUESTION = Chat(messages=({"role": "user", "content": "Why?"},))
 
 def children() -> list[str]:
     """Of this process, running or waiting to be taken leave of."""
-    path = f"/proc/{os.getpid()}/task"
     return [
         child
-        for task in os.listdir(path)
-        if os.path.exists(f"{path}/{task}/children")
-        for child in open(f"{path}/{task}/children").read().split()
+        for path in Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        for child in path.read_text().split()
     ]
 
 

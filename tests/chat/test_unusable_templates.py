@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from pathlib import Path
 
@@ -33,11 +32,8 @@ class Run:
         self._capsys = capsys
 
     def __call__(self, *arguments: object) -> tuple[int, str]:
-        self._monkeypatch.setattr(sys, "argv", ["slr", *map(str, arguments)])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        return int(exit_.value.code or 0), self._capsys.readouterr().err
+        return cli.main([*map(str, arguments)]), self._capsys.readouterr().err
 
     def fails(self, *arguments: object) -> str:
         """The one line of a command that fails before it reads a weight."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from safetensors.torch import load_file, save_file
 from experiments import build_cost
 from slr.costs.build_cost import compare
 from slr.costs.process_cost import run_measured
+from slr.runs.records import BuildCost
+from slr.runs.results_store import ResultsStore
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
@@ -20,11 +21,15 @@ def test_prints_and_records_all_methods(tmp_path: Path, capsys: pytest.CaptureFi
     arguments = ["--smoke", "--repetitions", "1", "--work-dir", str(tmp_path), "--output-dir", str(tmp_path)]
     assert build_cost.main(arguments) == 0
     printed = capsys.readouterr().out
-    for name in ("cp -r", "slr build", "slr build --alpha 0.5"):
-        assert f"\n{name} " in printed
     assert "mergekit is left out" in printed
-    rows = json.loads((tmp_path / "build_cost.json").read_text())["medians"]
-    assert [row["method"] for row in rows] == ["cp -r", "slr build", "slr build --alpha 0.5"]
+    records = ResultsStore(tmp_path / "build_cost.jsonl").read()
+    assert all(isinstance(record, BuildCost) for record in records)
+    costs = {record.method: record for record in records if isinstance(record, BuildCost)}
+    assert list(costs) == ["cp -r", "slr build", "slr build --alpha 0.5"]
+    for name, cost in costs.items():
+        assert f"\n{name} " in printed
+        assert 0 <= cost.writing_seconds <= cost.seconds <= cost.seconds_synced
+    assert costs["slr build"].imports_memory_bytes > 50e6 > costs["cp -r"].peak_memory_bytes
     assert len(list((tmp_path / "instruct").glob("*.safetensors"))) > 1
 
     assert "are equal bit for bit" in compare(tmp_path / "copy", tmp_path / "instruct")

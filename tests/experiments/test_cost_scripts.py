@@ -2,28 +2,46 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from experiments import interval_coverage, restore_cost, sampling_cost
 
 
-def test_restore_cost_prints_the_ratio(capsys: pytest.CaptureFixture[str]):
-    assert restore_cost.main(["--layers", "2", "--repetitions", "2"]) == 0
-    assert "times" in capsys.readouterr().out
+def rows_in(printed: str) -> dict[str, list[float]]:
+    """The rows of a printed table whose last cells are numbers, by their first word."""
+    found = re.findall(r"^(\w+).*?((?: +[\d.]+)+)$", printed, re.MULTILINE)
+    return {name: [float(cell) for cell in cells.split()] for name, cells in found}
 
 
-def test_sampling_cost_measures_both_methods(capsys: pytest.CaptureFixture[str]):
+def test_restore_cost_prints_times_and_their_ratio(capsys: pytest.CaptureFixture[str]):
+    assert restore_cost.main(["--layers", "4", "--repetitions", "3"]) == 0
+    rows = rows_in(capsys.readouterr().out)
+    restored, copied = rows["restore"], rows["copy"]
+    assert min(restored[0], copied[0]) > 0
+    assert copied[1] == pytest.approx(copied[0] / restored[0], rel=0.1)
+
+
+def test_sampling_cost_prints_the_speed_of_both_methods(capsys: pytest.CaptureFixture[str]):
     assert sampling_cost.main(["--smoke"]) == 0
-    assert "ratio" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    rows = rows_in(printed)
+    for name in ("slr", "generate"):
+        tokens, seconds, speed = rows[name]
+        assert 3 * 2 <= tokens <= 3 * 2 * sampling_cost.SAMPLING.max_new_tokens
+        assert speed == pytest.approx(tokens / seconds, rel=0.1)
+    ratio = re.search(r"ratio ([\d.]+)$", printed.strip())
+    assert ratio is not None
+    assert float(ratio[1]) == pytest.approx(rows["slr"][2] / rows["generate"][2], rel=0.05)
 
 
 def test_interval_coverage_prints_its_tables(capsys: pytest.CaptureFixture[str]):
-    assert interval_coverage.main(["--sizes", "2", "5", "--at-most", "300"]) == 0
+    assert interval_coverage.main(["--sizes", "2,5", "--at-most", "300"]) == 0
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines() if "|" in line]
     assert ["lowest coverage", "2", "5"] in rows
     of_printed = {row[0]: row[1:] for row in rows}["normal"]
     assert of_printed[0] == "none"
     assert 0.93 <= float(of_printed[1]) <= 1
-    with pytest.raises(SystemExit):
-        interval_coverage.main(["--sizes", "1"])
-    assert "expected sizes of 2 and more, got 1" in capsys.readouterr().err
+    assert interval_coverage.main(["--sizes", "1,5"]) == 2
+    assert "--sizes is '1,5', expected whole numbers of at least 2" in capsys.readouterr().err

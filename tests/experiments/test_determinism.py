@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from slr.cli import main
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
@@ -43,10 +44,7 @@ def one_thread() -> Iterator[None]:
 
 
 def run(name: str, output_dir: Path) -> list[AnyRecord]:
-    from slr.experiments import crc_search, open_qa
-
-    script = {"crc_search": crc_search, "open_qa": open_qa}[name]
-    assert script.main(["--smoke", "--wandb", "disabled", "--output-dir", str(output_dir)]) == 0
+    assert main(["run", name, "--smoke", "--wandb", "disabled", "--output-dir", str(output_dir)]) == 0
     return [record for store in stores_in(output_dir) for record in store.read()]
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from slr.cli import main
+from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import CanonicalAnswers, JudgeScores
@@ -35,18 +37,16 @@ def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPat
 
 
 def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from slr.experiments import canonicalise, judge
-
     arguments = ["--smoke", "--wandb", "disabled", "--output-dir", str(tmp_path)]
     with chat_server(lambda _body, _number: completion("I cannot tell.")) as server:
         monkeypatch.setenv("SLR_JUDGE_BASE_URL", server.base_url)
         monkeypatch.setenv("SLR_JUDGE_MODEL", "m")
         monkeypatch.setenv("SLR_JUDGE_API_KEY", KEY)
-        for script in (judge, canonicalise):
-            assert script.main(arguments) == 0
+        for name in ("judge", "canonicalise"):
+            assert main(["run", name, *arguments]) == 0
             asked = len(server.bodies)
             assert asked
-            assert script.main(arguments) == 0
+            assert main(["run", name, *arguments]) == 0
             assert len(server.bodies) == asked
     scores, answers = (ResultsStore(tmp_path / f"{name}.jsonl").read() for name in ("judge", "canonicalise"))
     assert any(isinstance(record, JudgeScores) for record in scores)
@@ -58,25 +58,20 @@ def test_both_scripts_ask_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_an_endpoint_it_says_what_to_set(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from slr.experiments import canonicalise, judge
-
-    script = {"judge": judge, "canonicalise": canonicalise}[name]
-    assert script.main(["--output-dir", str(tmp_path)]) == 2
+    assert main(["run", name, "--output-dir", str(tmp_path)]) == 2
     assert "error: SLR_JUDGE_BASE_URL is not set" in capsys.readouterr().err
 
 
 def test_run_all_judges_only_where_there_is_an_endpoint(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from slr.experiments import run_all
-
-    assert run_all.by_endpoints() == []
+    assert catalogue.by_endpoints() == []
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert "set SLR_JUDGE_BASE_URL and SLR_JUDGE_MODEL" in said
     for prefix in ("SLR_JUDGE", "SLR_JUDGE2"):
         monkeypatch.setenv(f"{prefix}_BASE_URL", "http://127.0.0.1:1/v1")
         monkeypatch.setenv(f"{prefix}_MODEL", "m")
-    names = [make("testbed", True).name for make in run_all.by_endpoints()]
+    names = [make("testbed", True).name for make in catalogue.by_endpoints()]
     assert names == ["judge", "second_judge", "canonicalise"]
     assert capsys.readouterr().err == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +19,10 @@ import pytest
 from experiments import search_cost
 from slr import cli
 from slr.crc import search as crc_search_module
-from slr.experiments import crc_search
+from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
-from slr.models.reference import ModelReference, PairSpec
-from slr.runs.records import AnyRecord, CrcScore, Failure, Family
+from slr.models.reference import Family, ModelReference, PairSpec
+from slr.runs.records import AnyRecord, CrcScore, Failure, SearchCost
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
 
@@ -67,7 +68,9 @@ def starts_searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def run_crc_search(output_dir: Path, *options: str) -> int:
-    return crc_search.main(["--smoke", "--wandb", "disabled", "--output-dir", str(output_dir), *options])
+    return cli.main(
+        ["run", "crc_search", "--smoke", "--wandb", "disabled", "--output-dir", str(output_dir), *options]
+    )
 
 
 def records_file(output_dir: Path) -> Path:
@@ -131,7 +134,7 @@ def test_a_stopped_run_resumes_at_the_next_start_layer(
     expected = measured(whole_run(uninterrupted))
     directory = Path(tiny_preset[0].base.location).parent
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.programs.slow_search", str(directory), str(tmp_path)],
+        [sys.executable, "-m", "tests.programs.halted_search", str(directory), str(tmp_path), "6"],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
@@ -254,9 +257,7 @@ def test_a_directory_that_is_removed_during_the_run_is_no_success(
     assert run_crc_search(output_dir, "--families", "llama") == 0
 
 
-def test_a_second_run_on_the_directory_ends_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_a_second_run_on_the_directory_ends_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Also of another experiment, and of the command."""
     code = (
         "import sys, time; from pathlib import Path; from slr.runs.output_lock import output_lock\n"
@@ -269,10 +270,7 @@ def test_a_second_run_on_the_directory_ends_at_once(
         words = f"error: {tmp_path} is in use by process {holder.pid} on "
         assert run_crc_search(tmp_path) == 2
         assert search_cost.main(["--smoke", "--output-dir", str(tmp_path)]) == 2
-        monkeypatch.setattr(sys, "argv", ["slr", "search", "tiny-llama", "--output-dir", str(tmp_path)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 2
+        assert cli.main(["search", "tiny-llama", "--output-dir", str(tmp_path)]) == 2
         said = capsys.readouterr().err
         assert said.count(words) == said.count("error: ") == 3
     finally:
@@ -284,26 +282,24 @@ def test_a_second_run_on_the_directory_ends_at_once(
 def test_a_dry_run_lists_cells_and_loads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    monkeypatch.setattr("slr.models.loading.load_pair", fail)
-    assert run_crc_search(tmp_path, "--dry-run") == 0
-    listed = capsys.readouterr().out
-    assert "crc_search: tiny-gemma/held_out" in listed
-    assert "to do" in listed
-    assert not any(tmp_path.iterdir())
+    for loads in ("slr.models.loading.load_spec", "slr.models.checkpoint.with_local_weights"):
+        monkeypatch.setattr(loads, fail)
+    assert run_crc_search(tmp_path / "real") == 1, "a real run does not call what the dry run must not"
+    assert run_crc_search(tmp_path / "dry", "--dry-run") == 0
+    assert re.search(r"^crc_search +tiny-gemma/held_out +to do ", capsys.readouterr().out, re.MULTILINE)
+    assert not (tmp_path / "dry").exists()
 
 
 def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
-    from slr.experiments import run_all
-
-    arguments = ["--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
-    assert run_all.main(arguments) == 0
+    arguments = ["run", "all", "--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
+    assert cli.main(arguments) == 0
     figures = list((tmp_path / "figures").rglob("*.png"))
     assert figures
     marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
-    assert marks.keys() == {f"{make('testbed', True).name}/tiny-llama" for make in run_all.EXPERIMENTS}
+    assert marks.keys() == {f"{make('testbed', True).name}/tiny-llama" for make in catalogue.MAKERS.values()}
     assert "images" in marks["crc_search/tiny-llama"]
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
-    assert run_all.main(arguments) == 0
+    assert cli.main(arguments) == 0
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
 
 
@@ -312,7 +308,16 @@ def test_search_cost_measures_both_methods_once(tmp_path: Path, capsys: pytest.C
     assert search_cost.main([*arguments]) == 0
     content = (tmp_path / "search_cost.jsonl").read_bytes()
     assert content.count(b"\n") == 2
-    printed = capsys.readouterr().out
-    assert "ratio" in printed
+    [header, row] = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert header[-1] == "ratio"
+    name, shared_seconds, shared_hybrids, _, loop_seconds, loop_hybrids, _, ratio = row
+    assert (name, shared_hybrids, loop_hybrids) == ("random-llama-2x64", "3", "3")
+    assert float(shared_seconds) >= 0
+    assert float(loop_seconds) >= 0
+    shared, loop = (record for record in ResultsStore(tmp_path / "search_cost.jsonl").read())
+    assert isinstance(shared, SearchCost)
+    assert isinstance(loop, SearchCost)
+    expected = loop.seconds_per_interval / shared.seconds_per_interval
+    assert float(ratio) == pytest.approx(expected, abs=0.06)
     assert search_cost.main([*arguments]) == 0
     assert (tmp_path / "search_cost.jsonl").read_bytes() == content

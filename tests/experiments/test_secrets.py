@@ -34,14 +34,14 @@ def outputs(checkpoint_pairs: CheckpointPairs, tmp_path_factory: pytest.TempPath
         shutil.copytree(source, pair / source.name)
     output_dir = tmp_path_factory.mktemp("outputs")
     environment = {**os.environ, **SECRETS, "HOME": str(home)}
-    environment |= {"PYTHONPATH": f"{ROOT}:{ROOT / 'experiments'}", "MPLCONFIGDIR": str(home / "matplotlib")}
+    environment |= {"PYTHONPATH": str(ROOT), "MPLCONFIGDIR": str(home / "matplotlib")}
     options = ["--smoke", "--wandb", "offline", "--output-dir", str(output_dir / "run")]
     build = ["slr.cli", "build", str(pair / "base"), str(pair / "instruct"), "--layers", "1:3"]
     build += ["--search-dir", str(output_dir / "run"), "--output", str(output_dir / "hybrid")]
     program = str(ROOT / "tests" / "programs" / "tiny_run_all.py")
     for command in (
         [program, str(pair), *options],
-        ["-c", "import sys; from slr.cli import main; sys.argv = sys.argv[1:]; main()", *build],
+        ["-m", *build],
     ):
         done = subprocess.run(
             [sys.executable, *command],

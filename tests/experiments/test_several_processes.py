@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from slr.cli import main
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import RECORD_ADAPTER, Failure
 from slr.runs.results_store import ResultsStore, stores_in
-from slr.runs.script import run_script
 from tests.conftest import CheckpointPairs
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ["--smoke", "--wandb", "disabled", "--output-dir"]
+OPTIONS = ["--smoke", "--wandb", "disabled"]
 
 PROGRAM = ROOT / "tests" / "programs" / "launched_run.py"
 
@@ -51,13 +51,10 @@ def directory(
 
 
 def run_by_one(output_dir: Path) -> None:
-    from slr.experiments import crc_search, open_qa
-
-    experiments = [crc_search.experiment, open_qa.experiment]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as each of the two has; the last bits depend on it
     try:
-        assert run_script("two experiments", experiments, [*OPTIONS, str(output_dir)]) == 0
+        assert main(["run", "open_qa", *OPTIONS, "--output-dir", str(output_dir)]) == 0
     finally:
         torch.set_num_threads(threads)
 
@@ -67,9 +64,9 @@ def launch_two(directory: Path, output_dir: Path, misfortune: str) -> subprocess
     defaults = ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     command = [sys.executable, *launch, *defaults, "--main_process_port", "0", str(PROGRAM), str(directory)]
     return subprocess.Popen(
-        [*command, misfortune, *OPTIONS, str(output_dir), "--device", "cpu"],
+        [*command, misfortune, str(output_dir), *OPTIONS, "--device", "cpu"],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}:{ROOT / 'experiments'}"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -131,7 +128,7 @@ def test_a_failure_in_one_process_ends_both_in_order_and_one_process_goes_on(
 
 
 def test_one_process_goes_on_where_two_were_stopped(directory: Path, output_of_one: Path, tmp_path: Path):
-    process = launch_two(directory, tmp_path, "slow")
+    process = launch_two(directory, tmp_path, "halting")
     wait_for_results(tmp_path, 12, process)
     process.send_signal(signal.SIGTERM)  # as a batch system does; the launcher passes it on
     process.communicate()

@@ -206,12 +206,9 @@ def test_commands_name_the_prompt_where_finite_weights_overflow(
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str, status: int) -> str:
     """Run a command; its error, which must be one line."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["slr", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+    ended = cli.main(arguments)
     output = capsys.readouterr()
-    assert ended.value.code == status, output.err
+    assert ended == status, output.err
     assert "Traceback" not in output.err
     return next((line for line in output.err.splitlines() if line.startswith("error: ")), "")
 

@@ -326,10 +326,7 @@ def test_locations(
         ["score", location],
         ["build", location, location, "--layers", "0:1", "--output", "out"],
     ):
-        monkeypatch.setattr("sys.argv", ["slr", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        assert ended.value.code == 2
+        assert cli.main(arguments) == 2
         (line,) = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
         assert message in line
@@ -342,15 +339,11 @@ def test_an_output_of_a_user_that_is_not_known(pair: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.usefixtures("few_prompts")
-def test_markup_in_paths(
-    pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str], monkeypatch: Any
-) -> None:
+def test_markup_in_paths(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     odd = [path.rename(path.with_name(f"[bold]{path.name}[x][.]")) for path in pair]
     output = pair[0].parent / "[red]"
     for arguments in (["score", str(odd[1])], ["search", *map(str, odd), "--output-dir", str(output)]):
-        monkeypatch.setattr("sys.argv", ["slr", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
+        status = cli.main(arguments)
         found = capsys.readouterr()
-        assert ended.value.code == 0, found.err
+        assert status == 0, found.err
         assert "[bold]instruct[x][.]" in "".join(found.out.split())

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from slr.cli import main
-from slr.crc.study import SMOKE, CrcStudyConfig
+from slr.crc import study
 
 if __name__ == "__main__":
-    defaults = CrcStudyConfig.__init__.__kwdefaults__
-    assert defaults is not None
-    defaults |= {"max_prompts": SMOKE.max_prompts, "soup_alphas": SMOKE.soup_alphas}
-    CrcStudyConfig.__init__.__kwdefaults__ = defaults
-    main()
+    study.FULL = study.SMOKE  # pyright: ignore[reportConstantRedefinition]
+    raise SystemExit(main())

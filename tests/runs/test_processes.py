@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import RunSettings
 from slr.runs.processes import ALONE, Processes, divide, launched_processes
-from slr.runs.script import choose_device_and_dtype
 
 
 def test_every_item_is_in_one_part():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,7 @@ OTHER_TEMPLATE = (
 
 
 def run(*arguments: object) -> int:
-    sys.argv = ["slr", *map(str, arguments)]
-    with pytest.raises(SystemExit) as exit_:
-        cli.main()
-    return int(exit_.value.code or 0)
+    return cli.main([*map(str, arguments)])
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +32,8 @@ def searched(checkpoint_pairs: CheckpointPairs, tmp_path_factory: pytest.TempPat
 
 
 @pytest.fixture
-def pair(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, few_prompts: None) -> Path:  # noqa: ARG001
+def pair(searched: Path, tmp_path: Path, few_prompts: None) -> Path:  # noqa: ARG001
     """The same, to be altered; it lies elsewhere, and is searched no second time for that."""
-    monkeypatch.setattr(sys, "argv", [])
     if not (searched / "out").exists():
         assert run(*search(searched)) == 0
     return Path(shutil.copytree(searched, tmp_path / searched.name))

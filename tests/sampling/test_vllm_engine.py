@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import itertools
 import json
 import sys
 import weakref
@@ -17,16 +16,15 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar, cast
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from experiments import engine_agreement
+from slr.cli import main
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream.conditions import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.experiments import crc_search
 from slr.models import loading as checkpoints
 from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, store_of
@@ -247,7 +245,10 @@ def test_the_order_matters_for_min_p_and_top_p_only(config: SamplingConfig, same
 def test_without_vllm_it_says_how_to_get_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ValueError, match=r"vLLM cannot be imported .*environment of its own.*docs/vllm\.md"):
         import_vllm()
-    assert crc_search.main(["--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)]) == 2
+    assert (
+        main(["run", "crc_search", "--engine", "vllm", "--wandb", "disabled", "--output-dir", str(tmp_path)])
+        == 2
+    )
     assert "docs/vllm.md" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     assert engine_agreement.main([]) == 2
@@ -328,26 +329,3 @@ def test_a_record_without_an_engine_is_of_transformers(settings: RunSettings) ->
     assert [record for record in run(settings) if not isinstance(record, Configuration)] == [
         record for record in records if not isinstance(record, Configuration)
     ]
-
-
-def test_permutation_p_value_against_all_divisions() -> None:
-    answers = [["a"], ["a"], ["b"], ["a"], ["c"], ["b"], ["c"], ["c"]]
-    distance, by_chance, p_value = engine_agreement.permutation_test(answers[:4], answers[4:], seed=0)
-
-    def plain(group: tuple[int, ...]) -> float:
-        others = [place for place in range(8) if place not in group]
-        shares = [[sum(answers[p] == [x] for p in places) / 4 for x in "abc"] for places in (group, others)]
-        return sum(abs(a - b) for a, b in zip(*shares, strict=True)) / 2
-
-    every = np.array([plain(group) for group in itertools.combinations(range(8), 4)])
-    assert distance == pytest.approx(plain((0, 1, 2, 3)))
-    assert by_chance == pytest.approx(every.mean(), abs=0.01)
-    assert p_value == pytest.approx((every >= distance - 1e-9).mean(), abs=0.02)
-
-
-def test_agreement_is_told_from_difference() -> None:
-    draws = np.random.default_rng(0)
-    first, second = ([[str(x)] for x in draws.choice(4, size=200, p=[0.4, 0.3, 0.2, 0.1])] for _ in range(2))
-    other = [[str(x)] for x in draws.choice(4, size=200, p=[0.1, 0.2, 0.3, 0.4])]
-    assert engine_agreement.permutation_test(first, second, seed=0)[2] > 0.05
-    assert engine_agreement.permutation_test(first, other, seed=0)[2] == 1 / 10_000

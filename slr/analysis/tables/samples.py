@@ -18,10 +18,10 @@ def samples(results: Results) -> Table:
     rows = []
     for (pair, group), instruct in reversed(first_prompts.items()):
         hybrid = by_key.get((pair, instruct.prompt_id, "slr"))
-        for number in range(min(NUM_TEXTS, len(instruct.texts))):
-            rows.append(
-                (pair, group, instruct.text, number + 1, _text(instruct, number), _text(hybrid, number))
-            )
+        rows += [
+            (pair, group, instruct.text, number + 1, _text(instruct, number), _text(hybrid, number))
+            for number in range(min(NUM_TEXTS, len(instruct.texts)))
+        ]
     return Table(
         "samples",
         "The first samples of the first prompt of each genre, as they were drawn.",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -199,10 +198,7 @@ def test_commands(
     shutil.copytree(adapter, tmp_path / "org" / "adapter")
 
     def run(*arguments: object) -> int:
-        monkeypatch.setattr(sys, "argv", ["slr", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exit_:
-            cli.main()
-        return int(exit_.value.code or 0)
+        return cli.main([*map(str, arguments)])
 
     assert run("search", base, "--adapter", adapter, "--device", "cpu", "--output-dir", "found") == 0
     printed = capsys.readouterr().out

@@ -1,0 +1,116 @@
+"""``slr build``: write a hybrid as a checkpoint, or as an adapter."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from slr.cli.options import Adapter, Base, Instruct, Revision
+from slr.terminal.bad_input import check_output_directory, expanded
+from slr.terminal.command_line import number
+from slr.terminal.literal_text import visible
+from slr.terminal.stopping import say_when_stopped
+
+EXAMPLE = "Example: slr build Qwen/Qwen2.5-7B Qwen/Qwen2.5-7B-Instruct --layers 12:20 --output diverse-qwen"
+
+
+def build(
+    base: Base,
+    layers: Annotated[str, typer.Option(help="layers to restore, START:END, from 0, END not included")],
+    output: Annotated[Path, typer.Option(help="directory to write")],
+    instruct: Instruct = None,
+    adapter: Adapter = None,
+    as_adapter: Annotated[
+        bool, typer.Option("--as-adapter", help="write an adapter of BASE again, not a merged checkpoint")
+    ] = False,
+    alpha: Annotated[
+        float,
+        typer.Option(
+            parser=number, metavar="NUMBER", help="the base model's share within the layers, in (0, 1]"
+        ),
+    ] = 1.0,
+    base_revision: Revision = None,
+    instruct_revision: Revision = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="replace what slr build wrote there")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="read it again, compare it with both models, record SHA-256")
+    ] = False,
+    search_dir: Annotated[
+        Path | None, typer.Option(help="output directory of slr search, for figures in the model card")
+    ] = None,
+) -> int:
+    """Write the hybrid as a checkpoint that any tool for checkpoints can load.
+
+    It has the instruct model's tokenizer, chat template and generation settings, a manifest that says where
+    every tensor came from (slr_manifest.json), and a model card. Of an adapter's hybrid, --as-adapter writes
+    a few megabytes that peft loads onto BASE.
+    """
+    say_when_stopped("nothing unfinished is used, give the same command again")
+
+    from slr.intervals import LayerInterval, check_alpha
+
+    interval = LayerInterval.parse(layers)
+    check_alpha(alpha)
+    check_output_directory(expanded(output, "--output").parent, "the directory of --output")
+    share = "" if alpha == 1 else f" at alpha {alpha:g}"
+    if as_adapter:
+        from slr.building.adapter import build_adapter
+
+        if instruct is not None:
+            raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
+        if verify:
+            raise ValueError("--verify is for checkpoints: leave it out, or leave --as-adapter out")
+        manifest = build_adapter(
+            base,
+            adapter,
+            interval,
+            output,
+            alpha=alpha,
+            overwrite=overwrite,
+            search_dir=search_dir,
+            base_revision=base_revision,
+            adapter_revision=instruct_revision,
+        )
+        _print_notes(manifest.notes)
+        wrote = visible(f"wrote {output}:")
+        print(f"{wrote} an adapter with layers {interval} of {manifest.num_layers} restored{share}")
+        return 0
+
+    from slr.building.checkpoint import build as build_checkpoint
+    from slr.terminal.progress import progress_bar
+
+    with progress_bar("writing bytes") as on_progress:
+        report = build_checkpoint(
+            base,
+            instruct,
+            interval,
+            output,
+            adapter=adapter,
+            alpha=alpha,
+            overwrite=overwrite,
+            verify=verify,
+            search_dir=search_dir,
+            base_revision=base_revision,
+            instruct_revision=instruct_revision,
+            on_progress=on_progress,
+        )
+    _print_notes(report.notes)
+    print(
+        f"wrote {visible(str(report.output_dir))}: layers {interval} of {report.manifest.num_layers} restored{share} "
+        f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
+        f"in {report.seconds:.2f} s{', verified' if verify else ''})"
+    )
+    if report.mergekit_yaml is not None:
+        print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
+    return 0
+
+
+def _print_notes(notes: Sequence[str]) -> None:
+    for note in notes:
+        print(visible(f"note: {note}"), file=sys.stderr)

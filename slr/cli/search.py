@@ -1,0 +1,201 @@
+"""``slr search``: score every layer range of a pair, choose one, and say how to build it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from slr.cli.options import Adapter, Base, Device, DeviceMap, Dtype, Instruct, Revision, Wandb
+from slr.crc.selection import MIN_VALIDITY_RATIO
+from slr.terminal.bad_input import check_environment, check_output_directory
+from slr.terminal.command_line import number
+from slr.terminal.extras import check_installed
+from slr.terminal.literal_text import visible
+from slr.terminal.stopping import say_when_stopped
+from slr.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    from slr.crc.report import CrcReport
+    from slr.intervals import LayerInterval
+    from slr.models.reference import PairSpec
+
+EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
+
+
+def search(
+    base: Base,
+    instruct: Instruct = None,
+    adapter: Adapter = None,
+    output_dir: Annotated[Path | None, typer.Option(help="default: results/NAME-OF-THE-PAIR")] = None,
+    base_revision: Revision = None,
+    instruct_revision: Revision = None,
+    device: Device = None,
+    dtype: Dtype = None,
+    stream: Annotated[
+        bool | None,
+        typer.Option(
+            help="leave the layers on disk and read each when needed; by default if the pair does not fit"
+        ),
+    ] = None,
+    device_map: DeviceMap = None,
+    min_validity: Annotated[
+        float,
+        typer.Option(
+            parser=number, metavar="RATIO", help="share of the instruct model's validity to keep, in (0, 1]"
+        ),
+    ] = MIN_VALIDITY_RATIO,
+    margin: Annotated[
+        bool, typer.Option("--margin", help="choose carefully: the share's 95% interval must keep RATIO too")
+    ] = False,
+    wandb: Wandb = "disabled",
+) -> int:
+    """Score every layer range by CRC, choose the best one, and say how to build it.
+
+    BASE and INSTRUCT are two checkpoints of one architecture, or BASE and --adapter a model and a LoRA
+    adapter of it; or BASE alone is the name of a preset's pair, such as testbed-llama. Records, heatmap and
+    trade-off plot go to the output directory. A search that was stopped goes on where it was; with another
+    --min-validity or --margin it chooses anew out of the same scores.
+    """
+    say_when_stopped("the same command goes on from the records that are there")
+    check_environment(uses_wandb=wandb != "disabled")
+    if wandb != "disabled":
+        check_installed("wandb", f"--wandb {wandb}")
+    if not 0 < min_validity <= 1:
+        raise ValueError(
+            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
+            "model's validity that the choice must keep"
+        )
+
+    import dataclasses
+
+    from slr.crc.plots import save_pictures
+    from slr.crc.prompts import PROMPT_SETS
+    from slr.crc.report import crc_report
+    from slr.crc.scoring import encode_prompts
+    from slr.crc.study import FULL, crc_experiment
+    from slr.models.loading import load_spec
+    from slr.models.presets import resolve_pair
+    from slr.runs.device import choose_device_and_dtype
+    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.processes import launched_processes
+    from slr.runs.tracking import check_account, mirror_pair
+
+    config = dataclasses.replace(FULL, min_validity_ratio=min_validity, margin=margin)
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
+    output_dir = output_dir or Path("results") / spec.name
+    check_output_directory(output_dir, "--output-dir")
+    processes = launched_processes()
+    device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
+    settings = RunSettings(
+        output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
+    )
+    experiment = crc_experiment(config)
+    with output_lock(output_dir, processes):
+        if processes.is_main:
+            check_account(wandb, output_dir)
+        # Loaded before anything is written, so that what is wrong with the pair is said at once.
+        pair = load_spec(
+            spec,
+            dtype=torch_dtype,
+            device=device,
+            stream=stream,
+            device_map=device_map,
+            check_tokenizer=lambda tokenizer: [
+                encode_prompts(config.prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS
+            ],
+        )
+        if processes.is_main:
+            for note in pair.notes:
+                print(visible(f"note: {note}"), file=sys.stderr)
+        # With the commits that were found, because a branch of a hub model moves on.
+        spec = dataclasses.replace(
+            spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
+        )
+        outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
+        check_still_there(output_dir)
+        if outcome.failed:
+            return 1
+        if not processes.is_main:
+            return 0
+        records = store_of(experiment, output_dir).read()
+        report = crc_report(records, spec.name, config.rule)
+        pictures = save_pictures([report], records, output_dir / "figures")
+        mirror_pair(experiment, spec, output_dir, wandb, pictures)
+    _print_report(report)
+    print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
+    for picture in pictures:
+        print(visible(f"picture: {picture}"))
+    if report.interval is not None:
+        print("\nto build this hybrid:\n")
+        print(visible("  " + _build_command(spec, report.interval, output_dir)))
+    return 0
+
+
+def _print_report(report: CrcReport) -> None:
+    from slr.crc.report import rule_in_words
+
+    chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
+    print(f"\n{visible(report.pair)}: {chosen}")
+    print(f"{visible(report.interval_reason)}\n")
+    rows = []
+    for line in report.models:
+        is_reference = line.model == "instruct"
+        rows.append(
+            (
+                _model_name(line.model, report),
+                line.prompt_set.replace("_", "-"),
+                line.validity,
+                line.diversity,
+                "" if is_reference else line.validity_ratio,
+                "" if is_reference else line.diversity_difference,
+            )
+        )
+    columns = (
+        "model",
+        "prompts",
+        "validity",
+        "diversity",
+        "validity / instruct's",
+        "diversity less instruct's",
+    )
+    print_table(columns, rows, num_text_columns=2)
+    print()
+    print_table(
+        ("best admissible layers", "validity", "diversity", "validity / instruct's"),
+        [
+            (best.choice, f"{best.validity:.3f}", f"{best.diversity:.3f}", best.validity_ratio)
+            for best in report.best
+        ],
+    )
+    print(f"\n{len(report.front)} of all intervals are on the Pareto front.")
+    for sentence in rule_in_words(report):
+        print(visible(sentence))
+
+
+def _model_name(model: str, report: CrcReport) -> str:
+    if model == "hybrid":
+        return f"hybrid {report.interval}"
+    return f"soup, alpha {report.soup_alpha:g}" if model == "soup" else model
+
+
+def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
+    option = ["--adapter"] if spec.instruct_is_adapter else []
+    locations = [location.location for location in (spec.base, spec.instruct)]
+    # A path that begins with a dash would be taken for an option.
+    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
+    words = ["slr", "build", base, *option, instruct, "--layers", str(interval)]
+    for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
+        if reference.revision is not None:
+            words += [option_name, reference.revision]
+    return shlex.join([*words, "--search-dir", str(search_dir), "--output", f"{spec.name}-slr"])

@@ -1,0 +1,196 @@
+"""Sample the same prompts by transformers and by vLLM, and compare how far their answers are apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.stats import combine_pvalues
+
+from slr.sampling.config import SamplingConfig
+from slr.seeding import seed_from_key
+from slr.statistics.permutation import permutation_test
+from slr.terminal.tables import print_table
+
+if TYPE_CHECKING:
+    import torch
+
+    from slr.sampling.generation import Sample
+
+THINGS = (
+    *("a colour", "an animal", "a fruit", "a country", "a city", "a planet", "a number from 1 to 10"),
+    *("a first name", "a musical instrument", "a sport", "a month", "a river"),
+)
+"""What the models are asked to name."""
+
+VIEWS: dict[str, Callable[[str], list[str]]] = {
+    "whole answer": lambda text: [text],
+    "first word": lambda text: (text.split() or [""])[:1],
+    "all words": str.split,
+}
+"""What of an answer is counted. Long answers are seldom the same, so the words say more."""
+
+SAMPLES_TOGETHER = 256
+"""Number of samples in one call of an engine."""
+
+Draw = Callable[[list[list[int]], int, SamplingConfig, list[int]], "list[list[Sample]]"]
+"""An engine: samples prompts, a number of answers to each, with the settings, with a seed for each prompt."""
+Settings = Mapping[str, SamplingConfig]
+"""Sampling settings by a name for them."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one engine drew with one of the settings: texts of each prompt, tokens in all, and seconds."""
+
+    texts: list[list[str]]
+    num_tokens: int
+    seconds: float
+
+
+def drawn_by_transformers(
+    checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
+) -> dict[str, Drawn]:
+    """Sample by transformers, on the first GPU or else the CPU.
+
+    Args:
+        checkpoint: directory of a model with a chat template.
+        dtype: of the weights.
+        num_samples: answers to each prompt.
+        settings: what to sample with.
+
+    Returns:
+        What was drawn with each of the settings, by the settings' name.
+    """
+    import torch
+
+    from slr.models.loading import load_model
+    from slr.sampling.generation import sample
+
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(checkpoint, dtype=dtype, device=device)
+
+    def draw(
+        prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
+    ) -> list[list[Sample]]:
+        return sample(loaded.model, loaded.tokenizer, prompts, count, config, seeds)
+
+    return _draw_all(draw, _prompts(checkpoint), num_samples, settings)
+
+
+def drawn_by_vllm(
+    checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
+) -> dict[str, Drawn]:
+    """Sample by vLLM; arguments and result are those of ``drawn_by_transformers``."""
+    from slr.models.checkpoint import open_checkpoint
+    from slr.sampling.vllm_engine import VllmEngine
+
+    opened = open_checkpoint(checkpoint)
+    assert opened.tokenizer is not None
+    assert opened.end_tokens is not None
+    end_tokens = opened.end_tokens.ids
+    with VllmEngine(checkpoint, opened.tokenizer, dtype) as engine:
+
+        def draw(
+            prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
+        ) -> list[list[Sample]]:
+            return engine.sample(prompts, count, config, seeds, end_tokens=end_tokens)
+
+        return _draw_all(draw, _prompts(checkpoint), num_samples, settings)
+
+
+def _prompts(checkpoint: Path) -> list[list[int]]:
+    from transformers import AutoTokenizer
+
+    from slr.chat.template import render_chats
+
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    return render_chats(tokenizer, [f"Name {thing}. Answer with one word." for thing in THINGS])
+
+
+def _draw_all(draw: Draw, prompts: list[list[int]], num_samples: int, settings: Settings) -> dict[str, Drawn]:
+    # Libraries set themselves up in the first call.
+    draw(prompts[:1], 2, SamplingConfig(max_new_tokens=2), [0])
+    return {name: _draw(draw, prompts, num_samples, name, config) for name, config in settings.items()}
+
+
+def _draw(draw: Draw, prompts: list[list[int]], num_samples: int, name: str, config: SamplingConfig) -> Drawn:
+    size = max(1, SAMPLES_TOGETHER // num_samples)
+    seeds = [seed_from_key("engine_agreement", name, thing) for thing in THINGS]
+    drawn: list[list[Sample]] = []
+    began = time.perf_counter()
+    for first in range(0, len(prompts), size):
+        drawn += draw(prompts[first : first + size], num_samples, config, seeds[first : first + size])
+    seconds = time.perf_counter() - began
+    num_tokens = sum(answer.num_tokens for answers in drawn for answer in answers)
+    return Drawn([[answer.text for answer in answers] for answers in drawn], num_tokens, seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agreement:
+    """How far two engines' answers are apart, as means over prompts, in one view of an answer.
+
+    ``by_chance`` is the distance when it is drawn at random which engine gave which answer; ``combined_p`` combines the
+    p-values of all prompts by Fisher's method; ``share_significant`` is the share of them below 0.05.
+    """
+
+    view: str
+    distance: float
+    by_chance: float
+    share_significant: float
+    combined_p: float
+
+
+def agreements(first: Drawn, second: Drawn) -> list[Agreement]:
+    """Compare the answers of two engines to the same prompts, in every view."""
+    found = []
+    for view, parts_of in VIEWS.items():
+        tests = [
+            permutation_test(
+                [parts_of(text) for text in texts], [parts_of(text) for text in others], seed=number
+            )
+            for number, (texts, others) in enumerate(zip(first.texts, second.texts, strict=True))
+        ]
+        p_values = [test.p_value for test in tests]
+        fisher: Any = combine_pvalues(p_values, method="fisher")
+        found.append(
+            Agreement(
+                view=view,
+                distance=float(np.mean([test.distance for test in tests])),
+                by_chance=float(np.mean([test.by_chance for test in tests])),
+                share_significant=float(np.mean(np.array(p_values) < 0.05)),
+                combined_p=float(fisher.pvalue),
+            )
+        )
+    return found
+
+
+def print_speeds(drawn: Sequence[tuple[str, str, Drawn]]) -> None:
+    """Print a line for each settings' name, engine and what it drew."""
+    rows = [
+        (name, engine, f"{of.num_tokens:,}", f"{of.seconds:.1f}", f"{of.num_tokens / of.seconds:.0f}")
+        for name, engine, of in drawn
+    ]
+    print_table(("settings", "engine", "tokens", "seconds", "tokens/s"), rows, num_text_columns=2)
+
+
+def print_agreements(found: Mapping[str, Sequence[Agreement]]) -> None:
+    """Print a line for each comparison, by its name, and view."""
+    columns = ("compared", "counted", "distance", "by chance", "p < 0.05", "combined p")
+    rows = [
+        (
+            name,
+            of.view,
+            f"{of.distance:.3f}",
+            f"{of.by_chance:.3f}",
+            f"{of.share_significant:.2f}",
+            f"{of.combined_p:.2g}",
+        )
+        for name, of_all in found.items()
+        for of in of_all
+    ]
+    print_table(columns, rows, num_text_columns=2)

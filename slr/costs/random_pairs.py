@@ -1,0 +1,125 @@
+"""Pairs of models with random weights, in memory and on disk: what a measurement of cost needs.
+
+What a search or a build costs depends on shapes, not on what the weights say.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from huggingface_hub import split_torch_state_dict_into_shards
+from safetensors.torch import save_file
+from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerBase
+
+from slr.models.checkpoint import open_checkpoint
+from slr.models.layout import model_layout
+from slr.models.loading import ModelPair, avoid_cudnn_attention, family_of
+from slr.models.presets import find_pair
+
+TOKENIZER_OF = find_pair("testbed-llama").instruct
+"""A model that ships with the package: no tokenizer is fetched, and none of these pairs has one of its own."""
+SIDES = ("base", "instruct")
+
+
+def load_testbed_tokenizer() -> PreTrainedTokenizerBase:
+    """Load the testbed's tokenizer, which has a chat template."""
+    tokenizer = open_checkpoint(TOKENIZER_OF).tokenizer
+    assert tokenizer is not None
+    return tokenizer
+
+
+def random_pair(
+    name: str, config: PreTrainedConfig, device: str = "cpu", dtype: torch.dtype = torch.float32
+) -> ModelPair:
+    """Make two models of a configuration on a device, with the testbed's tokenizer.
+
+    Args:
+        name: of the pair, in records.
+        config: the shape of both models.
+        device: where the weights are made, so that a CPU never holds those of a GPU.
+        dtype: of the weights.
+    """
+    avoid_cudnn_attention()
+    attention = model_layout(config, name).attention
+    models = []
+    for seed, _ in enumerate(SIDES):
+        torch.manual_seed(seed)
+        with torch.device(device):
+            model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+        models.append(model.eval().requires_grad_(False))
+    return ModelPair(
+        name=name,
+        family=family_of(config),
+        base=TOKENIZER_OF,
+        instruct=TOKENIZER_OF,
+        base_model=models[0],
+        instruct_model=models[1],
+        tokenizer=load_testbed_tokenizer(),
+    )
+
+
+def write_random_pair(
+    directory: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, shard_bytes: int
+) -> list[Path]:
+    """Write two bfloat16 checkpoints, a shard at a time, unless they are there; memory never holds more than a shard.
+
+    Args:
+        directory: gets ``base/`` and ``instruct/``.
+        config: the shape of both models.
+        tokenizer: is saved with both.
+        shard_bytes: the most that a weight file holds.
+
+    Returns:
+        The two directories.
+    """
+    written = [directory / side for side in SIDES]
+    for seed, checkpoint in enumerate(written):
+        if not (checkpoint / "tokenizer.json").exists():  # it is written last
+            _write_checkpoint(checkpoint, config, seed, shard_bytes)
+            tokenizer.save_pretrained(checkpoint)
+    return written
+
+
+def _write_checkpoint(directory: Path, config: PreTrainedConfig, seed: int, shard_bytes: int) -> None:
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    tensors = model.state_dict()
+    if config.tie_word_embeddings:
+        del tensors["lm_head.weight"]
+    config.architectures = [type(model).__name__]
+    config.dtype = torch.bfloat16
+    config.save_pretrained(directory)
+    plan = split_torch_state_dict_into_shards(
+        tensors, filename_pattern="model{suffix}.safetensors", max_shard_size=shard_bytes
+    )
+    generator = torch.Generator().manual_seed(seed)
+    for shard, names in plan.filename_to_tensors.items():
+        weights = {
+            name: torch.empty_like(tensors[name], device="cpu").normal_(std=0.02, generator=generator)
+            for name in names
+        }
+        save_file(weights, directory / shard, {"format": "pt"})
+    index = {"metadata": plan.metadata, "weight_map": plan.tensor_to_filename}
+    (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2), encoding="utf-8")
+
+
+def byte_level_tokenizer(vocab_size: int) -> PreTrainedTokenizerBase:
+    """Make a byte-level BPE tokenizer of that many tokens: bytes, and merges of two of the tokens before."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges: list[tuple[str, str]] = []
+    seen = set(tokens)
+    for second in list(tokens):
+        for first in list(tokens):
+            if len(tokens) < vocab_size and first + second not in seen:
+                merges.append((first, second))
+                tokens.append(first + second)
+                seen.add(first + second)
+    backend = Tokenizer(models.BPE({token: number for number, token in enumerate(tokens)}, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=backend)

@@ -1,0 +1,57 @@
+"""The record of what a search cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from slr.intervals import all_intervals
+from slr.runs.provenance import peak_memory_bytes
+from slr.runs.records import SearchCost
+
+if TYPE_CHECKING:
+    from slr.crc.scoring import EncodedPrompts
+    from slr.models.loading import ModelPair
+
+
+def measured_cost(
+    pair: ModelPair,
+    encoded: EncodedPrompts,
+    *,
+    header: dict[str, Any],
+    device: str,
+    seconds: float,
+    layer_evaluations: int,
+    tokens_computed: int,
+    method: Literal["shared", "loop"] = "shared",
+    num_intervals: int | None = None,
+) -> SearchCost:
+    """Record what scoring intervals cost this process, whose peak memory is taken to be the method's.
+
+    Args:
+        pair: the models that were searched.
+        encoded: the prompts by which they were scored.
+        header: the record's experiment, pair and provenance.
+        device: where the peak memory is read.
+        seconds: wall-clock time of the scoring.
+        layer_evaluations: evaluations of one layer on one model's state.
+        tokens_computed: tokens summed over these evaluations.
+        method: the shared search, or the plain loop over hybrids.
+        num_intervals: how many intervals were scored; all by default.
+    """
+    import torch
+
+    return SearchCost(
+        **header,
+        method=method,
+        num_layers=pair.num_layers,
+        hidden_size=pair.instruct_model.config.get_text_config(decoder=True).hidden_size,
+        num_intervals=len(all_intervals(pair.num_layers)) if num_intervals is None else num_intervals,
+        num_prompts=len(encoded.prompts),
+        prompt_tokens=sum(map(len, encoded.token_ids)),
+        dtype=str(pair.instruct_model.dtype).removeprefix("torch."),
+        threads=torch.get_num_threads(),
+        seconds=seconds,
+        layer_evaluations=layer_evaluations,
+        tokens_computed=tokens_computed,
+        peak_memory_bytes=peak_memory_bytes(device),
+    )

@@ -1,0 +1,73 @@
+"""Which experiments a name stands for, in the order in which they are run."""
+
+from __future__ import annotations
+
+import sys
+
+from slr.experiments import (
+    ALL,
+    canonicalise,
+    crc_search,
+    creative_writing,
+    decoding_methods,
+    judge,
+    open_qa,
+    prompting_methods,
+    quality,
+    reasoning,
+    restoration_controls,
+)
+from slr.experiments.declaring import MakeExperiment
+from slr.runs.experiment import AnyExperiment
+
+MAKERS: dict[str, MakeExperiment] = {
+    "crc_search": crc_search.experiment,
+    "creative_writing": creative_writing.experiment,
+    "open_qa": open_qa.experiment,
+    "reasoning": reasoning.experiment,
+    "restoration_controls": restoration_controls.experiment,
+    "decoding_methods": decoding_methods.experiment,
+    "prompting_methods": prompting_methods.experiment,
+    "quality": quality.experiment,
+}
+"""The experiments that need no chat endpoint."""
+
+
+def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperiment]:
+    """Make the experiments that a name stands for, each after the one that it builds on.
+
+    Args:
+        name: one of ``slr.experiments.NAMES``, or ``all``.
+        preset: name of the preset whose size they have.
+        smoke: whether they have their smoke size instead.
+
+    Raises:
+        ValueError: if one of them asks a chat endpoint that the environment does not describe well.
+    """
+    made: dict[str, AnyExperiment] = {}
+    for make in _makers(name):
+        experiment = make(preset, smoke)
+        chain = [experiment]
+        while (earlier := chain[0].builds_on) is not None:
+            chain.insert(0, earlier)
+        for member in chain:
+            made.setdefault(member.name, member)
+    return list(made.values())
+
+
+def by_endpoints() -> list[MakeExperiment]:
+    """The experiments that ask a chat endpoint, if the environment describes one."""
+    if not judge.configured():
+        print(
+            "no judge: set SLR_JUDGE_BASE_URL and SLR_JUDGE_MODEL to have one; see docs/judge.md",
+            file=sys.stderr,
+        )
+    return [*judge.configured(), *canonicalise.configured()]
+
+
+def _makers(name: str) -> list[MakeExperiment]:
+    if name == ALL:
+        return [*MAKERS.values(), *by_endpoints()]
+    if name == "judge":
+        return judge.configured() or [judge.experiment]  # without any, the error says what to set
+    return [canonicalise.experiment if name == "canonicalise" else MAKERS[name]]

@@ -1,0 +1,67 @@
+"""The device and the dtype that a command computes with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from slr.runs.processes import ALONE, Processes
+from slr.terminal.bad_input import DTYPES, check_one_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device_and_dtype(
+    device: str | None, dtype: str | None, processes: Processes = ALONE
+) -> tuple[str, torch.dtype | None]:
+    """Choose the device and dtype asked for; by default the first GPU, else the CPU, where float32 is used.
+
+    Of several processes on a machine, each has by default a GPU of its own.
+
+    Args:
+        device: as torch names it, such as ``cuda:0``.
+        dtype: ``float32`` or ``bfloat16``.
+        processes: those that share the work.
+
+    Returns:
+        The device, and the dtype; None is the checkpoints' own.
+
+    Raises:
+        ValueError: if there is no such device or dtype, or there are more processes than GPUs.
+    """
+    import torch
+
+    if device is None:
+        device = _default_device(torch.cuda.device_count(), processes)
+    _check_device(device)
+    if dtype is not None:
+        check_one_of("the dtype", dtype, DTYPES)
+        return device, getattr(torch, dtype)
+    # A CPU computes best in float32; on a GPU the checkpoints' own dtype is kept.
+    return device, torch.float32 if torch.device(device).type == "cpu" else None
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    try:
+        if torch.empty(0, device=device).is_meta:
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        num_gpus = torch.cuda.device_count()
+        gpus = f", or cuda:0 to cuda:{num_gpus - 1}" if num_gpus > 1 else ", or cuda" if num_gpus else ""
+        raise ValueError(
+            f"the device {device!r} cannot be used: {reason}. Expected cpu{gpus}, which this machine has"
+        ) from None
+
+
+def _default_device(num_gpus: int, processes: Processes) -> str:
+    if num_gpus == 0:
+        return "cpu"
+    if processes.local_count > num_gpus:
+        raise ValueError(
+            f"{processes.local_count} processes were launched on a machine with {num_gpus} GPUs: launch at most "
+            "as many (--num_processes), or give --device to have them share one"
+        )
+    return "cuda" if processes.local_count == 1 else f"cuda:{processes.local_index}"

@@ -1,0 +1,148 @@
+"""How every command line of this project reads its options, says what is wrong, and ends.
+
+The exit status is
+
+    0    everything is done
+    1    a part of the work failed, or the machine did, for example because the disk is full
+    2    the input is bad, or another run uses the output directory
+    130  Ctrl-C
+    143  SIGTERM
+
+A mistake of the user is one line on stderr that begins with "error:", never a traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, cast
+
+import typer
+
+from slr.terminal.bad_input import (
+    BAD_INPUT,
+    FAILED,
+    check_arguments,
+    check_environment,
+    check_one_of,
+    print_error,
+)
+from slr.terminal.extras import missing_extra
+from slr.terminal.stopping import run_until_stopped
+
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+CLICK_EXCEPTION = cast(
+    "type[typer.BadParameter]",
+    next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
+)
+"""What typer raises for wrong options. Where its copy of click is depends on typer's version."""
+
+NOTHING_IS_KEPT = "nothing is kept, the same command measures anew"
+"""What a measurement without records says when it is stopped."""
+
+
+def make_app(name: str | None = None, description: str | None = None) -> typer.Typer:
+    """Make a command line in the project's style: plain help, and no typer traceback."""
+    return typer.Typer(
+        name=name,
+        help=description,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+
+def run_app(
+    app: typer.Typer, arguments: Sequence[str], how_to_go_on: str = "give the same command again"
+) -> int:
+    """Run a command line and return its exit status, which the module's docstring lists.
+
+    Args:
+        app: the commands. Each returns its exit status, or None where it is 0.
+        arguments: what follows the program's name on the command line.
+        how_to_go_on: what is said after Ctrl-C or SIGTERM, unless the command says something else by
+            ``say_when_stopped``.
+    """
+    return run_until_stopped(lambda: _run(app, arguments), how_to_go_on)
+
+
+def run_function(
+    function: Callable[..., int | None],
+    arguments: Sequence[str] | None,
+    description: str | None,
+    how_to_go_on: str = NOTHING_IS_KEPT,
+) -> int:
+    """Run a script whose only command is a function, and return the exit status.
+
+    Args:
+        function: its parameters are the options, annotated as for typer.
+        arguments: the command line without the program's name, by default the process's.
+        description: what the help shows first.
+        how_to_go_on: what is said after Ctrl-C or SIGTERM.
+    """
+    app = make_app()
+    app.command(help=description)(function)
+    return run_app(app, sys.argv[1:] if arguments is None else arguments, how_to_go_on)
+
+
+def one_of(known: Collection[str]) -> Callable[[str], Any]:
+    """Make a parser of an option that takes one of these names; a wrong name gets a suggestion."""
+
+    def name(given: str) -> str:
+        try:
+            check_one_of("it", given, known)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+        return given
+
+    return name
+
+
+def number(text: str) -> float:
+    """Parse an option that takes a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"it is {text!r}, expected a number") from None
+
+
+def whole_numbers(text: str, option: str, at_least: int = 1) -> list[int]:
+    """Parse the value of an option that takes numbers separated by commas.
+
+    Raises:
+        ValueError: if it holds anything else, or a number below ``at_least``.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) >= at_least for part in parts):
+        raise ValueError(
+            f"{option} is {text!r}, expected whole numbers of at least {at_least}, separated by commas"
+        )
+    return [int(part) for part in parts]
+
+
+def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
+    try:
+        check_arguments(arguments)
+        check_environment()
+        status: Any = app(args=list(arguments), prog_name=app.info.name, standalone_mode=False)
+    except CLICK_EXCEPTION as error:
+        context = getattr(error, "ctx", None)
+        command = f" (see {context.command_path} --help)" if context else ""
+        print_error(f"{error.format_message()}{command}")
+        return BAD_INPUT
+    except ModuleNotFoundError as error:
+        if (words := missing_extra(error)) is None:
+            raise
+        print_error(words)
+        return BAD_INPUT
+    except ValueError as error:
+        print_error(error)
+        return BAD_INPUT
+    except OSError as error:
+        print_error(error)
+        return FAILED
+    if status == STOPPED:  # typer returns it in place of the exception
+        raise KeyboardInterrupt
+    return status or 0
