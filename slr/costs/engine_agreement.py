@@ -34,6 +34,9 @@ VIEWS: dict[str, Callable[[str], list[str]]] = {
 }
 """What of an answer is counted. Long answers are seldom the same, so the words say more."""
 
+DIFFERENT = 0.001
+"""Combined p-value below which the engines differ."""
+
 SAMPLES_TOGETHER = 256
 """Number of samples in one call of an engine."""
 
@@ -144,6 +147,11 @@ class Agreement:
     share_significant: float
     combined_p: float
 
+    @property
+    def is_different(self) -> bool:
+        """Whether the engines differ by more than chance."""
+        return self.combined_p < DIFFERENT
+
 
 def agreements(first: Drawn, second: Drawn) -> list[Agreement]:
     """Compare the answers of two engines to the same prompts, in every view."""
@@ -176,6 +184,7 @@ def print_speeds(drawn: Sequence[tuple[str, str, Drawn]]) -> None:
         for name, engine, of in drawn
     ]
     print_table(("settings", "engine", "tokens", "seconds", "tokens/s"), rows, num_text_columns=2)
+    print()
 
 
 def print_agreements(found: Mapping[str, Sequence[Agreement]]) -> None:

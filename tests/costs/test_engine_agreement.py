@@ -19,6 +19,8 @@ def test_engines_with_other_answers_are_told_apart(capsys: pytest.CaptureFixture
     assert [of.view for of in same] == list(VIEWS)
     assert min(of.combined_p for of in same) > 0.01
     assert max(of.combined_p for of in other) < 1e-6
+    assert not any(of.is_different for of in same)
+    assert all(of.is_different for of in other)
     assert all(of.distance == pytest.approx(0.3, abs=0.1) for of in other)
     assert all(of.distance > of.by_chance for of in other)
     print_agreements({"same": same, "other": other})
