@@ -1,7 +1,8 @@
-"""Whether a model can be computed a decoder layer at a time over a token tree, found by doing both on a short case.
+"""Check whether a model can be computed one decoder layer at a time over a token tree.
 
-It is done in float32, also for a model in 16 bits, where rounding alone may change log-probabilities as much as a
-layer that takes the tree for one prompt, such as one with linear attention. Only one layer at a time is copied.
+Both ways are computed on a short case and compared. The check is done in float32, also for a model in 16
+bits. There rounding alone may change log-probabilities as much as a layer that takes the tree for one prompt
+does, such as a layer with linear attention. Only one layer at a time is copied.
 """
 
 from __future__ import annotations
@@ -27,16 +28,19 @@ from slr.models.streaming import LayerOnDisk, weights_in_memory
 logger = logging.getLogger(__name__)
 
 MAX_ERROR = 1e-3
-"""Of a log-probability, allowed to a model in float32."""
+"""Maximum absolute error of a log-probability (nats) for a model in float32."""
 
 MAX_ERROR_16_BIT = 0.02
-"""The same for a model in 16 bits: such models are large, and rounding may choose other experts even in float32."""
+"""Maximum absolute error of a log-probability (nats) for a model in 16 bits, checked in float32.
+
+It is larger, because such models are large, and rounding may choose other experts even in float32.
+"""
 
 LogProbs = Callable[[PreTrainedModel, EncodedPrompts], NDArray[np.float64]]
 
 
 def allowed_error(dtype: torch.dtype) -> float:
-    """Of a log-probability, for a model that was loaded in that dtype."""
+    """Choose the maximum absolute error of a log-probability (nats) for the dtype that a model was loaded in."""
     return MAX_ERROR if dtype == torch.float32 else MAX_ERROR_16_BIT
 
 
@@ -47,13 +51,14 @@ def check_layer_by_layer(
 
     Args:
         model: the model or hybrid, in float32.
-        encoded: the prompts.
+        encoded: the P prompts.
         log_probs: computes a model's log-probabilities (P, C) layer by layer.
-        allowed: see ``allowed_error``.
+        allowed: maximum absolute error of a log-probability (nats), from ``allowed_error``.
 
     Raises:
-        UnusablePairError: if either fails, or they differ by more than rounding.
-        ValueError: if the model was loaded with another attention than the search needs.
+        UnusablePairError: if one of the two fails, or they differ by more than rounding.
+        OutOfMemoryError: if the device has too little memory.
+        ValueError: if the model was loaded with another attention implementation than the search needs.
     """
     attention_of(model)
     short = encoded.shortest(2)
@@ -62,7 +67,8 @@ def check_layer_by_layer(
         check_same_log_probs(log_probs(model, short), expected, allowed)
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # a layer that is called otherwise than it expects fails in its own way
+    # A layer that is called otherwise than it expects fails in its own way.
+    except Exception as error:
         raise UnusablePairError(
             f"{model.name_or_path} cannot be searched, because the decoder layers of {type(model).__name__} cannot be "
             f"computed one by one ({type(error).__name__}: {error}): slr build writes a hybrid of any layers, and slr "
@@ -73,14 +79,20 @@ def check_layer_by_layer(
 def check_same_log_probs(
     found: NDArray[np.float64], expected: NDArray[np.float64], allowed: float = MAX_ERROR
 ) -> None:
-    """Compare log-probabilities computed layer by layer with those of a plain forward.
+    """Compare log-probabilities computed layer by layer with a plain forward's.
 
-    Where the plain forward overflows, only what is finite both times is compared: prompts of one tree are computed
-    together, so one that overflows may take others with it.
+    Where the plain forward overflows, only values that are finite on both sides are compared. The prompts of
+    one tree are computed together, so one that overflows may make others overflow too.
+
+    Args:
+        found: log-probabilities by tree (P, C).
+        expected: log-probabilities by the plain forward (P, C).
+        allowed: maximum absolute error of a log-probability (nats).
 
     Raises:
         RuntimeError: if one differs by more than is allowed.
     """
+    # Two values of -inf are equal, but their difference is NaN.
     with np.errstate(invalid="ignore"):
         errors = np.where(found == expected, 0.0, np.abs(found - expected))
     if np.isnan(expected).any():
@@ -92,12 +104,19 @@ def check_same_log_probs(
     logger.info("checked against a plain forward: log-probabilities differ by at most %.1e", error)
     if not error <= allowed:
         raise RuntimeError(
-            f"log-probabilities differ from those of the plain forward by up to {error:.2g}, allowed {allowed:g}"
+            f"log-probabilities differ from the plain forward's by up to {error:.2g}, allowed {allowed:g}"
         )
 
 
 def in_float32(model: PreTrainedModel, layers_of: PreTrainedModel | None = None) -> PreTrainedModel:
-    """The model in float32, whose layers, or those of ``layers_of``, are converted only while they are called."""
+    """Convert a model to float32, one layer at a time.
+
+    A layer is converted only while it is called, so the memory holds one converted layer.
+
+    Args:
+        model: the model.
+        layers_of: model whose layers are used in place of the model's own.
+    """
     layers = decoder_layers(layers_of or model)
     if model.dtype == torch.float32:
         return with_layers(model, layers) if layers_of is not None else model
@@ -106,10 +125,10 @@ def in_float32(model: PreTrainedModel, layers_of: PreTrainedModel | None = None)
 
 
 class _Float32Layer(LayerOnDisk):
-    """A layer, in memory or on disk, of which a copy in float32 computes."""
+    """A layer, in memory or on disk, that computes as a copy in float32."""
 
     @contextmanager
     def loaded(self) -> Iterator[nn.Module]:
-        """Copy it."""
+        """Copy the layer in float32 while it is called."""
         with weights_in_memory(self.stand_in) as layer:
             yield copy.deepcopy(layer).float()

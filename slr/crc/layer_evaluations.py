@@ -1,4 +1,4 @@
-"""How much work a search is: for estimates, which need no model and not even torch."""
+"""How much work a search is. The estimate needs no model, and not even torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 
 def count_layer_evaluations(num_layers: int, starts: Sequence[int] | None = None) -> int:
-    """Layer evaluations of a search over the given start layers (by default all of them).
+    """Count how often a hidden state passes a layer in a search.
 
-    A start at s costs, with r = num_layers - s layers to go, r evaluations of base layers and r (r - 1) / 2
-    of instruct layers; the prefix costs one evaluation a layer up to the last start.
+    A start at layer s with r = num_layers - s layers to go costs r evaluations of base layers and r (r - 1) /
+    2 of instruct layers. The prefix costs one evaluation for each layer up to the last start.
+
+    Args:
+        num_layers: number of decoder layers of the models.
+        starts: start layers to search over; all of them by default.
     """
     starts = range(num_layers) if starts is None else starts
     remaining = [num_layers - start for start in starts]

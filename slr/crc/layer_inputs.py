@@ -1,9 +1,10 @@
-"""What a model's own forward hands to its decoder layers, recorded for a token tree.
+"""What a model's own forward passes to its decoder layers, recorded for a token tree.
 
-Masks, position embeddings and whatever else a layer is called with come from the model, so that sliding
-windows and rotary embeddings of each layer are right without knowing the architecture.
+Masks, position embeddings and all other arguments of a layer come from the model itself. So the sliding
+windows and rotary embeddings of each layer are right, and nothing here depends on the architecture.
 
-Shape letters: R states, N tokens of the tree, D hidden size, T tokens of the longest prompt.
+Shape letters: R models (hidden states), N tokens of the tree, D hidden size, H heads, E size of a head, T
+tokens of the longest prompt.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ from slr.models.decoder import decoder_layers
 
 @dataclass(frozen=True, eq=False)
 class LayerInputs:
-    """What the model's own forward hands to its layers for a token tree.
+    """What the model's own forward passes to its layers for a token tree.
 
-    ``embedded_1ND`` enters the first layer; ``arguments`` are each layer's keyword arguments.
+    Attributes:
+        tree: the N tokens.
+        embedded_1ND: embedded tokens, the input of the first layer.
+        arguments: keyword arguments of each layer.
     """
 
     tree: TokenTree
@@ -38,16 +42,28 @@ class LayerInputs:
     @classmethod
     @torch.inference_mode()
     def of_tree(cls, model: PreTrainedModel, tree: TokenTree) -> LayerInputs:
-        """Record the model's forward over the tree, and over its longest prompt for the masks."""
+        """Record the model's forward over the tree.
+
+        Args:
+            model: any model whose layers attend by "eager" or "sdpa".
+            tree: the N tokens of the prompts.
+
+        Raises:
+            ValueError: if the model was loaded with another attention implementation.
+        """
         implementation = attention_of(model)
+        # Three forwards are recorded, because no single one shows everything. (1) The longest prompt alone, as a
+        # plain sequence: the model builds its real masks for it, with sliding windows where it has them. The tree
+        # is no plain sequence, so a mask that the model built for it would be wrong.
         longest = tree.longest_path
         tokens = [tree.token_ids[node] for node in longest]
         _, prompt_arguments = _record_layer_calls(model, tokens, list(range(len(longest))))
         causal = torch.ones(len(longest), len(longest), dtype=torch.bool, device=model.device).tril()
         masks = [arguments["attention_mask"] for arguments in prompt_arguments]
+        # (2) The whole tree, each token at its own position: its embeddings and its position embeddings.
         embedded_1ND, arguments = _record_layer_calls(model, tree.token_ids, tree.positions)
         dtype = embedded_1ND.dtype
-        # Layers of one kind are given one and the same mask.
+        # Layers of one kind get the same mask object, so its id shows which layers can share one attention plan.
         by_mask = {
             id(mask): TreeAttention.of_all_tokens(tree, _may_attend(mask, causal), dtype, implementation)
             for mask in {id(mask): mask for mask in masks}.values()
@@ -55,6 +71,7 @@ class LayerInputs:
         for layer_arguments, mask in zip(arguments, masks, strict=True):
             layer_arguments["attention_mask"] = None
             layer_arguments["tree_attention"] = by_mask[id(mask)]
+        # (3) The last tokens alone: the last layer needs their position embeddings, and no others, as queries.
         last = tree.last_tokens
         _, at_last_tokens = _record_layer_calls(
             model, [tree.token_ids[node] for node in last], [tree.positions[node] for node in last]
@@ -67,21 +84,28 @@ class LayerInputs:
 
     @torch.inference_mode()
     def of_other_weights(self, model: PreTrainedModel) -> LayerInputs:
-        """The same for a model of the same configuration: of its weights only the embeddings matter."""
+        """Make the inputs for a model of the same configuration with other weights, such as another hybrid.
+
+        Only the embeddings depend on the weights, so only they are recorded again.
+        """
         embedded_1ND, _ = _record_layer_calls(model, self.tree.token_ids, self.tree.positions)
         return replace(self, embedded_1ND=embedded_1ND)
 
     def last_token_arguments(self, stored: KeysAndValues) -> dict[str, Any]:
-        """Keyword arguments for the last layer at the prompts' last tokens, given all keys and values."""
+        """Make the last layer's arguments for a call with the prompts' last tokens only.
+
+        Args:
+            stored: keys and values of all N tokens at the last layer.
+        """
         attention = self._last_arguments["tree_attention"].with_stored(stored.keys, stored.values)
         return {**self._last_arguments, "tree_attention": attention}
 
 
 def attention_of(model: PreTrainedModel) -> str:
-    """Name of the model's attention implementation.
+    """Find the name of the model's attention implementation.
 
     Raises:
-        ValueError: if it is none that can be used over a tree.
+        ValueError: if it cannot be used over a tree.
     """
     implementation = model.config._attn_implementation
     if implementation not in ("eager", "sdpa"):
@@ -92,7 +116,7 @@ def attention_of(model: PreTrainedModel) -> str:
 
 
 class _Recorder(nn.Module):
-    """Stands in for a decoder layer: keeps what it is called with, and passes the hidden states on."""
+    """A stand-in for a decoder layer that records what it is called with and returns its input."""
 
     def __init__(self, layer: nn.Module, calls: list[tuple[torch.Tensor, dict[str, Any]]]) -> None:
         super().__init__()
@@ -126,25 +150,30 @@ def _record_layer_calls(
 
 
 def _may_attend(mask: torch.Tensor | None, causal_TT: torch.Tensor) -> torch.Tensor:
-    """A layer's mask for one plain prompt as a boolean (T, T); None means plainly causal."""
+    """Convert a layer's mask for one plain prompt into a boolean mask (T, T); None means plainly causal."""
     if mask is None:
         return causal_TT
     return mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
 
 
 def tree_layers(model: PreTrainedModel) -> list[nn.Module]:
-    """The model's decoder layers, sharing its tensors, but attending over a token tree."""
+    """Copy the model's decoder layers so that they attend over a token tree; the copies share its tensors."""
     configs: dict[int, PreTrainedConfig] = {}
     return [_attending_over_a_tree(layer, configs) for layer in decoder_layers(model)]
 
 
 def _attending_over_a_tree(module: nn.Module, configs: dict[int, PreTrainedConfig]) -> nn.Module:
-    """A copy that shares the tensors. ``configs`` has the configurations copied so far, by the id of the original."""
+    """Copy a module and its children with their attention switched to the tree; the copies share all tensors.
+
+    Args:
+        module: the module to copy.
+        configs: configurations copied so far, by the id of the original, so that modules go on to share one.
+    """
     clone = shallow_copy(module)
     config = vars(clone).get("config")
     if config is not None:
         if id(config) not in configs:
-            # A deep copy, for setting the attention of a configuration sets that of those inside it.
+            # A deep copy, because setting a configuration's attention also sets it in the configurations inside it.
             configs[id(config)] = copy.deepcopy(config)
             configs[id(config)]._attn_implementation = ATTENTION_NAME
         vars(clone)["config"] = configs[id(config)]

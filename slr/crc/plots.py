@@ -1,4 +1,4 @@
-"""Pictures of a CRC study: heatmaps over all layer intervals, and the trade-off of validity and diversity."""
+"""Figures of a CRC study: heatmaps over all layer intervals, and validity against diversity."""
 
 from __future__ import annotations
 
@@ -45,22 +45,33 @@ Quantity = Literal["validity", "diversity"]
 Limits = tuple[float, float]
 
 MAX_COLUMNS = 3
+"""Number of panels in a row of the trade-off figure."""
 PANEL_HEIGHT = 2.3
-"""Inches, of one panel of the trade-off."""
+"""Height of one panel of the trade-off figure, in inches."""
 
 _STAR: dict[str, Any] = {
     "marker": MODEL_MARKERS["hybrid"],
     "color": MODEL_COLORS["hybrid"],
     "markeredgecolor": "black",
     "markeredgewidth": 0.6,
-    "path_effects": [Stroke(linewidth=2.6, foreground="white"), Normal()],  # to be seen on any colour
+    # A white rim keeps the star visible on every colour of a heatmap.
+    "path_effects": [Stroke(linewidth=2.6, foreground="white"), Normal()],
 }
-# No ground of its own, so that the colours below stay those of the scale.
+# The hatching has no background, so that the colours below it still match the scale.
 _HATCHED: dict[str, Any] = {"facecolor": "none", "edgecolor": "white", "hatch": "//////"}
 
 
 def save_pictures(reports: Sequence[CrcReport], records: Sequence[AnyRecord], directory: Path) -> list[Path]:
-    """Draw heatmaps and trade-off of all the pairs reported; returns the PNG files."""
+    """Draw the heatmaps and the trade-off of all reported pairs and write them as PNG and PDF.
+
+    Args:
+        reports: one report for each pair.
+        records: records that hold the scores of all intervals of these pairs.
+        directory: where the files are written.
+
+    Returns:
+        The PNG files.
+    """
     use_style()
     written = [
         *save_figure(heatmaps(reports, records), directory, "crc_heatmaps"),
@@ -70,7 +81,14 @@ def save_pictures(reports: Sequence[CrcReport], records: Sequence[AnyRecord], di
 
 
 def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figure:
-    """Validity and diversity of every interval: a row a pair, in two columns, each with one scale of colours."""
+    """Draw validity (left) and diversity (right) of every interval: a row for each pair.
+
+    Each column has one colour scale, so that pairs can be compared.
+
+    Args:
+        reports: one report for each pair.
+        records: records that hold the scores of all intervals of these pairs.
+    """
     figure, axes = plt.subplots(
         len(reports),
         2,
@@ -91,10 +109,16 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
 def draw_heatmap(
     axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: Quantity, limits: Limits = (0, 1)
 ) -> None:
-    """One quantity over all intervals: start layer upwards, end layer (not itself restored) to the right.
+    """Draw one quantity over all intervals: start layer upwards, end layer (not restored) to the right.
 
-    The chosen cell has a star. In the map of diversity, inadmissible intervals are hatched. ``limits`` are the
-    ends of the scale of colours.
+    A star marks the chosen interval. In the map of diversity, inadmissible intervals are hatched.
+
+    Args:
+        axes: where to draw.
+        report: the pair's report, which holds the chosen interval and the rule of admission.
+        scored: every interval with its scores.
+        quantity: "validity" or "diversity".
+        limits: lowest and highest value of the colour scale.
     """
     num_layers = report.num_layers
     values = np.full((num_layers, num_layers), np.nan)
@@ -124,14 +148,14 @@ def draw_heatmap(
     step = 2 if num_layers <= 16 else 4
     axes.set_xticks(range(step, num_layers + 1, step))
     axes.set_yticks(range(0, num_layers, step))
-    # Ticks at tenths: short numbers, so that there is room for names beside them.
+    # Ticks at tenths have short numbers, which leaves room for names next to them.
     ticks = MultipleLocator(0.1 if limits[1] - limits[0] < 0.8 else 0.2)
     colorbar = axes.figure.colorbar(image, ax=axes, shrink=0.9, ticks=ticks, format="%.1f")
     _mark_models(colorbar, report, quantity)
 
 
 def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figure:
-    """Diversity against validity: a panel a pair, three in a row."""
+    """Draw diversity against validity, one panel for each pair, three in a row."""
     columns = min(len(reports), MAX_COLUMNS)
     rows = -(-len(reports) // columns)
     figure, axes = plt.subplots(
@@ -150,7 +174,7 @@ def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         panel.label_outer()
     shares = ScalarMappable(Normalize(0, 1), INTERVAL_MAP)
     figure.colorbar(shares, ax=axes.ravel().tolist(), label="share of layers restored", pad=0.01)
-    # Of all panels: one without a choice has no such entry.
+    # The entries of all panels are merged, because a pair without a choice lacks some of them.
     entries = {
         label: handle
         for panel in axes.flat
@@ -169,7 +193,13 @@ def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
 
 
 def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -> None:
-    """One pair: every interval a dot, darker the more layers it restores, with all that it is compared to."""
+    """Draw one pair: a dot for every interval, darker with more restored layers, and the models.
+
+    Args:
+        axes: where to draw.
+        report: the pair's report.
+        records: the pair's records.
+    """
     scored = [c for c in candidates(records, "hybrid") if c.diversity is not None]
     shares = [len(c.choice) / report.num_layers for c in scored if isinstance(c.choice, LayerInterval)]
     points = axes.scatter(
@@ -198,12 +228,8 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     axes.axvline(
         report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="least validity allowed"
     )
-    models: tuple[ModelKind, ...] = (
-        "base",
-        "instruct",
-        "hybrid",
-        "soup",
-    )  # the star, being large, goes below
+    # The soup comes after the hybrid, whose large star would cover it.
+    models: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
     for model in models:
         _draw_model(axes, report, model)
     axes.set_title(in_figure(report.pair))
@@ -244,7 +270,10 @@ def _points(scored: Sequence[Candidate]) -> tuple[list[float], list[float]]:
 
 
 def _mark_chosen(axes: Axes, report: CrcReport) -> None:
-    """A star on the chosen cell, and in the free corner its name and whether it keeps the rule on held-out prompts."""
+    """Mark the chosen cell with a star, and write its name into the free corner.
+
+    Below the name stands whether the interval keeps the rule on held-out prompts.
+    """
     interval = report.interval
     name = f"layers {interval}" if interval else "no interval is\nvalid enough"
     is_kept = report.keeps_rule("hybrid", "held_out")
@@ -263,15 +292,17 @@ def _hatch(axes: Axes, intervals: Sequence[LayerInterval]) -> None:
 def _heatmap_legend() -> list[Artist]:
     return [
         Line2D([], [], linestyle="none", **_STAR, markersize=9, label="chosen interval"),
-        # On paper white lines need a ground; any colour of the map will do.
         Patch(
-            **{**_HATCHED, "facecolor": INTERVAL_COLOR}, linewidth=0, label="validity too low to be chosen"
+            # White lines need a background on paper. Any colour of the map will do.
+            **{**_HATCHED, "facecolor": INTERVAL_COLOR},
+            linewidth=0,
+            label="validity too low to be chosen",
         ),
     ]
 
 
 def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> None:
-    """Lines on the colour bar at the values of base and instruct, with their names beside them."""
+    """Draw lines on the colour bar at the values of base and instruct, with their names next to them."""
     values = dict(_model_means(report, quantity))
     bottom, top = colorbar.ax.get_ylim()
     heights = _apart(values, 0.075 * (top - bottom))
@@ -294,7 +325,7 @@ def _mark_models(colorbar: Colorbar, report: CrcReport, quantity: Quantity) -> N
 
 
 def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelKind, float]]:
-    """The means of base and instruct, where they are defined."""
+    """Iterate over the means of base and instruct, where they are defined."""
     models: tuple[ModelKind, ...] = ("base", "instruct")
     for model in models:
         line = report.line(model, "selection")
@@ -306,7 +337,7 @@ def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelK
 def _limits(
     reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate]], quantity: Quantity
 ) -> Limits:
-    """The tenths around all values of a quantity, so that colours are spent on what there is."""
+    """Find the tenths around all values of a quantity, so that the whole colour scale is used."""
     values = [getattr(candidate, quantity) for intervals in scored for candidate in intervals]
     values += [mean for report in reports for _, mean in _model_means(report, quantity)]
     defined = [value for value in values if value is not None]
@@ -315,7 +346,7 @@ def _limits(
 
 
 def _apart(values: dict[ModelKind, float], distance: float) -> dict[ModelKind, float]:
-    """Heights for labels of two values, moved apart to the distance at which they do not overlap."""
+    """Move the heights of two labels apart to the distance at which they do not overlap."""
     if len(values) < 2:
         return dict(values)
     (low, low_value), (high, high_value) = sorted(values.items(), key=lambda item: item[1])

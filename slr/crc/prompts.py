@@ -1,7 +1,7 @@
-"""The CRC prompts: each asks for one random character out of a stated valid set.
+"""The CRC prompts, each of which asks for one random character out of a stated set.
 
-``prompts.json`` holds 80 of them in our own wording: 40 to select an interval by and 40 held out to
-report it on, letters and digits half each. No valid set occurs twice.
+``prompts.json`` holds 80 of them in our own wording: 40 to select an interval by, and 40 held out to report
+it on. Half of each set asks for letters, half for digits. No valid set occurs twice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,15 @@ PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 
 @dataclass(frozen=True, kw_only=True)
 class CrcPrompt:
-    """One request. ``valid`` lists the characters that answer it; each counts as one possible answer."""
+    """A request for one random character.
+
+    Attributes:
+        id: unique name of the prompt.
+        split: whether intervals are selected by the prompt or reported on it.
+        category: whether it asks for letters or digits.
+        text: the request.
+        valid: every character that answers it; each counts as one possible answer.
+    """
 
     id: str
     split: PromptSet
@@ -35,5 +43,5 @@ def _all_prompts() -> tuple[CrcPrompt, ...]:
 
 
 def load_prompts(split: PromptSet) -> tuple[CrcPrompt, ...]:
-    """The 40 prompts of one split, in a fixed order."""
+    """Load the 40 prompts of one split, in a fixed order."""
     return tuple(prompt for prompt in _all_prompts() if prompt.split == split)

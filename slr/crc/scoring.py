@@ -1,12 +1,16 @@
-"""CRC validity and diversity, from next-token probabilities.
+"""CRC validity and diversity, computed from next-token probabilities.
 
-Shape letters: R rows (models), P prompts, C characters, K tokens of a character, V vocabulary, B batch, T tokens.
+For a prompt with a set of valid characters and a next-token distribution p (temperature 1, nothing
+truncated), let ``p(c)`` be the sum of p over every token whose text, without leading white space, is the
+character c. Validity is ``q = sum of p(c) over the valid characters``. Diversity is the entropy of ``p(c) /
+q`` over the valid characters, divided by the log of their number. It lies in [0, 1] and is undefined where q
+is 0.
 
-For a prompt with valid set S and next-token distribution p (temperature 1, nothing truncated), let
-``p(c)`` sum over every single token whose text, without leading white space, is the character c. Then
-validity is ``q = sum of p(c) over S``, and diversity is the entropy of ``p(c) / q`` over S divided by
-``log |S|``, in [0, 1]; it is undefined where q is 0. Source: Zhang, Wang and Soh 2026 (arXiv 2602.06665);
-the normalisation by ``log |S|`` and the treatment of white space are ours.
+Source: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The division by the log of the number of characters and
+the treatment of white space are ours.
+
+Shape letters: R models, P prompts, C characters, A alternative tokens of a character, V vocabulary, B batch,
+T tokens.
 """
 
 from __future__ import annotations
@@ -28,14 +32,17 @@ from slr.models.reference import UnusablePairError
 from slr.models.streaming import is_streamed
 
 MAX_LOGIT_BYTES = 256 * 2**20
-"""Prompts are scored in batches whose float32 logits stay below this."""
+"""Maximum bytes of float32 logits in one batch of prompts."""
 
 
 @dataclass(frozen=True)
 class PromptScores:
-    """Validity and diversity of one model, a number a prompt in the order of ``prompt_ids``.
+    """Validity and diversity of one model on each prompt.
 
-    Both are None where the model's logits are NaN or infinite; diversity also where validity is 0.
+    Attributes:
+        prompt_ids: ids of the P prompts.
+        validity: validity on each prompt, in [0, 1]; None where the model's logits are NaN or infinite.
+        diversity: diversity on each prompt, in [0, 1]; None where validity is None or 0.
     """
 
     prompt_ids: tuple[str, ...]
@@ -43,10 +50,13 @@ class PromptScores:
     diversity: tuple[float | None, ...]
 
     def check_finite(self, where: str) -> None:
-        """Raise unless every prompt has a validity.
+        """Check that every prompt has a validity.
+
+        Args:
+            where: the model in words, for the message.
 
         Raises:
-            ValueError: with the prompts whose logits are not finite; ``where`` says of which model.
+            ValueError: if the logits of a prompt are not finite; names the prompts.
         """
         undefined = [i for i, value in zip(self.prompt_ids, self.validity, strict=True) if value is None]
         if undefined:
@@ -54,32 +64,35 @@ class PromptScores:
             raise ValueError(
                 f"{where} answers the prompt {undefined[0]}{more} with logits that are NaN or infinite, though its "
                 "weights are finite: its arithmetic overflows, so it cannot be scored. Choose a dtype of a wider "
-                "range, or get the model anew"
+                "range, or download the model again"
             )
 
     @property
     def mean_validity(self) -> float:
-        """Mean over the prompts.
+        """Mean validity over the prompts.
 
         Raises:
-            ValueError: if a prompt has none.
+            ValueError: if a prompt has no validity.
         """
         self.check_finite("the model")
         return float(np.mean([value for value in self.validity if value is not None]))
 
     @property
     def mean_diversity(self) -> float | None:
-        """Mean over the prompts that have a diversity; None if none has."""
+        """Mean diversity over the prompts that have one; None if none has."""
         defined = [value for value in self.diversity if value is not None]
         return float(np.mean(defined)) if defined else None
 
 
 @dataclass(frozen=True)
 class EncodedPrompts:
-    """Prompts as a model of one tokenizer sees them.
+    """Prompts as the models of one tokenizer see them.
 
-    ``token_ids`` holds a sequence a prompt. ``characters`` is the union of all valid sets, and
-    ``character_tokens`` has for each of them the token ids that stand for it.
+    Attributes:
+        prompts: the P prompts.
+        token_ids: token ids of each prompt.
+        characters: the C characters, which are the union of all valid sets.
+        character_tokens: for each of the C characters, the ids of the tokens that stand for it.
     """
 
     prompts: tuple[CrcPrompt, ...]
@@ -88,12 +101,12 @@ class EncodedPrompts:
     character_tokens: tuple[tuple[int, ...], ...]
 
     def shortest(self, count: int) -> EncodedPrompts:
-        """The same for so many of the prompts, those of the fewest tokens."""
+        """Keep the ``count`` prompts with the fewest tokens."""
         by_length = sorted(range(len(self.prompts)), key=lambda index: len(self.token_ids[index]))
         return self.subset(by_length[:count])
 
     def subset(self, indices: Sequence[int]) -> EncodedPrompts:
-        """The same for some of the prompts."""
+        """Keep the prompts at the given indices."""
         return EncodedPrompts(
             tuple(self.prompts[i] for i in indices),
             tuple(self.token_ids[i] for i in indices),
@@ -106,8 +119,8 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
     """Render prompts in the chat template and find the tokens of every valid character.
 
     Raises:
-        ValueError: if there are no prompts, the tokenizer has no chat template, or a valid character is
-            not a single token of its vocabulary.
+        ValueError: if there are no prompts, the tokenizer has no chat template, or a valid character is not a
+            single token of its vocabulary.
     """
     if not prompts:
         raise ValueError("no CRC prompts given: expected at least one")
@@ -129,9 +142,9 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
 
 
 def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores:
-    """CRC scores of one model of any architecture, by plain forwards.
+    """Compute the CRC scores of one model of any architecture by plain forwards.
 
-    ``slr.crc.tree_forward.score_by_tree`` is faster where there are several models of one architecture.
+    For several models of one architecture ``slr.crc.tree_forward.score_by_tree`` is faster.
     """
     log_probs_PC = answer_log_probs(model, encoded)
     return scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
@@ -139,12 +152,14 @@ def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores
 
 @torch.inference_mode()
 def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
-    """Log-probability of each character as the next token, shape (P, C); -inf where it is 0, NaN as in
-    ``character_log_probs``.
+    """Compute the log-probability of each character as the next token, by plain forwards.
 
-    Prompts of equal length are batched, so that nothing is padded; but where a model's layers are on disk they are
-    filled up on the left, so that each layer is read once for all of them.
+    Returns:
+        Log-probabilities in nats, shape (P, C); -inf where the probability is 0, NaN as in
+        ``character_log_probs``.
     """
+    # Prompts of equal length form a batch, so that nothing is padded and no score depends on padding. If the layers
+    # are on disk, all prompts form one batch instead, padded on the left, so that each layer is read once.
     lengths = [0 if is_streamed(model) else len(token_ids) for token_ids in encoded.token_ids]
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
@@ -160,10 +175,11 @@ def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray
 
 
 def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Shape (B, V).
+    """Compute the logits of the token after each prompt, shape (B, V); short prompts are padded on the left.
 
     Raises:
         UnusablePairError: if the model's own code fails.
+        OutOfMemoryError: if the device has too little memory.
     """
     longest = max(map(len, prompts))
     padded = [longest - len(prompt) for prompt in prompts]
@@ -180,9 +196,8 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
         output = model(input_ids=tokens_BT, logits_to_keep=1, use_cache=False, **arguments)
     except torch.OutOfMemoryError:
         raise
-    except (
-        Exception
-    ) as error:  # sizes that contradict each other fail with whatever the model's code fails with
+    # Sizes that contradict each other in a configuration make the model's code fail with any error.
+    except Exception as error:
         raise UnusablePairError(
             f"{model.name_or_path} cannot answer a prompt of {longest} tokens ({type(error).__name__}: {error}): "
             "expected a model that can, so compare the sizes in its config.json with the original model's"
@@ -191,29 +206,44 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
 
 
 def character_log_probs(logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Log-probability of each character, shape (B, C), float64, from next-token logits (B, V).
+    """Compute the log-probability of each character from next-token logits.
 
-    NaN throughout a row whose logits hold NaN or plus infinity; a logit of minus infinity is a probability of 0.
+    Args:
+        logits_BV: next-token logits.
+        character_tokens: for each of the C characters, the ids of the tokens that stand for it.
+
+    Returns:
+        Log-probabilities in nats, float64, shape (B, C). A row is NaN throughout if its logits hold NaN or
+        plus infinity. A logit of minus infinity is a probability of 0.
     """
     logits_BV = logits_BV.float()
-    tokens_CK, is_own_CK = padded(character_tokens, logits_BV.device)
-    logits_BCK = logits_BV[:, tokens_CK].double().masked_fill(~is_own_CK, -torch.inf)
+    tokens_CA, is_own_CA = padded(character_tokens, logits_BV.device)
+    logits_BCA = logits_BV[:, tokens_CA].double().masked_fill(~is_own_CA, -torch.inf)
     total_B1 = logits_BV.logsumexp(-1, keepdim=True)
-    log_probs_BC = logits_BCK.logsumexp(-1) - total_B1
+    log_probs_BC = logits_BCA.logsumexp(-1) - total_B1
     return log_probs_BC.masked_fill(~total_B1.isfinite(), torch.nan)
 
 
 def scores_from_log_probs(
     log_probs_RPC: NDArray[np.float64], prompts: Sequence[CrcPrompt], characters: str
 ) -> list[PromptScores]:
-    """Scores of R models, from the log-probabilities of ``characters`` under each prompt."""
+    """Compute the scores of R models from the log-probabilities of the characters.
+
+    Args:
+        log_probs_RPC: log-probabilities in nats.
+        prompts: the P prompts.
+        characters: the C characters, in the order of the last axis.
+
+    Returns:
+        The scores of each model, in order.
+    """
     column = {character: index for index, character in enumerate(characters)}
     validity_RP = np.empty(log_probs_RPC.shape[:2])
     diversity_RP = np.empty(log_probs_RPC.shape[:2])
     for index, prompt in enumerate(prompts):
-        answers_RS = np.exp(log_probs_RPC[:, index, [column[character] for character in prompt.valid]])
-        validity_RP[:, index] = answers_RS.sum(axis=1)
-        diversity_RP[:, index] = _normalised_entropy(answers_RS)
+        answers_RC = np.exp(log_probs_RPC[:, index, [column[character] for character in prompt.valid]])
+        validity_RP[:, index] = answers_RC.sum(axis=1)
+        diversity_RP[:, index] = _normalised_entropy(answers_RC)
     prompt_ids = tuple(prompt.id for prompt in prompts)
     return [
         PromptScores(
@@ -225,22 +255,30 @@ def scores_from_log_probs(
     ]
 
 
-def _normalised_entropy(weights_RS: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Entropy of each row, normalised to sum 1, over the log of its length; NaN where a row sums to 0."""
-    total_R1 = weights_RS.sum(axis=1, keepdims=True)
-    shares_RS = np.divide(weights_RS, total_R1, out=np.full_like(weights_RS, np.nan), where=total_R1 > 0)
-    log_shares_RS = np.log(shares_RS, out=np.zeros_like(shares_RS), where=shares_RS > 0)
-    return -(shares_RS * log_shares_RS).sum(axis=1) / np.log(weights_RS.shape[1])
+def _normalised_entropy(weights_RC: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Compute the entropy of each row, scaled to sum 1, over the log of its length.
+
+    A row that sums to 0 has NaN.
+    """
+    total_R1 = weights_RC.sum(axis=1, keepdims=True)
+    shares_RC = np.divide(weights_RC, total_R1, out=np.full_like(weights_RC, np.nan), where=total_R1 > 0)
+    log_shares_RC = np.log(shares_RC, out=np.zeros_like(shares_RC), where=shares_RC > 0)
+    return -(shares_RC * log_shares_RC).sum(axis=1) / np.log(weights_RC.shape[1])
 
 
 @lru_cache(maxsize=1)
 def _single_character_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, list[int]]:
-    """Kept for the tokenizer used last: to decode a vocabulary takes a second, and a study encodes several times."""
+    """Find the tokens that stand for each character.
+
+    The result is kept for the tokenizer used last, because decoding a vocabulary takes a second and a study
+    encodes prompts several times.
+    """
     special = set(tokenizer.all_special_ids)
     ids = sorted(id_ for id_ in tokenizer.get_vocab().values() if id_ not in special)
     texts = tokenizer.batch_decode([[id_] for id_ in ids])
     tokens: dict[str, list[int]] = defaultdict(list)
     for id_, text in zip(ids, texts, strict=True):
+        # "a" and " a" are both the answer a: which one a model writes depends on its chat template.
         if len(character := text.lstrip()) == 1:
             tokens[character].append(id_)
     return tokens

@@ -1,4 +1,4 @@
-"""Whether the records of a finished CRC study belong together, so that a report can be made of them."""
+"""Check that the records of a finished CRC study fit together before a report is made of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ Key = tuple[ModelKind, tuple[int, int] | None, float | None]
 
 
 def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
-    """In words why no report can be made of a pair that has a selection; None if one can."""
+    """Find a reason why no report can be made of a pair that has a selection.
+
+    Args:
+        records: the records of one or several pairs.
+        pair: name of the pair.
+
+    Returns:
+        The first fault in words; None if a report can be made.
+    """
     return next(_faults([record for record in records if record.pair == pair]), None)
 
 

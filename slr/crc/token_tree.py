@@ -1,13 +1,13 @@
-"""Prompts packed into one sequence, in which every shared beginning stands once.
+"""Prompts packed into one sequence of tokens, in which a beginning that several prompts share stands once.
 
-The tokens form a tree (a trie): a token's path from the root is what it may attend to. Each unique
-token is computed once; only attention looks at whole prompts again, in two groups: the *trunk*, the
-beginning that all prompts share, and one *branch* a prompt, the tokens that this prompt adds to the
-tree together with the path before them. So attention costs what the prompts' own lengths cost, not the
-square of the tree's size, and it is left to the model's own attention function.
+The tokens form a tree (a trie). A token attends to its path from the root. Every layer computes each unique
+token once; only attention works with whole prompts. It does so in two parts: the *trunk*, which is the
+beginning that all prompts share, and one *branch* for each prompt, which has the tokens that this prompt adds
+to the tree as queries and its whole path as keys. Therefore attention costs as much as the lengths of the
+prompts, and not as much as the square of the tree's size. The model's own attention function computes it.
 
-Shape letters: N tokens of the tree, P prompts, G branches, S queries of a branch, T length of the longest
-prompt, K keys, R states, H heads, E head size.
+Shape letters: N tokens (nodes) of the tree, P prompts, G branches, Q queries of a branch, L keys (tokens
+attended to), T tokens of the longest prompt, R models (hidden states), H heads, E size of a head.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 NUM_BUCKETS = 4
-"""Branches are padded to equal lengths in so many groups, the shortest together."""
+"""Number of groups of branches. Branches of like length are padded to one length in a group."""
 
 ATTENTION_NAME = "slr_token_tree"
-"""The attention implementation under which ``attend_by_tree`` is registered with transformers."""
+"""Name under which ``attend_by_tree`` is registered as an attention implementation of transformers."""
 
 
 @dataclass(frozen=True)
 class TokenTree:
-    """``token_ids`` and ``positions`` (depths) of the N unique tokens; ``paths`` has their indices by prompt.
+    """The unique tokens of several prompts and the path of each prompt through them.
 
-    The tokens stand in the order in which the prompts add them, so the trunk comes first.
+    Attributes:
+        token_ids: id of each of the N unique tokens, in the order in which the prompts add them, so the trunk
+            comes first.
+        positions: position of each of the N tokens in its prompts, which is its depth in the tree.
+        paths: for each prompt, the indices of its tokens among the N.
     """
 
     token_ids: tuple[int, ...]
@@ -42,7 +46,7 @@ class TokenTree:
 
     @classmethod
     def build(cls, sequences: Sequence[Sequence[int]]) -> TokenTree:
-        """Pack the sequences.
+        """Pack sequences of token ids into a tree.
 
         Raises:
             ValueError: if there is no sequence, or one of them is empty.
@@ -56,6 +60,7 @@ class TokenTree:
         for sequence in sequences:
             node, path = -1, []
             for position, token_id in enumerate(sequence):
+                # A token is shared only if everything before it is the same: its parent is part of its identity.
                 edge = (node, token_id)
                 if edge not in children:
                     children[edge] = len(token_ids)
@@ -67,11 +72,12 @@ class TokenTree:
         return cls(tuple(token_ids), tuple(positions), tuple(paths))
 
     def __len__(self) -> int:
+        """Number of unique tokens, N."""
         return len(self.token_ids)
 
     @property
     def longest_path(self) -> tuple[int, ...]:
-        """The tokens of the longest prompt."""
+        """Indices of the tokens of the longest prompt."""
         return max(self.paths, key=len)
 
     @property
@@ -80,13 +86,19 @@ class TokenTree:
         return [path[-1] for path in self.paths]
 
     def trunk_and_branches(self) -> tuple[tuple[int, ...], list[tuple[int, ...]], list[tuple[int, ...]]]:
-        """The trunk; then for every branch its queries and the path (keys) that they attend to."""
+        """Split the tree into the trunk and one branch for each prompt that adds a token.
+
+        Returns:
+            The indices of the trunk's tokens, the queries of each branch, and its keys. A branch's queries
+            are the tokens that it adds to the tree. Its keys are the whole path of its prompt.
+        """
         shared = min(map(len, self.paths))
         trunk_length = next((i for i in range(shared) if len({path[i] for path in self.paths}) > 1), shared)
         trunk = self.paths[0][:trunk_length]
         seen = set(trunk)
         queries, keys = [], []
         for path in self.paths:
+            # The first prompt with a token computes it for all later prompts, which see it among their keys only.
             own = tuple(node for node in path if node not in seen)
             seen.update(own)
             if own:
@@ -97,10 +109,16 @@ class TokenTree:
 
 @dataclass(frozen=True, eq=False)
 class _Branches:
-    """Token indices of each branch's ``queries`` (G, S) and ``keys`` (G, T), padded to equal lengths.
+    """Branches of one bucket, padded to equal lengths.
 
-    ``mask`` (G, 1, S, T) is additive. ``is_query`` (G, S) is False where a query is padding: it repeats the
-    branch's first, so that no row of the mask is empty. Padding among the keys is never attended to.
+    Padding among the queries repeats the branch's first query, so that no row of the mask is empty. Padding
+    among the keys is masked out.
+
+    Attributes:
+        queries: index of each query among the N tokens (G, Q).
+        keys: index of each key among the N tokens (G, L).
+        mask: additive attention mask (G, 1, Q, L).
+        is_query: whether a query is real rather than padding (G, Q).
     """
 
     queries: torch.Tensor
@@ -118,26 +136,34 @@ class _Branches:
         dtype: torch.dtype,
     ) -> _Branches:
         device = may_attend_TT.device
-        queries_GS, is_query_GS = padded(queries, device)
-        keys_GK, is_key_GK = padded(keys, device)
+        queries_GQ, is_query_GQ = padded(queries, device)
+        keys_GL, is_key_GL = padded(keys, device)
         positions_N = torch.tensor(tree.positions, device=device)
-        may_attend_GSK = may_attend_TT[positions_N[queries_GS]][:, :, : keys_GK.shape[1]] & is_key_GK[:, None]
-        return cls(queries_GS, keys_GK, _additive(may_attend_GSK[:, None], dtype), is_query_GS)
+        # The mask depends on positions only, so the rows of one plain prompt, the longest, serve every branch.
+        may_attend_GQL = may_attend_TT[positions_N[queries_GQ]][:, :, : keys_GL.shape[1]] & is_key_GL[:, None]
+        return cls(queries_GQ, keys_GL, _additive(may_attend_GQL[:, None], dtype), is_query_GQ)
 
     def to(self, device: torch.device | str | int) -> _Branches:
-        """The same on a device."""
+        """Move the tensors to a device."""
         tensors = (self.queries, self.keys, self.mask, self.is_query)
         return _Branches(*(tensor.to(device) for tensor in tensors))
 
 
 @dataclass(frozen=True, eq=False)
 class TreeAttention:
-    """What ``attend_by_tree`` needs to know of one layer: who attends to whom, and through which function.
+    """What ``attend_by_tree`` needs for one layer: who attends to whom, and by which function.
 
-    ``trunk_mask`` (1, 1, K, K) is additive, in the model's dtype. Attention yields the trunk's tokens and
-    then those of each bucket of branches with their padding; ``order`` (N) picks the tree's tokens out of that.
-    ``stored`` holds the keys and values of all tokens when only some are queries, as at the last layer; then there
-    is no trunk.
+    Attention gives the trunk's tokens first and then, bucket by bucket, the queries of the branches with
+    their padding.
+
+    Attributes:
+        implementation: name of the model's own attention implementation, "eager" or "sdpa".
+        trunk_length: number of tokens in the trunk; 0 where only last tokens are queries.
+        trunk_mask: additive mask of the trunk in the model's dtype (1, 1, L, L).
+        buckets: the branches, grouped by length.
+        order: index of each of the tree's tokens in what attention gives (N).
+        stored: keys and values of all N tokens, where only some tokens are queries, as at the last layer.
+        store_only: whether the layer stops with ``KeysAndValues`` as soon as it has its keys and values.
     """
 
     implementation: str
@@ -152,10 +178,18 @@ class TreeAttention:
     def of_all_tokens(
         cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
     ) -> TreeAttention:
-        """Every token is a query."""
+        """Plan attention in which every token of the tree is a query.
+
+        Args:
+            tree: the N tokens.
+            may_attend_TT: which positions of the longest prompt a position attends to, boolean (T, T).
+            dtype: dtype of the masks, the model's.
+            implementation: name of the model's own attention implementation.
+        """
         trunk, queries, keys = tree.trunk_and_branches()
-        trunk_mask_KK = may_attend_TT[: len(trunk), : len(trunk)]
-        trunk_mask = _additive(trunk_mask_KK[None, None], dtype)
+        trunk_mask_LL = may_attend_TT[: len(trunk), : len(trunk)]
+        trunk_mask = _additive(trunk_mask_LL[None, None], dtype)
+        # A bucket is padded to its longest branch, so branches of like length go together.
         by_length = sorted(range(len(queries)), key=lambda branch: (len(queries[branch]), len(keys[branch])))
         size = max(1, -(-len(by_length) // NUM_BUCKETS))
         groups = [by_length[first : first + size] for first in range(0, len(by_length), size)]
@@ -170,25 +204,34 @@ class TreeAttention:
     def of_last_tokens(
         cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
     ) -> TreeAttention:
-        """Only the last token of each prompt is a query; query p is prompt p's."""
+        """Plan attention in which only the last token of each prompt is a query: query p belongs to prompt p.
+
+        Args:
+            tree: the N tokens.
+            may_attend_TT: which positions of the longest prompt a position attends to, boolean (T, T).
+            dtype: dtype of the masks, the model's.
+            implementation: name of the model's own attention implementation.
+        """
         queries = [(token,) for token in tree.last_tokens]
         branches = _Branches.pad(tree, queries, list(tree.paths), may_attend_TT, dtype)
         order = torch.arange(len(queries), device=may_attend_TT.device)
+        # The P hidden states are the queries of the call, so a query's index is its prompt's number, not its token's.
         buckets = (replace(branches, queries=order[:, None]),)
         return cls(implementation, 0, may_attend_TT[:0], buckets, order)
 
     def storing(self) -> TreeAttention:
-        """The same, but the layer stops with ``KeysAndValues`` as soon as it has them."""
+        """Make a copy with which the layer raises ``KeysAndValues`` as soon as it has them."""
         return replace(self, store_only=True)
 
     def with_stored(self, keys: torch.Tensor, values: torch.Tensor) -> TreeAttention:
-        """The same, attending to keys and values computed before."""
+        """Make a copy that attends to keys and values computed before, shape (R, H, N, E) each."""
         return replace(self, stored=(keys, values))
 
     def to(self, device: torch.device | str | int) -> TreeAttention:
-        """The same on a device; accelerate asks for it where a model's layers are on several.
+        """Move the tensors to a device, except ``stored``.
 
-        ``stored`` is where the one layer that it is for is.
+        accelerate calls this where a model's layers are on several devices. ``stored`` stays, because the
+        last layer alone uses it, and that layer made it on its own device.
         """
         return replace(
             self,
@@ -198,10 +241,16 @@ class TreeAttention:
         )
 
 
-class KeysAndValues(Exception):  # noqa: N818 - no error: what the attention got, on its way out
-    """Raised out of a layer that was only run for its keys and values, shape (R, heads, N, E) each."""
+class KeysAndValues(Exception):  # noqa: N818 - not an error: it carries what attention was called with
+    """Raised by attention to leave a layer that was run only for its keys and values."""
 
     def __init__(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep what attention was called with.
+
+        Args:
+            keys: keys of all tokens (R, H, N, E), where H counts the key-value heads.
+            values: values of all tokens, of the same shape.
+        """
         super().__init__()
         self.keys = keys
         self.values = values
@@ -217,12 +266,26 @@ def attend_by_tree(
     tree_attention: TreeAttention,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Attention over a token tree, with the signature of transformers' attention functions.
+    """Attend over a token tree, with the signature of transformers' attention functions.
 
-    The work is done by the function that the model would have used itself. Returns (R, N, H, E).
+    Args:
+        module: the attention module that calls.
+        query_RHNE: queries of the tokens; after ``TreeAttention.with_stored``, of the P last tokens only.
+        key_RHNE: keys of the same tokens.
+        value_RHNE: values of the same tokens.
+        attention_mask: not used, because the masks of the tree take its place.
+        tree_attention: who attends to whom.
+        **kwargs: what the model passes on to its own attention function, such as the scaling.
+
+    Returns:
+        The output for each token, shape (R, N, H, E), and None in place of the attention weights.
+
+    Raises:
+        KeysAndValues: if the plan is to stop at the keys and values.
     """
     plan = tree_attention
     if plan.store_only:
+        # Here the keys have their rotary embeddings already, so they are what the second call needs.
         raise KeysAndValues(key_RHNE, value_RHNE)
     if plan.stored is not None:
         key_RHNE, value_RHNE = plan.stored
@@ -239,6 +302,7 @@ def attend_by_tree(
             **kwargs,
         )
         outputs.append(output)
+    # A branch has its own batch row, so the states of R models and the branches of a bucket share one call.
     num_states = len(query_RHNE)
     for branches in plan.buckets:
         output, _ = attend(
@@ -258,14 +322,16 @@ AttentionInterface.register(ATTENTION_NAME, attend_by_tree)
 
 def _own_attention_function(module: nn.Module, implementation: str) -> Callable[..., Any]:
     if implementation == "eager":
+        # transformers registers no eager attention: each modelling module has a function of its own.
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[implementation]
 
 
 def _places_of_tokens(num_tokens: int, trunk_length: int, buckets: Sequence[_Branches]) -> torch.Tensor:
-    """Where each token of the tree stands (N) among the trunk and the padded queries of all buckets.
+    """Find each token of the tree among the trunk and the padded queries of all buckets, shape (N,).
 
-    Known beforehand, for to pick them by a mask would have a GPU wait in every call.
+    The places are computed once, because picking real queries by a boolean mask would make a GPU wait for the
+    CPU in every call.
     """
     trunk = torch.arange(trunk_length)
     tokens = torch.cat([trunk, *(branches.queries.flatten().cpu() for branches in buckets)])
@@ -275,14 +341,18 @@ def _places_of_tokens(num_tokens: int, trunk_length: int, buckets: Sequence[_Bra
     return places
 
 
-def _gather(states_RHNE: torch.Tensor, indices_GS: torch.Tensor) -> torch.Tensor:
-    """(R, H, N, E) -> (R * G, H, S, E): the tokens of each branch."""
-    branches_RHGSE = states_RHNE[:, :, indices_GS]
-    return branches_RHGSE.transpose(1, 2).flatten(0, 1)
+def _gather(states_RHNE: torch.Tensor, indices_GQ: torch.Tensor) -> torch.Tensor:
+    """Pick the tokens of each branch: (R, H, N, E) becomes (R * G, H, Q, E)."""
+    branches_RHGQE = states_RHNE[:, :, indices_GQ]
+    return branches_RHGQE.transpose(1, 2).flatten(0, 1)
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """The rows as one tensor, shorter ones filled up with their first entry; and where it is not filled."""
+    """Fill rows up to one length with their own first entry.
+
+    Returns:
+        The rows as one integer tensor, and a boolean tensor that is True where an entry is not padding.
+    """
     width = max((len(row) for row in rows), default=0)
     filled = [[*row, *[row[0]] * (width - len(row))] for row in rows]
     is_own = [[column < len(row) for column in range(width)] for row in rows]

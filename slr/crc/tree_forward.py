@@ -1,11 +1,13 @@
-"""A model's forward over a token tree, a decoder layer at a time, for one hidden state or many at once.
+"""A model's forward over a token tree, one decoder layer at a time, for one hidden state or many at once.
 
-Prompts are packed into a token tree (``slr.crc.token_tree``), so a beginning that they share is computed once. Two
-more savings, both exact: states that are to go through the same layer go through it together, as many to a call as
-the device computes best, and at the last layer only the prompts' last tokens go on once the keys and values of all
-tokens are known. Masks, position embeddings, final norm, LM head and soft-capping come from the model's own forward.
+Prompts are packed into a token tree (``slr.crc.token_tree``), so a beginning that they share is computed
+once. Two more savings are exact as well. States that pass the same layer pass it together, as many in one
+call as the device computes best. At the last layer only the prompts' last tokens go on, once the keys and
+values of all tokens are known. Masks, position embeddings, final norm, LM head and soft-capping come from the
+model's own forward.
 
-Shape letters: R states (models), N tokens of the tree, D hidden size, P prompts, C characters, V vocabulary.
+Shape letters: R models (hidden states), N tokens of the tree, D hidden size, P prompts, C characters, V
+vocabulary, B batch.
 """
 
 from __future__ import annotations
@@ -33,32 +35,47 @@ from slr.hybrid import with_layers
 from slr.models.streaming import weights_in_memory
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
-"""On a CPU: bytes for hidden states and for one layer call; a search takes more prompts than fit in several groups."""
+"""Bytes for hidden states and one layer call on a CPU. Prompts that need more are computed in several
+groups.
+"""
 
 CHUNK_TOKENS = {"cpu": 2048, "cuda": 32768}
-"""Tokens to a layer call: few enough to stay in a CPU's cache, enough to fill a GPU."""
+"""Tokens in one layer call, by device: few enough for the cache of a CPU, enough to fill a GPU."""
 
 LAYER_CALL_FACTOR = 24
-"""A layer call's working memory, in hidden states: attention and MLP intermediates, generously."""
+"""Working memory of a layer call as a multiple of its hidden states: a generous bound for attention and
+MLP.
+"""
 
 
 def memory_budget(model: PreTrainedModel) -> int:
-    """Bytes taken by default: half of what is free on the model's fullest GPU; ``DEFAULT_MEMORY_BUDGET`` on a CPU."""
+    """Choose how many bytes a forward over a tree may use.
+
+    Returns:
+        Half of the free bytes of the model's fullest GPU; ``DEFAULT_MEMORY_BUDGET`` on a CPU.
+    """
     devices = {parameter.device for parameter in model.parameters() if parameter.is_cuda}
     return min(map(_free_bytes, devices)) // 2 if devices else DEFAULT_MEMORY_BUDGET
 
 
 def _free_bytes(gpu: torch.device) -> int:
-    """What PyTorch keeps for later tensors is free, too, although the GPU counts it as taken."""
+    """Count the free bytes of a GPU, including the ones that PyTorch has reserved and not used."""
     kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
     return torch.cuda.mem_get_info(gpu)[0] + kept
 
 
 def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) -> Iterator[PromptScores]:
-    """CRC scores of models of one architecture, one after the other, as ``score_model`` gives them but faster.
+    """Compute the CRC scores of several models of one architecture, faster than ``score_model`` does.
+
+    Args:
+        models: the models, which may be made one at a time.
+        encoded: the P prompts.
+
+    Yields:
+        The scores of each model, in order.
 
     Raises:
-        UnusablePairError: if the first one's plain forward fails, or gives other scores.
+        UnusablePairError: if the first model's plain forward fails, or gives other scores.
     """
     inputs = None
     for model in models:
@@ -69,16 +86,23 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
         else:
             inputs = inputs.of_other_weights(model)
         log_probs_PC = _log_probs(model, encoded, inputs)
-        # It may be a soup, and so large that the next one has no room beside it.
+        # The loop asks for the next model only after this one is freed, because a soup can fill the memory.
         is_spread = "_hf_hook" in vars(model)
         del model
-        if is_spread:  # what spreads it over devices holds it, too
+        if is_spread:
+            # accelerate's hooks and the model hold each other, so only the garbage collector frees it.
             gc.collect()
         yield scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
 
 
 def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
-    """Log-probability of each character as the next token, shape (P, C): ``answer_log_probs``, but faster."""
+    """Compute the log-probability of each character as the next token, by tree.
+
+    The result is that from ``answer_log_probs``, computed faster.
+
+    Returns:
+        Log-probabilities in nats, shape (P, C).
+    """
     return _log_probs(model, encoded, LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids)))
 
 
@@ -92,10 +116,11 @@ def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInp
 
 
 class TreeForward:
-    """Puts hidden states (R, N, D) of the prompts' token tree through decoder layers, the model's or others like them.
+    """Passes hidden states (R, N, D) of a token tree through decoder layers.
 
-    ``layers`` are the model's own, ready for ``advance`` and ``finish``; those of other models are made so by
-    ``tree_layers``.
+    Attributes:
+        layers: the model's own layers, ready for ``advance`` and ``finish``. ``tree_layers`` prepares the
+            layers of other models in the same way.
     """
 
     def __init__(
@@ -106,6 +131,15 @@ class TreeForward:
         memory_budget_bytes: int,
         on_layer_evaluations: Callable[[int], None] = lambda _: None,
     ) -> None:
+        """Prepare the layers and the head of a model.
+
+        Args:
+            model: the model whose layers and head are used.
+            encoded: the P prompts and their characters.
+            inputs: what the model's forward passes to its layers for the prompts' tree.
+            memory_budget_bytes: bytes for hidden states and one layer call.
+            on_layer_evaluations: called with the number of states that have passed a layer.
+        """
         self.layers = tree_layers(model)
         self._inputs = inputs
         self._encoded = encoded
@@ -114,7 +148,13 @@ class TreeForward:
         self._on_layer_evaluations = on_layer_evaluations
 
     def advance(self, layer: nn.Module, index: int, groups: Sequence[torch.Tensor]) -> None:
-        """Put groups of states (R, N, D) through one layer, in place; it is not read if there are none."""
+        """Pass groups of states through one layer, in place.
+
+        Args:
+            layer: the layer; its weights are not read if there are no states.
+            index: index of the layer in the model, from 0.
+            groups: states of shape (R, N, D), where R may differ between groups.
+        """
         chunks = [
             chunk for states_RND in groups for chunk in states_RND.split(self._states_per_call) if len(chunk)
         ]
@@ -126,7 +166,11 @@ class TreeForward:
                 self._on_layer_evaluations(len(chunk_RND))
 
     def finish(self, layer: nn.Module, states_RND: torch.Tensor) -> NDArray[np.float64]:
-        """Put states through the last layer and the model's head; log-probabilities (R, P, C)."""
+        """Pass states (R, N, D) through the last layer and the model's head.
+
+        Returns:
+            Log-probability of each character as the next token, in nats, shape (R, P, C).
+        """
         if not len(states_RND):
             return np.empty((0, len(self._encoded.prompts), len(self._encoded.characters)))
         with weights_in_memory(layer) as compute:
@@ -138,7 +182,17 @@ class TreeForward:
             )
 
     def _last_layer(self, layer: nn.Module, states_RND: torch.Tensor) -> torch.Tensor:
-        """The last layer's output (R, P, D) at each prompt's last token, all that the head looks at."""
+        """Compute the last layer's output at each prompt's last token; the head needs no more.
+
+        Returns:
+            Hidden states, shape (R, P, D).
+
+        Raises:
+            RuntimeError: if the layer does not attend through transformers' attention interface.
+        """
+        # Only an exception can leave a layer halfway, because the layer's code is not ours. The first call runs the
+        # layer on all tokens as far as its attention, which raises with the keys and values. Attention over all
+        # tokens, output projection and MLP never run. The second call runs only the last tokens through the layer.
         try:
             layer(states_RND, **self._inputs.storing_arguments)
         except KeysAndValues as stored:
@@ -154,6 +208,7 @@ class TreeForward:
         return hidden_RPD
 
     def _answer_log_probs(self, hidden_RPD: torch.Tensor) -> NDArray[np.float64]:
+        # Logits of a large vocabulary can be larger than all hidden states, so the head gets few rows at a time.
         rows_per_call = max(1, MAX_LOGIT_BYTES // (4 * self._head.config.get_text_config().vocab_size))
         log_probs = [
             character_log_probs(
@@ -167,6 +222,7 @@ class TreeForward:
 
 def _states_per_call(state_1ND: torch.Tensor, memory_budget_bytes: int) -> int:
     _, num_tokens, hidden_size = state_1ND.shape
+    # Half of the budget is left to the hidden states that wait for their turn.
     affordable = memory_budget_bytes // 2 // (state_1ND.element_size() * hidden_size * LAYER_CALL_FACTOR)
     wanted = CHUNK_TOKENS.get(state_1ND.device.type, CHUNK_TOKENS["cuda"])
     return max(1, min(wanted, affordable) // num_tokens)

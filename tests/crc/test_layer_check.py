@@ -33,7 +33,7 @@ def test_masks_that_are_misread_are_noticed(
     assert len(list(score_by_tree([pair.instruct_model], encoded))) == 1
     assert search(pair, PROMPTS).intervals
     monkeypatch.setattr(layer_inputs, "_may_attend", lambda _mask, causal: causal)
-    refusal = r"instruct cannot be searched, .* Gemma2ForCausalLM .* differ from those of the plain forward by up to"
+    refusal = r"instruct cannot be searched, .* Gemma2ForCausalLM .* differ from the plain forward's by up to"
     with pytest.raises(UnusablePairError, match=refusal):
         next(score_by_tree([pair.instruct_model], encoded))
     with pytest.raises(UnusablePairError, match=refusal):
