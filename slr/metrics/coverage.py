@@ -1,7 +1,9 @@
 """How many of the right answers to a prompt its samples find.
 
-Answers are canonical: one a sample, equal where they mean the same, and None where the sample is not right.
-``num_right`` is how many right answers the prompt has. Shape letter: K numbers of samples drawn, from 1 to all.
+A sample's answer is canonical: samples that mean the same have equal answers. It is None where the sample is
+not right. ``num_right`` is the number of right answers that the prompt has.
+
+Shape letter: K numbers of samples drawn, from 1 to all.
 """
 
 from __future__ import annotations
@@ -15,11 +17,11 @@ import numpy as np
 from slr.metrics.pass_at_k import check_draw, pass_at_k, pass_at_k_curve
 
 Answers = Sequence[Hashable | None]
-"""One canonical answer a sample, None for a sample that is not right."""
+"""One canonical answer for each sample; None for a sample that is not right."""
 
 
 def precision(answers: Answers) -> float | None:
-    """Share of the samples that are right; None if there are no samples."""
+    """Share of the samples that are right, in [0, 1]; None if there are no samples."""
     if not answers:
         return None
     return sum(answer is not None for answer in answers) / len(answers)
@@ -31,12 +33,20 @@ def distinct_right(answers: Answers) -> int:
 
 
 def coverage_at_k(answers: Answers, num_right: int, k: int) -> float:
-    """Expected share of the right answers seen in k of the n samples, drawn without replacement.
+    """Compute the expected share of the right answers in k of the n samples, drawn without replacement.
 
-    ``sum over answers of (1 - C(n - m, k) / C(n, k)) / R`` for an answer that m samples give and R right
-    answers: the exact mean over all choices of k samples. 0 if no sample is right.
+    The formula is ``sum over answers of (1 - C(n - m, k) / C(n, k)) / R``, for an answer that m samples give
+    and R right answers. It is the exact mean over all choices of k samples.
 
-    Source: rarefaction, Hurlbert 1971 (Ecology 52), over R.
+    Source: rarefaction, Hurlbert 1971 (Ecology 52), divided by R.
+
+    Args:
+        answers: one canonical answer for each of the n samples; None for a sample that is not right.
+        num_right: number of right answers R.
+        k: number of samples drawn.
+
+    Returns:
+        The share, in [0, 1]; 0 if no sample is right.
 
     Raises:
         ValueError: unless ``1 <= k <= n``, or if ``num_right`` is below 1 or below the number of different
@@ -48,23 +58,24 @@ def coverage_at_k(answers: Answers, num_right: int, k: int) -> float:
 
 
 def coverage_curve(answers: Answers, num_right: int) -> tuple[float, ...]:
-    """``coverage_at_k`` for every k from 1 to the number of samples; empty if there are none.
+    """Compute ``coverage_at_k`` for every k from 1 to the number of samples; empty if there are none.
 
     Raises:
         ValueError: if ``num_right`` is below 1 or below the number of different right answers.
     """
     counts = _checked_counts(answers, num_right)
     seen_K = np.zeros(len(answers))
-    # Answers given equally often have the same curve.
+    # Answers that equally many samples give have the same curve, so each curve is computed once.
     for count, num_answers in Counter(counts.values()).items():
         seen_K += num_answers * pass_at_k_curve(len(answers), count)
     return tuple(float(seen) for seen in seen_K / num_right)
 
 
 def ideal_coverage_at_k(num_right: int, k: int) -> float:
-    """Expected share of R right answers seen in k samples, if each is a right one drawn uniformly.
+    """Compute the expected share of R right answers in k samples, if each sample is a uniform right answer.
 
-    ``1 - (1 - 1/R)^k``, with replacement: what a model that is always right and fully diverse reaches.
+    The formula is ``1 - (1 - 1/R)^k``, with replacement. A model that is always right and fully diverse
+    reaches it.
 
     Raises:
         ValueError: if ``num_right`` or ``k`` is below 1.
@@ -76,13 +87,16 @@ def ideal_coverage_at_k(num_right: int, k: int) -> float:
 
 
 def answer_entropy(answers: Answers, num_right: int) -> float | None:
-    """Entropy of the right samples over the right answers, divided by ``log R``, in [0, 1].
+    """Compute the entropy of the right samples over the right answers, divided by ``log R``.
 
-    ``sum over answers of (m/s) log(s/m) / log R`` for an answer that m of the s right samples give: 0 if all
-    give the same one, 1 if every right answer is given equally often. None if no sample is right, or if there
-    is but one right answer. This plug-in estimate is biased downwards while samples are few.
+    The formula is ``sum over answers of (m/s) log(s/m) / log R``, for an answer that m of the s right samples
+    give. This plug-in estimate is biased downwards while samples are few.
 
-    Source: Shannon 1948; normalised as Pielou 1966 (evenness) with all R right answers.
+    Source: Shannon 1948; normalised with all R right answers, as Pielou 1966 (evenness).
+
+    Returns:
+        0 if all right samples give the same answer, 1 if they give every right answer equally often. None if
+        no sample is right, or if there is only one right answer.
 
     Raises:
         ValueError: if ``num_right`` is below 1 or below the number of different right answers.
@@ -105,7 +119,7 @@ def _checked_counts(answers: Answers, num_right: int) -> Counter[Hashable]:
     if len(counts) > num_right:
         raise ValueError(
             f"the samples give {len(counts)} different right answers, but num_right is {num_right}: "
-            "make equal answers equal (canonical), or correct num_right"
+            "make answers canonical, so that answers with one meaning are equal, or correct num_right"
         )
     return counts
 

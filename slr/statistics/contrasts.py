@@ -1,7 +1,7 @@
-"""Paired contrasts: one method against the method that it names as its reference.
+"""Paired contrasts, each of one method against the method that it names as its reference.
 
-A contrast shows both means over the same items (prompts, or documents of a benchmark), their difference with a 95%
-interval, and a p-value that is Holm-corrected over a family of contrasts.
+A contrast shows both means over the same items (prompts, or documents of a benchmark), their difference with
+a 95% interval, and a p-value that is Holm-corrected over a family of contrasts.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from statistics import fmean
 from slr.statistics.uncertainty import Estimate, estimate_difference, holm, paired_p_value
 
 Values = Sequence[float | None]
-"""One number an item, in the same order for every method; None where it is not defined."""
+"""One number for each item, in the same order for every method; None where it is not defined."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Which method is compared with which, and in what.
+    """Which method is compared with which, and in what metric.
 
-    ``metric`` is the metric's id and ``label`` its name for people. ``method`` and ``reference`` are methods' names,
-    ``model`` and ``reference_model`` the models that they sample from.
+    Attributes:
+        pair: name of the model pair.
+        group: name of the group of items, such as a genre.
+        metric: id of the metric.
+        label: the metric's name for people.
+        method: name of the method.
+        model: model that the method samples from.
+        reference: name of the method that it is compared with.
+        reference_model: model that the reference samples from.
     """
 
     pair: str
@@ -36,7 +43,7 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison(Compared):
-    """What is to be compared: the values of a method and of its reference, item by item."""
+    """A comparison to compute: the values of a method and of its reference, item by item."""
 
     values: Values
     reference_values: Values
@@ -44,10 +51,15 @@ class Comparison(Compared):
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(Compared):
-    """A method against its reference in one metric, over the ``num_items`` items where both are defined.
+    """A method against its reference in one metric.
 
-    ``difference`` is ``mean - reference_mean``. All numbers are None where no item has both; ``p_value`` also with
-    fewer than two. ``family_size`` is the number of p-values that Holm's correction was taken over.
+    Attributes:
+        num_items: number of items where both values are defined.
+        mean: the method's mean over these items; None if there are none.
+        reference_mean: the reference's mean over these items; None if there are none.
+        difference: ``mean - reference_mean`` with its interval; None if there are no items.
+        p_value: corrected p-value; None with fewer than two items.
+        family_size: number of p-values that Holm's correction was taken over.
     """
 
     num_items: int
@@ -65,7 +77,7 @@ def make_contrasts(
 
     Args:
         comparisons: what is compared; items are paired by their place.
-        family_of: comparisons with an equal family share one Holm correction.
+        family_of: gives each comparison a family; one Holm correction covers each family.
 
     Raises:
         ValueError: if a method and its reference do not have one value for each of the same items.

@@ -1,4 +1,7 @@
-"""How often 95% intervals of a mean hold the true mean, by simulation: distributions, methods, the counting."""
+"""Simulation of how often 95% intervals of a mean hold the true mean.
+
+It has distributions like our data, methods to compute intervals, and the counting.
+"""
 
 from __future__ import annotations
 
@@ -13,40 +16,54 @@ from slr.statistics.uncertainty import CONFIDENCE_LEVEL, estimate_mean
 Array = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
 Method = Callable[[Array], tuple[Array, Array]]
-"""Samples [repeats, n] in; low and high ends [repeats] out, nan where the method gives no interval."""
+"""Function from samples (repeats, n) to the low and high ends of their intervals, shape (repeats,); nan for none."""
 
 NUM_RESAMPLES = 999
+"""Number of bootstrap resamples."""
 RESAMPLE_SEED = 20260206
+"""Seed of the resamples, which are the same for all samples of one size."""
 TAIL = (1 - CONFIDENCE_LEVEL) / 2
+"""Probability on each side of an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Distribution:
-    """What the values of the prompts are drawn from, with the true mean."""
+    """A distribution of the values of prompts, with its true mean."""
 
     name: str
     mean: float
     draw: Draw
     is_proportion: bool = False
-    """Values lie in [0, 1], so methods for proportions apply."""
+    """Whether values lie in [0, 1], so that methods for proportions apply."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage:
-    """Counts of one method at one n: shares of the simulated samples."""
+    """Counts of one method at one n, as shares of the simulated samples."""
 
     covered: float
-    """The share of intervals that hold the true mean, of those that the method gives."""
+    """Share of the given intervals that hold the true mean."""
     without: float
-    """The share of samples for which the method gives no interval."""
+    """Share of samples for which the method gives no interval."""
     width: float
-    """The median width of an interval."""
+    """Median width of an interval, in the unit of the values."""
 
 
 def coverage(
     method: Method, distribution: Distribution, n: int, repeats: int, rng: np.random.Generator
 ) -> Coverage | None:
-    """Draw samples of n values and count; None if the method never gives an interval."""
+    """Draw samples and count how often the intervals of a method hold the true mean.
+
+    Args:
+        method: computes the intervals.
+        distribution: what the values are drawn from.
+        n: number of values in a sample.
+        repeats: number of samples.
+        rng: generator of the samples.
+
+    Returns:
+        The counts; None if the method never gives an interval.
+    """
     low, high = method(distribution.draw(rng, (repeats, n)))
     given = np.isfinite(low) & np.isfinite(high)
     if not given.any():
@@ -60,12 +77,12 @@ def coverage(
 
 
 def normal(mean: float = 0.0, sd: float = 1.0) -> Distribution:
-    """A normal distribution."""
+    """Make a normal distribution."""
     return Distribution(name="normal", mean=mean, draw=lambda rng, shape: rng.normal(mean, sd, shape))
 
 
 def lognormal(sigma: float) -> Distribution:
-    """Exponentials of normal values of standard deviation sigma."""
+    """Make the distribution of exponentials of normal values with standard deviation sigma."""
     return Distribution(
         name=f"lognormal, sigma {sigma:g}",
         mean=float(np.exp(sigma**2 / 2)),
@@ -74,12 +91,12 @@ def lognormal(sigma: float) -> Distribution:
 
 
 def exponential() -> Distribution:
-    """An exponential distribution, of skewness 2."""
+    """Make an exponential distribution, which has skewness 2."""
     return Distribution(name="exponential", mean=1.0, draw=lambda rng, shape: rng.exponential(1.0, shape))
 
 
 def beta(a: float, b: float) -> Distribution:
-    """A beta distribution."""
+    """Make a beta distribution."""
     return Distribution(
         name=f"beta({a:g}, {b:g})",
         mean=a / (a + b),
@@ -89,7 +106,7 @@ def beta(a: float, b: float) -> Distribution:
 
 
 def zero_one(p: float) -> Distribution:
-    """1 with probability p, else 0."""
+    """Make a distribution that is 1 with probability p, and 0 otherwise."""
     return Distribution(
         name=f"0/1, p {p:g}",
         mean=p,
@@ -99,7 +116,13 @@ def zero_one(p: float) -> Distribution:
 
 
 def with_mass(share: float, at: float, other: Distribution) -> Distribution:
-    """A share of the values is exactly ``at``, the others are drawn from another distribution."""
+    """Make a mixture in which some values are exactly ``at``.
+
+    Args:
+        share: share of the values that are exactly ``at``.
+        at: the value that these have.
+        other: distribution of the other values.
+    """
 
     def draw(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
         return np.where(rng.random(shape) < share, at, other.draw(rng, shape))
@@ -113,7 +136,7 @@ def with_mass(share: float, at: float, other: Distribution) -> Distribution:
 
 
 def student_t(samples: Array, level: float = CONFIDENCE_LEVEL) -> tuple[Array, Array]:
-    """The mean and Student's t times its standard error on both sides; none of equal values."""
+    """Compute Student's t intervals of the mean; none where all values are equal."""
     from scipy.special import stdtrit
 
     n = samples.shape[1]
@@ -124,7 +147,10 @@ def student_t(samples: Array, level: float = CONFIDENCE_LEVEL) -> tuple[Array, A
 
 
 def logit_t(samples: Array) -> tuple[Array, Array]:
-    """Student's t for the logit of the mean of proportions, by the delta method; never beyond 0 and 1."""
+    """Compute Student's t intervals of the logit of a mean of proportions, by the delta method.
+
+    The intervals never reach beyond 0 and 1.
+    """
     from scipy.special import expit, logit
 
     mean = samples.mean(axis=1)
@@ -135,13 +161,19 @@ def logit_t(samples: Array) -> tuple[Array, Array]:
 
 
 def percentile(samples: Array) -> tuple[Array, Array]:
-    """Percentile bootstrap (Efron and Tibshirani 1993, chapter 13); none of equal values."""
+    """Compute percentile bootstrap intervals; none where all values are equal.
+
+    Source: Efron and Tibshirani 1993, chapter 13.
+    """
     low, high = np.quantile(samples @ _resamples(samples.shape[1]), (TAIL, 1 - TAIL), axis=1)
     return _unless_equal(samples, low, high)
 
 
 def bca(samples: Array) -> tuple[Array, Array]:
-    """Bias-corrected and accelerated bootstrap (Efron and Tibshirani 1993, chapter 14)."""
+    """Compute bias-corrected and accelerated bootstrap intervals.
+
+    Source: Efron and Tibshirani 1993, chapter 14.
+    """
     from scipy.special import ndtr, ndtri
 
     n = samples.shape[1]
@@ -150,7 +182,8 @@ def bca(samples: Array) -> tuple[Array, Array]:
     below = ((means < mean).mean(axis=1) + (means <= mean).mean(axis=1)) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         bias = ndtri(below)
-        deviations = samples - mean  # the jackknife's influence values of a mean, but for a factor
+        # These are the jackknife's influence values of a mean, up to a factor that cancels.
+        deviations = samples - mean
         acceleration = (deviations**3).sum(axis=1) / (6 * (deviations**2).sum(axis=1) ** 1.5)
         ends = []
         for z in (ndtri(TAIL), ndtri(1 - TAIL)):
@@ -162,9 +195,11 @@ def bca(samples: Array) -> tuple[Array, Array]:
 
 
 def bootstrap_t(samples: Array) -> tuple[Array, Array]:
-    """Quantiles of resampled t values in place of Student's (Efron and Tibshirani 1993, section 12.5).
+    """Compute intervals from quantiles of resampled t values in place of Student's.
 
-    None where so many resamples hold equal values that a quantile is infinite.
+    There is none where a quantile is infinite because many resamples hold equal values.
+
+    Source: Efron and Tibshirani 1993, section 12.5.
     """
     n = samples.shape[1]
     mean = samples.mean(axis=1, keepdims=True)
@@ -181,11 +216,17 @@ def bootstrap_t(samples: Array) -> tuple[Array, Array]:
 
 
 def where_enough_differ(method: Method, fewest: int) -> Method:
-    """The method's intervals, none where fewer values than that differ from the most frequent one."""
+    """Keep a method's intervals only where enough values differ from the most frequent one.
+
+    Args:
+        method: computes the intervals.
+        fewest: smallest number of values that must differ.
+    """
 
     def given(samples: Array) -> tuple[Array, Array]:
         low, high = method(samples)
         starts = np.diff(np.sort(samples, axis=1), axis=1) > 0
+        # In sorted order equal values form runs, so the longest run is the number of the most frequent value.
         run = longest = np.ones(len(samples))
         for start in starts.T:
             run = np.where(start, 1, run + 1)
@@ -197,14 +238,14 @@ def where_enough_differ(method: Method, fewest: int) -> Method:
 
 
 def printed(samples: Array) -> tuple[Array, Array]:
-    """What ``slr.statistics.uncertainty.estimate_mean`` gives, sample by sample."""
+    """Compute what ``slr.statistics.uncertainty.estimate_mean`` gives, sample by sample."""
     estimates = [estimate_mean(list(sample)) for sample in samples]
     ends = np.array([(e.low, e.high) if e else (None, None) for e in estimates], dtype=np.float64)
     return ends[:, 0], ends[:, 1]
 
 
 def wider_of(*methods: Method) -> Method:
-    """The lowest low end and the highest high end of several methods; none where one gives none."""
+    """Combine methods: the lowest low end and the highest high end; none where one method gives none."""
 
     def widest(samples: Array) -> tuple[Array, Array]:
         lows, highs = zip(*(method(samples) for method in methods), strict=True)
@@ -222,15 +263,15 @@ def lowest_table(
     *,
     at_most: int,
 ) -> str:
-    """A Markdown table of the lowest coverage over the distributions: a row a method, a column an n.
+    """Write a Markdown table of the lowest coverage over the distributions: a row for each method, a column for each n.
 
     Args:
-        methods: each with how many samples to draw for a cell.
-        distributions: of which the worst counts.
-        sizes: values in a sample.
-        seed: of all cells, each of which has a generator of its own.
-        fit: the lowest coverage that is enough; it is set in bold.
-        at_most: samples of a cell, whatever the method says.
+        methods: each method with the number of samples to draw for a cell.
+        distributions: the distributions, of which the worst counts.
+        sizes: numbers of values in a sample.
+        seed: seed of all cells; each cell has a generator of its own.
+        fit: lowest coverage that is enough; cells that reach it are bold.
+        at_most: largest number of samples for a cell, whatever the method says.
     """
     lines = [_line("lowest coverage", sizes), _line("---", ["---:"] * len(sizes))]
     for name, (method, repeats) in methods.items():
@@ -249,7 +290,15 @@ def lowest_table(
 def full_table(
     method: Method, distributions: Sequence[Distribution], sizes: Sequence[int], repeats: int, seed: int
 ) -> str:
-    """A Markdown table of one method: a row a distribution, a column an n."""
+    """Write a Markdown table of one method: a row for each distribution, a column for each n.
+
+    Args:
+        method: computes the intervals.
+        distributions: what the values are drawn from.
+        sizes: numbers of values in a sample.
+        repeats: number of samples for a cell.
+        seed: seed of all cells; each cell has a generator of its own.
+    """
     rows = _coverages(method, distributions, sizes, repeats, seed)
     lines = [_line("coverage", sizes), _line("---", ["---:"] * len(sizes))]
     lines += [_line(of.name, map(_shown, row)) for of, row in zip(distributions, rows, strict=True)]
@@ -278,14 +327,14 @@ def _width(cell: Coverage | None) -> str:
 
 
 def _shown(cell: Coverage | None) -> str:
-    """The coverage, and in brackets the share of samples without an interval where it rounds to 1% or more."""
+    """Write the coverage and, if it rounds to 1% or more, the share of samples without an interval in brackets."""
     if cell is None:
         return "none"
     return f"{cell.covered:.3f}" + (f" ({cell.without:.0%})" if cell.without >= 0.005 else "")
 
 
 def _resamples(n: int) -> Array:
-    """How often each of n values is in each resample, over n: [n, resamples]; the same for all samples."""
+    """Draw how often each of n values is in each resample, divided by n: shape (n, resamples)."""
     return np.random.default_rng(RESAMPLE_SEED).multinomial(n, [1 / n] * n, NUM_RESAMPLES).T / n
 
 

@@ -1,16 +1,17 @@
-"""Means over prompts with 95% intervals; differences between models are paired and tested.
+"""Means over prompts with 95% intervals, and paired, tested differences between models.
 
-The interval of a mean is Student's t, with two rules that make its coverage real for data like ours:
+The interval of a mean is Student's t. Two rules make its coverage hold for data like ours:
 
-- The quantile is of 97% (``T_LEVEL``), because skewed values, and values of which many are exactly zero or one, make
-  an interval of 95% hold the true mean too seldom.
-- There is no interval where fewer than ``FEWEST_THAT_DIFFER`` values differ from the most frequent one, because those
-  few do not show the spread. So equal values have none, and fewer than four values have none.
+- The quantile is the one for 97% (``T_LEVEL``). With skewed values, or with many values of exactly zero or
+  one, an interval of 95% would hold the true mean too seldom.
+- There is no interval where fewer than ``FEWEST_THAT_DIFFER`` values differ from the most frequent one,
+  because these few do not show the spread. So equal values have no interval, and fewer than four values have
+  none.
 
-With both, at least 93% of the printed intervals hold the true mean, for every n simulated. The distributions, the
-criterion and the other methods (the percentile bootstrap has 0.83 for five normal values) are in docs/statistics.md;
-``experiments/interval_coverage.py`` simulates them. An interval may reach beyond the bounds of a quantity: nothing is
-clipped.
+With both rules at least 93% of the printed intervals hold the true mean, for every n simulated.
+docs/statistics.md has the distributions, the criterion and the other methods (the percentile bootstrap has
+0.83 for five normal values). ``experiments/interval_coverage.py`` simulates them. An interval may reach
+beyond the bounds of a quantity, because nothing is clipped.
 """
 
 from __future__ import annotations
@@ -24,19 +25,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONFIDENCE_LEVEL = 0.95
+"""Level that printed intervals are called by."""
 T_LEVEL = 0.97
-"""Level of the t quantile of an interval that is called 95%: the coverage that it has is between 93% and 97%."""
+"""Level of the t quantile in an interval that is called 95%. Its coverage is between 93% and 97%."""
 FEWEST_THAT_DIFFER = 3
-"""With fewer values that differ from the most frequent one, an interval would hold the true mean too seldom."""
+"""Number of values that must differ from the most frequent one.
+
+With fewer of them, an interval would hold the true mean too seldom.
+"""
 NUM_RESAMPLES = 9999
+"""Largest number of sign flips in a permutation test."""
 BOOTSTRAP_SEED = 20260206
+"""Seed of the random sign flips."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over ``n`` prompts and its confidence interval.
+    """A mean over prompts and its confidence interval.
 
-    The ends are None where the values do not show their spread; see the module's rules.
+    Attributes:
+        mean: the mean.
+        low: low end of the interval; None where the values do not show their spread (see the module).
+        high: high end of the interval; None where ``low`` is.
+        n: number of prompts.
     """
 
     mean: float
@@ -45,17 +56,21 @@ class Estimate:
     n: int
 
     def __str__(self) -> str:
+        """Write the mean and the interval with three decimals."""
         if self.low is None or self.high is None:
             return f"{self.mean:.3f}"
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
-    """Mean of the defined values with a 95% interval by Student's t (see the module); None if no value is defined.
+    """Compute the mean of the defined values with a 95% interval by Student's t (see the module).
 
     Args:
-        values: one number a prompt; None where the quantity is undefined for that prompt. ``n`` of the
+        values: one number for each prompt; None where the quantity is undefined for that prompt. ``n`` of the
             result counts the defined ones.
+
+    Returns:
+        The estimate; None if no value is defined.
 
     Raises:
         ValueError: if a value is infinite or not a number.
@@ -66,18 +81,20 @@ def estimate_mean(values: Sequence[float | None]) -> Estimate | None:
 
 @lru_cache(maxsize=1024)
 def t_quantile(n: int, level: float = CONFIDENCE_LEVEL) -> float:
-    """By how many standard errors of n values an interval of that level reaches to each side, by Student's t."""
+    """Find how many standard errors of n values Student's t interval of a level reaches to each side."""
     from scipy.special import stdtrit
 
     return float(stdtrit(n - 1, (1 + level) / 2))
 
 
 def estimate_difference(values: Sequence[float | None], reference: Sequence[float | None]) -> Estimate | None:
-    """Mean of ``values - reference`` over the prompts where both are defined, with a paired 95% interval.
+    """Compute the mean of ``values - reference`` with a paired 95% interval.
+
+    Only the prompts count where both are defined.
 
     Raises:
-        ValueError: if the two do not have one number for each of the same prompts, or a value is infinite or not a
-            number.
+        ValueError: if the two do not have one number for each of the same prompts, or a value is infinite or
+            not a number.
     """
     _check_paired(values, reference)
     pairs = np.array(
@@ -88,7 +105,16 @@ def estimate_difference(values: Sequence[float | None], reference: Sequence[floa
 
 
 def _estimate(values: NDArray[np.float64], largest: float) -> Estimate | None:
-    """The mean and its interval; values are the same if they are so but for rounding of numbers as large as given."""
+    """Compute the mean and its interval.
+
+    Args:
+        values: the defined values.
+        largest: largest absolute number that the values were computed from. Values that differ by no more
+            than its rounding count as equal.
+
+    Raises:
+        ValueError: if a value is infinite or not a number.
+    """
     if values.size == 0:
         return None
     if not np.isfinite(values).all():
@@ -102,7 +128,8 @@ def _estimate(values: NDArray[np.float64], largest: float) -> Estimate | None:
 
 
 def _num_that_differ(values: NDArray[np.float64], tolerance: float) -> int:
-    """How many values are not the most frequent one."""
+    """Count the values that are not the most frequent one."""
+    # A new group begins where a sorted value differs from the one before it.
     groups = np.cumsum(np.diff(np.sort(values), prepend=values.min()) > tolerance)
     return values.size - int(np.bincount(groups).max())
 
@@ -116,13 +143,17 @@ def _check_paired(values: Sequence[float | None], reference: Sequence[float | No
 
 
 def paired_p_value(values: Sequence[float | None], reference: Sequence[float | None]) -> float | None:
-    """Two-sided p-value of the mean paired difference, over the prompts where both are defined.
+    """Compute the two-sided p-value of the mean paired difference by a permutation test.
 
-    The share of sign flips of the differences whose mean is at least as far from zero: of all flips where they are
-    few, else of 9999 random ones and the identity. None with fewer than two pairs.
+    The p-value is the share of sign flips of the differences whose mean is at least as far from zero. All
+    flips are counted where there are few, otherwise 9999 random ones and the identity. Only the prompts count
+    where both values are defined.
 
-    Source: the paired permutation test, as ``scipy.stats.permutation_test`` has it (``permutation_type="samples"``);
-    one matrix product here, for tables need thousands of them.
+    Source: the paired permutation test of ``scipy.stats.permutation_test`` (``permutation_type="samples"``).
+    Here it is one matrix product, because tables need thousands of tests.
+
+    Returns:
+        The p-value; None with fewer than two pairs.
 
     Raises:
         ValueError: if the two do not have one number for each of the same prompts.
@@ -134,24 +165,26 @@ def paired_p_value(values: Sequence[float | None], reference: Sequence[float | N
     if differences.size < 2:
         return None
     sums = np.abs(_sign_flips(differences.size) @ differences)
-    smallest = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()  # equal but for rounding
+    # Sums that differ by rounding only count as equally far from zero.
+    smallest = abs(differences.sum()) - 1e-12 * np.abs(differences).sum()
     as_far = int((sums >= smallest).sum())
     is_exact = len(sums) == 2**differences.size
+    # The identity is one of all flips, but not one of the random flips. Counting it keeps a p-value from being 0.
     return as_far / len(sums) if is_exact else (as_far + 1) / (len(sums) + 1)
 
 
 @lru_cache(maxsize=16)
 def _sign_flips(size: int) -> NDArray[np.float64]:
-    """Rows of 1 and -1: every one there is, or ``NUM_RESAMPLES`` random ones if those are fewer."""
+    """Make rows of 1 and -1: all there are, or ``NUM_RESAMPLES`` random ones if there are more than that."""
     if 2**size <= NUM_RESAMPLES:
         return np.array(list(product((1, -1), repeat=size)), dtype=np.float64)
     return np.random.default_rng(BOOTSTRAP_SEED).choice(np.array([1.0, -1.0]), (NUM_RESAMPLES, size))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P-values of several comparisons, corrected so that the chance of any false one is kept; None stays None.
+    """Correct the p-values of several comparisons so that the chance of any false one is kept; None stays None.
 
-    The i-th smallest of m is multiplied by ``m - i + 1``, never below the one before it, and at most 1.
+    The i-th smallest of m is multiplied by ``m - i + 1``. It is never below the one before it, and at most 1.
 
     Source: Holm 1979 (Scandinavian Journal of Statistics 6).
     """
@@ -165,23 +198,24 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def estimate_ratio(values: Sequence[float | None], reference: Sequence[float | None]) -> Estimate | None:
-    """Ratio of two paired means, over the prompts where both are defined, with a 95% interval.
+    """Compute the ratio of two paired means with a 95% interval, over the prompts where both are defined.
 
-    The interval holds every ratio r for which a t-test does not tell the mean of ``values - r * reference`` from 0.
-    Level and rule are those of every interval here: it has no ends where fewer than ``FEWEST_THAT_DIFFER`` values of
-    that difference differ, nor where the test does not tell the mean of ``reference`` from 0.
+    The interval holds every ratio r for which a t-test does not reject that the mean of ``values - r *
+    reference`` is 0. Level and rule are the same as for every interval here. It has no ends where fewer than
+    ``FEWEST_THAT_DIFFER`` values of that difference differ, or where the test does not reject that the mean
+    of ``reference`` is 0.
+
+    Source: Fieller 1954 (Journal of the Royal Statistical Society B 16), with the covariance of the pairs.
 
     Args:
-        values: one number a prompt; None where the quantity is undefined for that prompt.
-        reference: as ``values``, for the same prompts.
+        values: one number for each prompt; None where the quantity is undefined for that prompt.
+        reference: numbers of the same prompts, like ``values``.
 
     Returns:
-        None if no prompt has both, or the mean of ``reference`` is not above 0.
+        The estimate; None if no prompt has both, or the mean of ``reference`` is not above 0.
 
     Raises:
         ValueError: if the two do not have one number for each of the same prompts.
-
-    Source: Fieller 1954 (Journal of the Royal Statistical Society B 16), with the covariance of the pairs.
     """
     if len(values) != len(reference):
         raise ValueError(
@@ -198,6 +232,7 @@ def estimate_ratio(values: Sequence[float | None], reference: Sequence[float | N
         return Estimate(ratio, None, None, size)
     scale = t_quantile(size, T_LEVEL) ** 2 / (size * (size - 1))
     square = below.mean() ** 2 - scale * (deviations @ deviations)
+    # The reference's mean may be 0, so the ratio is unbounded.
     if square <= 0:
         return Estimate(ratio, None, None, size)
     middle = -scale * (residuals @ deviations)

@@ -30,9 +30,9 @@ def encoder() -> SentenceEncoder:
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 5), (30, 8), (200, 384)])
 def test_is_the_mean_over_pairs(shape: tuple[int, int]) -> None:
-    embeddings_ND = np.random.default_rng(0).normal(0.3, 1.0, size=shape)
-    expected = pdist(embeddings_ND, "cosine").mean()
-    assert embedding_diversity(embeddings_ND) == pytest.approx(expected, abs=1e-13)
+    embeddings_XD = np.random.default_rng(0).normal(0.3, 1.0, size=shape)
+    expected = pdist(embeddings_XD, "cosine").mean()
+    assert embedding_diversity(embeddings_XD) == pytest.approx(expected, abs=1e-13)
 
 
 def test_known_values() -> None:
@@ -64,12 +64,12 @@ def test_refuses_other_shapes() -> None:
 
 
 def test_encodes_to_unit_vectors_in_order(encoder: SentenceEncoder) -> None:
-    embeddings_ND = encoder.encode(TEXTS)
-    assert embeddings_ND.dtype == np.float32
-    assert embeddings_ND.shape == (5, 384)
-    assert np.linalg.norm(embeddings_ND, axis=1) == pytest.approx(np.ones(5), abs=1e-6)
-    alone_ND = np.concatenate([encoder.encode([text]) for text in TEXTS])
-    assert embeddings_ND == pytest.approx(alone_ND, abs=1e-6)
+    embeddings_XD = encoder.encode(TEXTS)
+    assert embeddings_XD.dtype == np.float32
+    assert embeddings_XD.shape == (5, 384)
+    assert np.linalg.norm(embeddings_XD, axis=1) == pytest.approx(np.ones(5), abs=1e-6)
+    alone_XD = np.concatenate([encoder.encode([text]) for text in TEXTS])
+    assert embeddings_XD == pytest.approx(alone_XD, abs=1e-6)
     assert encoder.encode([]).shape == (0, 384)
 
 
@@ -161,9 +161,9 @@ def test_encodes_like_a_plain_loop(encoder: SentenceEncoder) -> None:
 
 
 def test_diversity_of_encoded_texts(encoder: SentenceEncoder) -> None:
-    embeddings_ND = encoder.encode(TEXTS)
-    distances = [1 - a @ b for a, b in combinations(embeddings_ND, 2)]
-    assert embedding_diversity(embeddings_ND) == pytest.approx(np.mean(distances), abs=1e-6)
+    embeddings_XD = encoder.encode(TEXTS)
+    distances = [1 - a @ b for a, b in combinations(embeddings_XD, 2)]
+    assert embedding_diversity(embeddings_XD) == pytest.approx(np.mean(distances), abs=1e-6)
 
 
 def test_refuses_one_text(encoder: SentenceEncoder) -> None:
