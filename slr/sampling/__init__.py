@@ -1,0 +1,1 @@
+"""Sampling of answers: the settings, and two engines that follow them."""

@@ -1,4 +1,4 @@
-"""How answers are sampled: one set of settings for every task, method and engine."""
+"""Settings of sampling, the same for every task, method and engine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """Settings of sampling; the order in which they act is told in ``slr.sampling.generation``.
+    """Settings of sampling; ``slr.sampling.generation`` says in which order they act.
 
-    ``temperature`` 0 takes the likeliest token. ``top_k`` 0, ``top_p`` 1 and ``min_p`` 0 remove nothing. The
-    defaults of temperature and min-p are the paper's.
+    The defaults of temperature and min-p are the paper's.
 
-    Raises:
-        ValueError: if a setting is out of its range.
+    Attributes:
+        temperature: number that logits are divided by; 0 takes the likeliest token.
+        min_p: smallest probability of a token, as a share of the largest one; 0 removes nothing.
+        top_p: probability that the likeliest tokens kept have together; 1 removes nothing.
+        top_k: number of the likeliest tokens kept; 0 removes nothing.
+        max_new_tokens: largest number of tokens in an answer.
     """
 
     temperature: float = 1.0
@@ -24,6 +27,11 @@ class SamplingConfig:
     max_new_tokens: int = 64
 
     def __post_init__(self) -> None:
+        """Check every setting.
+
+        Raises:
+            ValueError: if a setting is out of its range.
+        """
         if not 0 <= self.temperature < math.inf:
             raise ValueError(f"temperature is {self.temperature}, expected a finite number, 0 or more")
         if not 0 <= self.min_p < 1:

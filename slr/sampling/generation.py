@@ -1,14 +1,14 @@
-"""Sampling: all samples of several prompts in one batch, each prompt's prefill computed once.
+"""Sampling of answers: all samples of several prompts in one batch, with each prompt computed once.
 
-The order of operations is fixed: logits are divided by the temperature, then top-k, top-p and min-p remove
-tokens, each from what the one before left. (They do not commute: a higher temperature before min-p leaves
-more tokens than after it.) This is the order of transformers' ``generate``.
+The order of operations is fixed. Logits are divided by the temperature. Then top-k, top-p and min-p remove
+tokens, each from what the one before it left. The order matters: a higher temperature before min-p leaves
+more tokens than after it. It is the order of transformers' ``generate``.
 
-Each prompt has a seed of its own, from which one number in [0, 1) is drawn for every sample and position
-before anything is computed. A token is where that number falls in the cumulative distribution. So what is
-drawn for one sample does not depend on which others are still running, nor on what ran before.
+Each prompt has a seed of its own. From it one number in [0, 1) is drawn for every sample and position before
+anything is computed. The chosen token is where that number falls in the cumulative distribution. Therefore a
+sample does not depend on which other samples are still running, or on what ran before.
 
-Shape letters: B samples in the batch, T tokens, V vocabulary.
+Shape letters: B samples in the batch, T tokens, V vocabulary, A alternative tokens (the likeliest ones).
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ from slr.chat.end_tokens import end_tokens_of_model
 from slr.sampling.config import SamplingConfig
 
 COMPACT_BELOW = 0.75
-"""When no more than this share of a batch is still running, the finished samples are taken out of it."""
+"""Share of a batch that is still running at which the finished samples are taken out of it."""
 SORTED_AT_FIRST = 1024
-"""Tokens, for top-p."""
+"""Number of largest logits that top-p sorts first. It grows until they hold the probability asked for."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer: its text, how many tokens it took, and whether it ended by itself.
+    """One answer.
 
-    The text is without special tokens and without the token that ended it; ``num_tokens`` counts all of them.
+    Attributes:
+        text: the answer without special tokens and without the token that ended it.
+        num_tokens: number of tokens, all of these included.
+        finished: whether the answer ended by itself, before the largest number of new tokens.
     """
 
     text: str
@@ -56,18 +59,21 @@ def sample(
     """Draw ``num_samples`` answers to each prompt.
 
     Args:
-        model: in evaluation mode.
-        tokenizer: decodes the answers; its padding token fills the prompts up on the left.
+        model: the model, in evaluation mode.
+        tokenizer: decodes the answers; its padding token fills short prompts up on the left.
         prompts: token ids of each rendered prompt.
-        num_samples: of each prompt. All samples of all prompts are in one batch.
+        num_samples: number of samples of each prompt. All samples of all prompts form one batch.
         config: temperature, truncation, and the largest number of new tokens.
-        seeds: one for each prompt.
-        end_tokens: token ids that end an answer; None: those that ``slr.chat.end_tokens`` decides on.
-        on_step: told after each step how many samples are still running.
+        seeds: one seed for each prompt.
+        end_tokens: ids of the tokens that end an answer; None for the decision of ``slr.chat.end_tokens``.
+        on_step: called after each step with the number of samples that are still running.
+
+    Returns:
+        The samples of each prompt, in order.
 
     Raises:
-        ValueError: if there is no prompt, an empty one, or not one seed a prompt; if nothing ends an answer; if
-            the model's logits are not finite.
+        ValueError: if there is no prompt, an empty one, or not one seed for each prompt; if nothing ends an
+            answer; if the model's logits are not finite.
     """
     check_request(prompts, num_samples, seeds, end_tokens)
     end_ids = end_tokens_of(model, tokenizer) if end_tokens is None else list(end_tokens)
@@ -106,7 +112,7 @@ def sample(
             next_B = next_B[running]
         batch.advance(next_B)
     lengths, finished = lengths_B.tolist(), finished_B.tolist()
-    # An end token need not be a special one, which the tokenizer would leave out.
+    # The end token is cut off here, because the tokenizer leaves out special tokens only.
     shown = [row[: n - ended] for row, n, ended in zip(tokens_BT.tolist(), lengths, finished, strict=True)]
     texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
     rows = [Sample(*fields) for fields in zip(texts, lengths, finished, strict=True)]
@@ -114,14 +120,22 @@ def sample(
 
 
 def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
-    """The token of each row at which its cumulative distribution passes its draw from [0, 1), in float64.
+    """Choose the token of each row at which its cumulative distribution passes the row's draw, in float64.
 
-    At temperature 0 it is the likeliest token, and nothing is drawn.
+    At temperature 0 the likeliest token is chosen, and no draw is used.
+
+    Args:
+        logits_BV: next-token logits.
+        draws_B: one number in [0, 1) for each row.
+        config: temperature and truncation.
+
+    Returns:
+        The token ids, shape (B,).
 
     Raises:
         ValueError: if a logit is NaN or +inf.
     """
-    # The largest of a row is NaN if any is.
+    # The largest logit of a row is NaN if any logit is.
     if not logits_BV.amax(dim=-1).isfinite().all():
         raise ValueError(
             "the model's logits are not finite: its weights or its precision do not suit it; "
@@ -130,19 +144,28 @@ def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: Sampli
     if config.temperature == 0:
         return logits_BV.argmax(dim=-1)
     cumulative_BV = token_probabilities(logits_BV, config).double().cumsum(dim=-1)
-    # In float64 a draw is at most 1 - 2**-53, and its product with the total is below the total even rounded.
+    # In float64 a draw is at most 1 - 2**-53, so its product with the total stays below the total even when rounded.
     targets_B1 = draws_B[:, None] * cumulative_BV[:, -1:]
     return torch.searchsorted(cumulative_BV, targets_B1, right=True).squeeze(1)
 
 
 def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
-    """The distribution that is sampled from, in float32: temperature, then top-k, top-p, min-p.
+    """Compute the distribution that is sampled from: temperature, then top-k, top-p, min-p.
 
-    Sources: top-p, Holtzman et al. 2020; min-p, Nguyen et al. 2024 (arXiv 2407.01082): a token is kept if its
-    probability is at least min-p times the largest one. The likeliest token is always kept.
+    The likeliest token is always kept. Min-p keeps a token if its probability is at least min-p times the
+    largest one.
+
+    Sources: top-p, Holtzman et al. 2020; min-p, Nguyen et al. 2024 (arXiv 2407.01082).
+
+    Args:
+        logits_BV: next-token logits.
+        config: temperature and truncation.
+
+    Returns:
+        Probabilities in float32, shape (B, V).
 
     Raises:
-        ValueError: at temperature 0, which is no distribution.
+        ValueError: at temperature 0, where nothing is sampled.
     """
     if config.temperature == 0:
         raise ValueError("temperature is 0: the likeliest token is taken, and nothing is sampled")
@@ -161,7 +184,7 @@ def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torc
 
 
 def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Ids of the tokens that end an answer, as ``slr.chat.end_tokens`` decides.
+    """Find the ids of the tokens that end an answer, as ``slr.chat.end_tokens`` decides.
 
     Raises:
         ValueError: if there is none.
@@ -176,30 +199,42 @@ def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Keep the likeliest tokens, as few as have a probability of ``top_p`` together.
+    """Keep as few of the likeliest tokens as have a probability of ``top_p`` together.
 
-    Only as many tokens are sorted as are needed for it: a whole vocabulary would take longer than the model.
+    Only as many tokens are sorted as are needed, because sorting a whole vocabulary takes longer than the
+    model.
     """
     total_B1 = logits_BV.logsumexp(dim=-1, keepdim=True)
     vocabulary = logits_BV.shape[-1]
     count = min(SORTED_AT_FIRST, vocabulary)
     while True:
-        descending_BK, order_BK = logits_BV.topk(count, dim=-1)
-        probabilities_BK = (descending_BK - total_B1).exp()
-        cumulative_BK = probabilities_BK.cumsum(dim=-1)
-        if count == vocabulary or bool((cumulative_BK[:, -1] >= top_p).all()):
+        descending_BA, order_BA = logits_BV.topk(count, dim=-1)
+        probabilities_BA = (descending_BA - total_B1).exp()
+        cumulative_BA = probabilities_BA.cumsum(dim=-1)
+        if count == vocabulary or bool((cumulative_BA[:, -1] >= top_p).all()):
             break
         count = min(8 * count, vocabulary)
-    kept_BK = cumulative_BK - probabilities_BK < top_p
-    kept_BK[:, 0] = True
-    kept_BV = torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BK, kept_BK)
+    kept_BA = cumulative_BA - probabilities_BA < top_p
+    kept_BA[:, 0] = True
+    kept_BV = torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BA, kept_BA)
     return logits_BV.masked_fill(~kept_BV, -torch.inf)
 
 
 def check_request(
     prompts: Sequence[Sequence[int]], num_samples: int, seeds: Sequence[int], end_tokens: Sequence[int] | None
 ) -> None:
-    """Check what any engine is asked for; for the arguments and errors see ``sample``."""
+    """Check what any engine is asked for.
+
+    Args:
+        prompts: token ids of each prompt.
+        num_samples: number of samples of each prompt.
+        seeds: one seed for each prompt.
+        end_tokens: ids of the tokens that end an answer; None if the model decides.
+
+    Raises:
+        ValueError: if there is no prompt, an empty one, or not one seed for each prompt; if ``num_samples``
+            is below 1; if ``end_tokens`` is empty.
+    """
     if not prompts or not all(prompts):
         raise ValueError("there is nothing to answer: expected at least one prompt, and no empty one")
     if len(seeds) != len(prompts):
@@ -211,9 +246,11 @@ def check_request(
 
 
 class _Batch:
-    """The running samples: cache, mask, next positions, and the logits of their next tokens.
+    """The running samples: their cache, mask, next positions, and the logits of their next tokens.
 
-    ``rows`` says which samples they are, by their places in the whole.
+    Attributes:
+        logits_BV: logits of the next token of each running sample.
+        rows: index of each running sample among all samples, shape (B,).
     """
 
     def __init__(
@@ -243,6 +280,7 @@ class _Batch:
         )
         cache = DynamicCache(config=model.config)
         output = _forward(model, tokens_BT, mask_BT, (mask_BT.cumsum(dim=1) - 1).clamp(min=0), cache)
+        # The cache is repeated after the forward, so samples of one prompt share its computation.
         cache.batch_repeat_interleave(num_samples)
         return cls(
             model,
@@ -260,7 +298,7 @@ class _Batch:
         self.rows = self.rows[indices]
 
     def advance(self, next_B: torch.Tensor) -> None:
-        """Append a token to every sample."""
+        """Append a token to every sample and compute the logits after it."""
         self._mask_BT = torch.cat([self._mask_BT, self._mask_BT.new_ones(len(next_B), 1)], dim=1)
         output = _forward(
             self._model, next_B[:, None], self._mask_BT, self._positions_B[:, None], self._cache

@@ -1,13 +1,14 @@
-"""Sampling by vLLM, where it is installed: what ``slr.sampling.generation.sample`` does, on a checkpoint directory.
+"""Sampling by vLLM from a checkpoint directory, by the same settings as ``slr.sampling.generation.sample``.
 
-The order of operations is vLLM's: temperature, min-p, top-k, top-p, where ``slr.sampling.generation`` has min-p last.
-Min-p compares every token with the likeliest one and top-k counts from it, so that in either order the same tokens are
-left. Top-p keeps a share of what it finds, so with min-p before it fewer are left than with min-p after it: the
-two together are refused. (Read in vLLM 0.32, ``v1/sample/sampler.py``.)
+vLLM applies temperature, min-p, top-k and top-p in this order; ``slr.sampling.generation`` applies min-p
+last. The place of min-p does not matter with top-k: min-p compares every token with the likeliest one and
+top-k counts from it, so either order leaves the same tokens. With top-p it matters: top-p keeps a share of
+what it finds, so min-p before it leaves fewer tokens than min-p after it. The two together are refused. (Read
+in vLLM 0.32, ``v1/sample/sampler.py``.)
 
-Each sample has a seed of its own, the prompt's plus the sample's number, so what is drawn for it does not
-depend on the other samples. The same seed gives other tokens than ``slr.sampling.generation`` draws, from the same
-distribution: ``experiments/engine_agreement.py`` measures that.
+Each sample has a seed of its own, which is the prompt's seed plus the sample's number. So a sample does not
+depend on the other samples. The same seed gives other tokens than ``slr.sampling.generation`` draws, from the
+same distribution: ``experiments/engine_agreement.py`` measures that.
 """
 
 from __future__ import annotations
@@ -24,18 +25,22 @@ from slr.sampling.config import SamplingConfig
 from slr.sampling.generation import Sample, check_request
 
 LONGEST = 4096 + 1024
-"""Tokens of the paper's longest answers and of a prompt, together. vLLM sets memory apart for it."""
+"""Number of tokens that vLLM reserves memory for: the paper's longest answers together with a prompt."""
 BLOCK_SIZE = 32
-"""Tokens. A prompt's samples share its prefill by whole blocks; those of 128, vLLM's on a CPU, are seldom whole."""
+"""Number of tokens in a block of vLLM's cache.
+
+The samples of a prompt share its computation in whole blocks. vLLM's blocks of 128 on a CPU are seldom filled
+by a prompt.
+"""
 LOWEST_TEMPERATURE = 0.01
-"""Between it and 0, vLLM would take it in place of what was asked for."""
+"""Lowest temperature above 0 that vLLM takes. It would silently replace a lower one by this one."""
 
 
 class VllmEngine:
-    """A checkpoint that vLLM holds, from construction to ``close``, or to the end of a ``with`` block.
+    """A checkpoint that vLLM holds, from construction to ``close`` or to the end of a ``with`` block.
 
-    vLLM computes in a process of its own. Closing ends that process, which gives all of its memory back, so that
-    the next checkpoint has room. A program that opens one must guard its entry by ``if __name__ == "__main__"``.
+    vLLM computes in a process of its own. Closing ends that process and frees all of its memory for the next
+    checkpoint. A program that opens an engine must guard its entry by ``if __name__ == "__main__"``.
     """
 
     def __init__(self, checkpoint: Path, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype) -> None:
@@ -44,7 +49,7 @@ class VllmEngine:
         Args:
             checkpoint: directory with config.json and safetensors weights.
             tokenizer: decodes the answers. The checkpoint needs none.
-            dtype: to compute in.
+            dtype: dtype to compute in.
 
         Raises:
             ValueError: if vLLM is not installed, or does not take this checkpoint.
@@ -57,22 +62,24 @@ class VllmEngine:
             model=str(checkpoint),
             dtype=str(dtype).removeprefix("torch."),
             skip_tokenizer_init=True,
-            # Else the checkpoint's generation settings would change what is asked for.
+            # Otherwise vLLM would apply the checkpoint's generation settings on top of ours.
             generation_config="vllm",
             max_model_len=self._room,
             block_size=BLOCK_SIZE,
-            # On a CPU, vLLM 0.32 fails when it computes in parts a prompt that has a seed of its own.
+            # On a CPU, vLLM 0.32 fails if it computes a prompt that has its own seed in chunks.
             enable_chunked_prefill=False,
         )
 
     def __enter__(self) -> Self:
+        """Return the engine."""
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Close the engine."""
         self.close()
 
     def close(self) -> None:
-        """Give the memory back; nothing can be sampled afterwards."""
+        """End vLLM's process and free its memory; nothing can be sampled afterwards."""
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm = None
@@ -86,12 +93,22 @@ class VllmEngine:
         *,
         end_tokens: Sequence[int],
     ) -> list[list[Sample]]:
-        """Draw ``num_samples`` answers to each prompt; for the arguments see ``slr.sampling.generation.sample``.
+        """Draw ``num_samples`` answers to each prompt.
+
+        Args:
+            prompts: token ids of each rendered prompt.
+            num_samples: number of samples of each prompt.
+            config: temperature, truncation, and the largest number of new tokens.
+            seeds: one seed for each prompt.
+            end_tokens: ids of the tokens that end an answer.
+
+        Returns:
+            The samples of each prompt, in order.
 
         Raises:
-            ValueError: if there is no prompt, an empty one, or not one seed a prompt; if nothing ends an answer; if
-                a prompt and its answer may be longer than there is room for; if vLLM would sample something
-                else than the settings say.
+            ValueError: if there is no prompt, an empty one, or not one seed for each prompt; if nothing ends
+                an answer; if a prompt and its answer may need more tokens than there is room for; if vLLM
+                would not sample as the settings say.
         """
         assert self._llm is not None, "the engine is closed"
         check_request(prompts, num_samples, seeds, end_tokens)
@@ -104,7 +121,7 @@ class VllmEngine:
                     n=num_samples,
                     seed=seed,
                     stop_token_ids=list(end_tokens),
-                    # The model's own end tokens end nothing if others are given.
+                    # The model's own end tokens end nothing if other ones are given.
                     ignore_eos=True,
                     detokenize=False,
                     **settings,
@@ -118,27 +135,31 @@ class VllmEngine:
     def _samples(self, completions: Sequence[Any]) -> list[Sample]:
         finished = [completion.finish_reason == "stop" for completion in completions]
         tokens = [list(completion.token_ids) for completion in completions]
-        # The token that ended an answer is counted, but no part of its text.
+        # The token that ended an answer counts as one of its tokens, but it is not in the text.
         shown = [row[: len(row) - ended] for row, ended in zip(tokens, finished, strict=True)]
         texts = self._tokenizer.batch_decode(shown, skip_special_tokens=True)
         return [Sample(*fields) for fields in zip(texts, map(len, tokens), finished, strict=True)]
 
     def _check_length(self, prompts: Sequence[Sequence[int]], config: SamplingConfig) -> None:
-        """VLLM would cut such an answer off without a word."""
+        """Check that prompts and answers fit, because vLLM would cut an answer off without a word.
+
+        Raises:
+            ValueError: if one may not fit.
+        """
         longest = max(map(len, prompts))
         if longest + config.max_new_tokens > self._room:
             raise ValueError(
                 f"a prompt has {longest} tokens and its answer up to {config.max_new_tokens}, but there is room for "
-                f"{self._room} in all (what the model allows, at most {LONGEST}): ask for fewer new tokens, or use the "
-                "engine 'transformers'"
+                f"{self._room} in all (as the model allows, and at most {LONGEST}): ask for fewer new tokens, or use "
+                "the engine 'transformers'"
             )
 
 
 def import_vllm() -> Any:
-    """The package, which is heavy to import.
+    """Import vLLM, which takes seconds.
 
     Raises:
-        ValueError: if it cannot be imported; says how to install it.
+        ValueError: if it cannot be imported; the message says how to install it.
     """
     try:
         return importlib.import_module("vllm")
@@ -150,16 +171,16 @@ def import_vllm() -> Any:
 
 
 def check_usable(device: str, num_processes: int) -> None:
-    """Check, before hours of other work, that vLLM is there and can compute where it is asked to.
+    """Check that vLLM is installed and can compute where it is asked to, before hours of other work.
 
     Raises:
-        ValueError: if it is not installed; if the work is shared by several processes; if the device is a GPU other
-            than the first visible one, which is what vLLM takes.
+        ValueError: if it is not installed; if several processes share the work; if the device is another GPU
+            than the first visible one, which is the one vLLM takes.
     """
     import_vllm()
     if num_processes > 1:
         raise ValueError(
-            f"{num_processes} processes share the work, and each would have vLLM take the same GPU: start one process, "
+            f"{num_processes} processes share the work, and vLLM would use the same GPU in each: start one process, "
             "or use the engine 'transformers'"
         )
     index = torch.device(device).index
@@ -171,10 +192,10 @@ def check_usable(device: str, num_processes: int) -> None:
 
 
 def sampling_settings(config: SamplingConfig) -> dict[str, float]:
-    """The settings under vLLM's names.
+    """Translate the settings into vLLM's names.
 
     Raises:
-        ValueError: if vLLM would sample something else than ``slr.sampling.generation`` with them.
+        ValueError: if vLLM would sample otherwise than ``slr.sampling.generation`` with them.
     """
     if config.min_p > 0 and config.top_p < 1 and config.temperature > 0:
         raise ValueError(

@@ -1,0 +1,1 @@
+"""The downstream tasks: their prompts, and the rules that read and check answers."""

@@ -1,26 +1,29 @@
 """Open questions with many right answers, and the rules that decide which answer a sample gives.
 
-``open_qa_questions.json`` holds 40 questions with 20 to 200 right answers each; docs/questions.md has their sources.
-``OpenQuestion.recognise`` decides by these rules:
+``open_qa_questions.json`` holds 40 questions with 20 to 200 right answers each; docs/questions.md has their
+sources. ``OpenQuestion.recognise`` decides by these rules:
 
-1. The answer is on the first line with text in it. A line that only introduces one is passed over: it ends with a
-   colon, or is nothing but a phrase such as "Sure!" or "As an AI, I have no preferences."
-2. Markdown (``*``, ``_``, ``#``, backticks), quotes and a list marker ("1.", "-") are stripped off the line.
-3. A name may be spelled in every way that ``names.normalise`` and ``names.spellings`` know: no case or accents,
-   plurals, ordinals, possessives, initials. "Bach, Johann Sebastian" is "Johann Sebastian Bach".
-4. Names are looked for in the whole line, in what follows its leading phrase ("The answer is", "One country is"), and
-   in what follows a preface ("I have no favourite, but one is"); in each of them first in all of it, then in
-   what comes before a separator (punctuation, or a word such as "is" or "which"), the longest part first.
-5. A part names an answer only if the rest of it adds nothing: function words ("it is ... of course") or the question's
-   ``qualifiers`` ("river" beside "Rhine"). So "Harrison Ford" is not "Gerald Ford". The longest name counts
-   ("Guinea-Bissau", not "Guinea"). A name of one or two characters ("C", "US") bears qualifiers alone.
-6. A ``distractor`` names something else, though the rules would read an answer in it ("Washington, D.C.").
-7. A part is refused if it names two answers, and where what follows takes it back: another answer, "is not", another
-   given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), another place ("Augusta, Georgia") or year ("Aladdin
-   (2019)") than the aliases have, a subtitle ("Mulan: Final War"), or one of the question's ``other_kinds``
-   ("Mercury, the planet").
+1. The answer is on the first line with text in it. A line that only introduces an answer is skipped: it ends
+   with a colon, or it is only a phrase such as "Sure!" or "As an AI, I have no preferences."
+2. Markdown (``*``, ``_``, ``#``, backticks), quotes and a list marker ("1.", "-") are removed from the line.
+3. A name may be spelled in every way that ``names.normalise`` and ``names.spellings`` know. Case, accents,
+   plurals, ordinals, possessives and initials do not matter. "Bach, Johann Sebastian" is "Johann Sebastian
+   Bach".
+4. Names are searched in the whole line, then in what follows its leading phrase ("The answer is", "One
+   country is"), then in what follows a preface ("I have no favourite, but one is"). In each of these, the
+   whole text is tried first. Then the part before each separator is tried (punctuation, or a word such as
+   "is" or "which"), the longest part first.
+5. A part names an answer only if its other words add nothing. Words that add nothing are function words ("it
+   is ... of course") and the question's ``qualifiers`` ("river" next to "Rhine"). So "Harrison Ford" is not
+   "Gerald Ford". The longest name counts ("Guinea-Bissau", not "Guinea"). A name of one or two characters
+   ("C", "US") allows only qualifiers next to it.
+6. A ``distractor`` names something else, although the rules would find an answer in it ("Washington, D.C.").
+7. A part is refused if it names two answers. It is also refused if the words behind it take it back: another
+   answer, "is not", another given name ("Clinton, Hillary"), a suffix ("Kennedy, Jr."), a place ("Augusta,
+   Georgia") or year ("Aladdin (2019)") that the aliases do not have, a subtitle ("Mulan: Final War"), or one
+   of the question's ``other_kinds`` ("Mercury, the planet").
 
-Anything else is no right answer.
+Everything else is not a right answer.
 """
 
 from __future__ import annotations
@@ -35,16 +38,20 @@ from importlib import resources
 from slr.tasks.names import NameForm, initialled, normalise, readings, spellings
 
 MIN_ANSWERS = 20
+"""Smallest number of right answers of a question."""
 MAX_ANSWERS = 200
+"""Largest number of right answers of a question."""
 MIN_CHARACTERS_INSIDE_LINE = 3
+"""Number of characters from which on a name may have function words next to it (rule 5)."""
 MAX_WORDS_WITH_EXAMPLE = 12
+"""Largest number of words of a line in which an answer may follow "such as"."""
 MAX_WORDS_OF_LINE = 40
-"""What stands later in a line is not read, because an answer that comes so late is none that was asked for."""
+"""Number of words of a line that are read. An answer that comes later was not asked for."""
 
 _ANOTHER_THING = ""
-"""What a part is read as that names something else than one right answer; None if it names nothing known."""
+"""Verdict on a part that names something other than one right answer; None is the verdict if it names nothing known."""
 _SEVERAL_ANSWERS = "several answers"
-"""What a part is read as that names two answers, unless its first part turns out to give one of them."""
+"""Verdict on a part that names two answers. A shorter part of it may still give one of them."""
 
 _FUNCTION_WORDS = frozenset(
     {"of", "in", "is", "its", "it", "one", "this", "that", "thats", "my"}
@@ -62,11 +69,13 @@ _SUFFIXES = frozenset({"jr", "sr", "junior", "senior", "ii", "iii", "iv"})
 _LIST_MARKER = re.compile(r"^\s*(?:#+\s+|>\s*|[-–—•*+]\s+|\(?\d{1,2}[.)]\s+)+")
 _MARKDOWN_AND_QUOTES = re.compile(r"</?\w+>|[*_`\"“”„«»]+|^#+|^['‘]|['’]$")
 
+# A negation ends an announcement, because "The capital is not" announces nothing.
 _WORD = r"(?!(?:not|never|no|cannot|except|avoid)\b)(?![\w]+n['’]t\b)(?:(?:[A-Za-z]\.){2,}|[\w'’-]+)"
 _SAYING = (
     r"(?:choose|pick|say|name|go with|going with|suggest|mention|select|offer|nominate|propose|answer with|answer|"
     r"think of|consider|tell you(?: that)?|give you|give|like|know of|know|recommend|prefer|share)"
 )
+# Base models write the labels of a chat ("Assistant:") before answers, so labels count as greetings.
 _GREETING = (
     r"(?:(?:sure|certainly|of course|okay|ok|yes|absolutely|alright|well|h+m+|so)(?: thing)?\b[\s!,.:…-]*"
     r"|(?:great|good|interesting|hello|hi|thanks|thank you|excellent)(?: question| choice)?\s*[!,.:…]+\s*"
@@ -96,6 +105,7 @@ _POLITE_LINE = re.compile(
     re.IGNORECASE,
 )
 
+# A full stop separates only behind three letters, so that "St." and initials stay with their names.
 _SEPARATOR = re.compile(
     r"\s+[-–]+\s+|\s*—\s*|\s*[:;,(\[]\s*|(?<=\w{3})[.!?](?:\s+|$)"
     r"|\s+(?:is|was|are|were|has|have|would be|could be|comes|lies|in|from|by|because|since|as|which|who|that|with"
@@ -111,6 +121,7 @@ _FILLERS = re.compile(
     r"^(?:(?:and|or|then|also|no|wait|actually|maybe|rather|perhaps|i mean)\b[\s,]*)+", re.IGNORECASE
 )
 _NEGATION = re.compile(r"\b(?:not|never|no|nothing|except|avoid|wrong|cannot)\b|n['’]t\b", re.IGNORECASE)
+# "Anything but Peru" names what the answer is not, so this "but" begins no answer.
 _EXCLUSION = re.compile(
     r"\b(?:anything|nothing|everything|any|all|none|every|each|everyone)(?:\s+\w+)?$", re.IGNORECASE
 )
@@ -127,16 +138,16 @@ class OpenQuestion:
     """A question that asks for one of many right answers.
 
     Attributes:
-        id: a short name.
+        id: short name.
         text: the request.
-        source: the reference work that the list can be checked in.
+        source: reference work in which the list can be checked.
         is_closed: whether the list holds every right answer; otherwise it holds the well-known ones.
-        as_of: the date that the list is right for, such as "2024-12-31"; None if it does not change.
+        as_of: date that the list is right for, such as "2024-12-31"; None if the answers do not change.
         answers: the ways to write each right answer, its canonical name first.
-        distractors: names of other things that the rules would take for an answer.
-        qualifiers: words and phrases that may stand beside a name and leave it the same.
-        forms: which rules of spelling hold for the names.
-        other_kinds: what a name may be called where it is another thing, such as "planet" behind "Mercury".
+        distractors: names of other things in which the rules would find an answer.
+        qualifiers: words and phrases that may stand next to a name without changing it.
+        forms: rules of spelling that hold for the names.
+        other_kinds: words behind a name that make it another thing, such as "planet" behind "Mercury".
     """
 
     id: str
@@ -151,6 +162,12 @@ class OpenQuestion:
     other_kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        """Check the lists.
+
+        Raises:
+            ValueError: if the number of answers is out of range, or an answer has no name, or a name is
+                empty.
+        """
         if not MIN_ANSWERS <= self.num_right <= MAX_ANSWERS:
             raise ValueError(
                 f"question {self.id!r} has {self.num_right} answers, "
@@ -162,16 +179,21 @@ class OpenQuestion:
         for name in (*(alias for aliases in self.answers for alias in aliases), *self.distractors):
             if not normalise(name):
                 raise ValueError(f"question {self.id!r}: alias {name!r} is empty once normalised")
+        # Building the table raises if an alias names two answers.
         _ = self._named
 
     @property
     def num_right(self) -> int:
-        """How many different right answers there are."""
+        """Number of different right answers."""
         return len(self.answers)
 
     @cached_property
     def _named(self) -> dict[str, str]:
-        """What each normal form names: an answer's canonical name, or another thing."""
+        """Map each normal form to an answer's canonical name, or to ``_ANOTHER_THING``.
+
+        Raises:
+            ValueError: if an alias names two of them.
+        """
         named: dict[str, str] = {}
         groups = [(aliases[0], aliases) for aliases in self.answers]
         for canonical, aliases in [*groups, (_ANOTHER_THING, self.distractors)]:
@@ -185,7 +207,7 @@ class OpenQuestion:
         return self._with_initials() | named if "person" in self.forms else named
 
     def _with_initials(self) -> dict[str, str]:
-        """Names with initials, but those that two answers share: "J. Bernoulli" is nobody in particular."""
+        """Map names with initials to answers, except the ones that two answers share: "J. Bernoulli" names nobody."""
         owners: dict[str, set[str]] = {}
         for aliases in self.answers:
             for alias in aliases:
@@ -199,21 +221,30 @@ class OpenQuestion:
 
     @cached_property
     def _phrases(self) -> frozenset[tuple[str, ...]]:
-        """The qualifiers, as words."""
+        """The qualifiers, split into words."""
         return frozenset(tuple(normalise(phrase).split()) for phrase in self.qualifiers)
 
     @cached_property
     def _places(self) -> frozenset[str]:
-        """Where the answers lie, as far as aliases say so: "georgia" of "Atlanta, Georgia"."""
+        """Places that the aliases give for answers, such as "georgia" in "Atlanta, Georgia"."""
         if "person" in self.forms:
             return frozenset()
         parts = (alias.split(", ") for aliases in self.answers for alias in aliases if alias.count(", ") == 1)
         return frozenset(normalise(place) for _, place in parts)
 
     def recognise(self, text: str) -> str | None:
-        """The canonical name of the right answer that a sample gives, or None (rules of the module)."""
+        """Find the right answer that a sample gives, by the rules of the module.
+
+        Args:
+            text: the sample.
+
+        Returns:
+            The answer's canonical name; None if the sample gives no right answer.
+        """
         for line in _lines(text):
             verdict = self._read_line(line)
+            # Only a polite line may be followed by the answer. Any other line without an answer ends the search,
+            # because a later line would explain or list.
             if verdict is not None or not _POLITE_LINE.match(line):
                 return verdict or None
         return None
@@ -226,7 +257,7 @@ class OpenQuestion:
         return None
 
     def _read(self, part: str) -> str | None:
-        """The answer that a part of a line gives at its start (rules 4 to 7)."""
+        """Find the answer that a part of a line gives at its start (rules 4 to 7)."""
         whole = self._name_in(part)
         if whole not in (None, _SEVERAL_ANSWERS):
             return whole
@@ -234,6 +265,7 @@ class OpenQuestion:
             verdict = self._named.get(normalise(f"{inverted[2]} {inverted[1]}"))
             if verdict is not None:
                 return verdict
+        # The last separator comes first, so that the longest part before a separator is tried first.
         for separator in reversed(list(_SEPARATOR.finditer(part))):
             before, after = part[: separator.start()], part[separator.end() :]
             verdict = self._name_in(before)
@@ -243,7 +275,7 @@ class OpenQuestion:
         return None if whole is None else _ANOTHER_THING
 
     def _name_in(self, part: str) -> str | None:
-        """What a part names whose other words add nothing (rule 5)."""
+        """Find what a part names if its other words add nothing (rule 5)."""
         forms = readings(part)
         exact = next((self._named[form] for form in forms if form in self._named), None)
         if exact is not None:
@@ -254,12 +286,14 @@ class OpenQuestion:
         spans = self._spans_of_names(words)
         if not spans:
             return None
+        # The words between the names, as pairs of ends: before the first name, between names, behind the last.
         edges = [0, *(edge for span in sorted(spans) for edge in span), len(words)]
         around = [words[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
         if not all(self._adds_nothing(run, _FUNCTION_WORDS) for run in around):
             return None
         names = {self._named[" ".join(words[start:end])] for start, end in spans}
         shortest = min(len(" ".join(words[start:end])) for start, end in spans)
+        # Short names such as "C" and "US" are also ordinary words, so only qualifiers may stand next to them.
         if shortest < MIN_CHARACTERS_INSIDE_LINE and not all(self._adds_nothing(run) for run in around):
             return None
         if _ANOTHER_THING in names:
@@ -267,7 +301,7 @@ class OpenQuestion:
         return names.pop() if len(names) == 1 else _SEVERAL_ANSWERS
 
     def _spans_of_names(self, words: list[str]) -> list[tuple[int, int]]:
-        """Where names stand, the longest first and none inside another; short names only if there is no other."""
+        """Find where names stand: the longest first, none inside another, and short names only if there is no other."""
         for min_characters in (MIN_CHARACTERS_INSIDE_LINE, 1):
             spans: list[tuple[int, int]] = []
             for length in range(min(self._max_words_of_name, len(words)), 0, -1):
@@ -282,7 +316,8 @@ class OpenQuestion:
         return []
 
     def _adds_nothing(self, words: list[str], function_words: frozenset[str] = frozenset()) -> bool:
-        """Whether the words are qualifiers of the question and function words only."""
+        """Whether the words are only qualifiers of the question and function words."""
+        # Phrases may overlap, so all the places are followed that some sequence of phrases can reach.
         reached = {0}
         for start in range(len(words)):
             if start not in reached:
@@ -298,15 +333,25 @@ class OpenQuestion:
         return len(words) in reached
 
     def _is_taken_back(self, verdict: str, before: str, separator: str, after: str) -> bool:
-        """Whether what follows a name makes another thing of it (rule 7)."""
+        """Whether the words behind a name make it another thing (rule 7).
+
+        Args:
+            verdict: canonical name of the answer found.
+            before: the part that names it.
+            separator: the separator behind the part.
+            after: the rest of the line.
+        """
         if separator in ("is", "was", "are", "were") and _NEGATION.match(after):
             return True
         segments = (_FILLERS.sub("", segment).strip(" .)]") for segment in _SEPARATOR.split(after))
         following = next((segment for segment in segments if segment), "")
         form = normalise(following)
         both = normalise(f"{before}, {following}")
+        # The words behind a name can be a part of it that an alias has: "Portland, Oregon".
         if self._named.get(both) == verdict or not form:
             return False
+        # In brackets or behind a word, lower-case words describe the
+        # answer. They may mention another one: "Lyon (near Geneva)".
         is_description = (separator in ("(", "[") or separator.isalpha()) and following[0].islower()
         if not is_description and self._name_in(following) not in (None, verdict):
             return True
@@ -321,13 +366,13 @@ class OpenQuestion:
         )
 
     def _is_elsewhere(self, before: str, following: str) -> bool:
-        """Whether a place or direction follows that none of the aliases has: "Augusta, Georgia", "Samoa, American"."""
+        """Whether a place or direction follows that the aliases do not have: "Augusta, Georgia", "Samoa, American"."""
         if following in self._places:
             return "," not in before
         return following in _DIRECTIONS or ("person" not in self.forms and following in _NATIONALITIES)
 
     def _is_subtitle(self, following: str) -> bool:
-        """Whether the words are capitalised as in the title of a sequel, and say more than "Walt Disney"."""
+        """Whether the words are capitalised like the title of a sequel, and say more than "Walt Disney"."""
         is_title = all(word[0].isupper() or len(word) <= len("the") for word in following.split())
         return following[0].isupper() and is_title and not self._adds_nothing(normalise(following).split())
 
@@ -336,13 +381,13 @@ class OpenQuestion:
         return any(following == kind or (" " in kind and following.startswith(f"{kind} ")) for kind in kinds)
 
     def _has_other_year(self, verdict: str, following: str) -> bool:
-        """Whether a year follows that is none of the answer's, of which the aliases give some."""
+        """Whether a year follows, the aliases of the answer give years, and this one is not among them."""
         aliases = next(aliases for aliases in self.answers if aliases[0] == verdict)
         known = {year for alias in aliases for year in _YEAR.findall(alias)}
         return bool(known and _YEAR.fullmatch(following) and following not in known)
 
     def _is_other_person(self, before: str, separator: str, following: str) -> bool:
-        """Whether a surname is followed by given names that are none of the person's: "Clinton, Hillary"."""
+        """Whether given names of another person follow a surname: "Clinton, Hillary"."""
         if "person" not in self.forms or len(normalise(before).split()) != 1:
             return False
         if self._named.get(normalise(f"{following} {before}")):
@@ -351,7 +396,7 @@ class OpenQuestion:
         return bool(pattern and pattern.fullmatch(following))
 
     def _after_prefaces(self, body: str) -> Iterator[str]:
-        """What follows a preface that names no answer itself, without its leading phrase."""
+        """Iterate over what follows each preface that names no answer itself, without its leading phrase."""
         for end in _PREFACE_END.finditer(body):
             head, tail = body[: end.start()], body[end.end() :]
             if self._mentions_a_name(head):
@@ -387,12 +432,12 @@ class OpenQuestion:
         )
 
     def _mentions_a_name(self, head: str) -> bool:
-        """Whether capitalised words of a preface hold a name of the lists."""
+        """Whether capitalised words of a preface hold a name from the lists."""
         return any(self._spans_of_names(normalise(run).split()) for run in _CAPITALISED.findall(head))
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a sample that can give its answer, without markdown (rules 1 and 2)."""
+    """Iterate over the lines of a sample that can give its answer, without markdown (rules 1 and 2)."""
     for line in text.splitlines():
         stripped = _MARKDOWN_AND_QUOTES.sub("", _LIST_MARKER.sub("", line)).strip()
         rest = normalise(_without_leading_phrase(stripped))
@@ -412,7 +457,11 @@ def _without_greeting(line: str) -> str:
 
 
 def parse_open_questions(rows: Iterable[dict]) -> tuple[OpenQuestion, ...]:
-    """Questions out of the rows of the JSON file; ValueError if a rule for the lists is broken."""
+    """Make questions from the rows of the JSON file.
+
+    Raises:
+        ValueError: if a list breaks a rule, or two questions have one id.
+    """
     questions = tuple(
         OpenQuestion(
             id=row["id"],
@@ -437,6 +486,6 @@ def parse_open_questions(rows: Iterable[dict]) -> tuple[OpenQuestion, ...]:
 
 @cache
 def load_open_questions() -> tuple[OpenQuestion, ...]:
-    """The 40 questions in a fixed order, checked as they are read."""
+    """Load the 40 questions in a fixed order; they are checked while they are read."""
     file = resources.files("slr.tasks").joinpath("open_qa_questions.json")
     return parse_open_questions(json.loads(file.read_text(encoding="utf-8")))

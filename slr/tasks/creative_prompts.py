@@ -1,7 +1,7 @@
 """The creative-writing prompts: 100 requests each for a poem, a story and a joke.
 
-``creative_prompts.json`` holds them in our own wording, for measuring how varied many samples of one
-prompt are. No subject occurs twice in a genre, and none is a subject of the laptop models' training.
+``creative_prompts.json`` holds them in our own wording. They serve to measure how varied many samples of one
+prompt are. No subject occurs twice in a genre, and none occurs in the laptop models' training.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ GENRES: tuple[Genre, ...] = get_args(Genre)
 
 @dataclass(frozen=True, kw_only=True)
 class CreativePrompt:
-    """One request. ``text`` is all a user would type; ``constraint`` is ``None`` where it sets none.
+    """A request for a poem, a story or a joke.
 
-    Raises:
-        ValueError: the genre is unknown or a field is empty.
+    Attributes:
+        id: unique name.
+        genre: what is asked for.
+        subject: what it is to be about.
+        form: kind of poem, story or joke.
+        constraint: condition that the text must meet; None if there is none.
+        text: the whole request, as a user would type it.
     """
 
     id: str
@@ -33,6 +38,11 @@ class CreativePrompt:
     text: str
 
     def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ValueError: if the genre is unknown or a field is empty.
+        """
         if self.genre not in GENRES:
             raise ValueError(
                 f"prompt {self.id!r} has the genre {self.genre!r}; use one of {', '.join(GENRES)}"
@@ -45,7 +55,11 @@ class CreativePrompt:
 
 
 def require_unique_ids(prompts: Sequence[CreativePrompt]) -> None:
-    """Raise a ``ValueError`` that names the first prompt whose id an earlier one has."""
+    """Check that no two prompts have one id.
+
+    Raises:
+        ValueError: if two have; names the id.
+    """
     seen: set[str] = set()
     for prompt in prompts:
         if prompt.id in seen:
@@ -64,10 +78,10 @@ def _all_prompts() -> tuple[CreativePrompt, ...]:
 
 
 def load_creative_prompts(genre: Genre | None = None) -> tuple[CreativePrompt, ...]:
-    """The 100 prompts of one genre, or all 300, in a fixed order.
+    """Load the 100 prompts of one genre, or all 300, in a fixed order.
 
     Raises:
-        ValueError: ``genre`` is not one of ``GENRES``, or the data holds a bad prompt, which is named.
+        ValueError: if ``genre`` is not one of ``GENRES``, or a prompt in the data is bad.
     """
     if genre is not None and genre not in GENRES:
         raise ValueError(f"genre is {genre!r}; use one of {', '.join(GENRES)}, or None for all")

@@ -1,17 +1,18 @@
 r"""The number that a text gives as its final answer.
 
 1. The text ends where it runs on into a made-up next problem or turn (``run_on``).
-2. Of several marks the last one with a number counts: "answer: 18", "answer is 18", "answer = 18", "#### 18",
-   "<answer>18</answer>", "\boxed{18}", "\fbox{18}", "18 is the answer", a heading "Answer" (in any case, with
-   markdown).
-3. Behind a mark, the line that follows counts, or the next one if nothing follows. Its number is the one it
-   starts with ("$7", "about **7** apples"); the last one of an equation ("3 + 4 = 7", "18 eggs = $36"); or else
-   the only one of its first sentence ("Tom has 7 apples."). Nothing is calculated.
-4. An answer that commits to no single number is none: "10 to 12", "10 or 11", "3 hours and 30 minutes", "at
-   least 18", "not 18", "3 + 4". "About 18" commits to 18, and is right only if 18 is exactly right.
+2. Of several marks the last one with a number counts. Marks are "answer: 18", "answer is 18", "answer = 18",
+   "#### 18", "<answer>18</answer>", "\boxed{18}", "\fbox{18}", "18 is the answer", and a heading "Answer" (in
+   any case, with markdown).
+3. The number stands on the line behind a mark, or on the next line if nothing follows the mark. It is the
+   number that this line starts with ("$7", "about **7** apples"), or the last number of an equation ("3 + 4 =
+   7", "18 eggs = $36"), or else the only number of its first sentence ("Tom has 7 apples."). Nothing is
+   calculated.
+4. An answer that commits to no single number gives none: "10 to 12", "10 or 11", "3 hours and 30 minutes",
+   "at least 18", "not 18", "3 + 4". "About 18" commits to 18, and is right only if 18 is exactly right.
 5. A number that is taken back gives way to the one that replaces it: "18 is wrong, the right one is 20" and
-   "18? No, 20." are 20. If none replaces it, there is no answer.
-6. A text without a marked answer has none, unless the caller says that its last number counts.
+   "18? No, 20." give 20. If no number replaces it, there is no answer.
+6. A text without a marked answer has none, unless the caller asks for its last number.
 """
 
 from __future__ import annotations
@@ -48,8 +49,9 @@ _SAID_BEFORE = re.compile(
     r"\s(?:is|was|will\s+be|must\s+be)\s(?:the|our|my)\s(?:(?:final|correct|right)\s)?answer(?=\s*(?:[.!*_]|$))",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A mark behind its number: "so 540 is the answer"."""
+"""Pattern of a mark behind its number: "so 540 is the answer"."""
 _LONGEST_SAID_BEFORE = 80
+"""Number of characters before such a mark in which its number is searched."""
 _END_OF_MARK = re.compile(r"</(?:final[_ -]?)?answer|\[/answer", re.IGNORECASE)
 
 _ECHO = re.compile(
@@ -57,19 +59,23 @@ _ECHO = re.compile(
     r"(?![ *_$]{0,6}(?:(?:is|=)[ *_$]{0,3})?[0-9])",
     re.IGNORECASE,
 )
-"""The request's own words behind its mark: "end with 'answer: ' and the number"."""
+"""Pattern of the request's own words behind its mark: "end with 'answer: ' and the number"."""
 _LIST_MARKER = re.compile(r"^\s*(?:[-*•>]|[0-9][.)](?=\s+\S))\s+")
+# Some models break the line before the equals sign of their last equation.
 _BROKEN_EQUATION = re.compile(r"(?<=[0-9)])[^\S\n]*\n\s{0,9}(?==)")
 _LABELLED_ITEM = re.compile(
     r"\s*(?:[-*•]\s+)?[*_]{0,2}[^\W\d][^\n:=]{0,30}[*_]{0,2}[:=][*_\s$€£]{0,6}[0-9][0-9.,]*\W*(?:[a-z]+\W*)?$",
     re.IGNORECASE,
 )
-"""One of several answers: "- Tom: 5 apples"."""
+"""Pattern of one of several answers: "- Tom: 5 apples"."""
+# Directly behind a mark a dash before a number is its sign, even with a space between them.
 _SPACED_MINUS = re.compile(r"^\s*(?:-\s+|–)(?=[$£€]?[0-9])")
 _HEADING = re.compile(r"\s*(?:step\b|[0-9]{1,2}[.):][ \t]+[^\W\d])", re.IGNORECASE)
+# The full stop of an abbreviation would end the sentence before its number.
 _ABBREVIATION = re.compile(r"(?<!\w)(approx|ca|max|min|no|rs|resp)\.(?=\s)", re.IGNORECASE)
 _END_OF_SENTENCE = re.compile(r"(?<=[.!?])\s")
 _PARENTHESES = re.compile(r"\([^()]*\)")
+# The letter of a multiple choice ("B) 18") is not the answer; the number behind it is.
 _OPTION = re.compile(r"^\W*(?:\(?[A-E][).]|(?:[Oo]ption|[Cc]hoice)\s+\(?[A-E0-9][).:]{1,2})\s+(?=\S)")
 
 _ORNAMENT = r"[\s:,*_`\"'“”‘’«»\[({|~≈#=→]*"
@@ -88,6 +94,7 @@ _COMPARING = (
 )
 _COMPARED_FIRST = re.compile(rf"\W*?{_COMPARING}", re.IGNORECASE)
 _COMPARED_BEFORE = re.compile(rf"{_COMPARING}$", re.IGNORECASE)
+# A number behind an operator is a term of a calculation, and nothing is calculated here.
 _COMPUTED_BEFORE = re.compile(r"(?:(?<!\w)(?:times|plus|minus|by)\s|[-+*/×÷]\s)[\s$(]*$", re.IGNORECASE)
 _NOT = (
     r"(?:(?<!\w)(?:not|never|no\s+longer|(?:is|was)n['’]t|can(?:not|\snot|['’]t))"
@@ -95,6 +102,7 @@ _NOT = (
 )
 _NOT_FIRST = re.compile(rf"\W*{_NOT}", re.IGNORECASE)
 _NOT_BEFORE = re.compile(rf"{_NOT}\W*$", re.IGNORECASE)
+# "The answer is found by ..." tells how, not what, so another mark has to give the number.
 _HOW_FOUND = re.compile(
     r"\W*(?:\w+\s)?(?:obtained|found|calculated|computed|determined|based|derived|reached|arrived|given)(?!\w)"
     r"(?!\s+(?:to\s+be|as)\s)",
@@ -106,6 +114,8 @@ _JUDGED = re.compile(
 )
 _IN_ANGLES = re.compile(r"<([^<>]{0,40})>")
 
+# The possessive quantifier (*+) keeps a long run of letters from being split in every possible way. Without it the
+# time would grow with a power of the length.
 _UNIT = (
     r"(?:\s*(?!(?:to|or|and|through|until|minus|plus|times|because|since|as|is)(?!\w))"
     r"(?![$€£¢][0-9])[A-Za-z%°€£¢$][\w%/²³^$]*+){0,3}"
@@ -153,7 +163,10 @@ _CIRCUMSTANCE = re.compile(
     r"|(?<!\w)(?:for|on)\s+[0-9][0-9,.]*+(?!\s*(?:dollar|cent|euro|pound))",
     re.IGNORECASE,
 )
-"""What a sentence says beside its answer: "After 3 weeks, ...", "... because he had 20", "the 4 children"."""
+"""Pattern of what a sentence says besides its answer.
+
+Examples are "After 3 weeks, ...", "... because he had 20" and "the 4 children".
+"""
 _RESULT = re.compile(
     r",\s*(?:making|leaving|giving|earning|totall?ing|resulting\s+in|for\s+a\s+(?:grand\s+)?total\s+of|so)(?!\w)",
     re.IGNORECASE,
@@ -165,6 +178,7 @@ _WRONG = (
     r"(?:wrong|incorrect|false|mistaken|impossible|not\s+(?:right|correct|the\s+(?:right|correct|answer|final))|"
     r"an?\s+(?:mistake|error)|too\s+(?:low|high|small|large|big|many|few|much|little))"
 )
+# "No" counts only before punctuation or a number: "no apples" takes nothing back.
 _TAKEN_BACK = re.compile(
     rf"{_STARTS}(?:no(?=\s*(?:[,.!;:—–…-]|wait|it(?!\w)|that|this|the\s|[$€£]?[0-9]))|nope|oops|not\s+quite|correction|corrected|"
     r"scratch\s+that|strike\s+that|my\s+(?:mistake|bad)|i\s+made\s+an?\s+(?:mistake|error)|make\s+that|"
@@ -191,19 +205,28 @@ _USED = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_SECOND_THOUGHT = 300
+"""Number of characters behind a number in which it can be taken back."""
 _LINES_OF_SECOND_THOUGHTS = 2
+"""Number of lines below an answer in which it can be taken back."""
 _CONTENT = re.compile(r"[^\W_]")
 _SIGNS_FIRST = re.compile(r"[^\w=]*")
 _MOST_SIGNS = 40
+"""Largest number of signs before a number."""
 _MOST_MARKS = 50
-"""Marks that are read, the last ones: a text that repeats an empty mark more often than this gives no answer."""
+"""Number of marks that are read, from the last one on. A text with more empty marks than this gives no answer."""
 _LONGEST_REGION = 1000
-"""Characters read behind a mark. A text of many marks is read in linear time because of it."""
+"""Number of characters read behind a mark. The limit keeps the time linear for a text with many marks."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Mark:
-    """A mark of an answer: where its value and the text behind it begin, and what is in it if it is a box."""
+    """A mark of an answer.
+
+    Attributes:
+        value: position at which the mark's value begins.
+        end: position at which the text behind the mark begins.
+        box: what is in the mark if it is a box; None otherwise.
+    """
 
     value: int
     end: int
@@ -212,7 +235,7 @@ class _Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class _Reading:
-    """What stands behind one mark: a number, a denial of one, or nothing that commits to one."""
+    """What stands behind one mark: a number, a denied number, or neither, which commits to no number."""
 
     number: WrittenNumber | None = None
     denied: WrittenNumber | None = None
@@ -222,18 +245,21 @@ _NO_SINGLE_NUMBER = _Reading()
 
 
 def parse_final_answer(text: str, *, last_number_counts: bool = False) -> str | None:
-    """The number that a text gives as its final answer, by the rules of the module, or None; never raises.
-
-    It is given as ``Fraction`` reads it, without currency, plus sign and thousands separators: ``-1234.50``.
+    """Find the number that a text gives as its final answer, by the rules of the module; never raises.
 
     Args:
         text: what a model wrote.
-        last_number_counts: whether the last number of a text without any marked answer is its answer.
+        last_number_counts: whether the last number of a text without a marked answer is its answer.
+
+    Returns:
+        The number as ``Fraction`` reads it, without currency, plus sign and thousands separators
+        (``-1234.50``); None if there is no answer.
     """
     markers = run_on_markers(text)
     marks = _marks(text)
     end = run_on_start(text, markers, marks[0].value if marks else len(text))
     denied = set()
+    # The last mark is read first. A mark that only denies a number leaves the answer to the mark before it.
     for reading in _readings(text, [mark for mark in marks if mark.end <= end], [*markers, len(text)]):
         if reading.denied is not None:
             denied.add(reading.denied.value)
@@ -247,7 +273,7 @@ def parse_final_answer(text: str, *, last_number_counts: bool = False) -> str | 
 
 
 def _marks(text: str) -> list[_Mark]:
-    """All marks in order. Boxes that are joined ("[10] or [11]") are one."""
+    """Find all marks, in order. Boxes that are joined ("[10] or [11]") are one mark."""
     headings = (match for match in _HASHES.finditer(text) if not _HEADING.match(text, match.end()))
     marks = [_Mark(value=match.end(), end=match.end()) for match in (*_MARK.finditer(text), *headings)]
     for match in _SAID_BEFORE.finditer(text):
@@ -267,7 +293,7 @@ def _marks(text: str) -> list[_Mark]:
 
 
 def _readings(text: str, marks: list[_Mark], stops: list[int]) -> Iterator[_Reading]:
-    """What stands behind each mark, the last one first; marks with nothing to read are left out."""
+    """Read what stands behind each mark, the last one first; marks with nothing to read are left out."""
     for mark in reversed(marks[-_MOST_MARKS:]):
         stop = stops[bisect_left(stops, mark.end)]
         region = text[mark.end : min(stop, mark.end + _LONGEST_REGION)]
@@ -288,7 +314,7 @@ def _read_box(box: str, behind: str) -> _Reading | None:
 
 
 def _read_region(region: str) -> _Reading | None:
-    """What the first line with anything in it says (rule 3); ``region`` starts behind a mark."""
+    """Read the first line with anything in it (rule 3); ``region`` starts behind a mark."""
     if _CONTENT.search(region) is None or _ECHO.match(region):
         return None
     same_line, _, below = _BROKEN_EQUATION.sub(" ", region).partition("\n")
@@ -303,7 +329,7 @@ def _read_region(region: str) -> _Reading | None:
 
 
 def _first_line(text: str) -> tuple[str, str]:
-    """The first line with anything in it, and what comes after it."""
+    """Split off the first line with anything in it."""
     content = _CONTENT.search(text)
     if content is None:
         return "", ""
@@ -323,6 +349,7 @@ def _read_line(line: str, below: str) -> _Reading | None:
         return _Reading(number=_replacement(f"{line}\n{below}"))
     if _HOW_FOUND.match(line):
         return None
+    # Two unknowns ("x = 3, y = 4") are two answers.
     if len({match[1].lower() for match in _UNKNOWN.finditer(line)}) > 1:
         return _NO_SINGLE_NUMBER
     lead = _LEAD.match(line)
@@ -338,7 +365,7 @@ def _read_line(line: str, below: str) -> _Reading | None:
 
 
 def _first_number(line: str, start: int) -> WrittenNumber | None:
-    """The number that the line begins with from ``start`` on, after signs."""
+    """Read the number that the line begins with from ``start`` on, after signs."""
     begin = _SIGNS_FIRST.match(line, start)
     end = min(begin.end() if begin is not None else start, start + _MOST_SIGNS)
     # The sign and the currency belong to a number, so the earliest place where one begins counts.
@@ -347,7 +374,7 @@ def _first_number(line: str, start: int) -> WrittenNumber | None:
 
 
 def _read_denial(line: str, start: int, below: str) -> _Reading | None:
-    """What "not 18" and "not 18 but 20" say."""
+    """Read "not 18" and "not 18 but 20"."""
     if (compared := _COMPARED_FIRST.match(line, start)) is not None and _first_number(line, compared.end()):
         return _NO_SINGLE_NUMBER
     number = _first_number(line, start)
@@ -358,7 +385,7 @@ def _read_denial(line: str, start: int, below: str) -> _Reading | None:
 
 
 def _read_claim(line: str, number: WrittenNumber, below: str) -> _Reading | None:
-    """What a line says that begins with a number."""
+    """Read a line that begins with a number."""
     equals = _EQUALS.search(line, number.end)
     is_term = _OPERATOR.match(line, number.end) is not None
     if equals is None or (not is_term and _BREAK.search(line, number.end, equals.start())):
@@ -370,7 +397,7 @@ def _read_claim(line: str, number: WrittenNumber, below: str) -> _Reading | None
 
 
 def _read_equation(line: str, below: str) -> _Reading | None:
-    """The last side of an equation that is a number, with or without a unit."""
+    """Read the last side of an equation that is a number, with or without a unit."""
     end = len(line)
     for sign in reversed([None, *_EQUALS.finditer(_blank_parentheses(line))]):
         start = 0 if sign is None else sign.end()
@@ -382,12 +409,12 @@ def _read_equation(line: str, below: str) -> _Reading | None:
 
 
 def _blank_parentheses(line: str) -> str:
-    """The line with spaces in place of what is in parentheses, so that positions stay."""
+    """Replace what is in parentheses by spaces, so that positions stay."""
     return _PARENTHESES.sub(lambda match: " " * len(match[0]), line)
 
 
 def _read_prose(line: str, below: str) -> _Reading | None:
-    """The last number of an equation, or the only one of the first sentence."""
+    """Read the last number of an equation, or the only number of the first sentence."""
     line = line.strip()
     blanked = _blank_parentheses(line)
     sentence = _END_OF_SENTENCE.split(blanked, maxsplit=1)[0]
@@ -404,20 +431,21 @@ def _read_prose(line: str, below: str) -> _Reading | None:
     if len(candidates) != 1:
         return None
     number = candidates[0]
+    # Digits outside the number belong to something that could not be read as a number, so it is not the only one.
     if len(re.findall(r"\d+", sentence)) != len(re.findall(r"\d+", sentence[number.start : number.end])):
         return None
     return _read_only_number(number, line[: number.start], line[number.end :], below)
 
 
 def _said_numbers(sentence: str) -> list[WrittenNumber]:
-    """The numbers in digits, or else those in words; "one" is mostly no number."""
+    """Find the numbers in digits, or else the numbers in words; "one" is seldom a number."""
     numbers = find_numbers(sentence)
     digits = [number for number in numbers if not number.in_words]
     return digits or [number for number in numbers if number.value != 1]
 
 
 def _main_clause(sentence: str) -> str:
-    """The sentence with spaces in place of all that does not give its result, so that positions stay."""
+    """Replace by spaces all that does not give a sentence's result, so that positions stay."""
     results = [match.end() for match in _RESULT.finditer(sentence)]
     if results and _said_numbers(sentence[results[-1] :]):
         sentence = " " * results[-1] + sentence[results[-1] :]
@@ -435,7 +463,7 @@ def _read_only_number(number: WrittenNumber, before: str, tail: str, below: str)
 
 
 def _judge(number: WrittenNumber, tail: str, below: str) -> _Reading:
-    """Whether a text stays with a number, by what follows it on its line and on the next ones."""
+    """Decide whether a text stays with a number, by what follows it on its line and on the next ones."""
     after = f"{tail[:_LONGEST_SECOND_THOUGHT]}\n{below}"
     if (taken_back := _TAKEN_BACK.search(after)) is not None:
         return _Reading(number=_replacement(after[taken_back.start() :]))
@@ -451,6 +479,7 @@ def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
     """Whether a second number follows that makes a range, a choice, a list or a compound quantity."""
     if (unit := _COMPOUND.match(tail)) is not None and number_at(f" {tail[unit.end() :]}", 1) is not None:
         return True
+    # Two numbers with only a space between them are two answers, unless they are equal.
     neighbour = number_at(tail, 1) if re.match(r"\s[0-9]", tail) else None
     if neighbour is not None and neighbour.value != number.value:
         return True
@@ -460,8 +489,10 @@ def _is_one_of_several(number: WrittenNumber, tail: str) -> bool:
         return False
     if _is_conversion(tail[: joint.end()], tail[other.end :]):
         return False
+    # A comma can also begin a new thought, which is no list: "18, 3 more than before".
     if joint["list"] and not _END_OF_LIST.match(tail, other.end):
         return False
+    # "3 dollars and 0 cents" is still one amount.
     if joint["and"] and other.value == 0:
         return False
     return other.value != number.value
@@ -477,7 +508,7 @@ def _is_conversion(between: str, behind: str) -> bool:
 
 
 def _replacement(text: str) -> WrittenNumber | None:
-    """The last number that a second thought claims, rather than one that it calculates with."""
+    """Find the last number that a second thought claims, and does not only calculate with."""
     text = _REASON.sub(" ", text[:_LONGEST_SECOND_THOUGHT])
     claimed = [
         number

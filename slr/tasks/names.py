@@ -1,6 +1,6 @@
-"""When two names are written the same: their normal form, and the spellings that follow from one by rule.
+"""Normal forms of names, and the spellings that follow from one name by rule.
 
-A list of answers names an answer once; ``spellings`` makes the plurals, initials, ordinals and possessives of it.
+A list of answers has each answer once; ``spellings`` adds its plurals, initials, ordinals and possessives.
 """
 
 from __future__ import annotations
@@ -11,10 +11,16 @@ from collections.abc import Iterator
 from typing import Literal
 
 NameForm = Literal["plural", "person", "possessive", "title"]
-"""What a question's names are written like: things with a plural, people with initials, things called after
-people ("Philidor Defence", "Philidor's Defence"), titles that a subtitle makes another work of ("Mulan: Final War")."""
+"""Kind of names that a question has.
+
+- plural: things with a plural.
+- person: people with initials.
+- possessive: things named after people ("Philidor Defence", "Philidor's Defence").
+- title: titles that a subtitle makes another work of ("Mulan: Final War").
+"""
 
 _ARTICLES = frozenset({"the", "a", "an"})
+# Unicode's decomposition leaves these letters as they are, so they are listed here.
 _LETTERS_WITHOUT_ACCENT = str.maketrans(
     {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th"}
 )
@@ -44,10 +50,10 @@ _TITLES = frozenset({"lord", "lady", "sir", "earl", "king", "saint", "st."})
 
 
 def normalise(name: str) -> str:
-    """The form in which two names are compared; may be empty.
+    """Bring a name into the form in which names are compared; it may be empty.
 
-    Case, accents, punctuation, whitespace and articles do not count, nor do the dots and spaces of initials.
-    "&" is "and", "St." is "saint", "Mt." is "mount", and American spelling is British.
+    Case, accents, punctuation, whitespace and articles do not matter, nor do the dots and spaces of initials.
+    "&" becomes "and", "St." becomes "saint", "Mt." becomes "mount", and American spelling becomes British.
     """
     joined = _SPACED_INITIALS.sub(lambda match: match[0].replace(" ", ""), name)
     decomposed = unicodedata.normalize("NFKD", joined.casefold())
@@ -56,7 +62,7 @@ def normalise(name: str) -> str:
     plain = _APOSTROPHES.sub("", plain)
     plain = _DOTTED_INITIALS.sub(lambda match: re.sub(r"[.\s-]", "", match[0]) + " ", plain)
     words = _NEITHER_LETTER_NOR_DIGIT.sub(" ", plain).split()
-    # An "A" behind a name is no article: "Cassiopeia A" is not the constellation.
+    # An "A" at the end of a name is not an article: "Cassiopeia A" is not the constellation.
     kept = [word for word in words[:-1] if word not in _ARTICLES] + [
         word for word in words[-1:] if word not in _ARTICLES or (word == "a" and len(words) > 1)
     ]
@@ -64,17 +70,17 @@ def normalise(name: str) -> str:
 
 
 def readings(text: str) -> tuple[str, ...]:
-    """The normal forms of a text: as it stands and, where one is in it, without the s of a possessive."""
+    """Make the normal forms of a text: as it stands and, if it has a possessive, without its s."""
     return tuple(dict.fromkeys((normalise(text), normalise(_POSSESSIVE.sub("", text)))))
 
 
 def spellings(alias: str, forms: frozenset[NameForm]) -> tuple[str, ...]:
-    """Normal forms that mean the same as the alias, its own first.
+    """Make the normal forms that mean the same as an alias, its own first.
 
     Args:
         alias: a name as a list has it.
-        forms: which rules hold for names of this kind, beside ordinals ("1st Samuel") and possessives that the
-            alias itself has ("Alekhine's Defence"), which hold for all.
+        forms: rules for names of this kind. Two rules hold for all names: ordinals ("1st Samuel"), and
+            possessives that the alias itself has ("Alekhine's Defence").
     """
     made = [*readings(alias), *map(normalise, _ordinals(alias))]
     if "plural" in forms:
@@ -85,9 +91,9 @@ def spellings(alias: str, forms: frozenset[NameForm]) -> tuple[str, ...]:
 
 
 def initialled(alias: str) -> tuple[str, ...]:
-    """Normal forms of a person's full name with initials: "Ronald W. Reagan", "R. W. Reagan", "R. Reagan".
+    """Make the normal forms of a person's full name with initials: "R. W. Reagan" and "R. Reagan" among others.
 
-    Only given names turn into initials, so a name with a title, a particle or a number has none.
+    Only given names turn into initials, so a name with a title, a particle or a number gives no form.
     """
     words = alias.split()
     named = all(word[0].isupper() and len(word.strip(".")) > 1 for word in words)
@@ -105,7 +111,7 @@ def initialled(alias: str) -> tuple[str, ...]:
 
 
 def _ordinals(alias: str) -> Iterator[str]:
-    """The alias with the other ways to write the number that it begins with."""
+    """Iterate over the other ways to write the number that an alias begins with."""
     first, _, rest = alias.partition(" ")
     for numerals in _NUMERALS:
         if rest and first.lower() in numerals:
@@ -113,7 +119,7 @@ def _ordinals(alias: str) -> Iterator[str]:
 
 
 def _plurals(form: str) -> Iterator[str]:
-    """Regular plurals of a normal form's last word, or the singular of it where it looks like a plural."""
+    """Iterate over regular plurals of a normal form's last word, or its singular if it looks like a plural."""
     if form.endswith("s") and not form.endswith(("ss", "us", "is")):
         yield form.removesuffix("s")
     elif form.endswith(("s", "x", "z", "ch", "sh")):

@@ -1,27 +1,28 @@
 """Prompting methods that ask for several answers in one call: requests, parsers, and the draw of one answer.
 
 * ``direct``: the request itself; the reply is the answer.
-* ``list``: k different answers; one of them is drawn uniformly.
+* ``list``: k different answers, of which one is drawn uniformly.
 * ``verbalized``: verbalized sampling (Zhang et al. 2025, arXiv 2510.01171): k answers, each with its
-  probability; one of them is drawn from the stated distribution.
+  probability, of which one is drawn from the stated distribution.
 
-Dialects: ``english`` for language models, ``testbed`` for the tiny models, whose world only knows the
-wordings and the two formats of ``slr.testbed.documents`` (a list ``x, y, z``; lines ``x: 0.20``).
+There are two dialects: ``english`` for language models, and ``testbed`` for the tiny models. The world of the
+tiny models knows only the wordings and the two formats of ``slr.testbed.documents`` (a list ``x, y, z``;
+lines ``x: 0.20``).
 
-How an English reply is read, the first of these that finds an answer:
+An English reply is read in the first of these formats that finds an answer:
 
 1. Blocks ``<answer probability="0.2">x</answer>``, also ``<response>``, with the attribute or with tags
    ``<text>`` and ``<probability>`` inside (the format of the paper). A block that is not closed runs to the
    next one or to the end of the reply.
-2. JSON: objects with a ``text``, ``response`` or ``answer`` and a ``probability``, wherever they are; a list
-   of strings if the reply is nothing else.
-3. Lines, unless long answers were asked for: those with a number ("1.", "1)"), or else those with a bullet
-   ("-", "*"), or else all but introductions ("Sure!", "Here are five cities:"). A single line is split at its
-   numbers, or else (without a marker) at its commas.
+2. JSON: objects with a ``text``, ``response`` or ``answer`` and a ``probability``, anywhere in the reply. A
+   list of strings counts only if the reply is nothing else.
+3. Lines, unless long answers were asked for: lines with a number ("1.", "1)"), or else lines with a bullet
+   ("-", "*"), or else all lines except introductions ("Sure!", "Here are five cities:"). A single line is
+   split at its numbers or, if it has no marker, at its commas.
 
 A reply cut by the token limit ends in a partial answer. Nothing marks it in a list, so it counts like the
-others there; in a verbalized reply it lacks its probability, gets None, and so is not drawn. Refusals look
-like short answers and are not recognised. A repeated answer is kept as often as it is given.
+other answers there. In a verbalized reply it lacks its probability and gets None, so it is not drawn.
+Refusals look like short answers and are not recognised. A repeated answer is kept as often as it is given.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ PromptingMethod = Literal["direct", "list", "verbalized"]
 Dialect = Literal["english", "testbed"]
 Marker = Literal["none", "bullet", "number"]
 StatedAnswer = tuple[str, float | None]
-"""An answer and its stated probability in [0, 1], None where none can be read."""
+"""An answer and its stated probability in [0, 1]; None where no probability can be read."""
 
 ENGLISH_WORDINGS: dict[PromptingMethod, str] = {
     "direct": "{request}",
@@ -99,6 +100,8 @@ _LABEL = (
     r"(?:(?:with\s+)?(?:an?\s+)?(?:(?:probability|prob\.?|chance|likelihood)(?:\s+(?:of|is))?|p\s*(?==))\s*)"
 )
 _LINK = r"\s(\[:;,=~≈>→–—-"
+# The lookbehind lets a match begin only at the first link sign. So a long run of signs is not tried from each of
+# its signs, and the time stays linear.
 _TRAILING_PROBABILITY = re.compile(
     rf"(?<![{_LINK}])(?P<link>[{_LINK}]*(?:(?<!\w)(?P<label>{_LABEL})[:=~≈(\s]*)?){_NUMBER}"
     r"(?P<after>\s*(?:probability|chance|likelihood)?[\s)\]]*\.?)$",
@@ -119,10 +122,17 @@ _CUT_TESTBED_PROBABILITY = re.compile(r"\s*:\s*[0-9.]*$")
 def compose_english_request(
     method: PromptingMethod, request: str, count: int, *, long_answers: bool = False
 ) -> str:
-    """The request for ``count`` answers to any open question or writing request; for "direct" unchanged.
+    """Write the request for several answers to an open question or a writing request.
 
-    ``long_answers`` asks for answers of several lines, such as stories and poems, between tags.
-    Raises ValueError if ``count`` is below 2.
+    Args:
+        method: the prompting method; "direct" leaves the request unchanged.
+        request: the request for one answer.
+        count: number of answers to ask for.
+        long_answers: whether answers have several lines, like stories and poems, and are asked for between
+            tags.
+
+    Raises:
+        ValueError: if ``count`` is below 2.
     """
     if count < 2:
         raise ValueError(f"got count {count}, expected at least 2: for one answer use the method 'direct'")
@@ -133,14 +143,21 @@ def compose_english_request(
 def compose_testbed_request(
     method: PromptingMethod, request: str, things: str, count: int, *, wording: int = 0
 ) -> str:
-    """The request for ``count`` of ``things`` (a plural) in a wording that testbed models know.
+    """Write the request for several things in a wording that testbed models know.
 
-    ``request`` asks for one of them, and is what "direct" returns; ``wording`` is an index into
-    ``LIST_REQUESTS`` or ``VERBALIZED_REQUESTS``. Raises ValueError for a count outside 2 to 5 or no such wording.
+    Args:
+        method: the prompting method; "direct" leaves the request unchanged.
+        request: the request for one answer.
+        things: what is asked for, in the plural.
+        count: number of answers to ask for, 2 to 5.
+        wording: index into ``LIST_REQUESTS`` or ``VERBALIZED_REQUESTS``.
+
+    Raises:
+        ValueError: if there is no such count or wording.
     """
     if count not in NUMBERS:
         raise ValueError(
-            f"got count {count}, expected one of {sorted(NUMBERS)}: the testbed has no other words"
+            f"got count {count}, expected one of {sorted(NUMBERS)}: the testbed's models know no other numbers"
         )
     if method == "direct":
         return request
@@ -153,10 +170,18 @@ def compose_testbed_request(
 
 
 def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tuple[str, ...]:
-    """The answers of a reply to a "list" request, in their order; empty if nothing can be read.
+    """Read the answers of a reply to a "list" request, in their order; never raises.
 
-    English: the formats of the module; with ``long_answers`` only blocks and JSON, as lines would be pieces
-    of a text. Testbed: ``x, y, z`` on the first line with text in it. Never raises.
+    In English the reply has one of the formats of the module. In the testbed it is ``x, y, z`` on the first
+    line with text in it.
+
+    Args:
+        text: the reply.
+        dialect: "english" or "testbed".
+        long_answers: whether only blocks and JSON are read, because lines would be pieces of a text.
+
+    Returns:
+        The answers; empty if nothing can be read.
     """
     if dialect == "testbed":
         return _split_at_commas(_first_line(text))
@@ -172,15 +197,21 @@ def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tu
 
 
 def parse_verbalized(text: str, dialect: Dialect, *, long_answers: bool = False) -> tuple[StatedAnswer, ...]:
-    """The answers of a reply to a "verbalized" request with their probabilities; empty if there are none.
+    """Read the answers of a reply to a "verbalized" request with their probabilities; never raises.
 
-    English: the formats of the module, and lines such as "x | 0.2", "x: 0.20", "x (20%)", "1. x - 0.2" or
-    "x (probability: 0.2)", a table of two columns, or the probability on the line after its answer; with
-    ``long_answers`` only blocks and JSON. Testbed: lines ``x: 0.20`` up to the first that is none, which
-    counts only as the last line, where it is an answer that was cut.
+    In English the reply has one of the formats of the module, or lines such as "x | 0.2", "x: 0.20", "x
+    (20%)", "1. x - 0.2" or "x (probability: 0.2)", or a table of two columns, or the probability on the line
+    after its answer. In the testbed it has lines ``x: 0.20``; the first other line ends it. If that line is
+    the last one, it is an answer that was cut.
 
-    A probability is None where it is missing or not in [0, 1]; percents are converted. Probabilities need not
-    sum to one. Never raises.
+    Args:
+        text: the reply.
+        dialect: "english" or "testbed".
+        long_answers: whether only blocks and JSON are read, because lines would be pieces of a text.
+
+    Returns:
+        The answers; empty if nothing can be read. A probability is None where it is missing or not in [0, 1].
+        Percents are converted. Probabilities need not sum to one.
     """
     if dialect == "testbed":
         return _stated_in_testbed_lines(text)
@@ -191,9 +222,12 @@ def parse_verbalized(text: str, dialect: Dialect, *, long_answers: bool = False)
 
 
 def draw_answer(answers: Sequence[StatedAnswer], rng: random.Random) -> str | None:
-    """One answer drawn by the stated probabilities, renormalised over the answers that state one.
+    """Draw one answer by the stated probabilities, renormalised over the answers that state one.
 
-    If none states one, or all that do state zero, all answers are equally likely. None if there are none.
+    If no answer states a probability, or all stated ones are zero, all answers are equally likely.
+
+    Returns:
+        The answer; None if there are no answers.
     """
     if not answers:
         return None
@@ -205,13 +239,13 @@ def draw_answer(answers: Sequence[StatedAnswer], rng: random.Random) -> str | No
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnSamples:
-    """One drawn answer for each call, None where the reply could not be parsed."""
+    """One drawn answer for each call; None where the reply could not be parsed."""
 
     answers: tuple[str | None, ...]
 
     @property
     def failure_share(self) -> float | None:
-        """The share of calls without an answer, in [0, 1]; None if there were no calls."""
+        """Share of the calls without an answer, in [0, 1]; None if there were no calls."""
         return self.answers.count(None) / len(self.answers) if self.answers else None
 
 
@@ -223,9 +257,16 @@ def draw_samples(
     seed: int | str,
     long_answers: bool = False,
 ) -> DrawnSamples:
-    """One answer out of the raw text of each call; with "direct" it is the text itself, unparsed.
+    """Draw one answer out of the raw text of each call; with "direct" it is the text itself.
 
-    Call i draws with a generator of its own, seeded by ``seed`` and i, so that it does not depend on others.
+    Call i draws with a generator of its own, seeded by ``seed`` and i, so it does not depend on other calls.
+
+    Args:
+        texts: the reply of each call.
+        method: the prompting method.
+        dialect: "english" or "testbed".
+        seed: seed of the draws.
+        long_answers: whether only blocks and JSON are read.
     """
     if method == "direct":
         return DrawnSamples(answers=tuple(texts))
@@ -240,7 +281,7 @@ def draw_samples(
 
 
 def _probability(text: str) -> float | None:
-    """The probability that a number such as "0.2", ".2", "0,2" or "20%" states; None if not in [0, 1]."""
+    """Read the probability in a number such as "0.2", ".2", "0,2" or "20%"; None if it is not in [0, 1]."""
     if not (match := _ONLY_PROBABILITY.match(text.strip())):
         return None
     number = match["number"].replace(",", ".")
@@ -254,7 +295,7 @@ def _in_range(value: Any) -> float | None:
 
 
 def _blocks(text: str) -> list[StatedAnswer]:
-    """Answers between tags (format 1 of the module)."""
+    """Read answers between tags (format 1 of the module)."""
     answers: list[StatedAnswer] = []
     for block in _BLOCK.finditer(text):
         body = block["body"]
@@ -270,7 +311,7 @@ def _blocks(text: str) -> list[StatedAnswer]:
 
 
 def _json_answers(text: str) -> list[StatedAnswer]:
-    """Answers of JSON objects or of a list of strings (format 2 of the module)."""
+    """Read answers in JSON objects or in a list of strings (format 2 of the module)."""
     bare = _CODE_FENCE.sub("", text).strip()
     answers: list[StatedAnswer] = []
     position = 0
@@ -280,6 +321,7 @@ def _json_answers(text: str) -> list[StatedAnswer]:
             answers += _answers_in_json(value, strings=opening.start() == 0)
         except (ValueError, RecursionError):
             position = opening.start() + 1
+            # The token limit may have cut the last object. Its answer can be read even so.
             if cut := _CUT_JSON_OBJECT.match(bare, opening.start()):
                 answers.append((_unescaped(cut[1]), None))
     cleaned = ((_clean(answer), probability) for answer, probability in answers)
@@ -287,7 +329,7 @@ def _json_answers(text: str) -> list[StatedAnswer]:
 
 
 def _unescaped(string: str) -> str:
-    """The inside of a JSON string as text; as it is where an escape of it was cut."""
+    """Decode the inside of a JSON string; if an escape in it was cut, return it as it is."""
     try:
         return json.loads(f'"{string}"', strict=False)
     except ValueError:
@@ -321,7 +363,7 @@ class _Line:
 
 
 def _lines(text: str) -> list[_Line]:
-    """The lines that may be answers: no blank ones, rules and code fences, nor introductions above others."""
+    """Split a reply into the lines that may be answers: no blank lines, rules, code fences or remarks."""
     rows = [row.strip() for row in _CODE_FENCE.sub("", text).splitlines()]
     rows = [row for row in rows if row and not _TABLE_RULE.match(row)]
     if len(rows) == 1 and (numbered := _split_at_inline_numbers(rows[0])):
@@ -336,7 +378,7 @@ def _lines(text: str) -> list[_Line]:
 
 
 def _is_remark(content: str, *, is_last: bool) -> bool:
-    """Whether a line only introduces answers, or takes leave after them."""
+    """Whether a line only introduces answers, or says goodbye after them."""
     return (_FAREWELL if is_last else _INTRODUCTION).search(content) is not None
 
 
@@ -352,13 +394,13 @@ def _marked(row: str) -> _Line:
 
 
 def _answer_marker(lines: list[_Line]) -> Marker:
-    """The marker of lines that are answers: a number, or else a bullet, or else none (format 3 of the module)."""
+    """Find the marker of lines that are answers: a number, or else a bullet, or else none (format 3)."""
     markers = {line.marker for line in lines}
     return "number" if "number" in markers else "bullet" if "bullet" in markers else "none"
 
 
 def _split_at_inline_numbers(row: str) -> list[str]:
-    """The parts of "1. x 2. y 3. z"; empty if the row does not count up from one to at least two."""
+    """Split "1. x 2. y 3. z" into its parts; empty if the row does not count up from one to at least two."""
     numbers = list(_INLINE_NUMBER.finditer(row))
     if len(numbers) < 2 or [int(number[1]) for number in numbers] != list(range(1, len(numbers) + 1)):
         return []
@@ -388,13 +430,14 @@ def _stated_in_testbed_lines(text: str) -> tuple[StatedAnswer, ...]:
 
 
 def _stated_in_lines(lines: list[_Line]) -> list[StatedAnswer]:
-    """Answers of lines with a probability, and of those without whose marker says that they are answers."""
+    """Read the lines with a probability, and the lines without one whose marker says that they are answers."""
     if len(lines) == 1 and lines[0].marker == "none" and (answers := _stated_in_one_line(lines[0].content)):
         return answers
     answers: list[StatedAnswer] = []
     marker = _answer_marker(lines)
     for line in lines:
         answer, probability = _split_stated(line.content)
+        # A line with a probability alone belongs to the answer on the line before it.
         if not answer and answers and answers[-1][1] is None:
             answers[-1] = (answers[-1][0], probability)
         elif answer and (probability is not None or line.marker == marker):
@@ -403,14 +446,14 @@ def _stated_in_lines(lines: list[_Line]) -> list[StatedAnswer]:
 
 
 def _stated_in_one_line(content: str) -> list[StatedAnswer]:
-    """Answers of "x (0.2), y (0.3)"; empty unless there are several parts and each states a probability."""
+    """Read "x (0.2), y (0.3)"; empty unless there are several parts and each states a probability."""
     parts = [_split_stated(part) for part in re.split(r"[,;]\s+", _INTRODUCTION_BEFORE_LIST.sub("", content))]
     complete = len(parts) > 1 and all(answer and probability is not None for answer, probability in parts)
     return parts if complete else []
 
 
 def _split_stated(content: str) -> StatedAnswer:
-    """A line cut into its answer, which may be empty, and the probability it states."""
+    """Split a line into its answer, which may be empty, and the probability that it states."""
     if "|" in content:
         return _split_cells(content)
     if _ONLY_PROBABILITY.match(content) and not content.isdecimal():
@@ -428,10 +471,11 @@ def _split_stated(content: str) -> StatedAnswer:
 
 
 def _split_cells(content: str) -> StatedAnswer:
-    """The cells of "x | 0.2", "| 1 | x | 0.2 |" or "0.2 | x"; no answer for the header of a table."""
+    """Split "x | 0.2", "| 1 | x | 0.2 |" or "0.2 | x"; there is no answer in the header of a table."""
     cells = [_without_emphasis(cell.strip()) for cell in content.strip(" |").split("|")]
     if len(cells) > 2 and cells[0].rstrip(".").isdecimal():
         cells = cells[1:]
+    # The first row of a table has the word instead of a probability.
     if any(cell.casefold().startswith("probab") and not _ONLY_PROBABILITY.match(cell) for cell in cells[1:]):
         return "", None
     if len(cells) > 1 and _is_fraction(cells[0]) and not _ONLY_PROBABILITY.match(cells[1]):
@@ -441,12 +485,13 @@ def _split_cells(content: str) -> StatedAnswer:
 
 
 def _is_stated(trailing: re.Match[str]) -> bool:
-    """Whether a number at the end of a line is a probability, not part of the answer such as a year."""
+    """Whether a number at the end of a line is a probability, not a part of the answer such as a year."""
     link, number = trailing["link"], trailing["number"]
     if trailing["label"] or (link.strip() and _is_fraction(number)):
         return True
     if not link.strip():
         return bool(link) and ("%" in number or number.startswith(("0.", ".")))
+    # A bare 1 needs a sign that links it, because a name can end in a 1.
     return number == "0" or (number == "1" and any(sign in link for sign in ":=>→"))
 
 
@@ -456,7 +501,7 @@ def _stated_number(trailing: re.Match[str]) -> float | None:
 
 
 def _is_cut_number(number: str) -> bool:
-    """Whether a reply was cut inside of a number such as "0."."""
+    """Whether a reply was cut inside a number such as "0."."""
     return re.fullmatch(r"[0-9]+\.", number.strip()) is not None
 
 
@@ -466,14 +511,14 @@ def _is_fraction(number: str) -> bool:
 
 
 def _without_emphasis(text: str) -> str:
-    """The text without pairs of emphasis marks of markdown, and without one that was never closed."""
+    """Remove pairs of emphasis marks of markdown, and a mark that was never closed."""
     while (shorter := _EMPHASIS.sub(r"\2", text)) != text:
         text = shorter
     return _LEADING_EMPHASIS.sub("", text).strip()
 
 
 def _clean(answer: str) -> str:
-    """An answer without whitespace around it; of one line, without emphasis and quotes, empty if only dots."""
+    """Strip an answer; from one of a single line remove emphasis and quotes too. It is empty if only dots are left."""
     answer = answer.strip()
     if "\n" in answer:
         return answer

@@ -1,6 +1,6 @@
-"""The prompts of the downstream tasks, for real models and for the testbed's world, and how answers are checked.
+"""Prompts of the downstream tasks, for real models and for the testbed's world, and the keys to check answers.
 
-Everything here can be found again by a prompt's id, so that records are scored without a model.
+A prompt's id leads to everything here, so records can be scored without a model.
 """
 
 from __future__ import annotations
@@ -17,16 +17,24 @@ from slr.testbed.writing import WritingRequest, accepts, held_out_writing_reques
 
 TaskName = Literal["creative_writing", "open_qa", "reasoning"]
 Source = Literal["testbed", "offline", "hub"]
-"""``testbed``: its world. ``offline`` and ``hub``: prompts for real models, reasoning by problems of our own or by
-GSM8K from the hub."""
+"""Where prompts come from.
+
+- testbed: the testbed's world.
+- offline: prompts for real models, with reasoning problems of our own.
+- hub: prompts for real models, with GSM8K from the hub.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPrompt:
-    """A request. ``group`` is what results are gathered by: a genre, or whether a question is "closed" or "open".
+    """A request of a task.
 
-    ``things`` is what a testbed question asks for, in the plural, ``expected`` a problem's right answer; both
-    None elsewhere.
+    Attributes:
+        id: unique name within its task and source.
+        group: what results are gathered by: a genre, or "closed" or "open" for a question.
+        text: the request.
+        things: what a testbed question asks for, in the plural; None elsewhere.
+        expected: the right answer of a reasoning problem; None elsewhere.
     """
 
     id: str
@@ -37,11 +45,16 @@ class TaskPrompt:
 
 
 def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, ...]:
-    """The first prompts of a task: ``count`` of each genre, of questions, or of problems to choose from.
+    """Load the first prompts of a task.
 
-    Open questions come with the closed ones first, so that a small count takes closed ones alone: only a closed list
-    holds every right answer, so only there do precision and coverage mean what they say. On an open list a right
-    answer may count as wrong.
+    Closed questions come first, so that a small count has closed ones alone. Only a closed list holds every
+    right answer, so only there do precision and coverage mean what they say. On an open list a right answer
+    may count as wrong.
+
+    Args:
+        task: the task.
+        source: where the prompts come from.
+        count: number of prompts: of each genre, of questions, or of problems to choose from.
     """
     if task == "creative_writing":
         return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
@@ -91,7 +104,7 @@ def _testbed_questions(count: int) -> tuple[TaskPrompt, ...]:
 
 @cache
 def testbed_writing_requests(genre: str) -> dict[str, WritingRequest]:
-    """The world's held-out writing requests of a genre, by prompt id."""
+    """Make the world's held-out writing requests of a genre, by prompt id."""
     assert genre in GENRES
     return {
         f"{genre}-{number:02}": request
@@ -100,7 +113,7 @@ def testbed_writing_requests(genre: str) -> dict[str, WritingRequest]:
 
 
 def is_good_testbed_writing(prompt_id: str, text: str) -> bool:
-    """Whether the world's grammar accepts the text and it keeps to the subject asked for."""
+    """Whether the world's grammar accepts the text and the text keeps to the subject asked for."""
     genre = prompt_id.rsplit("-", maxsplit=1)[0]
     request = testbed_writing_requests(genre)[prompt_id]
     return accepts(request.genre, text) and keeps_constraint(request, text)
@@ -108,7 +121,7 @@ def is_good_testbed_writing(prompt_id: str, text: str) -> bool:
 
 @dataclass(frozen=True)
 class QuestionKey:
-    """The right answers of an open question: how many, and which one a text gives."""
+    """The right answers of an open question: how many there are, and which one a text gives."""
 
     question: OpenQuestion | Relation
 
@@ -123,7 +136,7 @@ class QuestionKey:
         return not isinstance(self.question, OpenQuestion) or self.question.is_closed
 
     def recognise(self, text: str) -> str | None:
-        """The canonical right answer that a sample gives, or None."""
+        """Find the canonical right answer that a sample gives; None if it gives none."""
         if isinstance(self.question, OpenQuestion):
             return self.question.recognise(text)
         lines = text.strip().splitlines()
@@ -131,7 +144,7 @@ class QuestionKey:
 
 
 def question_key(source: Source, prompt_id: str) -> QuestionKey:
-    """The key of an open question by its prompt's id."""
+    """Find the key of an open question by its prompt's id."""
     if source == "testbed":
         return QuestionKey(RELATIONS[prompt_id.rsplit("-", maxsplit=1)[0]])
     return QuestionKey(next(q for q in load_open_questions() if q.id == prompt_id))

@@ -1,8 +1,8 @@
 """Reasoning problems of several steps, each with one number as its right answer.
 
-Three sources: the sums of the testbed (``sums-000``), easy word problems for small models
-(``word-000``), and the test split of GSM8K (``gsm8k-0000``). ``final_answer`` says where in a text its answer
-stands, and how it is read.
+There are three sources: sums of the testbed (``sums-000``), easy word problems for small models
+(``word-000``), and the test split of GSM8K (``gsm8k-0000``). ``final_answer`` finds and reads the answer in a
+text.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ GSM8K_REVISION = "e53f048856ff4f594e959d75785d2c2d37b678ee"
 GSM8K_FILE = "main/test-00000-of-00001.parquet"
 
 INSTRUCTION = "Work step by step, and end with 'answer: ' and the number."
+"""Request that word problems and GSM8K end with, so that answers can be read."""
 
 _CANONICAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 NAMES = ("Tom", "Ann", "Max", "Lea", "Sam", "Ida", "Ben", "Eva", "Noah", "Mia", "Omar", "Rosa")
@@ -36,13 +37,24 @@ THINGS = ("apples", "coins", "books", "stones", "cards", "eggs", "keys", "cakes"
 
 @dataclass(frozen=True)
 class ReasoningProblem:
-    """``text`` is the whole request, ``answer`` an integer or a decimal such as ``-1234.5``."""
+    """A problem with one right number.
+
+    Attributes:
+        id: unique name.
+        text: the whole request.
+        answer: the right answer, an integer or a decimal such as ``-1234.5``.
+    """
 
     id: str
     text: str
     answer: str
 
     def __post_init__(self) -> None:
+        """Check the answer.
+
+        Raises:
+            ValueError: if it is not an integer or a decimal without thousands separators.
+        """
         if not _CANONICAL.fullmatch(self.answer):
             raise ValueError(
                 f"problem {self.id!r} has the answer {self.answer!r}, expected an integer or a decimal "
@@ -52,10 +64,15 @@ class ReasoningProblem:
 
 @dataclass(frozen=True)
 class WordTemplate:
-    """A text with the gaps ``name``, ``other``, ``things`` and the numbers ``a``, ``b``, ``c``, in that order.
+    """A text with gaps for names, things and up to three numbers.
 
-    ``smallest`` and ``largest`` bound each number, both inclusive. Numbers for which ``solve`` is no
-    whole positive number are drawn anew.
+    Numbers are drawn again if ``solve`` does not give a positive whole number below 50.
+
+    Attributes:
+        text: the text with the gaps ``name``, ``other``, ``things``, ``a``, ``b`` and ``c``.
+        smallest: smallest value of each number.
+        largest: largest value of each number.
+        solve: function from the numbers to the answer.
     """
 
     text: str
@@ -162,7 +179,7 @@ WORD_TEMPLATES = (
 
 
 def testbed_problems(count: int) -> tuple[ReasoningProblem, ...]:
-    """The first sums that the testbed's training leaves out, with ids ``sums-000``, ``sums-001`` and so on.
+    """Take the first sums that the testbed's training leaves out, with ids ``sums-000``, ``sums-001`` and so on.
 
     Raises:
         ValueError: if ``count`` is below 1 or above ``NUM_HELD_OUT_PROBLEMS``.
@@ -175,29 +192,31 @@ def testbed_problems(count: int) -> tuple[ReasoningProblem, ...]:
 
 
 def small_word_problems(count: int) -> tuple[ReasoningProblem, ...]:
-    """The first of a fixed sequence of different word problems of one or two steps, below 50 in all numbers.
+    """Make the first of a fixed sequence of different word problems of one or two steps.
 
-    The ids are ``word-000``, ``word-001`` and so on; the templates take turns. A larger ``count`` begins with
-    the problems of a smaller one.
+    All answers are below 50. The ids are ``word-000``, ``word-001`` and so on, and the templates take turns.
+    A larger ``count`` begins with the problems of a smaller one.
 
     Raises:
         ValueError: if ``count`` is below 1 or above 1000.
     """
     _check_count(count, 1000, "word problems")
+    # The seed is a constant, so that the problems are the same in every run.
     rng = random.Random("small word problems")
     problems: dict[str, ReasoningProblem] = {}
     while len(problems) < count:
         index = len(problems)
         text, answer = _fill(WORD_TEMPLATES[index % len(WORD_TEMPLATES)], rng)
+        # The template draws again if its text was drawn before, so all texts differ.
         problems.setdefault(text, ReasoningProblem(f"word-{index:03d}", f"{text} {INSTRUCTION}", str(answer)))
     return tuple(problems.values())
 
 
 def gsm8k_problems(count: int) -> tuple[ReasoningProblem, ...]:
-    """The first problems of the test split of GSM8K (Cobbe et al., 2021), which has 1319 of them.
+    """Load the first problems of the test split of GSM8K (Cobbe et al., 2021), which has 1319.
 
-    Read from the Hugging Face hub, or its local cache, at a pinned revision of ``openai/gsm8k``. The file
-    was not downloaded where this was written: neither its layout nor its content is checked by our tests.
+    They come from the Hugging Face hub or its local cache, at a pinned revision of ``openai/gsm8k``. The file
+    could not be downloaded where this was written, so our tests check neither its layout nor its content.
 
     Raises:
         HubError: if the hub cannot be reached and the file is not in its cache, or the hub refuses it.
@@ -209,7 +228,7 @@ def gsm8k_problems(count: int) -> tuple[ReasoningProblem, ...]:
 
 
 def parse_gsm8k_rows(rows: Sequence[Mapping[str, str]]) -> tuple[ReasoningProblem, ...]:
-    """Problems out of rows with ``question`` and ``answer``, where the answer ends in ``#### 1,234``.
+    """Make problems from rows with ``question`` and ``answer``, where the answer ends in ``#### 1,234``.
 
     Raises:
         ValueError: if a row has no question or no number behind ``####``.
@@ -218,16 +237,19 @@ def parse_gsm8k_rows(rows: Sequence[Mapping[str, str]]) -> tuple[ReasoningProble
 
 
 def is_right(problem: ReasoningProblem, text: str, *, last_number_counts: bool = False) -> bool:
-    """Whether the text's final answer is the problem's, compared as numbers: 7, 7.0 and $7 are the same.
+    """Whether the text's final answer is the problem's, compared as numbers: 7, 7.0 and $7 are equal.
 
-    ``last_number_counts`` is what ``parse_final_answer`` takes.
+    Args:
+        problem: the problem.
+        text: what a model wrote.
+        last_number_counts: whether the last number of a text without a marked answer is its answer.
     """
     answer = parse_final_answer(text, last_number_counts=last_number_counts)
     return answer is not None and Fraction(answer) == Fraction(problem.answer)
 
 
 def _fill(template: WordTemplate, rng: random.Random) -> tuple[str, Fraction]:
-    """One problem's text and its answer."""
+    """Draw one problem from a template: its text and its answer."""
     name, other = rng.sample(NAMES, 2)
     things = rng.choice(THINGS)
     numbers, answer = next(
@@ -240,7 +262,7 @@ def _fill(template: WordTemplate, rng: random.Random) -> tuple[str, Fraction]:
 
 
 def _draws(template: WordTemplate, rng: random.Random) -> Iterator[tuple[tuple[int, ...], Fraction]]:
-    """Numbers for the gaps with what ``solve`` makes of them, without an end."""
+    """Draw numbers for the gaps without end, each time with what ``solve`` makes of them."""
     while True:
         numbers = tuple(map(rng.randint, template.smallest, template.largest))
         yield numbers, template.solve(*map(Fraction, numbers))
@@ -255,14 +277,15 @@ def _download_gsm8k() -> Path:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, TransportError) as error:
         raise _hub_error(
             f"{where} is not in the hub's local cache, and the hub cannot be reached: download it once with a "
-            "connection, or take the problems of small_word_problems"
+            "connection, or use small_word_problems instead"
         ) from error
     except HfHubHTTPError as error:
-        raise _hub_error(f"the hub does not give {where}: {str(error).splitlines()[0]}") from error
+        raise _hub_error(f"the hub refused {where}: {str(error).splitlines()[0]}") from error
 
 
 def _hub_error(message: str) -> ValueError:
-    from slr.models.hub import HubError  # at the top it would import torch
+    # Imported here, because at the top it would import torch.
+    from slr.models.hub import HubError
 
     return HubError(message)
 

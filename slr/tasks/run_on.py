@@ -1,8 +1,9 @@
-"""Where a text runs on: the made-up next problem or turn that base models write behind their answer.
+"""Where a text runs on, that is, where a base model makes up the next problem or turn behind its answer.
 
-A marker is a word such as "Question:" or "User:", or a token of a chat template. It stands at the start of a line,
-or within one, glued to the answer or after it. Behind an answer, a line that asks for an amount and gives others
-("Tom has 5 pens and loses 2. How many has he?") begins a problem without any marker.
+A marker is a word such as "Question:" or "User:", or a token of a chat template. It stands at the start of a
+line or within a line, glued to the answer or after it. A problem can also begin without a marker: behind an
+answer, a line that asks for an amount and gives other amounts begins one ("Tom has 5 pens and loses 2. How
+many has he?").
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _NUMBERED = r"\s*(?:#|no\.?\s?)?\s*[0-9]+[a-z]?"
 _OPENING = r"[ \t>#*_\-•=\"'(\[]{0,15}"
 _CLOSING = r"[*_\])\"']{0,4}"
 
+# Base models write the tokens of chat templates as text, because their training data has them.
 _TOKEN = re.compile(
     r"<[|｜][^<>|｜\s]{1,40}[|｜]>|<[|｜](?:turn|tool)>?|<(?:turn|tool)[|｜]>|\[\|[a-z ]{1,20}\|\]"
     r"|<(?:start_of_turn|end_of_turn|start_of_image|bos|eos|pad|unk|s|/s|human|user|bot|assistant|question|problem)>"
@@ -51,6 +53,7 @@ _WITHIN_LINE = re.compile(
     r")",
     re.IGNORECASE | re.MULTILINE,
 )
+# Words that go on with a solution ("Wait", "So", "Therefore") begin no problem.
 _UNTITLED = re.compile(
     r"^[ \t>*_]*(?=[^\W\d_])(?!(?:wait|but|so|let|now|hm+|then|next|first|check|verif|double|is|are|did|does|do|why|to|"
     r"and|therefore|thus|hence|here|this|that|note|since|because|we|you|i)(?!\w))"
@@ -63,6 +66,7 @@ _SPEAKS_OF_ITS_OWN = re.compile(
     r"re-?reading|main|only|one)\s+[*_\"']{0,3}$",
     re.IGNORECASE,
 )
+# The numbers of steps are no amounts.
 _LIST_MARKER = re.compile(
     r"^\s*[#*\s]*(?:step\s+)?[0-9]{1,2}[.):]\s|(?<!\w)step\s+[0-9]+", re.IGNORECASE | re.MULTILINE
 )
@@ -72,29 +76,34 @@ _AMOUNT = re.compile(
 )
 _TURN_START = re.compile(rf"{_OPENING}(?:<|\[|{_TURN}(?!\w)|model(?!\w))", re.IGNORECASE)
 _LONGEST_QUESTION = 600
+"""Number of characters behind a marker in which its question is searched."""
 _NOTHING = re.compile(r"[\W_]*")
 
 
 def run_on_markers(text: str) -> list[int]:
-    """The positions at which a new problem or turn may begin, in order."""
+    """Find the positions at which a new problem or turn may begin, in order."""
     found = {match.start() for pattern in (_TOKEN, _LINE, _GLUED) for match in pattern.finditer(text)}
     for match in _WITHIN_LINE.finditer(text):
+        # "The question: ..." speaks about the problem at hand, so an article or preposition before a word unmarks it.
         if not _SPEAKS_OF_ITS_OWN.search(text, max(0, match.start() - 24), match.start()):
             found.add(match.start())
     return sorted(found)
 
 
 def run_on_start(text: str, markers: list[int], first_mark: int) -> int:
-    """The position of the first marker behind an answer, or the text's length.
+    """Find the position of the first marker behind an answer.
 
-    An amount behind the first mark is an answer. So is an amount without a mark, unless the text begins with a
-    marker, because then it repeats its own problem; or unless the marker asks about no amount of its own, because
-    then it may ask about the text before it ("Tom has 3 and finds 4. Question: how many now?").
+    An amount behind the first mark is an answer. An amount without a mark is an answer too, with two
+    exceptions. If the text begins with a marker, it repeats its own problem. If the marker asks about no
+    amount of its own, it may ask about the text before it ("Tom has 3 and finds 4. Question: how many now?").
 
     Args:
         text: what a model wrote.
-        markers: what ``run_on_markers`` returned for it.
-        first_mark: where the value of the first mark of an answer begins, or the text's length.
+        markers: positions from ``run_on_markers``.
+        first_mark: position at which the value of the first mark of an answer begins, or the text's length.
+
+    Returns:
+        The position; the text's length if there is none.
     """
     untitled = _untitled_problem(text, first_mark)
     repeats = bool(markers) and _NOTHING.fullmatch(text, 0, markers[0]) is not None
@@ -113,9 +122,12 @@ def run_on_start(text: str, markers: list[int], first_mark: int) -> int:
 
 
 def _untitled_problem(text: str, first_mark: int) -> int:
-    """The start of a line behind an answer that asks for an amount and gives others, or the text's length.
+    """Find the start of a line behind an answer that asks for an amount and gives others.
 
-    A line that goes on with the solution ("Wait, how many ...?") is none.
+    A line that goes on with the solution ("Wait, how many ...?") does not count.
+
+    Returns:
+        The position; the text's length if there is none.
     """
     for match in _UNTITLED.finditer(text, first_mark):
         if (

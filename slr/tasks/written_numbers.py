@@ -1,8 +1,8 @@
 r"""Numbers as language models write them: digits, words, fractions, LaTeX, powers of ten.
 
-``plain_line`` takes LaTeX, markdown and typographic signs out of a line. ``find_numbers`` reads what is left:
-"1,234", "70 000", "2 1/2", "70k", "2.5 million", "twenty-one", "a dozen", "1.5 x 10^3". Anything else with
-digits in it ("1,23", "7:30", "x7") is no number, rather than part of one. A percent sign is a unit: 50% is 50.
+``plain_line`` takes LaTeX, markdown and typographic signs out of a line. ``find_numbers`` then reads "1,234",
+"70 000", "2 1/2", "70k", "2.5 million", "twenty-one", "a dozen", "1.5 x 10^3". Anything else with digits in
+it ("1,23", "7:30", "x7") is not a number, and no part of it is one. A percent sign is a unit: 50% is 50.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 _LONGEST_NUMBER = 100
+"""Largest number of characters of a number."""
 _LARGEST_EXPONENT = 99
+"""Largest absolute exponent of a power of ten."""
 
 _ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven")
 _TEENS = ("twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
@@ -31,11 +33,14 @@ _WORD = (
     rf"(?:(?:{'|'.join(_TENS)})(?:[\s-](?:{'|'.join(_ONES[1:10])}))?|{_BELOW_TWENTY})"
     r"(?!\w|['’]\w)"
 )
+# A single point groups no thousands, because 1.234 is a decimal; two points do, as in 1.234.567. The last form with
+# commas is the Indian one (12,34,567).
 _GROUPED = r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?:[ _'’][0-9]{3})+|(?:,[0-9]{2})*,[0-9]{3}|(?:\.[0-9]{3}){2,})(?![0-9])"
 _DIGITS = rf"(?:{_GROUPED}(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?|(?<!\.)\.[0-9]+)"
 _FRACTION = r"[0-9]+/0*[1-9][0-9]*"
 _CURRENCY = r"(?:(?:US|AU|CA|NZ|HK|A|C|S)?\$|[€£¥₹₩₽]|(?:Rs\.?|USD|EUR|GBP|INR|CAD|AUD)\s?)"
 _SIGN = r"(?:(?<![\w)])(?:[-+]|(?:minus|negative)\s+))"
+# A number does not end where more digits follow, because then it is part of a date, a time or a ratio.
 _END = r"(?![0-9]|[.,:/^][0-9])"
 _PART = rf"(?:{_DIGITS}|{_WORD})"
 _SCALED = (
@@ -111,7 +116,14 @@ _BELOW_ZERO = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenNumber:
-    """A number at ``line[start:end]``; ``text`` is it for ``Fraction``, as written where that is possible."""
+    """A number in a line.
+
+    Attributes:
+        start: position at which it begins.
+        end: position behind it.
+        text: the number as ``Fraction`` reads it, and as it was written where that is possible.
+        in_words: whether it was written in words.
+    """
 
     start: int
     end: int
@@ -120,24 +132,24 @@ class WrittenNumber:
 
     @property
     def value(self) -> Fraction:
-        """The number itself."""
+        """Value of the number."""
         return Fraction(self.text)
 
 
 def find_numbers(line: str) -> list[WrittenNumber]:
-    """All numbers of a line that ``plain_line`` returned, in order."""
+    """Find all numbers of a line that ``plain_line`` returned, in order."""
     numbers = (_read(match) for match in _NUMBER.finditer(line))
     return [number for number in numbers if number is not None]
 
 
 def number_at(line: str, start: int) -> WrittenNumber | None:
-    """The number that begins exactly at ``start``, or None."""
+    """Read the number that begins exactly at ``start``; None if there is none."""
     match = _NUMBER.match(line, start)
     return None if match is None else _read(match)
 
 
 def plain_line(line: str) -> str:
-    """The line without LaTeX, tags and struck-out text, and with plain signs for typographic ones."""
+    """Remove LaTeX, tags and struck-out text from a line, and replace typographic signs by plain ones."""
     line = _STRUCK.sub(" ", _CALCULATOR.sub("", _SPACES.sub(" ", line.translate(_SIGNS))))
     line = re.sub(r"([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)", lambda m: "^" + "".join(_SUPERSCRIPTS[c] for c in m[1]), line)
     for sign, written in _VULGAR.items():
@@ -196,6 +208,7 @@ def _unsigned(match: re.Match[str]) -> str | None:
     if match["whole"] is not None:
         part = Fraction(match["part"])
         whole = _small(match["whole"])
+        # "7 4/3" and "2.5 1/2" are two numbers, so they are no mixed number.
         if part >= 1 or whole.denominator != 1:
             return None
         return str((whole + part) * _SCALES.get((match["mixed_scale"] or "").lower().rstrip("s"), 1))
@@ -217,14 +230,15 @@ def _with_letter(digits: str, letter: str | None, *, has_currency: bool) -> str:
     if "/" in digits and not digits.replace("/", "").isdecimal():
         numerator, denominator = digits.split("/")
         digits = str(Fraction(numerator) / Fraction(denominator))
-    # "5m" and "5b" are metres or parts of a question, unless it is money; "5M" and "5k" are not.
+    # "5m" and "5b" are metres or parts of a question unless they
+    # are money. "5M" and "5k" always mean millions and thousands.
     if letter is None or (letter in ("m", "b") and not has_currency):
         return digits
     return str(Fraction(digits) * _LETTERS[letter.lower()])
 
 
 def _sum_of_scales(text: str) -> str | None:
-    """The value of "2 million three hundred thousand and five"; None if the scales do not fall."""
+    """Compute the value of "2 million three hundred thousand and five"; None if the scales do not fall."""
     total = Fraction(0)
     current: Fraction | None = None
     smallest: Fraction | None = None
@@ -243,12 +257,12 @@ def _sum_of_scales(text: str) -> str | None:
 
 
 def _magnitude(value: Fraction) -> Fraction:
-    """The largest scale that the value has reached: what follows it must be smaller."""
+    """Find the largest scale that the value has reached; the scale that follows it must be smaller."""
     return Fraction(max((scale for scale in _SCALES.values() if scale <= value), default=1))
 
 
 def _small(text: str) -> Fraction:
-    """Digits, a fraction, or a number word below a hundred."""
+    """Read digits, a fraction, or a number word below a hundred."""
     words = re.split(r"[\s-]", text.lower())
     if words[0] in _VALUES:
         return Fraction(sum(_VALUES[word] for word in words))

@@ -380,7 +380,7 @@ def test_gsm8k_without_pyarrow(monkeypatch: pytest.MonkeyPatch):
             RevisionNotFoundError(
                 "gone\nfor good", response=Response(404, request=Request("GET", "https://hub"))
             ),
-            "does not give .*openai/gsm8k .*gone$",
+            "refused .*openai/gsm8k .*gone$",
         ),
     ],
 )
