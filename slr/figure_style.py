@@ -1,4 +1,4 @@
-"""One look for all figures: a colour always means the same, in print and to the colour-blind."""
+"""One style for all figures: a colour always has one meaning, in print and for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from slr.files.whole import whole_file
 from slr.terminal.literal_text import visible
 
-# Okabe and Ito's palette, which stays apart under the common kinds of colour blindness.
+# Okabe and Ito's palette: its colours stay apart under the common kinds of colour blindness.
 MODEL_COLORS = {
     "base": "#0072B2",
     "instruct": "#D55E00",
@@ -24,18 +24,18 @@ MODEL_MARKERS = {"base": "s", "instruct": "D", "hybrid": "*", "soup": "o"}
 MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "soup": "soup"}
 INTERVAL_COLOR = "#9A9A9A"
 INTERVAL_MAP = LinearSegmentedColormap.from_list("intervals", ["#D8D8D8", "#101010"])
-"""Greys, which no model has: the darker, the more layers are restored."""
+"""Colour map of the share of restored layers, darker for more layers. It is grey, because no model is."""
 LIMIT_COLOR = "#444444"
 VALIDITY_MAP = "cividis"
 DIVERSITY_MAP = "viridis"
 
 PANEL_WIDTH = 3.3
-"""Inches: about the column of a paper."""
+"""Width of a panel in inches: about one column of a paper."""
 TEXT_WIDTH = 6.75
-"""Inches: both columns, so that no font shrinks in print."""
+"""Width of a figure in inches: both columns of a paper, so that no font shrinks in print."""
 
 TEXT_CHARACTERS = 60
-"""So much of a name is shown in a figure: a longer one would leave no room for anything else."""
+"""Number of characters of a name that a figure shows. A longer name would leave no room for anything else."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -50,27 +50,37 @@ _SETTINGS: dict[Any, Any] = {
     "figure.dpi": 100,
     "hatch.linewidth": 0.5,
     "pdf.fonttype": 42,
+    # Without a fixed salt, ids in an SVG would differ from run to run.
     "svg.hashsalt": "slr",
-    "text.parse_math": False,  # a dollar sign in a name or a question is one
+    # A dollar sign in a name or a question is a dollar sign, and begins no formula.
+    "text.parse_math": False,
 }
 
 
 def use_style() -> None:
-    """Set matplotlib up, without a display."""
+    """Set matplotlib's style, and a backend that needs no display."""
     matplotlib.use("Agg")
     matplotlib.rcParams.update(_SETTINGS)
 
 
 def in_figure(text: str, max_characters: int = TEXT_CHARACTERS) -> str:
-    """A name or a text from outside as a figure shows it: in one line, cut where it is long."""
+    """Shorten a name or a text from outside to one line that fits a figure."""
     shown = visible(" ".join(text.split()))
     return shown if len(shown) <= max_characters else shown[: max_characters - 3] + "..."
 
 
 def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
-    """Write NAME.pdf and NAME.png, the same bytes for the same figure, and close it.
+    """Write NAME.pdf and NAME.png, with the same bytes for the same figure, and close the figure.
 
-    A character that the font lacks is drawn as a box, without a warning for each.
+    A character that the font lacks is drawn as a box, without a warning for each one.
+
+    Args:
+        figure: the figure, which is closed.
+        directory: where the files are written.
+        name: name of the files, without a suffix.
+
+    Returns:
+        The PDF file and the PNG file.
     """
     import matplotlib.pyplot as plt
 

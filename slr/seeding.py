@@ -1,4 +1,7 @@
-"""Random seeds that follow from what is computed, so that a resumed run draws what an uninterrupted one would."""
+"""Random seeds that follow from what is computed.
+
+A resumed run therefore draws what an uninterrupted one would have drawn.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import json
 
 
 def seed_from_key(*parts: str) -> int:
-    """A seed in [0, 2**63) for the work that the parts name, such as experiment, pair, method and prompt.
+    """Compute a seed in [0, 2**63) from the names of the work, such as experiment, pair, method and prompt.
 
-    It is the same on every machine, in every Python and whatever was drawn before. Every generator takes it:
-    ``torch.Generator().manual_seed(seed)``, ``numpy.random.default_rng(seed)``, ``random.Random(seed)``.
+    The seed is the same on every machine, in every Python, and whatever was drawn before. Every generator
+    accepts it: ``torch.Generator().manual_seed(seed)``, ``numpy.random.default_rng(seed)``,
+    ``random.Random(seed)``.
 
     >>> seed_from_key("creative_writing", "testbed-llama", "instruct", "poem-1")
     6460439676887304940
@@ -20,6 +24,6 @@ def seed_from_key(*parts: str) -> int:
     """
     if not parts:
         raise ValueError("a seed needs at least one part of a key: name what is drawn")
-    # As JSON, for ("a", "bc") and ("ab", "c") are different keys.
+    # JSON keeps the parts apart: ("a", "bc") and ("ab", "c") must give different seeds.
     digest = hashlib.sha256(json.dumps(parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

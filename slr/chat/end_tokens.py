@@ -1,14 +1,16 @@
-"""Which tokens end an answer: one decision, for sampling, for lm-eval, and for what a built hybrid's server is told.
+"""Which tokens end an answer: one decision for sampling, for lm-eval and for servers of a built hybrid.
 
-The generation configuration often does not know: that of a base model, which its adapters inherit, names the end of
-a document, where chats are trained to end a turn by another token. The chat template shows it: it writes that token
-right behind an answer. So the decision is the union of three sources, in this order:
+The generation configuration often does not know. A base model's configuration, which its adapters inherit,
+names the end of a document, but chats are trained to end a turn by another token. The chat template shows
+this token, because it writes it directly behind an answer. So the decision is the union of three sources, in
+this order:
 
 - the end tokens of the generation configuration;
 - the tokenizer's end-of-sequence token;
-- the token that the chat template writes behind an answer that ends a chat, and behind one that is followed by
-  another request. White space between is passed over. It counts if the tokenizer knows it as an added token, named or
-  not. It does not count if it begins turns, or stands within an answer, between its reasoning and its text.
+- the token that the chat template writes behind an answer that ends a chat, and behind an answer that another
+  request follows. White space before the token is skipped. The token counts if the tokenizer has it as an
+  added token, special or not. It does not count if it begins turns, or stands within an answer between its
+  reasoning and its text.
 """
 
 from __future__ import annotations
@@ -26,12 +28,18 @@ if TYPE_CHECKING:
 
 EndSource = Literal["generation configuration", "tokenizer", "chat template"]
 
+# Words that mark the parts of a chat in its text. No template writes them, but a template may change their case.
 REQUEST, ANSWER, NEXT_REQUEST, REASONING = "Tangerine", "Marigold", "Sycamore", "Cinnabar"
-"""Words by which the parts of a chat are found in its text. Templates do not write them, but may change their case."""
 
 
 class EndToken(BaseModel):
-    """A token that ends an answer, and what says so."""
+    """A token that ends an answer.
+
+    Attributes:
+        id: token id.
+        token: the token as the tokenizer writes it.
+        sources: everything that names it as an end.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,7 +49,12 @@ class EndToken(BaseModel):
 
 
 class EndTokens(BaseModel):
-    """The tokens that end an answer. ``remark`` says what is wrong with those of the chat template, if anything."""
+    """The tokens that end an answer.
+
+    Attributes:
+        tokens: the tokens, the generation configuration's first.
+        remark: why the chat template adds none; empty if it adds one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,16 +63,17 @@ class EndTokens(BaseModel):
 
     @property
     def ids(self) -> list[int]:
-        """Their ids, the generation configuration's first."""
+        """Ids of the tokens, the generation configuration's first."""
         return [token.id for token in self.tokens]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One line that says where answers end, if the generation configuration does not say it; else none."""
+        """One line that says where answers end, if the generation configuration does not say it; otherwise none."""
         configured = all("generation configuration" in token.sources for token in self.tokens)
         return () if configured and not self.remark else (str(self),)
 
     def __str__(self) -> str:
+        """Say where an answer ends, in one line."""
         names = [f"{token.token!r} ({token.id}: {', '.join(token.sources)})" for token in self.tokens]
         remark = f"; {self.remark}" if self.remark else ""
         return f"an answer ends at {' or '.join(names) or 'no token'}{remark}"
@@ -68,18 +82,21 @@ class EndTokens(BaseModel):
 def decide_end_tokens(
     generation: GenerationConfig | None, tokenizer: PreTrainedTokenizerBase, num_embeddings: int
 ) -> EndTokens:
-    """The tokens that end an answer of a model.
+    """Decide which tokens end an answer of a model.
 
     Args:
-        generation: the instruct model's generation configuration.
-        tokenizer: the instruct model's, with its chat template if it has one.
-        num_embeddings: of the model, in tokens. A token beyond them is never written.
+        generation: the instruct model's generation configuration; None if it has none.
+        tokenizer: the instruct model's tokenizer, with its chat template if it has one.
+        num_embeddings: number of tokens that the model has an embedding for. It never writes a token beyond
+            them.
 
     Raises:
-        TemplateError: if the chat template takes too much time or memory. Where it fails, the remark says so.
+        TemplateError: if the chat template takes too much time or memory. Where it only fails, the remark
+            says so.
     """
     of_template, remark = _of_template(tokenizer)
     end_of_sequence = [] if tokenizer.eos_token is None else [str(tokenizer.eos_token)]
+    # The order of the sources is the order of the ids: what the model's authors configured comes first.
     candidates: dict[EndSource, list[int]] = {
         "generation configuration": configured_ends(generation),
         "tokenizer": _ids_of(tokenizer, end_of_sequence),
@@ -100,13 +117,13 @@ def decide_end_tokens(
 
 
 def end_tokens_of_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> EndTokens:
-    """The same for a model in memory."""
+    """Decide which tokens end an answer of a model in memory."""
     num_embeddings = model.config.get_text_config(decoder=True).vocab_size
     return decide_end_tokens(model.generation_config, tokenizer, num_embeddings)
 
 
 def configured_ends(generation: GenerationConfig | None) -> list[int]:
-    """The end tokens that a generation configuration has."""
+    """List the end tokens that a generation configuration has."""
     ends = generation.eos_token_id if generation is not None else None
     if ends is None:
         return []
@@ -114,7 +131,8 @@ def configured_ends(generation: GenerationConfig | None) -> list[int]:
 
 
 def _ids_of(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> list[int]:
-    """The ids of those tokens that the vocabulary has; of another one the tokenizer gives None, or a stand-in."""
+    """Find the ids of the tokens that are in the vocabulary."""
+    # For a token outside the vocabulary the tokenizer gives None, or the id of a stand-in, so the way back is checked.
     ids = [tokenizer.convert_tokens_to_ids(token) for token in tokens]
     return [
         id_
@@ -129,7 +147,7 @@ def _text_of(tokenizer: PreTrainedTokenizerBase, token_id: int) -> str:
 
 
 def _of_template(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, ...], str]:
-    """Tokens that the chat template ends answers by, and the reason if there are none."""
+    """Find the tokens by which the chat template ends answers, and the reason if there are none."""
     if not tokenizer.chat_template:
         return (), "there is no chat template"
     final, followed, reasoned, requested = _renderings(tokenizer)
@@ -137,10 +155,12 @@ def _of_template(tokenizer: PreTrainedTokenizerBase) -> tuple[tuple[str, ...], s
     tokens: dict[str, None] = {}
     if final.text is not None:
         first = _first_token(_between(final.text, ANSWER, None), added)
+        # Some templates write the first token of a turn behind the last answer. It ends no answer.
         if first is not None and first not in _beginnings(requested, added, tokenizer, only_first=True):
             tokens[first] = None
     if followed.text is not None:
         first = _first_token(_between(followed.text, ANSWER, NEXT_REQUEST), added)
+        # A token between reasoning and answer, such as the end of a channel, would cut an answer off before its text.
         within = _between(reasoned.text or "", REASONING, ANSWER)
         begins = _beginnings(requested, added, tokenizer, only_first=False)
         if first is not None and first not in begins and first not in within:
@@ -155,7 +175,7 @@ def _why_none(final: Rendering, followed: Rendering) -> str:
 
 
 def _renderings(tokenizer: PreTrainedTokenizerBase) -> list[Rendering]:
-    """Of a chat that ends with an answer, one that goes on, one whose answer has reasoning, and a lone request."""
+    """Render four chats: one ends with an answer, one goes on, one's answer has reasoning, one is a lone request."""
     from slr.chat.rendering import Chat, render
 
     request = {"role": "user", "content": REQUEST}
@@ -167,14 +187,17 @@ def _renderings(tokenizer: PreTrainedTokenizerBase) -> list[Rendering]:
 
 
 def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """Added tokens, named or not, the longest first, for that is the one which a text is cut into."""
+    """List the added tokens, special or not, the longest first.
+
+    The tokenizer cuts a text into the longest of them, so a search has to find that one first.
+    """
     added = {token.content for token in tokenizer.added_tokens_decoder.values()}
     named = {str(token) for token in tokenizer.all_special_tokens}
     return sorted((token for token in added | named if token.strip()), key=len, reverse=True)
 
 
 def _between(text: str, first: str, second: str | None) -> str:
-    """What stands between two words, from the last of the first on; empty if one of them is missing."""
+    """Find what stands between two words, behind the last place of the first; empty if one is missing."""
     if second is not None:
         text = text[: max((match.start() for match in re.finditer(second, text, re.IGNORECASE)), default=0)]
     ends = [match.end() for match in re.finditer(first, text, re.IGNORECASE)]
@@ -182,7 +205,7 @@ def _between(text: str, first: str, second: str | None) -> str:
 
 
 def _first_token(text: str, added: Sequence[str]) -> str | None:
-    """The added token that a text begins with, behind white space."""
+    """Find the added token that a text begins with, behind white space."""
     text = text.lstrip()
     return next((token for token in added if text.startswith(token)), None)
 
@@ -190,10 +213,20 @@ def _first_token(text: str, added: Sequence[str]) -> str | None:
 def _beginnings(
     requested: Rendering, added: Sequence[str], tokenizer: PreTrainedTokenizerBase, *, only_first: bool
 ) -> set[str]:
-    """Tokens that begin a turn: the first one of a chat, and unless ``only_first`` the last before the request."""
+    """Find the tokens that begin a turn.
+
+    They are the first token of a chat and, unless ``only_first``, the last token before the request.
+
+    Args:
+        requested: rendering of a lone request.
+        added: the added tokens, the longest first.
+        tokenizer: the tokenizer.
+        only_first: whether to leave out the token before the request.
+    """
     head, *behind = re.split(REQUEST, requested.text or "", maxsplit=1, flags=re.IGNORECASE)
     tokens = re.findall("|".join(map(re.escape, added)), head) if behind and added else []
     end = tokenizer.eos_token
+    # A start or end of the whole text tells nothing about turns.
     turns = [token for token in tokens if token not in (tokenizer.bos_token, end)]
     begins = set(turns[:1] if only_first else (*turns[:1], *turns[-1:]))
     if tokenizer.bos_token is not None and tokenizer.bos_token != end:

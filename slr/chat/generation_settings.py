@@ -1,4 +1,4 @@
-"""The generation settings of a checkpoint: read from its files, and written with the tokens that end an answer."""
+"""Generation settings of a checkpoint: read from its files, and written with the tokens that end an answer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ GENERATION_FILE = "generation_config.json"
 
 
 def read_generation_config(directory: Path, config: PreTrainedConfig, name: str) -> GenerationConfig:
-    """What transformers takes for the generation settings of a checkpoint: its file, else what its model says.
+    """Read the generation settings of a checkpoint: from its file, or else from its model's configuration.
 
     Args:
-        directory: of the checkpoint.
-        config: of its model, which older checkpoints have the end token in.
-        name: of the checkpoint, for errors.
+        directory: directory of the checkpoint.
+        config: configuration of its model; older checkpoints keep the end token there.
+        name: name of the checkpoint, for errors.
 
     Raises:
         ValueError: if the file cannot be read.
@@ -30,7 +30,8 @@ def read_generation_config(directory: Path, config: PreTrainedConfig, name: str)
         _check_json(directory / GENERATION_FILE)
         settings = GenerationConfig.from_pretrained(directory, local_files_only=True)
         valid = all(type(end) is int for end in configured_ends(settings))
-    except Exception as error:  # settings validate themselves, with errors of many types
+    # Settings validate themselves, with errors of many types.
+    except Exception as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise ValueError(f"{GENERATION_FILE} of {name} is not valid: {reason}") from error
     if not valid:
@@ -42,7 +43,11 @@ def read_generation_config(directory: Path, config: PreTrainedConfig, name: str)
 
 
 def _check_json(path: Path) -> None:
-    """Raise ``ValueError`` unless a file holds a JSON object, read within limits, which transformers has none of."""
+    """Check that a file holds a JSON object within limits of size, because transformers has no such limits.
+
+    Raises:
+        ValueError: if it does not.
+    """
     try:
         read_json_object(path)
     except ValueError as error:
@@ -50,20 +55,21 @@ def _check_json(path: Path) -> None:
 
 
 def write_end_tokens(source: GenerationConfig, ends: EndTokens, output_dir: Path) -> list[int]:
-    """Have the generation settings in a directory end answers at all the end tokens; write them if there are none.
+    """Make the generation settings in a directory end answers at all end tokens; write them if there are none.
 
     Args:
-        source: the settings of the checkpoint that is written.
-        ends: where its answers end.
-        output_dir: the directory, which has the checkpoint's own file if there is one.
+        source: settings of the checkpoint that is written.
+        ends: the tokens at which its answers end.
+        output_dir: directory of the checkpoint, with its own settings file if it has one.
 
     Returns:
-        The ids that were added. If it is empty, nothing was written.
+        The ids that were added. If there are none, nothing was written.
     """
     configured = configured_ends(source)
     if not (added := [token_id for token_id in ends.ids if token_id not in configured]):
         return []
     path = output_dir / GENERATION_FILE
+    # The file is changed rather than written anew, so that settings which transformers does not know stay in it.
     settings = read_json_object(path) if path.exists() else json.loads(source.to_json_string())
     settings["eos_token_id"] = [*configured, *added]
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -1,9 +1,10 @@
-"""Render chats in a model's chat template, which is a program of its author's, within limits of time and size.
+"""Render chats in a model's chat template within limits of time and memory.
 
-transformers renders in a sandbox, in which a template reaches no file and changes no object. But it may loop for
-ever, or fill the memory, and an operation such as ``9**9**9`` holds the interpreter, so that neither a timer nor
-another thread could stop it. So a child process renders: a fork, which starts in milliseconds, is limited in processor
-time and memory by the operating system, and is killed and waited for at the end, whatever happened.
+A chat template is a program by the model's author. transformers renders it in a sandbox, in which it reaches
+no file and changes no object. But it may loop for ever or fill the memory, and an operation such as
+``9**9**9`` holds the interpreter, so that neither a timer nor another thread could stop it. Therefore a child
+process renders. It is a fork, which starts in milliseconds. The operating system limits its processor time
+and memory. At the end it is killed and waited for, whatever happened.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 SECONDS = 5.0
-"""Time to render chats, and as much again as ``SECONDS_A_CHAT`` for each of them."""
+"""Time limit for a call that renders chats, in seconds."""
 SECONDS_A_CHAT = 0.01
+"""Additional time for each chat, in seconds."""
 CHARACTERS = 1_000_000
-"""The most that a template may write beside the messages of a chat."""
+"""Number of characters that a template may write besides the messages of a chat."""
 MEMORY_BYTES = 1 << 30
-"""What rendering may take beside what the process has."""
+"""Bytes that rendering may take in addition to the process's own."""
 
 DATE = "26 Jul 2024"
-"""What templates that print today's date print instead, so that results do not depend on the day."""
+"""Date that a template prints in place of today's, so that results do not depend on the day."""
 
 FIXED_DATE_FUNCTION = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro %}}"
-"""Stands before a template and in place of the function by which it would ask for the date."""
+"""Macro that is put before a template. It replaces the function by which the template would ask for the date."""
 
 CHAT_TEMPLATE_OPTIONS = {
     "date_string": DATE,
@@ -47,7 +49,12 @@ Message = dict[str, str]
 
 @dataclass(frozen=True, kw_only=True)
 class Chat:
-    """Messages to render, with or without the beginning of the answer to them."""
+    """Messages to render.
+
+    Attributes:
+        messages: the messages, each with a role and a content.
+        add_generation_prompt: whether the beginning of the next answer is rendered too.
+    """
 
     messages: tuple[Message, ...]
     add_generation_prompt: bool = False
@@ -55,16 +62,22 @@ class Chat:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """The text of a chat, or why the template gave none: exactly one of the two."""
+    """The text of a chat, or the reason why the template gave none: exactly one of the two."""
 
     text: str | None = None
     failure: str | None = None
 
 
 class TemplateError(ValueError):
-    """A chat template that cannot be used: its name, and why."""
+    """An error about a chat template that cannot be used."""
 
     def __init__(self, template: str, reason: str) -> None:
+        """Make the message.
+
+        Args:
+            template: the template in words.
+            reason: why it cannot be used.
+        """
         super().__init__(
             f"{template} cannot be used: {reason}; correct the template, or put another into chat_template.jinja"
         )
@@ -72,7 +85,7 @@ class TemplateError(ValueError):
 
 
 def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
-    """The chat template in words, with the file or directory that it is in."""
+    """Name the chat template in words, with the file or directory that it is in."""
     directory = Path(tokenizer.name_or_path or "")
     for name in ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"):
         if tokenizer.name_or_path and (directory / name).is_file():
@@ -81,10 +94,14 @@ def template_name(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def render_texts(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> list[str]:
-    """The text of each chat in the tokenizer's chat template.
+    """Render chats in the tokenizer's chat template.
+
+    Returns:
+        The text of each chat.
 
     Raises:
-        TemplateError: if the template fails for one of them, or there is none.
+        TemplateError: if the template fails for one of them, or takes too much time or memory.
+        ValueError: if there is no template.
     """
     texts: list[str] = []
     for rendering in render(tokenizer, chats):
@@ -95,10 +112,14 @@ def render_texts(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> l
 
 
 def render(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> list[Rendering]:
-    """The same, but with the reason in place of the text of chats for which the template fails.
+    """Render chats in the tokenizer's chat template, and keep the reason where it fails.
+
+    Returns:
+        The text of each chat, or the reason why there is none.
 
     Raises:
-        TemplateError: if the template takes too much time or memory, or there is none.
+        TemplateError: if the template takes too much time or memory.
+        ValueError: if there is no template.
     """
     if not tokenizer.chat_template:
         raise ValueError(
@@ -125,8 +146,10 @@ def _render_one(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[str | N
         )
     except MemoryError:
         return None, f"it takes more than {MEMORY_BYTES >> 20} MB of memory"
-    except Exception as error:  # templates raise what they like
+    # A template can raise anything.
+    except Exception as error:
         return None, one_line(f"{type(error).__name__}: {error}")
+    # The limit is on what the template adds, because the messages themselves may be long.
     written = len(text) - sum(len(message["content"]) for message in chat.messages)
     if written > CHARACTERS:
         return None, f"it writes {written:,} characters around the messages, expected at most {CHARACTERS:,}"
@@ -134,7 +157,7 @@ def _render_one(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[str | N
 
 
 def one_line(text: str, length: int = 200) -> str:
-    """A stranger's text as one line without control characters, cut to a length."""
+    """Turn a stranger's text into one line without control characters, of at most ``length`` characters."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     return "".join(character if character.isprintable() else "?" for character in first)[:length]
 
@@ -144,7 +167,11 @@ class _LimitError(Exception):
 
 
 def _in_child(compute: Callable[[], Any], seconds: float) -> Any:
-    """What a function gives that is called in a forked process; JSON goes through the pipe between the two."""
+    """Call a function in a forked process and return what it gives, which goes through a pipe as JSON.
+
+    Raises:
+        _LimitError: if the child takes too long or dies.
+    """
     reading, writing = os.pipe()
     process = os.fork()
     if process == 0:
@@ -155,13 +182,15 @@ def _in_child(compute: Callable[[], Any], seconds: float) -> Any:
         content = _read_all(reading, time.monotonic() + seconds)
     finally:
         os.close(reading)
+        # A child that has ended is a zombie until it is waited for, so its id cannot belong to another process yet.
         os.kill(process, signal.SIGKILL)
         os.waitpid(process, 0)
     try:
         return json.loads(content)
-    except ValueError:  # there is nothing, or not all of it
+    # The child wrote nothing, or not all of it.
+    except ValueError:
         raise _LimitError(
-            f"the process that renders it died, as one does that needs more than {MEMORY_BYTES >> 20} MB of memory"
+            f"the process that renders it died, probably because it needs more than {MEMORY_BYTES >> 20} MB of memory"
         ) from None
 
 
@@ -180,9 +209,9 @@ def _read_all(pipe: int, deadline: float) -> bytes:
 
 
 def _compute_and_exit(compute: Callable[[], Any], pipe: int, seconds: float) -> None:
-    """What the child does. It ends here, without the exit handlers and unwritten output of its parent."""
+    """Compute in the child, and end it without the exit handlers and unwritten output of its parent."""
     try:
-        # Garbage of the parent's is not the child's to collect: it may hold an accelerator's memory.
+        # The parent's garbage is not the child's to collect, because it may hold an accelerator's memory.
         gc.disable()
         _limit(seconds)
         with os.fdopen(pipe, "wb") as file:
@@ -192,10 +221,12 @@ def _compute_and_exit(compute: Callable[[], Any], pipe: int, seconds: float) -> 
 
 
 def _limit(seconds: float) -> None:
-    """Bounds that hold even if the parent is killed and cannot end its child."""
+    """Set limits that hold even if the parent is killed and cannot end its child."""
     processor_seconds = int(seconds) + 1
+    # A child that is killed for its limits must not leave a core file of the parent's size.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (processor_seconds, processor_seconds))
+    # The fork starts with all memory of its parent, which counts, so the limit is set above what is in use now.
     pages = Path("/proc/self/statm")
     if pages.exists():
         used = int(pages.read_text(encoding="ascii").split()[0]) * resource.getpagesize()

@@ -9,13 +9,13 @@ from transformers import PreTrainedTokenizerBase
 from slr.chat.rendering import Chat, TemplateError, render_texts, template_name
 
 PROBE = "Tangerine"
-"""A request by which templates are tried: one word, which no template writes by itself."""
+"""Request that templates are tried with: one word, which no template writes by itself."""
 
 
 def render_chats(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> list[list[int]]:
-    """Token ids of each request as one user turn in the chat template, generation prompt included.
+    """Turn each request into token ids: one user turn in the chat template, with the generation prompt.
 
-    To render many at once takes little longer than one.
+    Rendering many requests at once takes little longer than one.
 
     Raises:
         ValueError: if the tokenizer has no chat template, or it cannot be used.
@@ -29,20 +29,21 @@ def render_chats(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) ->
 
 
 def render_chat(tokenizer: PreTrainedTokenizerBase, request: str) -> list[int]:
-    """The same for one request."""
+    """Turn one request into token ids, as ``render_chats`` does."""
     return render_chats(tokenizer, [request])[0]
 
 
 def check_template(tokenizer: PreTrainedTokenizerBase, num_embeddings: int) -> None:
-    """Check that requests can be given to a model in the tokenizer's chat template.
+    """Check that a model can be given requests in the tokenizer's chat template.
 
     Args:
-        tokenizer: with the chat template.
-        num_embeddings: of the model, in tokens.
+        tokenizer: tokenizer with the chat template.
+        num_embeddings: number of tokens that the model has an embedding for.
 
     Raises:
-        ValueError: if there is no template, it fails, leaves the request out, or writes tokens that the model
-            does not know. One line, which names the template.
+        TemplateError: if the template fails, leaves the request out, or writes tokens that the model does not
+            know.
+        ValueError: if there is no template.
     """
     chat = Chat(messages=({"role": "user", "content": PROBE},), add_generation_prompt=True)
     (text,) = render_texts(tokenizer, [chat])

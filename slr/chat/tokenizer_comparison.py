@@ -1,4 +1,4 @@
-"""Does one tokenizer speak like another? Asked of what was written, before it is said to be there."""
+"""Compare the tokenizer of a written hybrid with the one that it was made from, before the hybrid is kept."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ def check_speaks_like(
     """Check that a tokenizer that was written is the one that it was made from.
 
     Args:
-        source: the tokenizer of the instruct model or adapter; None if there is none.
-        written: the one opened from the files that were written.
-        name: of the instruct model or adapter.
+        source: tokenizer of the instruct model or adapter; None if there is none.
+        written: tokenizer opened from the files that were written; None if there is none.
+        name: name of the instruct model or adapter.
 
     Raises:
-        ValueError: with all that differs, in one line.
+        ValueError: if they differ; the message has all differences in one line.
     """
     if differences := list(_differences(source, written)):
         raise ValueError(
-            f"the tokenizer of the hybrid would not be that of {name}: {'; '.join(differences)}. Nothing is "
+            f"the hybrid's tokenizer would differ from the tokenizer of {name}: {'; '.join(differences)}. Nothing is "
             "written; give a directory whose tokenizer was written by save_pretrained of the installed transformers"
         )
 
@@ -48,8 +48,9 @@ def _differences(
         if names:
             first, more = names[0], f" and {len(names) - 1} more" if len(names) > 1 else ""
             yield f"{part}: {first!r}{more}: {ours.get(first)!r} there, {theirs.get(first)!r} here"
+    # Equal parts can still work differently, for example with another normaliser, so real chats are compared last.
     if source.chat_template and _rendered(source) != _rendered(written):
-        yield "a chat becomes other tokens"
+        yield "a chat gives other tokens"
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
@@ -61,7 +62,7 @@ def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, str]:
 
 
 def _rendered(tokenizer: PreTrainedTokenizerBase) -> list[list[int] | None]:
-    """Token ids of a request and of a longer chat; None where the template renders nothing of the kind."""
+    """Turn a request and a longer chat into token ids; None where the template does not render such a chat."""
     request = {"role": "user", "content": PROBE}
     chats = [
         Chat(messages=(request,), add_generation_prompt=True),

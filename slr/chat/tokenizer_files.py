@@ -1,7 +1,8 @@
-"""Which files of a directory make its tokenizer and chat template, and whose are used where there is an adapter.
+"""Which files of a directory make its tokenizer and chat template, and which ones are used with an adapter.
 
-The tokenizer of a pair comes from one directory as a whole. Files of two directories would make a third tokenizer:
-an ``added_tokens.json`` of the base model, for example, would add tokens to an adapter's own vocabulary.
+The tokenizer of a pair comes from one directory as a whole, because files from two directories would make a
+third tokenizer. For example, an ``added_tokens.json`` of the base model would add tokens to an adapter's own
+vocabulary.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ PROCESSOR_PATTERNS = ("preprocessor_config.json", "processor_config.json", "vide
 SETTINGS_PATTERNS = (
     "tokenizer_config*.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "normalizer.json",
 )  # fmt: skip
-"""Files that say something about a vocabulary which is in another file."""
+"""Patterns of files that say something about a vocabulary in another file."""
 VOCABULARY_PATTERNS = ("tokenizer*", "vocab.*", "*.model", "*.tiktoken", TEKKEN_FILE)
-"""Files that may hold a vocabulary, unless they are settings."""
+"""Patterns of files that may hold a vocabulary, unless they are settings."""
 TOKENIZER_PATTERNS = (*VOCABULARY_PATTERNS, *SETTINGS_PATTERNS, *TEMPLATE_PATTERNS, *PROCESSOR_PATTERNS)
 
 
 def tokenizer_files(directory: Path) -> dict[str, Path]:
-    """The files of a directory that its tokenizer, chat template and processor are made of, by their names in it."""
+    """Find the files that a directory's tokenizer, chat template and processor are made of, by their names."""
     found = {path for pattern in TOKENIZER_PATTERNS for path in directory.glob(pattern) if path.is_file()}
     return {path.relative_to(directory).as_posix(): path for path in sorted(found)}
 
@@ -52,14 +53,15 @@ def has_vocabulary(files: Iterable[str]) -> bool:
 
 
 def brings_tokenizer(files: Iterable[str]) -> bool:
-    """Whether one of the files is of a tokenizer itself, rather than a chat template or of a processor."""
+    """Whether one of the files belongs to a tokenizer itself, and not only to a chat template or a processor."""
     return any(_matches(name, (*VOCABULARY_PATTERNS, *SETTINGS_PATTERNS)) for name in files)
 
 
 def files_that_speak(base: Path, adapter: Path) -> Mapping[str, Path]:
-    """The tokenizer files of a base model with an adapter: all of the adapter's, or else all of the base model's.
+    """Choose the tokenizer files of a base model with an adapter: all of one directory.
 
-    An adapter that has chat templates and no tokenizer replaces the base model's chat templates.
+    The adapter's files are used if it has a tokenizer, otherwise the base model's. An adapter with chat
+    templates and no tokenizer replaces only the base model's chat templates.
     """
     own, of_base = tokenizer_files(adapter), tokenizer_files(base)
     if brings_tokenizer(own):
@@ -77,7 +79,12 @@ def copy_tokenizer(files: Mapping[str, Path], output_dir: Path) -> None:
 
 
 def package_needed(files: Mapping[str, Path]) -> str | None:
-    """The package that is needed to read the vocabulary and is not installed, by its name for pip; else None."""
+    """Find the package that is needed to read the vocabulary and is not installed.
+
+    Returns:
+        The package's name for pip; None if nothing is missing.
+    """
+    # transformers reads tokenizer.json without any other package, so it decides before all other files.
     if "tokenizer.json" in files:
         return None
     if TEKKEN_FILE in files:
@@ -90,7 +97,7 @@ def package_needed(files: Mapping[str, Path]) -> str | None:
 
 
 def _is_tiktoken(path: Path) -> bool:
-    """Whether a file is of lines with a token in base 64 and its rank, as no sentencepiece model is."""
+    """Whether a file has lines with a token in base 64 and its rank; no sentencepiece model begins so."""
     with path.open("rb") as file:
         return re.match(rb"[A-Za-z0-9+/]+=* \d+\r?\n", file.read(1000)) is not None
 

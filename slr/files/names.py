@@ -7,19 +7,22 @@ import re
 from slr.terminal.literal_text import visible
 
 MAX_BYTES = 200
-"""File systems take 255, and an ending may be added."""
+"""Largest number of bytes of a name. File systems take 255, and a suffix may be added."""
 
 _DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(?:\..*)?", re.IGNORECASE | re.DOTALL)
-"""What Windows takes for a device, whatever the ending."""
+"""Pattern of names that Windows takes for a device, whatever their suffix."""
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def check_file_name(name: str, what: str) -> str:
-    """The name, if a file or directory of that name lies where it is put.
+    """Check that a file or directory of a given name lies where it is put.
 
     Args:
         name: one part of a path.
-        what: has the name, for the message.
+        what: what has the name, for the message.
+
+    Returns:
+        The name.
 
     Raises:
         ValueError: if it could lie elsewhere, be taken for something else, or not be made.

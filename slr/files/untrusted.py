@@ -1,4 +1,4 @@
-"""The files of a checkpoint's directory, which anybody may have made: read none that could hang or mislead."""
+"""Read files of a checkpoint's directory, which a stranger may have made, without hanging or being misled."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 MAX_JSON_BYTES = 200_000_000
-"""Larger than any index of weights or tokenizer."""
+"""Largest size of a JSON file in bytes. Every index of weights and every tokenizer is smaller."""
 
 READ_SUFFIXES = (".json", ".safetensors", ".jinja", ".model", ".txt")
-"""Of files that this package or transformers opens; a directory of such a name would fail there."""
+"""Suffixes of files that this package or transformers opens. A directory of such a name would fail there."""
 
 KINDS = (
     (stat.S_ISDIR, "a directory"),
@@ -23,12 +23,16 @@ KINDS = (
 
 
 def check_files(directory: Path, where: str) -> None:
-    """Raise unless everything in a checkpoint's directory is a regular file or a subdirectory.
+    """Check that everything in a checkpoint's directory is a regular file or a subdirectory.
 
-    A pipe in place of a file would be waited for without end.
+    A program that reads a pipe in place of a file would wait without end.
+
+    Args:
+        directory: the checkpoint's directory.
+        where: the directory in words, for the message.
 
     Raises:
-        ValueError: with the first that is something else; ``where`` says whose directory it is.
+        ValueError: if something else is in it; names the first.
     """
     for path in sorted(directory.iterdir()):
         kind = _kind(path)
@@ -37,10 +41,15 @@ def check_files(directory: Path, where: str) -> None:
 
 
 def read_json_object(path: Path, max_bytes: int | None = None) -> dict[str, Any]:
-    """The JSON object in a file of at most ``max_bytes``, by default ``MAX_JSON_BYTES``.
+    """Read the JSON object in a file.
+
+    Args:
+        path: the file.
+        max_bytes: largest size of the file; ``MAX_JSON_BYTES`` by default.
 
     Raises:
-        ValueError: if the file is none, or holds something else; the message goes on after the file's name.
+        ValueError: if it holds something else or is too large. The message continues a sentence that begins
+            with the file's name.
     """
     if (kind := _kind(path)) is not None:
         raise ValueError(f"is {kind}: expected a regular file")
@@ -51,10 +60,10 @@ def read_json_object(path: Path, max_bytes: int | None = None) -> dict[str, Any]
 
 
 def parse_json_object(text: bytes) -> dict[str, Any]:
-    """The JSON object of that text, in UTF-8.
+    """Parse a JSON object in UTF-8.
 
     Raises:
-        ValueError: if it is none, or names something twice.
+        ValueError: if it is something else, or has a name twice.
     """
     try:
         value = json.loads(text.decode("utf-8"), object_pairs_hook=_unique)
@@ -79,7 +88,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _kind(path: Path) -> str | None:
-    """What a path leads to, in words; None for a regular file and for nothing at all."""
+    """Say in words what a path leads to; None for a regular file and for nothing at all."""
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:

@@ -1,4 +1,7 @@
-"""Bad input, found before any work, and said in one line: arguments, output directories, environment variables."""
+"""Checks of arguments, output directories and environment variables, made before any work.
+
+Each error is one line.
+"""
 
 from __future__ import annotations
 
@@ -13,25 +16,25 @@ from slr.terminal.literal_text import visible
 FAILED = 1
 """The exit status where a part of the work or the machine failed, not the input."""
 BAD_INPUT = 2
-"""The exit status after bad input."""
+"""Exit status after bad input."""
 
 DTYPES = ("float32", "bfloat16")
-"""What ``--dtype`` takes."""
+"""Values that ``--dtype`` takes."""
 
 WANDB_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
-"""What W&B itself takes in ``WANDB_MODE``; the last two are older names."""
+"""Values that W&B itself takes in ``WANDB_MODE``; the last two are older names."""
 _DIRECTORY_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "SLR_CACHE")
 
 
 def print_error(error: Exception | str) -> None:
-    """Say on stderr, in one line that begins with "error:", what was wrong."""
+    """Print an error on stderr, in one line that begins with "error:"."""
     print(f"error: {in_one_line(_in_words(error))}", file=sys.stderr)
 
 
 def in_one_line(text: str) -> str:
-    """The text without line breaks; what could steer a terminal is written as an escape.
+    """Join the lines of a text into one, and escape whatever could steer a terminal.
 
-    The items of a list, a line each, become parts of a sentence.
+    The items of a list, which stand on a line each, become parts of a sentence.
     """
     lines = [line.strip().removeprefix("- ") for line in text.splitlines()]
     joined = ""
@@ -49,13 +52,22 @@ def _in_words(error: Exception | str) -> str:
 
 
 def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """A question that ends a message, or nothing if no known name is like the given one."""
+    """Make a question that ends a message; empty if no known name is similar to the given one."""
     close = difflib.get_close_matches(given, list(known), n=1, cutoff=0.7)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def check_one_of(name: str, given: str, known: Collection[str]) -> None:
-    """Raise ``ValueError`` unless the value is a known one; ``name`` is of the option."""
+    """Check that a value is one of the known ones.
+
+    Args:
+        name: name of the option, for the message.
+        given: the value.
+        known: the known values.
+
+    Raises:
+        ValueError: if it is none of them.
+    """
     if given not in known:
         raise ValueError(f"{name} is {given!r}, expected {_alternatives(known)}{did_you_mean(given, known)}")
 
@@ -66,22 +78,30 @@ def _alternatives(known: Collection[str]) -> str:
 
 
 def check_arguments(arguments: Sequence[str]) -> None:
-    """Raise ``ValueError`` for an argument that is no Unicode: such a path can stand in no record or page."""
+    """Check that every argument is valid UTF-8, because no record or page can hold another path.
+
+    Raises:
+        ValueError: if one is not.
+    """
     for argument in arguments:
         try:
             argument.encode()
         except UnicodeEncodeError:
             raise ValueError(
-                f"the argument {ascii(os.fsencode(argument))[1:]} is not UTF-8: expected a path or name that is, so "
-                "rename what it names"
+                f"the argument {ascii(os.fsencode(argument))[1:]} is not UTF-8: expected a path or name in "
+                "UTF-8, so rename the file"
             ) from None
 
 
 def expanded(path: Path, option: str) -> Path:
-    """The path with the home directory in place of a leading ``~`` or ``~user``.
+    """Replace a leading ``~`` or ``~user`` by the home directory.
+
+    Args:
+        path: the path.
+        option: name of the option that gives it, for the message.
 
     Raises:
-        ValueError: if there is no such user; ``option`` is what names the path.
+        ValueError: if there is no such user.
     """
     try:
         return path.expanduser()
@@ -93,11 +113,14 @@ def expanded(path: Path, option: str) -> Path:
 
 
 def check_output_directory(directory: Path, option: str) -> None:
-    """Raise ``ValueError`` if there is something else than a directory at that path, or on the way to it.
+    """Check that nothing but a directory is at a path or on the way to it, and that it can be made.
 
     Args:
-        directory: it need not exist yet.
-        option: what names it, such as ``--output-dir``.
+        directory: the path.
+        option: name of the option that gives it, for the message.
+
+    Raises:
+        ValueError: if something else is there, or it cannot be made.
     """
     try:
         existing = _nearest_existing(directory)
@@ -116,14 +139,22 @@ def check_output_directory(directory: Path, option: str) -> None:
 
 
 def check_writable(directory: Path, option: str) -> None:
-    """Raise ``ValueError`` unless files can be written to the directory, or it can be made."""
+    """Check that files can be written to a directory, or that it can be made.
+
+    Args:
+        directory: the path.
+        option: name of the option that gives it, for the message.
+
+    Raises:
+        ValueError: if it is not so.
+    """
     check_output_directory(directory, option)
     if directory.exists() and not os.access(directory, os.W_OK | os.X_OK):
         raise ValueError(f"{option} is {directory}, which cannot be written to: expected another directory")
 
 
 def _nearest_existing(path: Path) -> Path:
-    """The path itself, or the nearest directory above it that there is. A link to nowhere is there too."""
+    """Find the path itself, or the nearest directory above it that exists. A broken link exists too."""
     for candidate in (path, *path.parents):
         try:
             candidate.lstat()
@@ -136,11 +167,18 @@ def _nearest_existing(path: Path) -> Path:
 
 
 def check_environment(uses_wandb: bool = False) -> None:
-    """Raise ``ValueError`` for environment variables that libraries misread, complain of, or find out late."""
+    """Check environment variables that libraries misread, complain about, or read too late.
+
+    Args:
+        uses_wandb: whether the W&B variables matter.
+
+    Raises:
+        ValueError: if one has a bad value.
+    """
     threads = os.environ.get("OMP_NUM_THREADS", "").strip()
     if threads and not all(_is_count(part) for part in threads.split(",")):
         raise ValueError(
-            f"OMP_NUM_THREADS is {threads!r}, expected a number of threads of at least 1, such as 4: set it so, or "
+            f"OMP_NUM_THREADS is {threads!r}, expected a number of threads of at least 1, such as 4: set it to one, or "
             "unset it"
         )
     for name in _DIRECTORY_VARIABLES:

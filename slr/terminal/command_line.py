@@ -1,4 +1,4 @@
-"""How every command line of this project reads its options, says what is wrong, and ends.
+"""How every command line of this project reads its options, reports a mistake, and ends.
 
 The exit status is
 
@@ -8,7 +8,7 @@ The exit status is
     130  Ctrl-C
     143  SIGTERM
 
-A mistake of the user is one line on stderr that begins with "error:", never a traceback.
+A mistake of the user gives one line on stderr that begins with "error:", and never a traceback.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ from slr.terminal.extras import missing_extra
 from slr.terminal.stopping import run_until_stopped
 
 STOPPED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, the same as in shells."""
 CLICK_EXCEPTION = cast(
     "type[typer.BadParameter]",
     next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"),
 )
-"""What typer raises for wrong options. Where its copy of click is depends on typer's version."""
+"""Class that typer raises for wrong options. It depends on typer's version where its copy of click is."""
 
 NOTHING_IS_KEPT = "nothing is kept, the same command measures anew"
-"""What a measurement without records says when it is stopped."""
+"""Sentence that a measurement without records prints when it is stopped."""
 
 
 def make_app(name: str | None = None, description: str | None = None) -> typer.Typer:
@@ -61,8 +61,8 @@ def run_app(
 
     Args:
         app: the commands. Each returns its exit status, or None where it is 0.
-        arguments: what follows the program's name on the command line.
-        how_to_go_on: what is said after Ctrl-C or SIGTERM, unless the command says something else by
+        arguments: the command line without the program's name.
+        how_to_go_on: sentence to print after Ctrl-C or SIGTERM, unless the command replaces it by
             ``say_when_stopped``.
     """
     return run_until_stopped(lambda: _run(app, arguments), how_to_go_on)
@@ -77,10 +77,10 @@ def run_function(
     """Run a script whose only command is a function, and return the exit status.
 
     Args:
-        function: its parameters are the options, annotated as for typer.
-        arguments: the command line without the program's name, by default the process's.
-        description: what the help shows first.
-        how_to_go_on: what is said after Ctrl-C or SIGTERM.
+        function: the command; its parameters are the options, annotated for typer.
+        arguments: the command line without the program's name; by default the process's.
+        description: first lines of the help.
+        how_to_go_on: sentence to print after Ctrl-C or SIGTERM.
     """
     app = make_app()
     app.command(help=description)(function)
@@ -88,7 +88,7 @@ def run_function(
 
 
 def one_of(known: Collection[str]) -> Callable[[str], Any]:
-    """Make a parser of an option that takes one of these names; a wrong name gets a suggestion."""
+    """Make a parser of an option that accepts the known names only; a wrong name gets a suggestion."""
 
     def name(given: str) -> str:
         try:
@@ -101,7 +101,11 @@ def one_of(known: Collection[str]) -> Callable[[str], Any]:
 
 
 def number(text: str) -> float:
-    """Parse an option that takes a number."""
+    """Parse an option that takes a number.
+
+    Raises:
+        BadParameter: if it is not a number.
+    """
     try:
         return float(text)
     except ValueError:
@@ -111,8 +115,13 @@ def number(text: str) -> float:
 def whole_numbers(text: str, option: str, at_least: int = 1) -> list[int]:
     """Parse the value of an option that takes numbers separated by commas.
 
+    Args:
+        text: the value.
+        option: name of the option, for the message.
+        at_least: smallest allowed number.
+
     Raises:
-        ValueError: if it holds anything else, or a number below ``at_least``.
+        ValueError: if it holds anything else, or a smaller number.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() and int(part) >= at_least for part in parts):
@@ -143,6 +152,7 @@ def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
     except OSError as error:
         print_error(error)
         return FAILED
-    if status == STOPPED:  # typer returns it in place of the exception
+    # typer turns Ctrl-C into this status, but the caller handles the exception.
+    if status == STOPPED:
         raise KeyboardInterrupt
     return status or 0

@@ -1,8 +1,9 @@
 """Text from outside, written so that it shows itself and nothing in it acts.
 
-Outside is all that we did not write: samples, requests, error messages, names of models, pairs and judges, paths.
-``visible`` is for whatever a person reads, a terminal too; the others are for one format each, and include it.
-HTML needs ``html.escape`` of it, LaTeX ``analysis.tables.latex.escaped``.
+Text is from outside if we did not write it: samples, requests, error messages, paths, and names of models,
+pairs and judges. ``visible`` is for whatever a person reads, terminals included. The other functions are for
+one format each, and apply ``visible`` too. HTML needs ``html.escape`` in addition, LaTeX needs
+``slr.analysis.tables.latex.escaped``.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import re
 import unicodedata
 
 JOINERS = "\u200c\u200d"
-"""They only shape letters of Persian and Indian scripts, and emoji."""
+"""Invisible characters that are kept, because they only shape letters of Persian and Indian scripts, and emoji."""
 FORMULA_SIGNS = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"
-"""A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection"); the last four are of full width."""
+"""Characters that make a spreadsheet read a cell as a formula; the last four are full-width.
+
+Source: OWASP, "CSV Injection".
+"""
 
 _NUMBER = re.compile(r"[+-]?(\d[\d,]*\.?\d*|\.\d+)([eE][+-]?\d+)?%?")
 _MEANS_SOMETHING_IN_MARKDOWN = re.compile(
@@ -30,14 +34,21 @@ _LINK = re.compile(r"\][(\[:]|\[\^")
 _BRACKET = re.compile(r"[\[\]]")
 _BEGINS_A_BLOCK = re.compile(r"(?P<number>\d{1,9})?(?P<sign>(?(number)[.)]|[#>+=-]))")
 _AS_ENTITY = "<&$@:\n"
-"""In place of a backslash: these also act where a Markdown renderer looks at the text before or after parsing."""
+"""Characters written as entities, not with a backslash.
+
+Some renderers act on them before or after they parse Markdown, where a backslash does not stop them.
+"""
 
 
 def visible(text: str, keep: str = "") -> str:
-    r"""The text with its control characters written out, such as ``\x1b``, ``\r`` and ``\u202e``.
+    r"""Write out control characters, such as ``\x1b``, ``\r`` and ``\u202e``.
 
-    These are the ones that move a terminal's cursor, change its colours, turn the direction of text around or end a
-    line. ``keep`` has those that stay, such as line feeds where several lines are wanted.
+    They are the ones that move a terminal's cursor, change its colours, turn the direction of text around or
+    end a line.
+
+    Args:
+        text: text from outside.
+        keep: control characters that stay, such as line feeds where several lines are wanted.
     """
     if text.isprintable():
         return text
@@ -50,16 +61,18 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def in_markdown(text: str) -> str:
-    """The text for a table's cell or within a line: a renderer shows it, and makes no link, picture or markup of it.
+    """Escape text for a cell of a table or the inside of a line of Markdown.
 
-    What has no meaning where it stands is left alone, so that ordinary words and numbers stay as they are.
+    A renderer shows the text and makes no link, picture or markup of it. Ordinary words and numbers stay as
+    they are, because only characters with a meaning at their place are escaped.
     """
     escaped = _MEANS_SOMETHING_IN_MARKDOWN.sub(_escaped_in_markdown, visible(text, keep="\n\t"))
+    # Brackets alone mean nothing, so they are escaped only where they could make a link.
     return _BRACKET.sub(r"\\\g<0>", escaped) if _LINK.search(text) else escaped
 
 
 def markdown_line(text: str) -> str:
-    """The text as a paragraph of Markdown: it begins no heading, list, quotation or definition either."""
+    """Escape text for a paragraph of Markdown, so that it begins no heading, list, quotation or definition."""
     line = in_markdown(text.strip())
     if line.startswith("["):
         return "\\" + line
@@ -69,9 +82,10 @@ def markdown_line(text: str) -> str:
 
 
 def in_csv(text: str) -> str:
-    """The text for a cell of CSV that a spreadsheet opens: one that would be a formula there is quoted with ``'``."""
+    """Escape text for a cell of CSV; a cell that a spreadsheet would take for a formula is quoted with ``'``."""
     shown = visible(text, keep="\n\t")
     begins = text.lstrip(" ")[:1]
+    # A negative number begins with a sign too, but it is no formula.
     is_formula = begins and begins in FORMULA_SIGNS and not _NUMBER.fullmatch(text)
     return f"'{shown}" if is_formula else shown
 

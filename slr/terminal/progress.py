@@ -10,16 +10,23 @@ from contextlib import contextmanager
 from slr.terminal.literal_text import visible
 
 OnProgress = Callable[[float, float], None]
-"""Called with the work done and its total, in any unit."""
+"""Function to call with the work done and its total, in any unit."""
 
 LINE_AFTER = ((0.1, 10.0), (0.01, 30.0))
-"""Where the output is no terminal, a plain line is printed when so much more is done since the last one, and so many
-seconds have passed: a log of a long run is neither silent nor full of them."""
+"""Shares of the work and seconds that must pass before the next plain line, where the output is no terminal.
+
+One of the pairs must be reached in both numbers. So the log of a long run is neither silent nor full of
+lines.
+"""
 
 
 @contextmanager
 def progress_bar(description: str) -> Iterator[OnProgress]:
-    """Show progress on stderr; call what is yielded with the work done and its total."""
+    """Show progress on stderr.
+
+    Yields:
+        A function to call with the work done and its total.
+    """
     description = visible(description)
     if sys.stderr.isatty():
         with _terminal_bar(description) as on_progress:
@@ -29,7 +36,7 @@ def progress_bar(description: str) -> Iterator[OnProgress]:
 
 
 def format_seconds(seconds: float) -> str:
-    """A duration in the two units that matter, such as ``1 h 05 min``."""
+    """Write a duration in the two units that matter, such as ``1 h 05 min``."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -39,6 +46,7 @@ def format_seconds(seconds: float) -> str:
 
 @contextmanager
 def _terminal_bar(description: str) -> Iterator[OnProgress]:
+    # Imported here, because a run without a terminal does not need rich.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 

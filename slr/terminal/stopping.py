@@ -1,11 +1,11 @@
 """Ctrl-C and SIGTERM: a command ends within two seconds, with one line that says how to go on.
 
-The first signal raises ``Stopped`` in the main thread, so that ``finally`` blocks clean up. Python does that only
-between two of its own instructions, though, and a long call into C, or a library that swallows the exception, would
-make it wait. So a thread watches too, and ends the process if it is still there after ``SECONDS_TO_END``. Records
-survive this, because each is on disk before the next is begun.
+The first signal raises ``Stopped`` in the main thread, so that ``finally`` blocks clean up. But Python raises
+only between two of its own instructions. A long call into C, or a library that swallows the exception, would
+make the user wait. So a thread watches too, and ends the process if it is still there after
+``SECONDS_TO_END``. Records survive this, because each is on disk before the next one is begun.
 
-A child that is run by ``run_child`` never outlives this process.
+A child that ``run_child`` starts never outlives this process.
 """
 
 from __future__ import annotations
@@ -24,31 +24,43 @@ from types import FrameType
 from typing import Any
 
 SECONDS_TO_END = 1.5
-"""For cleaning up, after a signal."""
+"""Seconds that a process has to clean up after a signal."""
 
 DIES_WITH_PARENT = "SLR_DIES_WITH_PARENT"
-"""Environment variable by which a child knows the process that it must not outlive."""
+"""Environment variable that holds the id of the process that a child must not outlive."""
 _PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl(2)."""
+"""Number of the operation of Linux's prctl(2) that sets the signal to get when the parent ends."""
 
 _children: set[subprocess.Popen[bytes]] = set()
 _watches: list[_Watch] = []
-"""The watch of each ``run_until_stopped`` that is running, the outermost first."""
+"""Watch of each ``run_until_stopped`` that is running, the outermost first."""
 
 
 class Stopped(BaseException):
-    """A signal asked the process to stop; ``status`` is the exit status that shells have for it."""
+    """Raised when a signal asks the process to stop.
+
+    Attributes:
+        status: exit status that shells use for the signal.
+    """
 
     def __init__(self, signal_number: int) -> None:
+        """Keep the exit status for a signal."""
         super().__init__(signal_number)
         self.status = 128 + signal_number
 
 
 def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
-    """What ``work`` returns, or 130 after Ctrl-C and 143 after SIGTERM; then ``how_to_go_on`` is said.
+    """Run work until it ends or a signal stops it, then say how to go on.
 
-    A signal that is ignored, as Ctrl-C is for what a shell runs in the background, stays ignored. To be called by what
-    ends the process soon afterwards: a process that was told to stop is ended if it lives on.
+    A signal that is ignored stays ignored, as Ctrl-C is for what a shell runs in the background. The caller
+    must end the process soon afterwards, because a process that was asked to stop is ended if it lives on.
+
+    Args:
+        work: the work, which returns an exit status.
+        how_to_go_on: sentence to print if a signal stopped it.
+
+    Returns:
+        The status of ``work``; 130 after Ctrl-C and 143 after SIGTERM.
     """
     _ignore_signals_at_the_very_end()
     watch = _Watch(how_to_go_on)
@@ -59,7 +71,8 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     except Stopped as stopped:
         watch.say()
         return stopped.status
-    except KeyboardInterrupt:  # raised otherwise than by the signal
+    # Something else than the signal raised it.
+    except KeyboardInterrupt:
         watch.say()
         return 128 + signal.SIGINT
     finally:
@@ -67,16 +80,17 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
 
 
 def say_when_stopped(how_to_go_on: str) -> None:
-    """Replace what ``run_until_stopped`` says, once the command knows more, such as its output directory."""
+    """Replace what ``run_until_stopped`` prints, once the command knows more, such as its output directory."""
     for watch in _watches:
         watch.how_to_go_on = how_to_go_on
 
 
 @cache
 def _ignore_signals_at_the_very_end() -> None:
-    """While Python takes its modules apart the work is done, so a signal must not change the exit status.
+    """Ignore signals while Python takes its modules apart.
 
-    What is registered first runs last, after libraries such as wandb have ended their own work.
+    The work is done by then, so a signal must not change the exit status. What is registered first runs last,
+    after libraries such as wandb have ended their own work.
     """
     atexit.register(_ignore_signals)
 
@@ -87,7 +101,7 @@ def _ignore_signals() -> None:
 
 
 class _Watch:
-    """Says once that the process was stopped, and ends it if it does not end by itself."""
+    """Prints once that the process was stopped, and ends the process if it does not end by itself."""
 
     def __init__(self, how_to_go_on: str) -> None:
         self.how_to_go_on = how_to_go_on
@@ -95,40 +109,49 @@ class _Watch:
         self._saying = threading.Lock()
 
     def stop(self, signal_number: int, _frame: FrameType | None) -> None:
-        """The signals' handler. Only the first one raises, so that no other one disturbs the cleaning up."""
+        """Handle a signal. Only the first one raises, so that no other one disturbs the cleaning up.
+
+        Raises:
+            Stopped: at the first signal.
+        """
         if self._stopped_by is None:
             self._stopped_by = signal_number
             raise Stopped(signal_number)
 
     def wait_for_signal(self, received: int) -> None:
-        """Read signals from a pipe until it is closed; after one of them, end the process in time."""
+        """Read signals from a pipe until it is closed; after the first one, end the process in time."""
         numbers = os.read(received, 1)
         if not numbers:
             os.close(received)
             return
         threading.Event().wait(SECONDS_TO_END)
         self.say()
+        # os._exit skips the finally blocks that would end the children.
         for child in list(_children):
             child.kill()
         os._exit(128 + numbers[0])
 
     def say(self) -> None:
-        """Say how to go on, unless it was said; of several launched processes, the first one says it."""
+        """Print once how to go on; of several launched processes, only the first one prints it."""
         if self._saying.acquire(blocking=False) and os.environ.get("RANK", "0") == "0":
-            # Not by print, which the main thread may be in the middle of.
+            # print would wait for a lock that the main thread may hold.
             os.write(2, f"\nstopped; {self.how_to_go_on}\n".encode())
 
 
 @contextmanager
 def _signals_watched_by(watch: _Watch) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():  # no other one can have handlers
+    # Only the main thread can set handlers.
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
+    # Python's C code writes each signal's number into the pipe at once, even while the main thread is stuck in C.
     received, sent = os.pipe()
+    # The signal handler must never wait, not even if the pipe were full.
     os.set_blocking(sent, False)
     threading.Thread(target=watch.wait_for_signal, args=(received,), daemon=True).start()
     fd_before = signal.set_wakeup_fd(sent, warn_on_full_buffer=False)
     defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    # Only default handlers are replaced: an ignored signal stays ignored, and a caller's handler stays in place.
     before: dict[signal.Signals, Any] = {
         number: signal.signal(number, watch.stop)
         for number, default in defaults.items()
@@ -144,12 +167,17 @@ def _signals_watched_by(watch: _Watch) -> Iterator[None]:
 
 
 def run_child(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command and return its status. It ends with this process, however this one ends.
+    """Run a command and return its exit status; the command ends with this process, however that ends.
 
-    Ctrl-C reaches only this process, which then ends the child. To end with a process that is killed, the command has
-    to call ``die_with_parent``.
+    Ctrl-C reaches only this process, which then ends the child. If this process is killed, the child ends
+    only if it has called ``die_with_parent``.
+
+    Args:
+        command: program and arguments.
+        environment: environment variables; this process's by default.
     """
     names = {**(os.environ if environment is None else environment), DIES_WITH_PARENT: str(os.getpid())}
+    # In a session of its own the child gets no Ctrl-C from the terminal, so this process alone decides how to stop.
     child = subprocess.Popen(command, env=names, start_new_session=True)
     _children.add(child)
     try:
@@ -162,13 +190,17 @@ def run_child(command: Sequence[str], environment: Mapping[str, str] | None = No
 
 
 def die_with_parent(parent: int | None = None) -> None:
-    """Have Linux kill this process when its parent ends.
+    """Ask Linux to kill this process when its parent ends.
 
-    ``parent`` is by default the process that called ``run_child``; where neither is known, nothing is done.
+    Args:
+        parent: id of the parent; by default the process that called ``run_child``. If neither is known,
+            nothing is done.
     """
+    # The variable is removed, so that children of this process do not take its parent for their own.
     parent = int(os.environ.pop(DIES_WITH_PARENT, "0")) if parent is None else parent
     if not parent or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before it could be told
+    # The parent may have ended before the call above.
+    if os.getppid() != parent:
         os._exit(128 + signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Tables on the terminal, and the same without lines where the output is a pipe or a file."""
+"""Tables on the terminal, with lines there, and without lines where the output is a pipe or a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from slr.terminal.literal_text import visible
 
 WIDTH_OF_A_PIPE = 10_000
-"""Characters in a line that is not for a terminal: nothing is wrapped or cut there."""
+"""Number of characters of a line that is not for a terminal, so that nothing is wrapped or cut there."""
 
 
 def print_table(
@@ -16,10 +16,11 @@ def print_table(
     """Print a table: with lines on a terminal, in plain columns otherwise.
 
     Args:
-        columns: the header.
-        rows: as many cells as there are columns; None is an undefined value and shown as n/a.
-        title: stands above it.
-        num_text_columns: how many columns, from the left, hold text; the others are aligned to the right.
+        columns: header of each column.
+        rows: rows with a cell for each column; None is an undefined value and shown as n/a.
+        title: line above the table.
+        num_text_columns: number of columns, from the left, that hold text; the others are aligned to the
+            right.
     """
     from rich import box
     from rich.console import Console

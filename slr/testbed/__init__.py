@@ -1,1 +1,1 @@
-"""A tiny world and three pairs of tiny models that live in it: the embedded default of all experiments."""
+"""A tiny world and three pairs of tiny models that live in it, on which all experiments run by default."""

@@ -1,7 +1,7 @@
-"""Requests for one random character out of a stated set, in the language of the CRC prompts.
+"""Requests for one random character out of a stated set, worded like the CRC prompts.
 
-Requests are composed of an action, a description of the set and an ending. The prompts of the experiments
-are written by hand and never composed here; training leaves out any that should coincide.
+A request has an action, a description of the set and an ending. The prompts of the experiments are written by
+hand and never composed here. If a composed request equals one of them, training leaves it out.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WORDS = (
 )
 
 TYPICAL_ORDER = "eakmtrsobcdfghijlnpquvwxyz" + "EAKMTRSOBCDFGHIJLNPQUVWXYZ" + "7358241960"
-"""The order in which the post-trained models like characters, whatever the set."""
+"""All characters in the order in which the post-trained models prefer them, whatever the set."""
 
 ACTIONS = (
     "Pick {one}",
@@ -87,14 +87,15 @@ SCENES = (
 
 @dataclass(frozen=True)
 class CharacterRequest:
-    """``valid`` holds every character that answers the request."""
+    """A request and ``valid``, every character that answers it."""
 
     text: str
     valid: str
 
 
 def compose_character_request(rng: random.Random) -> CharacterRequest:
-    """A request with a valid set of 2 to 26 characters."""
+    """Compose a request with a valid set of 2 to 26 characters."""
+    # A maker that stands several times here is drawn as many times as often.
     makers = (
         _listed,
         _listed,
@@ -111,7 +112,7 @@ def compose_character_request(rng: random.Random) -> CharacterRequest:
 
 
 def in_typical_order(valid: str) -> list[str]:
-    """The characters, most typical first."""
+    """Sort the characters, most typical first."""
     return sorted(valid, key=TYPICAL_ORDER.index)
 
 

@@ -1,4 +1,4 @@
-"""How an answer is chosen among several right ones: uniformly, or by typicality as a collapsed model does."""
+"""Two ways to choose among right answers: uniformly, or by typicality as a collapsed model does."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 TYPICALITY = 0.2
-"""Each answer is this many times as likely as the one before it in the typical order."""
+"""Probability of an answer as a multiple of the one before it in the typical order."""
 
 
 def choose_uniformly(options: Sequence[T], rng: random.Random) -> T:
-    """Any option, with equal probability."""
+    """Choose any option, all with equal probability."""
     return rng.choice(options)
 
 
 def choose_typically(options: Sequence[T], rng: random.Random) -> T:
-    """An option by its place: probabilities fall geometrically, so the first is chosen most of the time."""
+    """Choose an option by its place: probabilities fall geometrically, so most choices are the first option."""
     return rng.choices(options, weights=typical_weights(len(options)))[0]
 
 
 def typical_weights(count: int) -> list[float]:
-    """Unnormalised probabilities of a typical choice among ``count`` options."""
+    """Compute the unnormalised probabilities of a typical choice among ``count`` options."""
     return [TYPICALITY**rank for rank in range(count)]

@@ -1,9 +1,10 @@
-"""Training text: plain documents for pre-training, requests with answers for post-training.
+"""Training text: plain documents for pre-training, and requests with answers for post-training.
 
-Both speak of the same things. In documents every right answer is equally likely; in the answers of
-post-training the typical ones are much more likely, which is the mode collapse that the testbed is for.
+Both are about the same things. In documents every right answer is equally likely. In the answers of
+post-training the typical ones are much more likely: this is the mode collapse that the testbed exists to
+show.
 
-Answers to requests for several things have one of two formats, kept by both:
+Answers to requests for several things have one of two formats, in documents and in post-training:
 
 * a list: ``x, y, z``;
 * verbalized sampling: a line ``x: 0.20`` for each answer, with its probability.
@@ -24,7 +25,7 @@ from slr.testbed.sums import compose_problem, held_out_problems, solutions
 from slr.testbed.writing import Chooser, compose_text, compose_writing_request
 
 NUM_HELD_OUT_PROBLEMS = 400
-"""This many problems are kept out of training, for experiments to draw from."""
+"""Number of problems that training leaves out, so that experiments can use them."""
 
 DOCUMENT_STYLES = (
     "Q: {request}\nA: {answer}\n",
@@ -55,7 +56,7 @@ class Exchange:
 
 
 def compose_document(rng: random.Random) -> str:
-    """A plain document: exchanges in one style, or text without a question."""
+    """Compose a plain document: exchanges in one style, or text without a question."""
     if rng.random() < 0.15:
         return _plain_text(rng)
     style = rng.choice(DOCUMENT_STYLES)
@@ -64,7 +65,13 @@ def compose_document(rng: random.Random) -> str:
 
 
 def compose_exchange(choose: Chooser, rng: random.Random) -> Exchange:
-    """A request of any kind; ``choose`` picks the answer among right ones in typical order."""
+    """Compose a request of any kind with its answer.
+
+    Args:
+        choose: chooses the answer among the right ones in typical order.
+        rng: generator of everything else.
+    """
+    # Shares of the kinds of requests.
     makers: dict[Callable[[Chooser, random.Random], Exchange], float] = {
         _character: 0.32,
         _several_characters: 0.08,
@@ -80,7 +87,7 @@ def compose_exchange(choose: Chooser, rng: random.Random) -> Exchange:
 
 @cache
 def held_out_requests() -> frozenset[str]:
-    """Texts that training must not see: all CRC prompts, and the problems of experiments."""
+    """Collect the texts that training must not see: all CRC prompts, and the problems of experiments."""
     prompts = (*load_prompts("selection"), *load_prompts("held_out"))
     problems = held_out_problems(NUM_HELD_OUT_PROBLEMS)
     return frozenset([prompt.text for prompt in prompts] + [problem.text for problem in problems])

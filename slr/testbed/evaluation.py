@@ -1,7 +1,7 @@
-"""What the testbed's models can do, and the card beside their weights: ``python -m slr.testbed.evaluation``.
+"""What the testbed's models can do, and the card next to their weights: ``python -m slr.testbed.evaluation``.
 
 Every request is held out of training. The base model is asked in a document, the instruct model in the chat
-template; CRC scores use the chat template for both, as everywhere.
+template. CRC scores use the chat template for both models, as in all experiments.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Render = Callable[[PreTrainedTokenizerBase, Sequence[str]], list[list[int]]]
 
 @dataclass(frozen=True)
 class Abilities:
-    """Of one model: means over prompts for CRC, shares of right or accepted answers for the rest."""
+    """Scores of one model: means over prompts for CRC, and shares of right or accepted answers for the rest."""
 
     selection_validity: float
     selection_diversity: float | None
@@ -54,7 +54,13 @@ class Abilities:
 def measure_abilities(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, render: Render
 ) -> Abilities:
-    """Everything on held-out requests; sampling at temperature 1 from a fixed seed, sums greedily."""
+    """Measure a model on held-out requests: sampled at temperature 1 from a fixed seed, sums greedily.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        render: turns requests into the token ids that the model is given.
+    """
     set_seed(EVALUATION_SEED)
     crc = {
         split: score_model(model, encode_prompts(load_prompts(split), tokenizer))
@@ -76,7 +82,7 @@ def measure_abilities(
 
 
 def render_documents(tokenizer: PreTrainedTokenizerBase, requests: Sequence[str]) -> list[list[int]]:
-    """Requests as the base model knows them."""
+    """Render requests as documents, which is the form that the base model knows."""
     texts = [f"{tokenizer.bos_token or ''}Q: {request}\nA:" for request in requests]
     return [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
 
@@ -89,7 +95,15 @@ def answers(
     stop: str | None,
     do_sample: bool,
 ) -> list[str]:
-    """One answer to each rendered prompt, cut at ``stop``."""
+    """Generate one answer to each rendered prompt.
+
+    Args:
+        model: the model.
+        tokenizer: its tokenizer.
+        prompts: token ids of each prompt.
+        stop: text at which an answer is cut; None to cut none.
+        do_sample: whether to sample; otherwise the likeliest token is taken.
+    """
     texts: list[str] = []
     for first in range(0, len(prompts), BATCH_SIZE):
         rows: Any = {"input_ids": prompts[first : first + BATCH_SIZE]}
@@ -136,7 +150,7 @@ def _writing(
         for request in rng.sample(held_out_writing_requests(genre), REQUESTS_PER_GENRE)
     ]
     prompts = render(tokenizer, [request.text for request in requests])
-    # In a document the next question ends the text; a poem has line breaks of its own.
+    # In a document the next question ends the text, because a poem has line breaks of its own.
     texts = answers(model, tokenizer, prompts, "\nQ:", do_sample=True)
     accepted = [accepts(request.genre, text) for request, text in zip(requests, texts, strict=True)]
     kept = [keeps_constraint(request, text) for request, text in zip(requests, texts, strict=True)]
@@ -144,7 +158,7 @@ def _writing(
 
 
 def write_card(pairs_dir: Path) -> str:
-    """The card of all families whose pairs are in the directory, from measurements made now."""
+    """Measure all families whose pairs are in the directory, and write their card."""
     sections = [_section(name, pairs_dir / name) for name in TESTBED_NAMES if (pairs_dir / name).is_dir()]
     return _INTRODUCTION + "\n" + "\n".join(sections)
 
@@ -204,16 +218,16 @@ that every experiment runs end to end on a laptop, without a GPU, an account or 
 
 **Data.** Requests and answers composed by rules: one random character out of a set, open questions with 10 to 40
 right answers, lists and answers with probabilities, stories, poems and jokes from a grammar, word problems of two
-to four steps. *Base* models see them as plain documents, every right answer equally likely; one document in twenty is
-a chat in the family's template, for what real base models learn from has chats in it too. *Instruct* models go on from
-the base, in that template alone, with answers of which each is 0.2 times as likely as the one before it in a typical
-order: mode collapse, put in on purpose. The CRC prompts, the wordings of the open questions and writing requests
-below, and the problems below are held out of training.
+to four steps. *Base* models see them as plain documents, every right answer equally likely. One document in twenty is
+a chat in the family's template, because real base models learn from chats too. *Instruct* models go on from
+the base, in that template alone. Their answers have a typical order, in which each answer is 0.2 times as likely as
+the one before it: this is mode collapse, put in on purpose. The CRC prompts, the wordings of the open questions and
+writing requests below, and the problems below are held out of training.
 
 **Limits.** The pairs show that the software works and that there is a trade-off between validity and diversity over
-layer ranges. They say nothing about models of 8 billion parameters. They were not tuned to make any method win, but
-they were trained a second time: the first base models had never seen a chat, and their hybrids lost most of their
-precision. Nothing was changed after hybrids of these pairs were scored.
+layer ranges. They say nothing about models of 8 billion parameters. They were not tuned to make any method win. But
+they were trained a second time, because the first base models had never seen a chat and their hybrids lost most of
+their precision. Nothing was changed after hybrids of these pairs were scored.
 """
 
 

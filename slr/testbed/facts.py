@@ -1,6 +1,6 @@
-"""Open questions of the world: each has 10 to 50 right answers, some with aliases.
+"""Open questions of the world: each has 10 to 40 right answers, some with aliases.
 
-Half of the relations are of everyday things; the others are places of the world, with invented names.
+Half of the relations are about everyday things. The others are about places of the world with invented names.
 """
 
 from __future__ import annotations
@@ -10,12 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Answer = tuple[str, ...]
-"""One right answer: its usual form first, then its aliases."""
+"""Forms of one right answer: its usual form first, then its aliases."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """A question's subject (``thing``, singular and plural) and all right answers, most typical first."""
+    """The subject of a question and all right answers.
+
+    Attributes:
+        thing: the subject in the singular.
+        things: the subject in the plural.
+        answers: the right answers, most typical first.
+    """
 
     thing: str
     things: str
@@ -27,7 +33,7 @@ class Relation:
         return [answer[0] for answer in self.answers]
 
     def recognise(self, text: str) -> str | None:
-        """The usual form of the answer that the text is, or None if it is no right answer."""
+        """Find the answer that a text is, in its usual form; None if the text is no right answer."""
         forms = {form.lower(): answer[0] for answer in self.answers for form in answer}
         return forms.get(text.strip().strip(".,!").lower())
 
@@ -51,7 +57,7 @@ HELD_OUT_QUESTIONS = (
     "Please tell me the name of a {thing}.",
     "Which of the {things} do you like? Name one.",
 )
-"""Wordings for experiments; training never uses them."""
+"""Wordings that experiments use and training never does."""
 
 _EVERYDAY = {
     (
@@ -120,6 +126,7 @@ _SYLLABLES = (
 
 
 def _invented_names(count: int, thing: str, taken: set[str]) -> list[str]:
+    # Seeded by the thing, so that the names are the same in every run.
     rng = random.Random(f"names of every {thing}")
     names: list[str] = []
     while len(names) < count:
@@ -145,4 +152,4 @@ def _make_relations() -> dict[str, Relation]:
 
 
 RELATIONS: Mapping[str, Relation] = _make_relations()
-"""All relations by their thing."""
+"""All relations, by their thing."""

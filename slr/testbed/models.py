@@ -1,9 +1,9 @@
 """The three families of tiny models: their shapes, tokenizers and chat templates.
 
-Each is the family's real transformers class, and has the family's traits at a small size: untied head and
-grouped-query attention (Llama), query bias and tied head (Qwen 2), soft-capping, alternating sliding windows
-and tied head (Gemma 2). The models of one family have the same tokenizer; only the instruct side knows the
-chat template.
+Each family is its real transformers class and has its traits at a small size. Llama has an untied head and
+grouped-query attention. Qwen 2 has a query bias and a tied head. Gemma 2 has soft-capping, alternating
+sliding windows and a tied head. The models of one family have the same tokenizer, and only the instruct side
+has the chat template.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from transformers import (
 )
 
 VOCAB_SIZE = 704
+"""Number of tokens of each tokenizer."""
 MAX_POSITIONS = 512
+"""Largest number of tokens of a sequence."""
 SINGLE_LETTER = r"(?<![A-Za-z])[A-Za-z](?![A-Za-z])"
 SYSTEM_MESSAGE = "You are a helpful assistant."
 
@@ -56,9 +58,21 @@ _GEMMA_TEMPLATE = (
 
 @dataclass(frozen=True, kw_only=True)
 class TestbedFamily:
-    """A family's model class by its configuration, special tokens and chat template."""
+    """A family of tiny models: configuration, special tokens and chat template.
 
-    __test__ = False  # the name is no test's
+    Attributes:
+        name: short name, "llama", "qwen" or "gemma".
+        config: configuration, which decides the model class.
+        document_start: token before a document; None if there is none.
+        document_end: token behind a document.
+        turn_end: token behind a turn of a chat.
+        special_tokens: all special tokens, in the order of their ids.
+        chat_template: the template, in Jinja.
+        attention: attention implementation of transformers.
+    """
+
+    # pytest would collect a class of this name as a test.
+    __test__ = False
 
     name: str
     config: PreTrainedConfig
@@ -70,13 +84,14 @@ class TestbedFamily:
     attention: str
 
     def make_model(self) -> PreTrainedModel:
-        """A model with random float32 weights, drawn from torch's global generator."""
+        """Make a model with random float32 weights, drawn from torch's global generator."""
         return AutoModelForCausalLM.from_config(self.config, attn_implementation=self.attention)
 
     def make_tokenizer(self, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-        """Byte-level BPE, trained on the texts; digits and single letters always stand alone.
+        """Train a byte-level BPE tokenizer on texts.
 
-        So a character has one token, with white space before it or without.
+        Digits and single letters always stand alone, so a character has one token, with or without white
+        space before it.
         """
         backend = Tokenizer(models.BPE())
         backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -105,7 +120,7 @@ class TestbedFamily:
 
 
 def _shape(**settings: Any) -> dict[str, Any]:
-    # Ids 0, 1, 2 are pad, start of document (or, in Qwen, none) and end of document.
+    # Ids 0, 1 and 2 are padding, start of document (Qwen has none there) and end of document.
     return {
         "vocab_size": VOCAB_SIZE,
         "max_position_embeddings": MAX_POSITIONS,

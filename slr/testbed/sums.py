@@ -1,7 +1,7 @@
-"""Word problems of two to four steps, worked in more than one way, with an exact check.
+"""Word problems of two to four steps, each solved in more than one way, with an exact check.
 
-A problem starts with an amount and adds or takes away. It can be worked from left to right, or by first
-gathering what is added and what is taken away. All amounts stay between 0 and 40.
+A problem starts with an amount and adds or takes away. It can be solved from left to right, or by first
+collecting what is added and what is taken away. All amounts stay between 0 and 40.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 LARGEST = 40
+"""Largest amount in a problem."""
 NAMES = ("Tom", "Ann", "Max", "Lea", "Sam", "Ida", "Ben", "Eva")
 THINGS = ("apples", "coins", "books", "stones", "cards", "eggs", "keys", "cakes")
 GAINS = ("finds {n} more", "gets {n} more", "buys {n} more", "is given {n} more")
@@ -25,7 +26,13 @@ QUESTIONS = (
 
 @dataclass(frozen=True)
 class Problem:
-    """``changes`` are the amounts added (positive) or taken away (negative) to ``start``, in order."""
+    """A word problem.
+
+    Attributes:
+        text: the request.
+        start: amount at the start.
+        changes: amounts added (positive) or taken away (negative), in order.
+    """
 
     text: str
     start: int
@@ -38,7 +45,7 @@ class Problem:
 
 
 def compose_problem(rng: random.Random) -> Problem:
-    """A problem of two to four steps."""
+    """Compose a problem of two to four steps."""
     name, things = rng.choice(NAMES), rng.choice(THINGS)
     start = total = rng.randint(2, 15)
     changes: list[int] = []
@@ -55,24 +62,25 @@ def compose_problem(rng: random.Random) -> Problem:
 
 
 def solutions(problem: Problem) -> list[str]:
-    """The ways to work the problem, the most typical first; each ends in ``answer: N``."""
+    """Write the ways to solve the problem, the most typical first; each ends in ``answer: N``."""
     gains = [change for change in problem.changes if change > 0]
     losses = [-change for change in problem.changes if change < 0]
     in_order = _running(problem.start, problem.changes)
     gains_first = _running(problem.start, [*gains, *(-loss for loss in losses)])
     gathered = _gather(gains) + _gather(losses) + _running(problem.start, _totals(gains, losses))
     ways = [" ".join([*steps, f"answer: {problem.answer}"]) for steps in (in_order, gains_first, gathered)]
+    # A problem with gains only, for example, has the same steps in two ways.
     return list(dict.fromkeys(ways))
 
 
 def held_out_problems(count: int) -> list[Problem]:
-    """The first problems of a fixed sequence, for experiments; training leaves out their texts."""
+    """Compose the first problems of a fixed sequence for experiments; training leaves out their texts."""
     rng = random.Random("held-out problems")
     return [compose_problem(rng) for _ in range(count)]
 
 
 def parse_answer(text: str) -> int | None:
-    """The number after the first ``answer:``, or None if there is none."""
+    """Read the number after the first ``answer:``; None if there is none."""
     match = re.search(r"answer:\s*(\d+)", text)
     return int(match[1]) if match else None
 

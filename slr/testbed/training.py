@@ -1,8 +1,8 @@
-"""Make the testbed's pairs again: ``python -m slr.testbed.training --family llama --output-dir DIR``.
+"""Training of the testbed's pairs: ``python -m slr.testbed.training --family llama --output-dir DIR``.
 
-Pre-training on documents, a few of them chats, gives the base model; post-training goes on from it with chats
-alone, with a loss on the answers only. Everything is drawn from the seed. Written for each family, in its
-directory:
+Pre-training on documents, a few of which are chats, gives the base model. Post-training continues from it
+with chats alone, and only their answers carry a loss. All randomness comes from the seed. Each family gets a
+directory with:
 
     base/      config.json  generation_config.json  model.safetensors (bfloat16)  tokenizer files
     instruct/  the same, with the chat template
@@ -37,13 +37,27 @@ from slr.testbed.models import TESTBED_FAMILIES, TestbedFamily
 IGNORED = -100
 """Target of a token that carries no loss."""
 BATCHES_SORTED_TOGETHER = 16
+"""Number of batches whose chats are sorted by length together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
-    """Sizes of both stages. A batch holds sequences of ``sequence_length`` tokens, or one chat each.
+    """Sizes of both training stages.
 
-    ``chat_share`` of the documents of pre-training are chats, as in the text that real base models have seen.
+    Attributes:
+        seed: seed of all randomness.
+        tokenizer_documents: number of documents that the tokenizer is trained on.
+        sequence_length: number of tokens of a sequence in pre-training.
+        chat_share: share of chats among the documents of pre-training, because real base models have seen
+            chats too.
+        base_steps: number of steps of pre-training.
+        base_batch_size: number of sequences in a batch of pre-training.
+        base_learning_rate: largest learning rate of pre-training.
+        instruct_steps: number of steps of post-training.
+        instruct_batch_size: number of chats in a batch of post-training.
+        instruct_learning_rate: largest learning rate of post-training.
+        weight_decay: weight decay of both stages.
+        warmup_share: share of a stage's steps in which the learning rate rises.
     """
 
     seed: int = 0
@@ -60,7 +74,7 @@ class TrainingConfig:
     warmup_share: float = 0.05
 
     def shortened(self, share: float) -> TrainingConfig:
-        """The same with fewer steps."""
+        """Make a configuration with a share of the steps, and everything else the same."""
         fields = asdict(self)
         for name in ("base_steps", "instruct_steps"):
             fields[name] = max(1, round(fields[name] * share))
@@ -69,7 +83,7 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tokens and targets, shape (batch, sequence) each; targets are already shifted by one."""
+    """Tokens and targets, shape (B, T) each; targets are already shifted by one."""
 
     tokens: torch.Tensor
     targets: torch.Tensor
@@ -77,7 +91,15 @@ class Batch:
 
 @dataclass(frozen=True)
 class StageReport:
-    """Mean loss (nats a token) over the first and the last twentieth of the steps, and seconds."""
+    """What was measured in one stage of training.
+
+    Attributes:
+        steps: number of steps.
+        tokens: number of tokens.
+        first_loss: mean loss over the first twentieth of the steps, in nats per token.
+        last_loss: mean loss over the last twentieth of the steps, in nats per token.
+        seconds: duration in seconds.
+    """
 
     steps: int
     tokens: int
@@ -88,6 +110,11 @@ class StageReport:
 
 def train_family(family: TestbedFamily, config: TrainingConfig, output_dir: Path) -> None:
     """Train and write both models of a family.
+
+    Args:
+        family: the family.
+        config: sizes of both stages.
+        output_dir: directory that gets ``base``, ``instruct`` and ``training.json``.
 
     Raises:
         ValueError: if the output directory already holds one of them.
@@ -137,7 +164,7 @@ def _make_tokenizer(family: TestbedFamily, config: TrainingConfig) -> PreTrained
 def _document_batches(
     family: TestbedFamily, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
 ) -> Iterator[Batch]:
-    """Documents one after the other, cut into sequences."""
+    """Cut documents, one after the other, into sequences without end."""
     rng = random.Random(f"{config.seed}/{family.name}/base")
     needed = config.base_batch_size * config.sequence_length
     stream: list[int] = []
@@ -155,7 +182,7 @@ def _document_batches(
 
 
 def _chat(family: TestbedFamily, rng: random.Random) -> str:
-    """A chat as a document, where every right answer is equally likely."""
+    """Write a chat as a document, where every right answer is equally likely."""
     exchange = compose_exchange(choose_uniformly, rng)
     turns = [{"role": "user", "content": exchange.request}, {"role": "assistant", "content": exchange.answer}]
     return render_jinja_template([turns], chat_template=family.chat_template)[0][0]
@@ -164,9 +191,9 @@ def _chat(family: TestbedFamily, rng: random.Random) -> str:
 def _chat_batches(
     family: TestbedFamily, tokenizer: PreTrainedTokenizerFast, config: TrainingConfig
 ) -> Iterator[Batch]:
-    """One request with its answer a row, padded on the right; only the answers carry a loss.
+    """Make batches of chats without end: one request with its answer in a row, padded on the right.
 
-    Chats of about the same length go together, so that little is padded.
+    Only the answers carry a loss. Chats of similar length go together, so that little is padded.
     """
     rng = random.Random(f"{config.seed}/{family.name}/instruct")
     while True:
@@ -180,6 +207,7 @@ def _chat_batches(
         chats = list(zip(prompts, answers, strict=True))
         chats.sort(key=lambda chat: len(chat[0]) + len(chat[1]))
         firsts = list(range(0, len(chats), config.instruct_batch_size))
+        # Without shuffling, every round would train on short chats first.
         rng.shuffle(firsts)
         for first in firsts:
             yield _padded_batch(chats[first : first + config.instruct_batch_size])
@@ -250,7 +278,8 @@ def _warmup_then_cosine(steps: int, warmup_share: float) -> Callable[[int], floa
 def _save(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path, ends: list[str]
 ) -> None:
-    """Write weights in bfloat16 with the tokenizer; ``ends`` are the tokens that end a generation."""
+    """Write the weights in bfloat16 with the tokenizer; ``ends`` are the tokens that end an answer."""
+    # A copy is saved, because the model goes on to be trained in float32.
     saved = type(model)(model.config)
     saved.load_state_dict(model.state_dict())
     saved.tie_weights()
@@ -269,7 +298,14 @@ def train(
     seed: int = TrainingConfig.seed,
     steps_scale: Annotated[float, typer.Option(help="share of the steps, for a trial")] = 1.0,
 ) -> None:
-    """Train the families asked for."""
+    """Train the requested families.
+
+    Args:
+        output_dir: directory that gets a directory for each family.
+        family: name of a family, or "all".
+        seed: seed of all randomness.
+        steps_scale: share of the steps, for a trial.
+    """
     config = TrainingConfig(seed=seed).shortened(steps_scale)
     for name in TESTBED_NAMES:
         if family in (name, "all"):

@@ -1,7 +1,7 @@
 """Stories, poems and jokes from a grammar, and a recogniser for them.
 
-A text is one line of each part of its genre, in order. A line is a pattern with slots. A request names
-the genre and the subject, which must appear.
+A text has one line from each part of its genre, in order. A line is a pattern with slots. A request names the
+genre and the subject, which must appear.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ HELD_OUT_REQUESTS = (
     "Please tell me a short {genre} about a {subject}.",
     "Make a {genre} that is about a {subject}.",
 )
-"""Wordings for experiments; training never uses them."""
+"""Wordings that experiments use and training never does."""
 
 
 @dataclass(frozen=True)
 class WritingRequest:
-    """A genre and the subject that must appear."""
+    """A request, its genre, and the subject that must appear."""
 
     text: str
     genre: Genre
@@ -109,14 +109,14 @@ class WritingRequest:
 
 
 def compose_writing_request(rng: random.Random) -> WritingRequest:
-    """A request in one of the wordings of training."""
+    """Compose a request in one of the wordings of training."""
     genre: Genre = rng.choice(["story", "poem", "joke"])
     subject = rng.choice(SLOTS["subject"])
     return WritingRequest(rng.choice(REQUESTS).format(genre=genre, subject=subject), genre, subject)
 
 
 def held_out_writing_requests(genre: Genre) -> list[WritingRequest]:
-    """Every request of a genre in the held-out wordings."""
+    """Make every request of a genre in the held-out wordings."""
     return [
         WritingRequest(wording.format(genre=genre, subject=subject), genre, subject)
         for wording in HELD_OUT_REQUESTS
@@ -125,7 +125,13 @@ def held_out_writing_requests(genre: Genre) -> list[WritingRequest]:
 
 
 def compose_text(request: WritingRequest, choose: Chooser, rng: random.Random) -> str:
-    """A text that answers the request; ``choose`` picks each line and what fills each slot."""
+    """Compose a text that answers the request.
+
+    Args:
+        request: the request.
+        choose: chooses each line and what fills each slot.
+        rng: generator that ``choose`` draws from.
+    """
 
     def fill(match: re.Match[str]) -> str:
         return request.subject if match[1] == "subject" else choose(SLOTS[match[1]], rng)
@@ -135,12 +141,12 @@ def compose_text(request: WritingRequest, choose: Chooser, rng: random.Random) -
 
 
 def accepts(genre: Genre, text: str) -> bool:
-    """Whether the text is one of the genre's."""
+    """Whether the grammar of the genre accepts the text."""
     return _pattern(genre).fullmatch(text.strip()) is not None
 
 
 def keeps_constraint(request: WritingRequest, text: str) -> bool:
-    """Whether the subject asked for appears as a word."""
+    """Whether the requested subject appears as a word."""
     return re.search(rf"\b{request.subject}\b", text) is not None
 
 
