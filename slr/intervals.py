@@ -47,6 +47,11 @@ class LayerInterval:
                 f"expected an end of at most {num_layers}"
             )
 
+    @property
+    def ends(self) -> tuple[int, int]:
+        """``start`` and ``end``, as records hold them."""
+        return self.start, self.end
+
     def __len__(self) -> int:
         return self.end - self.start
 

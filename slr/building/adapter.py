@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, slr_version, write_manifest
-from slr.building.model_card import Licences, find_licence, model_card
+from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, manifest_of, write_manifest
+from slr.building.model_card import CARD_FILE, find_licences, model_card
+from slr.building.options import DEFAULT_OPTIONS, BuildOptions
 from slr.building.output_directory import (
     check_apart,
     check_output,
@@ -35,116 +36,92 @@ from slr.building.output_directory import (
     copy_small_files,
     resolve_output,
 )
-from slr.building.search_scores import Weights, hybrid_figures
-from slr.building.speech import speech_notes, write_end_tokens_of
+from slr.building.search_scores import hybrid_scores
+from slr.building.speech import hybrid_notes, write_end_tokens_of
 from slr.chat.tokenizer_comparison import check_speaks_like
-from slr.intervals import LayerInterval, check_alpha
+from slr.intervals import LayerInterval
 from slr.models.adapters.config import CONFIG_FILE, parse_config
 from slr.models.adapters.opening import WEIGHTS_FILE, Adapter, open_adapter
-from slr.models.checkpoint import Checkpoint, open_checkpoint
+from slr.models.checkpoint import Checkpoint
 from slr.models.layout import ModelLayout
-from slr.models.presets import resolve_pair
-from slr.models.reference import Location
+from slr.models.opened_pair import open_pair
+from slr.models.reference import PairSpec
 
 if TYPE_CHECKING:
     from slr.models.adapters.placement import Placement
 
 
 def build_adapter(
-    base: Location,
-    adapter: Location | None,
-    interval: LayerInterval,
-    output_dir: str | Path,
-    *,
-    alpha: float = 1.0,
-    overwrite: bool = False,
-    search_dir: Path | None = None,
-    base_revision: str | None = None,
-    adapter_revision: str | None = None,
+    spec: PairSpec, interval: LayerInterval, output_dir: str | Path, options: BuildOptions = DEFAULT_OPTIONS
 ) -> BuildManifest:
     """Write the adapter that makes the hybrid out of the base model; no weight of a model is read.
 
     Args:
-        base: directory or hub id of the base model; or a preset's pair, and then nothing for ``adapter``.
-        adapter: directory or hub id of a PEFT LoRA adapter of the base model.
+        spec: a pair whose instruct model is a PEFT LoRA adapter, as ``resolve_pair`` gives it.
         interval: the decoder layers to restore.
         output_dir: the directory to write.
-        alpha: the base model's share within the interval, in (0, 1].
-        overwrite: replace an existing directory with a model, once the new one is complete.
-        search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
-        base_revision: commit, tag or branch of a base model on the hub.
-        adapter_revision: the same for the adapter.
+        options: the base model's share, and how the directory is written.
 
     Raises:
         IncompatiblePairError: if the adapter does not fit the base model.
         HubError: if the hub does not give one of the two.
-        ValueError: if the interval does not fit, alpha is not in (0, 1], nothing of the adapter would be left,
+        ValueError: if the pair has no adapter, the interval does not fit, nothing of the adapter would be left,
             a layer to restore was trained in full beside its adapter, alpha is below 1 and the adapter is of a kind
             that cannot be scaled, the output directory exists and is not to be overwritten, one of the two cannot
-            be opened, or there are no records in ``search_dir``.
+            be opened, there are no records in the options' ``search_dir``, or the options ask to verify.
     """
-    check_alpha(alpha)
-    spec = resolve_pair(
-        base, adapter=adapter, base_revision=base_revision, instruct_revision=adapter_revision
-    )
     if not spec.instruct_is_adapter:
         raise ValueError(f"{spec.name} has no adapter, so its hybrids cannot be written as one")
+    if options.verify:
+        raise ValueError("only checkpoints are verified: leave verify out, or write a merged checkpoint")
     output_dir = resolve_output(output_dir)
-    check_output(output_dir, overwrite)
-    checkpoint, opened = open_checkpoint(spec.base), open_adapter(spec.instruct)
-    placement, speaker = opened.placed_in(checkpoint), opened.applied_to(checkpoint)
-    interval.check_within(checkpoint.num_layers)
-    for directory in (checkpoint.directory, opened.directory):
-        check_apart(output_dir, directory)
+    check_output(output_dir, options.overwrite)
+    opened = open_pair(spec)
+    base, adapter = opened.base, opened.adapter
+    assert adapter is not None
+    interval.check_within(base.num_layers)
+    for source in opened.sources:
+        check_apart(output_dir, source.directory)
+    placement = adapter.placed_in(base)
     if placement.is_renamed:
         raise ValueError(
-            f"the adapter {opened.reference} names its tensors as an earlier version of transformers named the "
+            f"the adapter {adapter.reference} names its tensors as an earlier version of transformers named the "
             "model's modules: write the hybrid as a merged checkpoint (leave out --as-adapter), or load the adapter "
             "with the installed peft, save it with save_pretrained, and give that"
         )
-    _check_scalable(opened, alpha)
+    _check_scalable(adapter, options.alpha)
     tensors, origins = {}, {}
-    for name, tensor, source in _hybrid_tensors(opened, checkpoint.layout, interval, alpha):
+    for name, tensor, source in _hybrid_tensors(adapter, base.layout, interval, options.alpha):
         tensors[name] = tensor
         origins[name] = TensorOrigin(source=source, shard=WEIGHTS_FILE)
     if not tensors:
         raise ValueError(f"layers {interval} are all that the adapter changes: the hybrid is the base model")
-    hybrid = opened if alpha < 1 else _without_layers(opened, placement, checkpoint, interval)
+    hybrid = adapter if options.alpha < 1 else _without_layers(adapter, placement, base, interval)
     _check_loadable(
-        replace(hybrid, shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()}), checkpoint
+        replace(hybrid, shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()}), base
     )
-    sides = Weights(checkpoint.reference, checkpoint.directory), Weights(opened.reference, opened.directory)
-    crc = hybrid_figures(search_dir, *sides, interval, alpha) if search_dir is not None else None
-    licences = Licences(*(find_licence(side.reference, side.directory) for side in sides))
-    notes = (*speech_notes(checkpoint.directory, speaker, opened.directory), *opened.notes(checkpoint))
+    crc = hybrid_scores(options.search_dir, *opened.sources, interval, options.alpha)
+    licences = find_licences(*opened.sources)
     with complete_or_absent(output_dir) as partial:
-        copy_small_files(opened.directory, partial, leave_out=(CONFIG_FILE,))
+        copy_small_files(adapter.directory, partial, leave_out=(CONFIG_FILE,))
         (partial / CONFIG_FILE).write_text(
             json.dumps(dict(hybrid.fields), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         save_file(tensors, partial / WEIGHTS_FILE, {"format": "pt"})
-        manifest = BuildManifest(
-            slr_version=slr_version(),
-            architecture=checkpoint.layout.architecture,
-            base=checkpoint.reference.public_name,
-            base_revision=checkpoint.reference.revision,
-            instruct=opened.reference.public_name,
-            instruct_revision=opened.reference.revision,
-            instruct_is_adapter=True,
-            interval=(interval.start, interval.end),
-            num_layers=checkpoint.num_layers,
-            alpha=alpha,
-            dtype=str(next(iter(tensors.values())).dtype).removeprefix("torch."),
-            notes=tuple(map(spec.without_paths, notes)),
-            end_tokens=speaker.end_tokens,
+        manifest = manifest_of(
+            opened,
+            interval,
+            options.alpha,
+            dtype=next(iter(tensors.values())).dtype,
+            notes=hybrid_notes(opened),
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )
-        card = model_card(manifest, checkpoint.layout.layers_path, licences, crc)
-        (partial / "README.md").write_text(card, encoding="utf-8")
-        write_end_tokens_of(speaker, speaker.generation, partial)
-        written = open_adapter(partial).applied_to(checkpoint)
-        check_speaks_like(speaker.tokenizer, written.tokenizer, str(opened.reference))
+        card = model_card(manifest, base.layout.layers_path, licences, crc)
+        (partial / CARD_FILE).write_text(card, encoding="utf-8")
+        write_end_tokens_of(opened.instruct, opened.instruct.generation, partial)
+        written = open_adapter(partial).applied_to(base)
+        check_speaks_like(opened.instruct.tokenizer, written.tokenizer, str(adapter.reference))
         return write_manifest(partial, manifest)
 
 
@@ -187,7 +164,7 @@ def _without_layers(
     """The adapter with a configuration by which peft leaves the restored layers alone."""
     if len(interval) == 0:
         return adapter
-    numbers = "|".join(str(layer) for layer in range(interval.start, interval.end))
+    numbers = "|".join(str(layer) for layer in range(*interval.ends))
     patterns = [rf"{re.escape(base.layout.layers_path)}\.(?:{numbers})\..*"]
     already = adapter.config.exclude_modules
     if isinstance(already, str):

@@ -25,11 +25,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, slr_version, write_manifest
+from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, manifest_of, write_manifest
 from slr.building.mergekit import equivalent_yaml
 from slr.building.merging import write_merged_checkpoint
-from slr.building.model_card import CARD_FILE, Licences, find_licence, model_card
+from slr.building.model_card import CARD_FILE, find_licences, model_card
 from slr.building.numbers import bytes_to_check, check_hybrid
+from slr.building.options import DEFAULT_OPTIONS, BuildOptions
 from slr.building.output_directory import (
     check_apart,
     check_output,
@@ -40,20 +41,18 @@ from slr.building.output_directory import (
     resolve_output,
     small_files,
 )
-from slr.building.search_scores import Weights, hybrid_figures
+from slr.building.search_scores import hybrid_scores
 from slr.building.shards import (
     plan_hybrid_shard,
     verify_hybrid_shard,
     write_hybrid_shard,
 )
-from slr.building.speech import make_it_speak, speech_notes
-from slr.intervals import LayerInterval, check_alpha
-from slr.models.adapters.opening import open_adapter
-from slr.models.checkpoint import Checkpoint, open_checkpoint, with_local_weights
-from slr.models.compatibility import check_compatible, conversion_note
+from slr.building.speech import hybrid_notes, make_it_speak
+from slr.intervals import LayerInterval
+from slr.models.checkpoint import Checkpoint
 from slr.models.numbers_in_range import check_numbers, num_weight_bytes
-from slr.models.presets import resolve_pair
-from slr.models.reference import Location, PairSpec
+from slr.models.opened_pair import OpenedPair, open_pair
+from slr.models.reference import PairSpec
 from slr.models.safetensors_index import INDEX_FILE, SINGLE_FILE
 from slr.models.stored_tensors import StoredTensor, stored_tensors
 
@@ -80,162 +79,118 @@ class BuildReport:
 
 
 def build(
-    base: Location,
-    instruct: Location | None,
+    spec: PairSpec,
     interval: LayerInterval,
     output_dir: str | Path,
+    options: BuildOptions = DEFAULT_OPTIONS,
     *,
-    adapter: Location | None = None,
-    alpha: float = 1.0,
-    overwrite: bool = False,
-    verify: bool = False,
-    search_dir: Path | None = None,
-    base_revision: str | None = None,
-    instruct_revision: str | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> BuildReport:
     """Write the instruct model with the decoder layers of ``interval`` restored to the base model's.
 
+    If the instruct model is given as an adapter, the two are merged first, in a directory beside the output, for which
+    there must be room on disk until the hybrid is written.
+
     Args:
-        base: directory or hub id of the base model.
-        instruct: directory or hub id of the instruct model; None if there is an adapter in its place.
+        spec: the pair, as ``resolve_pair`` gives it.
         interval: the decoder layers to restore; empty: a copy of the instruct model.
         output_dir: the checkpoint directory to write.
-        adapter: a PEFT LoRA adapter of the base model. The instruct model is the two merged, for which there
-            must be room on disk until the hybrid is written.
-        alpha: the base model's share within the interval, in (0, 1].
-        overwrite: replace an existing checkpoint that slr wrote, once the new one is complete.
-        verify: read everything from the disk again, compare it with what it is made of, and put the SHA-256
-            of each weight file into the manifest. Numbers that are not finite are refused in any part of both
-            models, not only in what goes into the hybrid.
-        search_dir: output directory of a search over the same pair, for the CRC figures in the model card.
-        base_revision: commit, tag or branch of a base model on the hub.
-        instruct_revision: the same for the instruct model or adapter.
-        on_progress: told the bytes of weights checked, written and verified so far, and their total.
+        options: the base model's share, and how the checkpoint is written.
+        on_progress: called with the bytes of weights checked, written and verified so far, and their total.
 
     Raises:
         IncompatiblePairError: if the two are no pair; every mismatch is a line of it.
         HubError: if the hub does not give a model.
-        ValueError: if the interval does not fit, alpha is not in (0, 1], the output directory exists and
-            is not to be overwritten, its disk has no room, a checkpoint cannot be opened, a weight is not finite
-            or would not be in the instruct model's dtype, or there are no records in ``search_dir``.
+        ValueError: if the interval does not fit, the output directory exists and is not to be overwritten, its disk
+            has no room, a checkpoint cannot be opened, a weight is not finite or would not be in the instruct model's
+            dtype, or there are no records in the options' ``search_dir``.
         OSError: if the output cannot be written, or is found to differ from what it is made of.
     """
-    check_alpha(alpha)
-    spec = resolve_pair(
-        base,
-        instruct,
-        adapter=adapter,
-        base_revision=base_revision,
-        instruct_revision=instruct_revision,
-    )
     output_dir = resolve_output(output_dir)
-    check_output(output_dir, overwrite)
+    check_output(output_dir, options.overwrite)
+    opened = _open_with_weights(spec, interval, output_dir)
     with ExitStack() as stack:
-        pair = stack.enter_context(_opened(spec, interval, output_dir))
-        replacements = _base_tensors(pair.base, pair.instruct, interval)
-        num_bytes = _num_bytes(pair.instruct)
+        instruct = stack.enter_context(_instruct_on_disk(opened, output_dir))
+        replacements = _base_tensors(opened.base, instruct, interval)
+        num_bytes = _num_bytes(instruct)
         check_space(output_dir, num_bytes)
-        checked = (pair.base, pair.instruct) if verify else ()
-        num_checked = bytes_to_check(pair.instruct, replacements, alpha) + sum(map(num_weight_bytes, checked))
-        on_bytes = _progress(on_progress, num_checked + num_bytes * (1 + verify))
-        check_hybrid(pair.base, pair.instruct, replacements, alpha, on_bytes)
-        for checkpoint in checked:
-            check_numbers(checkpoint, on_bytes=on_bytes)
-        crc = hybrid_figures(search_dir, *pair.weights, interval, alpha) if search_dir is not None else None
+        on_bytes = _check_numbers(opened.base, instruct, replacements, options, on_progress)
+        crc = hybrid_scores(options.search_dir, *opened.sources, interval, options.alpha)
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
-            partial / shard: plan_hybrid_shard(pair.instruct.directory / shard, replacements, alpha)
-            for shard in pair.instruct.index.shards
+            partial / shard: plan_hybrid_shard(instruct.directory / shard, replacements, options.alpha)
+            for shard in instruct.index.shards
         }
         began = time.perf_counter()
         for path, plan in plans.items():
             write_hybrid_shard(plan, path, on_bytes)
         seconds = time.perf_counter() - began
         hashes = {
-            path.name: verify_hybrid_shard(plan, path, on_bytes) if verify else None
+            path.name: verify_hybrid_shard(plan, path, on_bytes) if options.verify else None
             for path, plan in plans.items()
         }
-        manifest = BuildManifest(
-            slr_version=slr_version(),
-            architecture=pair.instruct.layout.architecture,
-            base=pair.base.reference.public_name,
-            base_revision=pair.base.reference.revision,
-            instruct=pair.instruct.reference.public_name,
-            instruct_revision=pair.instruct.reference.revision,
-            instruct_is_adapter=spec.instruct_is_adapter,
-            interval=(interval.start, interval.end),
-            num_layers=pair.instruct.num_layers,
-            alpha=alpha,
-            dtype=str(pair.instruct.dtype).removeprefix("torch."),
-            notes=tuple(map(spec.without_paths, pair.notes)),
-            end_tokens=pair.speaker.end_tokens,
+        notes = hybrid_notes(opened)
+        manifest = manifest_of(
+            opened,
+            interval,
+            options.alpha,
+            dtype=instruct.dtype,
+            notes=notes,
             shards=hashes,
-            tensors=_origins(pair.instruct, replacements, alpha),
+            tensors=_origins(instruct, replacements, options.alpha),
         )
-        layers_path = pair.instruct.layout.layers_path if _has_the_model_s_names(pair.instruct) else None
-        licences = Licences(*(find_licence(side.reference, side.directory) for side in pair.weights))
-        card = model_card(manifest, layers_path, licences, crc)
-        _write_small_files(pair.instruct, partial, card)
-        make_it_speak(pair.speaker, pair.instruct.generation, partial)
+        layers_path = instruct.layout.layers_path if _has_the_model_s_names(instruct) else None
+        card = model_card(manifest, layers_path, find_licences(*opened.sources), crc)
+        _write_small_files(instruct, partial, card)
+        make_it_speak(opened.instruct, instruct.generation, partial)
         manifest = write_manifest(partial, manifest)
     return BuildReport(
         output_dir,
         manifest,
         num_bytes,
         seconds,
-        equivalent_yaml(manifest, layers_path, pair.base.reference, pair.instruct.reference),
-        notes=(*pair.notes, *_left_over_notes(output_dir)),
+        equivalent_yaml(manifest, layers_path, opened.base.reference, opened.instruct.reference),
+        notes=(*notes, *_left_over_notes(output_dir)),
     )
 
 
-@dataclass(frozen=True)
-class _OpenedPair:
-    """Two checkpoints with local weights that were found to fit, and notes on what differs harmlessly.
-
-    ``post_trained_dir`` has the weights of the instruct model as it was given: those of the adapter, if it is
-    one. ``speaker`` has the tokenizer and generation settings of the instruct side, as they were given.
-    """
-
-    base: Checkpoint
-    instruct: Checkpoint
-    speaker: Checkpoint
-    post_trained_dir: Path
-    notes: tuple[str, ...]
-
-    @property
-    def weights(self) -> tuple[Weights, Weights]:
-        """Of base and instruct model, as they were given."""
-        return (
-            Weights(self.base.reference, self.base.directory),
-            Weights(self.instruct.reference, self.post_trained_dir),
-        )
+def _open_with_weights(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> OpenedPair:
+    """Open a pair whose directories the output may be written beside, with all its weights."""
+    opened = open_pair(spec)
+    interval.check_within(opened.base.num_layers)
+    opened = opened.with_local_weights()
+    for source in opened.sources:
+        check_apart(output_dir, source.directory)
+        small_files(source.directory)  # what must not be copied is said before anything is written
+    return opened
 
 
 @contextmanager
-def _opened(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> Iterator[_OpenedPair]:
-    """An adapter is merged into a checkpoint beside the output, which is removed at the end."""
-    base = open_checkpoint(spec.base)
-    interval.check_within(base.num_layers)
-    adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
-    instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
-    notes = check_compatible(base, instruct)
-    notes += conversion_note("base", base, instruct.dtype)
-    notes += speech_notes(base.directory, instruct, adapter.directory if adapter else None)
-    speaker, base = instruct, with_local_weights(base)
-    if adapter is None:
-        instruct = with_local_weights(instruct)
-    for directory in (base.directory, adapter.directory if adapter else instruct.directory):
-        check_apart(output_dir, directory)
-        small_files(directory)  # what must not be copied is said before anything is written
-    if adapter is None:
-        yield _OpenedPair(base, instruct, speaker, instruct.directory, notes)
+def _instruct_on_disk(opened: OpenedPair, output_dir: Path) -> Iterator[Checkpoint]:
+    """Yield the instruct checkpoint; an adapter is merged beside the output, and that is removed at the end."""
+    if opened.adapter is None:
+        yield opened.instruct
         return
-    notes += adapter.notes(base)
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
-        instruct = write_merged_checkpoint(base, adapter, Path(merged))
-        yield _OpenedPair(base, instruct, speaker, adapter.directory, notes)
+        yield write_merged_checkpoint(opened.base, opened.adapter, Path(merged))
+
+
+def _check_numbers(
+    base: Checkpoint,
+    instruct: Checkpoint,
+    replacements: Mapping[str, StoredTensor],
+    options: BuildOptions,
+    on_progress: Callable[[int, int], None] | None,
+) -> Callable[[int], None]:
+    """Check that what goes into the hybrid is finite; return what counts the bytes that are written and verified."""
+    checked = (base, instruct) if options.verify else ()
+    num_checked = bytes_to_check(instruct, replacements, options.alpha) + sum(map(num_weight_bytes, checked))
+    on_bytes = _progress(on_progress, num_checked + _num_bytes(instruct) * (1 + options.verify))
+    check_hybrid(base, instruct, replacements, options.alpha, on_bytes)
+    for checkpoint in checked:
+        check_numbers(checkpoint, on_bytes=on_bytes)
+    return on_bytes
 
 
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
@@ -250,7 +205,7 @@ def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterva
         if instruct.layer_of(name) in interval and (source := _name_in(base, instruct, name)) in stored:
             found[name] = stored[source]
     restored = {instruct.layer_of(name) for name in found}
-    assert restored == set(range(interval.start, interval.end)), f"no tensors for {restored}"
+    assert restored == set(range(*interval.ends)), f"no tensors for {restored}"
     return found
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+import torch
 from pydantic import BaseModel, ConfigDict
 
 from slr.chat.end_tokens import EndTokens
+from slr.intervals import LayerInterval
+from slr.models.opened_pair import OpenedPair
 
 MANIFEST_FILE = "slr_manifest.json"
 
@@ -52,6 +56,46 @@ class BuildManifest(BaseModel):
     shards: dict[str, str | None]
     tensors: dict[str, TensorOrigin]
     files: tuple[str, ...] = ()
+
+
+def manifest_of(
+    opened: OpenedPair,
+    interval: LayerInterval,
+    alpha: float,
+    *,
+    dtype: torch.dtype,
+    notes: Sequence[str],
+    shards: Mapping[str, str | None],
+    tensors: Mapping[str, TensorOrigin],
+) -> BuildManifest:
+    """Return the manifest of a hybrid of a pair; it names no path, because it may be published.
+
+    Args:
+        opened: the pair.
+        interval: the restored layers.
+        alpha: share of the base model within the interval, in (0, 1].
+        dtype: dtype of the written tensors.
+        notes: what the user may want to know, a line each.
+        shards: SHA-256 of each weight file in hexadecimal; None where it was not computed.
+        tensors: origin of each written tensor.
+    """
+    return BuildManifest(
+        slr_version=slr_version(),
+        architecture=opened.instruct.layout.architecture,
+        base=opened.base.reference.public_name,
+        base_revision=opened.base.reference.revision,
+        instruct=opened.instruct.reference.public_name,
+        instruct_revision=opened.instruct.reference.revision,
+        instruct_is_adapter=opened.adapter is not None,
+        interval=interval.ends,
+        num_layers=opened.instruct.num_layers,
+        alpha=alpha,
+        dtype=str(dtype).removeprefix("torch."),
+        notes=tuple(map(opened.spec.without_paths, notes)),
+        end_tokens=opened.instruct.end_tokens,
+        shards=dict(shards),
+        tensors=dict(tensors),
+    )
 
 
 def write_manifest(directory: Path, manifest: BuildManifest) -> BuildManifest:

@@ -13,9 +13,10 @@ from yaml import YAMLError
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.mergekit import equivalent_yaml
 from slr.building.output_directory import leads_into_checkpoint
-from slr.building.search_scores import HybridFigure
+from slr.building.search_scores import HybridScore
 from slr.models.adapters.opening import WEIGHTS_FILE
 from slr.models.hub import HubError, fetch_card
+from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
 from slr.statistics.uncertainty import Estimate
 from slr.terminal.literal_text import in_markdown
@@ -94,6 +95,11 @@ def find_licence(reference: ModelReference, directory: Path) -> Licence | None:
     return Licence(licence, name, link) if licence else None
 
 
+def find_licences(base: ModelSource, instruct: ModelSource) -> Licences:
+    """Return the licences of a pair's two models, as they were given."""
+    return Licences(*(find_licence(source.reference, source.directory) for source in (base, instruct)))
+
+
 def _one_line(value: Any) -> str | None:
     """A field of somebody's card as one line of plain text; None if it is no text."""
     if not isinstance(value, str):
@@ -110,7 +116,7 @@ def model_card(
     manifest: BuildManifest,
     layers_path: str | None,
     licences: Licences | None = None,
-    crc: Sequence[HybridFigure] | None = None,
+    crc: Sequence[HybridScore] | None = None,
 ) -> str:
     """Text of README.md.
 
@@ -118,7 +124,7 @@ def model_card(
         manifest: of the checkpoint.
         layers_path: where the tensors of the decoder layers are, by name; None: not as the model names them.
         licences: of the two models, as far as they are known.
-        crc: the search's figures for this hybrid, if it was measured.
+        crc: the search's scores of this hybrid, if it was measured.
     """
     licences = licences or Licences()
     base = ModelReference(manifest.base, manifest.base_revision)
@@ -201,7 +207,7 @@ def _licence_advice(licences: Licences) -> str:
     return f"Both are under {common}: see what it asks for (notices, names, uses) before you publish this."
 
 
-def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) -> str:
+def _crc_section(manifest: BuildManifest, crc: Sequence[HybridScore] | None) -> str:
     if crc is None:
         return (
             "Not measured on these weights. `slr score` measures CRC validity and diversity of a checkpoint, and\n"
@@ -209,10 +215,10 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[HybridFigure] | None) ->
         )
     names = {"hybrid": f"this model, layers {manifest.interval[0]}:{manifest.interval[1]}"}
     rows = "\n".join(
-        f"| {names.get(figure.model, figure.model)} | {figure.prompt_set.replace('_', '-')} | "
-        f"{_cell(figure.validity)} | {_cell(figure.diversity)} | {_cell(figure.validity_ratio)} | "
-        f"{_cell(figure.diversity_difference)} |"
-        for figure in crc
+        f"| {names.get(row.model, row.model)} | {row.prompt_set.replace('_', '-')} | "
+        f"{_cell(row.validity)} | {_cell(row.diversity)} | {_cell(row.validity_ratio)} | "
+        f"{_cell(row.diversity_difference)} |"
+        for row in crc
     )
     return f"""Asked for one random character out of a stated set (CRC), *validity* is the probability on the
 characters of the set, *diversity* the normalised entropy among them, both from 0 to 1: means over

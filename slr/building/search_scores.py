@@ -1,4 +1,4 @@
-"""CRC figures of a hybrid that is built, out of the records of the search over the same two checkpoints."""
+"""CRC scores of a hybrid that is built, out of the records of the search over the same two checkpoints."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from slr.crc.prompts import PROMPT_SETS
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
+from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
 from slr.runs.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
@@ -20,16 +21,8 @@ logger = logging.getLogger(__name__)
 RECORDS_FILE = "crc_search.jsonl"
 
 
-@dataclass(frozen=True)
-class Weights:
-    """One side of a pair: the model or adapter that was asked for, and the local directory of its weights."""
-
-    reference: ModelReference
-    directory: Path
-
-
 @dataclass(frozen=True, kw_only=True)
-class HybridFigure:
+class HybridScore:
     """CRC of one model on one prompt set: means over prompts, and how they compare to the instruct model's.
 
     ``validity_ratio`` is the validity over the instruct model's. Both comparisons are by paired prompts, and None for
@@ -45,24 +38,26 @@ class HybridFigure:
     diversity_difference: Estimate | None
 
 
-def hybrid_figures(
-    search_dir: Path, base: Weights, instruct: Weights, interval: LayerInterval, alpha: float
-) -> tuple[HybridFigure, ...] | None:
-    """Figures of instruct model, hybrid and base model, as far as the search measured them.
+def hybrid_scores(
+    search_dir: Path | None, base: ModelSource, instruct: ModelSource, interval: LayerInterval, alpha: float
+) -> tuple[HybridScore, ...] | None:
+    """Scores of instruct model, hybrid and base model, as far as the search measured them.
 
     Args:
-        search_dir: the output directory of ``slr search``.
+        search_dir: the output directory of ``slr search``; None: there was no search.
         base: the base model of the hybrid.
         instruct: its instruct model or adapter.
         interval: its restored layers.
         alpha: the base model's share within them; a search is over whole restoration.
 
     Returns:
-        None, with a warning, if the search was over other weights, or did not measure this hybrid.
+        None without a search; None with a warning if the search was over other weights, or did not measure this hybrid.
 
     Raises:
         ValueError: if there are no records in the directory, or they cannot be read.
     """
+    if search_dir is None:
+        return None
     store = ResultsStore(search_dir / RECORDS_FILE)
     if not store.path.is_file():
         raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
@@ -73,10 +68,12 @@ def hybrid_figures(
         reason = why_not if pair is None else "the records hold no score of this hybrid"
         logger.warning("%s: %s; the model card has no numbers, and says so", store.path, reason)
         return None
-    return tuple(figure for prompt_set in PROMPT_SETS for figure in _figures(scores, prompt_set, interval))
+    return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, interval))
 
 
-def _pair_of(records: Sequence[AnyRecord], base: Weights, instruct: Weights) -> tuple[str | None, str]:
+def _pair_of(
+    records: Sequence[AnyRecord], base: ModelSource, instruct: ModelSource
+) -> tuple[str | None, str]:
     """Name of the pair in the records that has these models as they are now; or None, and why it has none."""
     infos = {record.pair: record for record in records if isinstance(record, PairInfo)}
     files = {side.directory: checkpoint_digests(side.directory) for side in (base, instruct)}
@@ -102,24 +99,22 @@ def _pair_of(records: Sequence[AnyRecord], base: Weights, instruct: Weights) -> 
     return None, why_not
 
 
-def _is_of_hub(weights: Weights, location: str, revision: str | None) -> bool:
+def _is_of_hub(source: ModelSource, location: str, revision: str | None) -> bool:
     """Whether a model is the one on the hub that the records name, by repository and commit."""
-    return revision is not None and weights.reference == ModelReference(location, revision)
+    return revision is not None and source.reference == ModelReference(location, revision)
 
 
 def _is_hybrid(score: CrcScore, interval: LayerInterval) -> bool:
-    return score.model == "hybrid" and score.interval == (interval.start, interval.end)
+    return score.model == "hybrid" and score.interval == interval.ends
 
 
-def _figures(
-    scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval
-) -> list[HybridFigure]:
+def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval) -> list[HybridScore]:
     of_set = [score for score in scores if score.prompt_set == prompt_set]
     instruct = next(score for score in of_set if score.model == "instruct")
     hybrid = [score for score in of_set if _is_hybrid(score, interval)]
     base = [score for score in of_set if score.model == "base"]
     return [
-        HybridFigure(
+        HybridScore(
             model=score.model,
             prompt_set=prompt_set,
             num_prompts=len(score.prompt_ids),

@@ -11,26 +11,26 @@ from slr.chat.generation_settings import write_end_tokens
 from slr.chat.tokenizer_comparison import check_speaks_like
 from slr.chat.tokenizer_files import PROCESSOR_PATTERNS, brings_tokenizer, tokenizer_files
 from slr.models.checkpoint import Checkpoint, read_tokenizer
+from slr.models.opened_pair import OpenedPair
 
 
-def speech_notes(base_dir: Path, speaker: Checkpoint, adapter_dir: Path | None) -> tuple[str, ...]:
-    """What the user may want to know of the hybrid's tokenizer, a line each.
-
-    Args:
-        base_dir: directory of the base model.
-        speaker: the instruct side, with its tokenizer.
-        adapter_dir: of the adapter, if the instruct side is one.
-    """
-    return tuple(_notes(base_dir, speaker, adapter_dir))
+def hybrid_notes(opened: OpenedPair) -> tuple[str, ...]:
+    """Return what the user may want to know of a hybrid of the pair, a line each."""
+    adapter_notes = opened.adapter.notes(opened.base) if opened.adapter is not None else ()
+    return (*opened.differences, *opened.conversions, *_speech_notes(opened), *adapter_notes)
 
 
-def _notes(base_dir: Path, speaker: Checkpoint, adapter_dir: Path | None) -> Iterator[str]:
-    if speaker.end_tokens is None:
-        yield f"the instruct model {speaker.reference} has no tokenizer, so the hybrid has none"
+def _speech_notes(opened: OpenedPair) -> Iterator[str]:
+    """What of them is about the hybrid's tokenizer and about the tokens that end an answer."""
+    if opened.instruct.end_tokens is None:
+        yield f"the instruct model {opened.instruct.reference} has no tokenizer, so the hybrid has none"
         return
-    yield from speaker.end_tokens.notes
-    if adapter_dir is not None and brings_tokenizer(tokenizer_files(adapter_dir)):
-        left_out = tokenizer_files(base_dir).keys() - tokenizer_files(adapter_dir).keys()
+    yield from opened.instruct.end_tokens.notes
+    if opened.adapter is None:
+        return
+    base_files, adapter_files = (tokenizer_files(source.directory) for source in opened.sources)
+    if brings_tokenizer(adapter_files):
+        left_out = base_files.keys() - adapter_files.keys()
         if of_processor := sorted(left_out & set(PROCESSOR_PATTERNS)):
             yield (
                 f"the tokenizer is the adapter's, so {', '.join(of_processor)} of the base model "

@@ -53,30 +53,29 @@ def build(
     """
     say_when_stopped("nothing unfinished is used, give the same command again")
 
-    from slr.intervals import LayerInterval, check_alpha
+    from slr.building.options import BuildOptions
+    from slr.intervals import LayerInterval
+    from slr.models.presets import resolve_pair
 
     interval = LayerInterval.parse(layers)
-    check_alpha(alpha)
+    options = BuildOptions(alpha=alpha, overwrite=overwrite, verify=verify, search_dir=search_dir)
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
+    if as_adapter and instruct is not None:
+        raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
+    if as_adapter and verify:
+        raise ValueError("--verify is for checkpoints: leave it out, or leave --as-adapter out")
+    spec = resolve_pair(
+        base,
+        instruct,
+        adapter=adapter,
+        base_revision=base_revision,
+        instruct_revision=instruct_revision,
+    )
     if as_adapter:
         from slr.building.adapter import build_adapter
 
-        if instruct is not None:
-            raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
-        if verify:
-            raise ValueError("--verify is for checkpoints: leave it out, or leave --as-adapter out")
-        manifest = build_adapter(
-            base,
-            adapter,
-            interval,
-            output,
-            alpha=alpha,
-            overwrite=overwrite,
-            search_dir=search_dir,
-            base_revision=base_revision,
-            adapter_revision=instruct_revision,
-        )
+        manifest = build_adapter(spec, interval, output, options)
         _print_notes(manifest.notes)
         wrote = visible(f"wrote {output}:")
         print(f"{wrote} an adapter with layers {interval} of {manifest.num_layers} restored{share}")
@@ -86,20 +85,7 @@ def build(
     from slr.terminal.progress import progress_bar
 
     with progress_bar("writing bytes") as on_progress:
-        report = build_checkpoint(
-            base,
-            instruct,
-            interval,
-            output,
-            adapter=adapter,
-            alpha=alpha,
-            overwrite=overwrite,
-            verify=verify,
-            search_dir=search_dir,
-            base_revision=base_revision,
-            instruct_revision=instruct_revision,
-            on_progress=on_progress,
-        )
+        report = build_checkpoint(spec, interval, output, options, on_progress=on_progress)
     _print_notes(report.notes)
     print(
         f"wrote {visible(str(report.output_dir))}: layers {interval} of {report.manifest.num_layers} restored{share} "

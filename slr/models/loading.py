@@ -16,11 +16,11 @@ from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from slr.chat.end_tokens import EndTokens, end_tokens_of_model
 from slr.chat.template import check_template
-from slr.models.adapters.opening import Adapter, open_adapter
+from slr.models.adapters.opening import Adapter
 from slr.models.checkpoint import Checkpoint, open_checkpoint, with_local_weights
-from slr.models.compatibility import check_compatible, conversion_note
 from slr.models.layout import auto_class
 from slr.models.numbers_in_range import check_numbers, first_not_finite
+from slr.models.opened_pair import OpenedPair, open_pair
 from slr.models.presets import resolve_pair
 from slr.models.quiet_libraries import quiet_libraries
 from slr.models.reference import Family, Location, ModelReference, PairSpec
@@ -81,8 +81,6 @@ def load_pair(
     instruct: Location | None = None,
     *,
     adapter: Location | None = None,
-    base_revision: str | None = None,
-    instruct_revision: str | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     stream: bool | None = False,
@@ -94,8 +92,6 @@ def load_pair(
             ``testbed-llama``, and then nothing for ``instruct``.
         instruct: directory or hub id of the instruct model.
         adapter: in place of ``instruct``, a PEFT LoRA adapter of the base model, which is merged into it.
-        base_revision: commit, tag or branch of a base model on the hub.
-        instruct_revision: the same for the instruct model or adapter.
         dtype: of both models; None: what the instruct checkpoint has, or with an adapter the base one.
         device: where both go; None: the CPU.
         stream: leave the decoder layers on disk, and read each when it is called (``slr.models.streaming``): slower,
@@ -108,13 +104,7 @@ def load_pair(
         ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, has only pickle
             weights, or the instruct model has no chat template; if the adapter is none of LoRA.
     """
-    spec = resolve_pair(
-        base,
-        instruct,
-        adapter=adapter,
-        base_revision=base_revision,
-        instruct_revision=instruct_revision,
-    )
+    spec = resolve_pair(base, instruct, adapter=adapter)
     return load_spec(spec, dtype=dtype, device=device, stream=stream)
 
 
@@ -141,68 +131,73 @@ def load_spec(
         ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
     """
     avoid_cudnn_attention()
-    base = open_checkpoint(spec.base)
-    adapter = open_adapter(spec.instruct) if spec.instruct_is_adapter else None
-    instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
-    notes = check_compatible(base, instruct)
-    tokenizer = _tokenizer_with_chat_template(instruct)
-    check_template(tokenizer, instruct.num_embeddings)
+    opened = open_pair(spec, dtype)
+    tokenizer = _tokenizer_with_chat_template(opened.instruct)
+    check_template(tokenizer, opened.instruct.num_embeddings)
     if check_tokenizer is not None:
         check_tokenizer(tokenizer)
-    notes += instruct.end_tokens.notes if instruct.end_tokens is not None else ()
-    dtype = dtype or instruct.dtype
-    for side, checkpoint in (("base", base), ("instruct", instruct)):
-        if adapter is None or side == "base":
-            notes += conversion_note(side, checkpoint, dtype)
-    stream, why_streamed = _decide_on_streaming(stream, instruct, adapter, dtype, device, device_map)
-    notes += why_streamed
-    load = _load_streamed if stream else partial(load_weights, device_map=device_map)
-    base = with_local_weights(base)
-    base_model = load(base, dtype, device)
-    if adapter is None:
-        instruct = with_local_weights(instruct)
-        instruct_model = load(instruct, dtype, device)
+    dtype = dtype or opened.instruct.dtype
+    is_streamed, why_streamed = _decide_on_streaming(stream, opened, dtype, device, device_map)
+    opened = opened.with_local_weights()
+    load = _load_streamed if is_streamed else partial(load_weights, device_map=device_map)
+    base_model = load(opened.base, dtype, device)
+    if opened.adapter is None:
+        instruct_model, adapter_notes = load(opened.instruct, dtype, device), ()
     else:
-        instruct_model = adapter.merge_into(copy.deepcopy(base_model))
-        if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
-            raise ValueError(
-                f"the adapter {adapter.reference} makes {name} of the model not finite: it is damaged, or its scale is "
-                f"too large for {str(dtype).removeprefix('torch.')}"
-            )
-        notes += (f"instruct is the base model with the adapter {adapter.reference} merged into it",)
-        notes += adapter.notes(base)
+        instruct_model = _merge(opened.adapter, base_model)
+        adapter_notes = (
+            f"instruct is the base model with the adapter {opened.adapter.reference} merged into it",
+            *opened.adapter.notes(opened.base),
+        )
+    end_tokens = opened.instruct.end_tokens
+    end_token_notes = end_tokens.notes if end_tokens is not None else ()
     return ModelPair(
         name=spec.name,
-        family=spec.family if spec.family != "other" else family_of(instruct.config),
-        base=base.reference,
-        instruct=instruct.reference,
+        family=spec.family if spec.family != "other" else family_of(opened.instruct.config),
+        base=opened.base.reference,
+        instruct=opened.instruct.reference,
         base_model=base_model,
         instruct_model=instruct_model,
         tokenizer=tokenizer,
-        notes=notes,
+        notes=(
+            *opened.differences,
+            *end_token_notes,
+            *opened.conversions,
+            *why_streamed,
+            *adapter_notes,
+        ),
     )
+
+
+def _merge(adapter: Adapter, base_model: PreTrainedModel) -> PreTrainedModel:
+    instruct_model = adapter.merge_into(copy.deepcopy(base_model))
+    if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
+        raise ValueError(
+            f"the adapter {adapter.reference} makes {name} of the model not finite: it is damaged, or its scale is "
+            f"too large for {str(base_model.dtype).removeprefix('torch.')}"
+        )
+    return instruct_model
 
 
 def _decide_on_streaming(
     stream: bool | None,
-    instruct: Checkpoint,
-    adapter: Adapter | None,
+    opened: OpenedPair,
     dtype: torch.dtype,
     device: torch.device | str | None,
     device_map: DeviceMap | None,
 ) -> tuple[bool, tuple[str, ...]]:
     """Whether the layers stay on disk, and a note if that was not asked for."""
-    if stream and adapter is not None:
+    if stream and opened.adapter is not None:
         raise ValueError(
-            f"{adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the merged "
-            "checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
+            f"{opened.adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the "
+            "merged checkpoint (slr build --layers 0:0) and stream that, or leave streaming out"
         )
     if stream and device_map is not None:
         raise ValueError("a streamed pair computes on one device: give a device map or stream, not both")
     if stream is not None:
         return stream, ()
-    num_bytes = 2 * instruct.layout.num_parameters * dtype.itemsize
-    if adapter is not None or device_map is not None or fits(num_bytes, device):
+    num_bytes = 2 * opened.instruct.layout.num_parameters * dtype.itemsize
+    if opened.adapter is not None or device_map is not None or fits(num_bytes, device):
         return False, ()
     note = f"the pair takes {num_bytes / 1e9:.1f} GB, more than is free: its layers are streamed from disk"
     return True, (note,)

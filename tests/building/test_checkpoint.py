@@ -26,6 +26,7 @@ from slr.building import checkpoint as export
 from slr.building.checkpoint import build
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.mergekit import equivalent_yaml, mergekit_yaml
+from slr.building.options import BuildOptions
 from slr.building.shards import (
     CopiedBytes,
     plan_hybrid_shard,
@@ -37,6 +38,7 @@ from slr.intervals import LayerInterval
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.loading import load_pair
+from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
 from slr.models.stored_tensors import stored_tensors
 from tests.conftest import CheckpointPairs
@@ -87,7 +89,7 @@ def test_equals_assembly_by_name(
 ) -> None:
     base, instruct = checkpoint_pairs(architecture, tied=tied)
     for interval in INTERVALS:
-        report = build(base, instruct, interval, tmp_path / str(interval))
+        report = build(resolve_pair(base, instruct), interval, tmp_path / str(interval))
         assert_equal(read_tensors(report.output_dir), assembled(base, instruct, interval))
 
 
@@ -97,7 +99,7 @@ def test_the_two_may_be_sharded_differently(
 ) -> None:
     base, instruct = checkpoint_pairs("qwen2", base_shard_size=sizes[0], instruct_shard_size=sizes[1])
     interval = LayerInterval(1, 4)
-    output = build(base, instruct, interval, tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), interval, tmp_path / "out").output_dir
     assert_equal(read_tensors(output), assembled(base, instruct, interval))
     for pattern in ("*.safetensors", "*.index.json"):
         names = {path.name for path in instruct.glob(pattern)}
@@ -111,7 +113,7 @@ def test_the_empty_interval_is_the_instruct_model_byte_for_byte(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path
 ) -> None:
     base, instruct = checkpoint_pairs("gemma2", instruct_shard_size="40KB")
-    output = build(base, instruct, LayerInterval(0, 0), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(0, 0), tmp_path / "out").output_dir
     for path in instruct.iterdir():
         assert (output / path.name).read_bytes() == path.read_bytes()
     added = {path.name for path in output.iterdir()} - {path.name for path in instruct.iterdir()}
@@ -122,7 +124,7 @@ def test_the_empty_interval_is_the_instruct_model_byte_for_byte(
 def test_partial_restoration(tmp_path: Path, dtype: torch.dtype) -> None:
     base, instruct = make_checkpoint_pair(tmp_path, "llama", dtype=dtype)
     interval = LayerInterval(1, 4)
-    report = build(base, instruct, interval, tmp_path / "out", alpha=0.5)
+    report = build(resolve_pair(base, instruct), interval, tmp_path / "out", BuildOptions(alpha=0.5))
     found, expected = read_tensors(report.output_dir), assembled(base, instruct, interval, 0.5)
     assert found.keys() == expected.keys()
     for name, tensor in expected.items():
@@ -142,7 +144,7 @@ def test_equals_the_hybrid_in_memory_bit_for_bit(
     base, _ = make_checkpoint_pair(tmp_path / "one", "gemma3", dtype=base_dtype)
     _, instruct = make_checkpoint_pair(tmp_path / "two", "gemma3", dtype=torch.bfloat16)
     interval = LayerInterval(2, 5)
-    report = build(base, instruct, interval, tmp_path / "out", alpha=alpha)
+    report = build(resolve_pair(base, instruct), interval, tmp_path / "out", BuildOptions(alpha=alpha))
     expected = restore(load_pair(base, instruct), interval, alpha).state_dict()
     built = AutoModelForCausalLM.from_pretrained(report.output_dir).state_dict()
     assert_equal(built, dict(expected))
@@ -151,7 +153,7 @@ def test_equals_the_hybrid_in_memory_bit_for_bit(
 def test_another_dtype_is_converted_and_said(tmp_path: Path) -> None:
     base, _ = make_checkpoint_pair(tmp_path / "one", "llama", dtype=torch.float32)
     _, instruct = make_checkpoint_pair(tmp_path / "two", "llama", dtype=torch.float16)
-    report = build(base, instruct, LayerInterval(0, 3), tmp_path / "out")
+    report = build(resolve_pair(base, instruct), LayerInterval(0, 3), tmp_path / "out")
     assert_equal(read_tensors(report.output_dir), assembled(base, instruct, LayerInterval(0, 3)))
     assert report.manifest.notes == ("base weights are float32 on disk and were converted to float16",)
 
@@ -161,7 +163,9 @@ def test_chunks_smaller_than_a_tensor(
 ) -> None:
     base, instruct = checkpoint_pairs("llama")
     monkeypatch.setattr("slr.building.shards.CHUNK_ELEMENTS", 100)
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out", alpha=0.25).output_dir
+    output = build(
+        resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out", BuildOptions(alpha=0.25)
+    ).output_dir
     expected = assembled(base, instruct, LayerInterval(1, 3), 0.25)
     for name, tensor in read_tensors(output).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
@@ -178,7 +182,7 @@ def test_where_the_kernel_cannot_copy(
         answer = {"return_value": 0} if problem == "nothing copied" else {"side_effect": error}
         monkeypatch.setattr("os.copy_file_range", Mock(**answer), raising=False)
     base, instruct = checkpoint_pairs("llama", base_shard_size="40KB")
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out").output_dir
     assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
 
 
@@ -196,7 +200,7 @@ def test_the_kernel_copies_from_aligned_positions_on(
     monkeypatch.setattr("slr.building.shards.COPY_ALIGNMENT", 256)
     monkeypatch.setattr("slr.building.shards.COPY_BYTES", 1024)
     base, instruct = checkpoint_pairs("llama")
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out").output_dir
     assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
     assert {offset for offset, _ in lengths} > {0}
     assert all(count <= 256 - offset for offset, count in lengths if offset)
@@ -249,7 +253,7 @@ def test_output_loads_and_has_everything_of_the_instruct_model(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path, architecture: str
 ) -> None:
     base, instruct = checkpoint_pairs(architecture)
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out").output_dir
     model: Any = AutoModelForCausalLM.from_pretrained(output)
     tokenizer: Any = AutoTokenizer.from_pretrained(output)
     chat = [{"role": "user", "content": "Pick a letter"}]
@@ -270,7 +274,7 @@ def test_nothing_but_the_checkpoint_is_copied(checkpoint_pairs: CheckpointPairs,
         (instruct / name).write_text("instruct")
     (instruct / "additional_chat_templates").mkdir()
     (instruct / "additional_chat_templates" / "tools.jinja").write_text("{{ messages }}")
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out").output_dir
     copied = {path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file()}
     expected = {path.name for path in original.iterdir()}
     assert copied == expected | {
@@ -286,7 +290,9 @@ def test_manifest_says_where_every_tensor_came_from(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path
 ) -> None:
     base, instruct = checkpoint_pairs("mistral", instruct_shard_size="40KB")
-    report = build(base, instruct, LayerInterval(3, 5), tmp_path / "out", verify=True)
+    report = build(
+        resolve_pair(base, instruct), LayerInterval(3, 5), tmp_path / "out", BuildOptions(verify=True)
+    )
     manifest = BuildManifest.model_validate_json((report.output_dir / MANIFEST_FILE).read_text())
     assert manifest == report.manifest
     assert (manifest.base, manifest.instruct) == (base.name, instruct.name)
@@ -306,7 +312,7 @@ def test_manifest_says_where_every_tensor_came_from(
 
 
 def test_without_verification_no_file_is_hashed(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
-    report = build(*checkpoint_pairs("llama"), LayerInterval(1, 2), tmp_path / "out")
+    report = build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(1, 2), tmp_path / "out")
     assert report.manifest.shards == {"model.safetensors": None}
 
 
@@ -314,10 +320,10 @@ def test_without_verification_no_file_is_hashed(checkpoint_pairs: CheckpointPair
 def test_progress_reaches_the_total(checkpoint_pairs: CheckpointPairs, tmp_path: Path, verify: bool) -> None:
     calls: list[tuple[int, int]] = []
     report = build(
-        *checkpoint_pairs("llama"),
+        resolve_pair(*checkpoint_pairs("llama")),
         LayerInterval(1, 3),
         tmp_path / "out",
-        verify=verify,
+        BuildOptions(verify=verify),
         on_progress=lambda done, total: calls.append((done, total)),
     )
     numbers = sum(tensor.nbytes for tensor in read_tensors(report.output_dir).values())
@@ -336,15 +342,15 @@ def test_existing_output_is_refused(checkpoint_pairs: CheckpointPairs, tmp_path:
     with pytest.raises(
         ValueError, match=r"exists already: choose another output directory, or ask to overwrite"
     ):
-        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), output)
+        build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(1, 3), output)
     assert not list(output.iterdir())
 
 
 def test_overwriting_replaces_the_whole_checkpoint(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     base, instruct = checkpoint_pairs("llama", instruct_shard_size="40KB")
-    output = build(base, instruct, LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out").output_dir
     base, instruct = checkpoint_pairs("qwen3")
-    build(base, instruct, LayerInterval(0, 1), output, overwrite=True)
+    build(resolve_pair(base, instruct), LayerInterval(0, 1), output, BuildOptions(overwrite=True))
     assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(0, 1)))
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
@@ -357,7 +363,12 @@ def test_a_directory_that_is_no_checkpoint_is_never_overwritten(
     output.mkdir()
     (output / name).write_text("precious")
     with pytest.raises(ValueError, match=r"has no readable slr_manifest\.json: it is not overwritten"):
-        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), output, overwrite=True)
+        build(
+            resolve_pair(*checkpoint_pairs("llama")),
+            LayerInterval(1, 3),
+            output,
+            BuildOptions(overwrite=True),
+        )
     assert (output / name).read_text() == "precious"
 
 
@@ -366,26 +377,31 @@ def test_sources_are_never_overwritten(tmp_path: Path) -> None:
     for output in (base, instruct):
         before = read_tensors(output)
         with pytest.raises(ValueError, match="is not overwritten"):
-            build(base, instruct, LayerInterval(1, 3), output, overwrite=True)
+            build(resolve_pair(base, instruct), LayerInterval(1, 3), output, BuildOptions(overwrite=True))
         assert_equal(read_tensors(output), before)
 
 
 @pytest.mark.parametrize("alpha", [0.0, -0.5, 1.5])
 def test_alpha_out_of_range(checkpoint_pairs: CheckpointPairs, tmp_path: Path, alpha: float) -> None:
     with pytest.raises(ValueError, match=rf"alpha is {alpha}, expected a number in \(0, 1\]"):
-        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "out", alpha=alpha)
+        build(
+            resolve_pair(*checkpoint_pairs("llama")),
+            LayerInterval(1, 3),
+            tmp_path / "out",
+            BuildOptions(alpha=alpha),
+        )
 
 
 def test_interval_out_of_range(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3:6 does not fit a model of 5 decoder layers"):
-        build(*checkpoint_pairs("llama"), LayerInterval(3, 6), tmp_path / "out")
+        build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(3, 6), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
 def test_models_that_are_no_pair(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     base, instruct = checkpoint_pairs("mistral")[0], checkpoint_pairs("llama")[1]
     with pytest.raises(IncompatiblePairError, match="architecture: base MistralForCausalLM"):
-        build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
+        build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -395,7 +411,7 @@ def test_checkpoint_with_foreign_tensor_names(tmp_path: Path) -> None:
         tensors = {f"old.{name}": tensor for name, tensor in load_file(path / "model.safetensors").items()}
         save_file(tensors, path / "model.safetensors")
     with pytest.raises(ValueError, match="no tensor has a name that transformers knows"):
-        build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
+        build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out")
 
 
 @pytest.mark.parametrize("function", ["write_hybrid_shard", "model_card"])
@@ -410,11 +426,11 @@ def test_failure_in_mid_build_leaves_what_was_there(
     base, instruct = checkpoint_pairs("llama", instruct_shard_size="40KB")
     output = tmp_path / "out"
     if overwrite:
-        build(base, instruct, LayerInterval(0, 1), output)
+        build(resolve_pair(base, instruct), LayerInterval(0, 1), output)
     before = read_tensors(output)
     monkeypatch.setattr(export, function, _fail_at_second_call(getattr(export, function), function))
     with pytest.raises(OSError, match="disk full"):
-        build(base, instruct, LayerInterval(1, 3), output, overwrite=overwrite)
+        build(resolve_pair(base, instruct), LayerInterval(1, 3), output, BuildOptions(overwrite=overwrite))
     assert {path.name for path in tmp_path.iterdir()} == ({"out"} if overwrite else set())
     assert_equal(read_tensors(output), before)
 
@@ -423,6 +439,7 @@ KILLED_BUILD = """
 import sys, time
 from slr.building.checkpoint import build
 from slr.intervals import LayerInterval
+from slr.models.presets import resolve_pair
 
 def stop(done, total):
     if done < 0.6 * total:  # all numbers are checked first
@@ -430,7 +447,7 @@ def stop(done, total):
     print("writing", flush=True)
     time.sleep(600)
 
-build(*sys.argv[1:3], LayerInterval(1, 3), sys.argv[3], on_progress=stop)
+build(resolve_pair(*sys.argv[1:3]), LayerInterval(1, 3), sys.argv[3], on_progress=stop)
 """
 
 
@@ -451,7 +468,7 @@ def test_a_killed_build_leaves_nothing_that_looks_complete(
     assert not (partial / "config.json").exists()
     with pytest.raises(ValueError, match=r"has no config\.json"):
         open_checkpoint(partial)
-    report = build(base, instruct, LayerInterval(1, 3), output)
+    report = build(resolve_pair(base, instruct), LayerInterval(1, 3), output)
     assert_equal(read_tensors(output), assembled(base, instruct, LayerInterval(1, 3)))
     assert [note for note in report.notes if str(partial) in note and "may be removed" in note]
 
@@ -462,7 +479,7 @@ def test_a_disk_that_fills_up(
     full = OSError(errno.ENOSPC, "No space left on device")
     monkeypatch.setattr("os.copy_file_range", Mock(side_effect=full), raising=False)
     with pytest.raises(OSError, match=r"disk of .*out is full, and what was written is removed: make room"):
-        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "out")
+        build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(1, 3), tmp_path / "out")
     assert not list(tmp_path.iterdir())
 
 
@@ -475,7 +492,7 @@ def test_a_file_that_the_system_refuses_to_let_grow(
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            build(*pair, LayerInterval(1, 3), tmp_path / "out")
+            build(resolve_pair(*pair), LayerInterval(1, 3), tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not list(tmp_path.iterdir())
@@ -485,10 +502,10 @@ def test_too_little_room_is_said_before_anything_is_written(
     checkpoint_pairs: CheckpointPairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.disk_usage", Mock(return_value=Mock(free=10_000_000)))
-    build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "out")
+    build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(1, 3), tmp_path / "out")
     monkeypatch.setattr("shutil.disk_usage", Mock(return_value=Mock(free=10_000)))
     with pytest.raises(ValueError, match=r"takes 0\.00 GB, and its disk has 0\.00 GB left: make room"):
-        build(*checkpoint_pairs("llama"), LayerInterval(1, 3), tmp_path / "new" / "out")
+        build(resolve_pair(*checkpoint_pairs("llama")), LayerInterval(1, 3), tmp_path / "new" / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"out"}
 
 
@@ -533,7 +550,9 @@ def test_mergekit_makes_the_same_tensors(
         alpha=alpha,
     )
     merged = run_mergekit(text, tmp_path)
-    built = read_tensors(build(base, instruct, interval, tmp_path / "out", alpha=alpha).output_dir)
+    built = read_tensors(
+        build(resolve_pair(base, instruct), interval, tmp_path / "out", BuildOptions(alpha=alpha)).output_dir
+    )
     if alpha == 1:
         assert_equal(merged, built)
     for name, tensor in built.items():
@@ -556,13 +575,15 @@ def test_plain_slices_of_mergekit_are_wrong_at_the_ends(
     )
     merged = run_mergekit(text, tmp_path)
     assert torch.equal(merged[wrong], read_tensors(base)[wrong])
-    built = read_tensors(build(base, instruct, LayerInterval(*ends), tmp_path / "out").output_dir)
+    built = read_tensors(
+        build(resolve_pair(base, instruct), LayerInterval(*ends), tmp_path / "out").output_dir
+    )
     assert torch.equal(built[wrong], read_tensors(instruct)[wrong])
 
 
 def test_the_report_has_mergekit_s_configuration(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     base, instruct = checkpoint_pairs("llama")
-    report = build(base, instruct, LayerInterval(1, 3), tmp_path / "out")
+    report = build(resolve_pair(base, instruct), LayerInterval(1, 3), tmp_path / "out")
     assert report.mergekit_yaml == mergekit_yaml(
         ModelReference(str(base)),
         ModelReference(str(instruct)),
@@ -594,7 +615,7 @@ def run_mergekit(configuration: str, directory: Path) -> dict[str, torch.Tensor]
 
 def test_lm_eval_loads_the_output(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     huggingface = pytest.importorskip("lm_eval.models.huggingface")
-    output = build(*checkpoint_pairs("qwen2"), LayerInterval(1, 3), tmp_path / "out").output_dir
+    output = build(resolve_pair(*checkpoint_pairs("qwen2")), LayerInterval(1, 3), tmp_path / "out").output_dir
     model = huggingface.HFLM(pretrained=str(output), device="cpu", dtype="float32")
     assert model.max_length == 512
     assert model.tok_encode("a b")

@@ -12,9 +12,11 @@ from huggingface_hub import ModelCard
 from slr.building.checkpoint import build
 from slr.building.manifest import BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
-from slr.building.search_scores import RECORDS_FILE, HybridFigure, Weights, hybrid_figures
+from slr.building.options import BuildOptions
+from slr.building.search_scores import RECORDS_FILE, HybridScore, ModelSource, hybrid_scores
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
+from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
 from slr.runs.records import Configuration, CrcScore, ModelKind, PairInfo, PromptSet, Provenance
 from slr.runs.results_store import ResultsStore
@@ -181,7 +183,12 @@ def test_a_model_without_a_card_or_beyond_reach_has_no_known_licence(tmp_path: P
 
 
 def test_cards_of_directories(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
-    output = build(*checkpoint_pairs("llama"), LayerInterval(1, 2), tmp_path / "out", alpha=0.5).output_dir
+    output = build(
+        resolve_pair(*checkpoint_pairs("llama")),
+        LayerInterval(1, 2),
+        tmp_path / "out",
+        BuildOptions(alpha=0.5),
+    ).output_dir
     card = (output / "README.md").read_text()
     assert "base_model" not in card
     assert "mergekit" not in card
@@ -191,7 +198,9 @@ def test_cards_of_directories(checkpoint_pairs: CheckpointPairs, tmp_path: Path)
 def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     base, instruct = checkpoint_pairs("llama")
     record_search(tmp_path / "search", base, instruct)
-    output = build(base, instruct, INTERVAL, tmp_path / "out", search_dir=tmp_path / "search").output_dir
+    output = build(
+        resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(search_dir=tmp_path / "search")
+    ).output_dir
     card = (output / "README.md").read_text()
     assert "| this model, layers 1:3 | held-out | 0.750 | 0.500 | 0.750 | 0.250 |" in card
     assert "| instruct | selection | 1.000 | 0.250 |  |  |" in card
@@ -219,7 +228,12 @@ def test_figures_of_something_else_are_not_taken(
         instruct = Path(shutil.copytree(checkpoint_pairs("llama", seed=7)[1], tmp_path / "instruct"))
     interval = LayerInterval(2, 4) if change == "interval" else INTERVAL
     alpha = 0.5 if change == "alpha" else 1.0
-    report = build(base, instruct, interval, tmp_path / "out", alpha=alpha, search_dir=tmp_path / "search")
+    report = build(
+        resolve_pair(base, instruct),
+        interval,
+        tmp_path / "out",
+        BuildOptions(alpha=alpha, search_dir=tmp_path / "search"),
+    )
     assert "Not measured on these weights." in (report.output_dir / "README.md").read_text()
     assert reason in caplog.text
 
@@ -230,12 +244,12 @@ def test_models_on_the_hub_are_the_same_at_the_same_commit(
 ) -> None:
     record_search(tmp_path, Path("org/base"), Path("org/instruct"), digests=False, revision="b" * 40)
     base, instruct = (
-        Weights(ModelReference(f"org/{side}", revision), tmp_path) for side in ("base", "instruct")
+        ModelSource(ModelReference(f"org/{side}", revision), tmp_path) for side in ("base", "instruct")
     )
-    figures = hybrid_figures(tmp_path, base, instruct, INTERVAL, 1.0)
+    figures = hybrid_scores(tmp_path, base, instruct, INTERVAL, 1.0)
     assert (figures is not None) == is_found
     if figures is not None:
-        assert figures[1] == HybridFigure(
+        assert figures[1] == HybridScore(
             model="hybrid",
             prompt_set="selection",
             num_prompts=2,
@@ -248,5 +262,10 @@ def test_models_on_the_hub_are_the_same_at_the_same_commit(
 
 def test_a_directory_without_records(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected the output directory of slr search"):
-        build(*checkpoint_pairs("llama"), INTERVAL, tmp_path / "out", search_dir=tmp_path)
+        build(
+            resolve_pair(*checkpoint_pairs("llama")),
+            INTERVAL,
+            tmp_path / "out",
+            BuildOptions(search_dir=tmp_path),
+        )
     assert not list(tmp_path.iterdir())

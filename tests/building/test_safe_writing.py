@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from slr.building.checkpoint import build
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
+from slr.building.options import BuildOptions
 from slr.cli.search import _build_command
 from slr.intervals import LayerInterval
 from slr.models.presets import resolve_pair
@@ -35,7 +36,7 @@ def pair(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> tuple[Path, Path]
 
 @pytest.fixture
 def built(pair: tuple[Path, Path], tmp_path: Path) -> Path:
-    return build(*pair, INTERVAL, tmp_path / "out").output_dir
+    return build(resolve_pair(*pair), INTERVAL, tmp_path / "out").output_dir
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -51,7 +52,7 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 def test_what_slr_wrote_is_replaced(pair: tuple[Path, Path], built: Path) -> None:
     other = LayerInterval(0, 1)
-    build(*pair, other, built, overwrite=True)
+    build(resolve_pair(*pair), other, built, BuildOptions(overwrite=True))
     manifest = BuildManifest.model_validate_json((built / MANIFEST_FILE).read_text())
     assert manifest.interval == (0, 1)
     assert set(manifest.files) == contents(built).keys()
@@ -97,7 +98,7 @@ def test_what_slr_did_not_write_is_not_replaced(
     disturb(built)
     before = contents(built)
     with pytest.raises(ValueError, match=message):
-        build(*pair, INTERVAL, built, overwrite=True)
+        build(resolve_pair(*pair), INTERVAL, built, BuildOptions(overwrite=True))
     assert contents(built) == before
 
 
@@ -105,13 +106,13 @@ def test_a_checkpoint_of_somebody_else_s_is_not_replaced(pair: tuple[Path, Path]
     other = tmp_path / "other"
     shutil.copytree(pair[1], other)
     with pytest.raises(ValueError, match=r"has no readable slr_manifest\.json"):
-        build(*pair, INTERVAL, other, overwrite=True)
+        build(resolve_pair(*pair), INTERVAL, other, BuildOptions(overwrite=True))
     assert contents(other) == contents(pair[1])
 
 
 def test_an_empty_directory_may_be_written_to(pair: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    build(*pair, INTERVAL, tmp_path / "empty", overwrite=True)
+    build(resolve_pair(*pair), INTERVAL, tmp_path / "empty", BuildOptions(overwrite=True))
 
 
 def test_a_link_is_not_written_through(pair: tuple[Path, Path], built: Path) -> None:
@@ -120,11 +121,11 @@ def test_a_link_is_not_written_through(pair: tuple[Path, Path], built: Path) -> 
     before = contents(built)
     for overwrite in (False, True):
         with pytest.raises(ValueError, match="link is a link: give the directory that it leads to"):
-            build(*pair, INTERVAL, link, overwrite=overwrite)
+            build(resolve_pair(*pair), INTERVAL, link, BuildOptions(overwrite=overwrite))
     dangling = built.with_name("dangling")
     dangling.symlink_to("nowhere")
     with pytest.raises(ValueError, match="dangling is a link"):
-        build(*pair, INTERVAL, dangling)
+        build(resolve_pair(*pair), INTERVAL, dangling)
     assert contents(built) == before
 
 
@@ -139,14 +140,14 @@ def test_a_directory_that_a_source_links_into_is_not_replaced(
     with pytest.raises(
         ValueError, match=r"would overwrite .*model\.safetensors, which the hybrid is made from"
     ):
-        build(*pair, INTERVAL, built, overwrite=True)
+        build(resolve_pair(*pair), INTERVAL, built, BuildOptions(overwrite=True))
     assert contents(built) == before
 
 
 def test_a_source_is_not_replaced_though_slr_wrote_it(pair: tuple[Path, Path], built: Path) -> None:
     before = contents(built)
     with pytest.raises(ValueError, match="which the hybrid is made from"):
-        build(pair[0], built, INTERVAL, built, overwrite=True)
+        build(resolve_pair(pair[0], built), INTERVAL, built, BuildOptions(overwrite=True))
     assert contents(built) == before
 
 
@@ -160,7 +161,7 @@ def test_a_link_to_a_file_elsewhere_is_not_copied(pair: tuple[Path, Path], tmp_p
     with pytest.raises(
         ValueError, match=rf"{name} is a link that leads out of its checkpoint, and is not copied"
     ):
-        build(*pair, INTERVAL, tmp_path / "out")
+        build(resolve_pair(*pair), INTERVAL, tmp_path / "out")
     assert {path.name for path in tmp_path.iterdir()} == {"base", "instruct", "secret"}
 
 
@@ -169,7 +170,7 @@ def test_a_folder_that_is_a_link_elsewhere_is_not_copied(pair: tuple[Path, Path]
     (tmp_path / "private" / "x.jinja").write_text(SECRET)
     (pair[1] / "additional_chat_templates").symlink_to(tmp_path / "private")
     with pytest.raises(ValueError, match=r"x\.jinja is a link that leads out|leads out of its checkpoint"):
-        build(*pair, INTERVAL, tmp_path / "out")
+        build(resolve_pair(*pair), INTERVAL, tmp_path / "out")
 
 
 def test_links_within_the_checkpoint_and_weights_elsewhere_are_followed(
@@ -179,7 +180,7 @@ def test_links_within_the_checkpoint_and_weights_elsewhere_are_followed(
     (pair[1] / "LICENSE-2").symlink_to("LICENSE")
     (pair[1] / "model.safetensors").rename(tmp_path / "weights")
     (pair[1] / "model.safetensors").symlink_to(tmp_path / "weights")
-    output = build(*pair, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(*pair), INTERVAL, tmp_path / "out").output_dir
     assert (output / "LICENSE-2").read_text() == "terms"
     assert not any(path.is_symlink() for path in output.iterdir())
     assert (tmp_path / "weights").exists()
@@ -196,13 +197,13 @@ def test_links_into_the_blobs_of_the_hub_s_cache_are_followed(
         path.rename(repository / "blobs" / str(number))
         (snapshot / path.name).symlink_to(f"../../blobs/{number}")
     (snapshot / "LICENSE").symlink_to("../../blobs/0")
-    output = build(pair[0], snapshot, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(pair[0], snapshot), INTERVAL, tmp_path / "out").output_dir
     assert "LICENSE" in contents(output)
     (tmp_path / "blobs").mkdir()
     (tmp_path / "blobs" / "x").write_text(SECRET)
     (snapshot / "LICENSE-x").symlink_to(tmp_path / "blobs" / "x")
     with pytest.raises(ValueError, match="LICENSE-x is a link that leads out"):
-        build(pair[0], snapshot, INTERVAL, tmp_path / "out", overwrite=True)
+        build(resolve_pair(pair[0], snapshot), INTERVAL, tmp_path / "out", BuildOptions(overwrite=True))
 
 
 # What is told
@@ -354,7 +355,7 @@ def test_a_hostile_card_does_not_reach_what_is_built(pair: tuple[Path, Path], tm
         (path / "README.md").write_text(
             "---\nlicense: mit\nlicense_name: 'a\n\n  ---\n\n  # b'\n---\n# Evil\n"
         )
-    output = build(*pair, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(*pair), INTERVAL, tmp_path / "out").output_dir
     assert ModelCard.load(output / "README.md").data.to_dict()["license"] == "mit"
     assert "Evil" not in (output / "README.md").read_text()
     assert load_file(output / "model.safetensors")

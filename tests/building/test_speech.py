@@ -19,6 +19,7 @@ from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.intervals import LayerInterval
 from slr.models.adapters.opening import open_adapter
 from slr.models.checkpoint import open_checkpoint
+from slr.models.presets import resolve_pair
 from tests.tiny_models import make_model
 from tests.written_tokenizers import TemplatePlace, TokenPlace, write_json, write_tokenizer
 
@@ -82,8 +83,8 @@ def write_sides(tmp_path: Path, weights: Path) -> WriteSides:
 
 def build_side(base: Path, instruct: Path, output: Path, *, as_adapter: bool) -> Any:
     if as_adapter:
-        return build(base, None, INTERVAL, output, adapter=instruct)
-    return build(base, instruct, INTERVAL, output)
+        return build(resolve_pair(base, adapter=instruct), INTERVAL, output)
+    return build(resolve_pair(base, instruct), INTERVAL, output)
 
 
 def speech(directory: Path) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def test_an_adapter_that_is_written_as_one(
     write_tokenizer(base, template=OWN_TEMPLATE.replace("<|done|>", "<|end|>"), token_place="legacy")
     if has_tokenizer:
         write_tokenizer(adapter, template=OWN_TEMPLATE, extra=("<|done|>",), eos_token="<|done|>")
-    manifest = build_adapter(base, adapter, INTERVAL, tmp_path / "out")
+    manifest = build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out")
     opened = open_checkpoint(base)
     source = open_adapter(adapter).applied_to(opened)
     written = open_adapter(tmp_path / "out").applied_to(opened)

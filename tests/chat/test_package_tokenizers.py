@@ -15,6 +15,7 @@ from slr.chat.template import render_chat
 from slr.intervals import LayerInterval
 from slr.models.checkpoint import open_checkpoint
 from slr.models.loading import load_pair
+from slr.models.presets import resolve_pair
 from tests.tiny_models import make_tokenizer
 
 SIZES: dict[str, Any] = {
@@ -34,7 +35,9 @@ TEMPLATE = (
 
 
 def build_from(tmp_path: Path) -> Path:
-    report = build(tmp_path / "base", tmp_path / "instruct", LayerInterval(0, 1), tmp_path / "out")
+    report = build(
+        resolve_pair(tmp_path / "base", tmp_path / "instruct"), LayerInterval(0, 1), tmp_path / "out"
+    )
     assert report.notes == ()
     return report.output_dir
 

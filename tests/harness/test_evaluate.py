@@ -25,6 +25,7 @@ from slr.harness.tasks import TASKS_DIR
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.loading import ModelPair, load_pair
+from slr.models.presets import resolve_pair
 from tests.conftest import CheckpointPairs
 
 LIMIT = 8
@@ -67,7 +68,7 @@ def by_command_line(checkpoint: Path, output: Path) -> tuple[dict[str, Any], dic
 def test_the_command_line_says_the_same_of_a_built_checkpoint(tmp_path: Path) -> None:
     pair = load_pair("testbed-llama", dtype=torch.float32)
     scores = evaluate(restore(pair, RESTORED), pair.tokenizer, TASKS, batch_size=BATCH_SIZE, limit=LIMIT)
-    build("testbed-llama", None, RESTORED, tmp_path / "checkpoint")
+    build(resolve_pair("testbed-llama"), RESTORED, tmp_path / "checkpoint")
     (tmp_path / "lm_eval").mkdir()
     results, samples = by_command_line(tmp_path / "checkpoint", tmp_path / "lm_eval")
     assert len(scores) == len(TASKS)

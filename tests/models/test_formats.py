@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.crc.search import search
@@ -23,6 +24,7 @@ from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.layout import group_layers
 from slr.models.loading import load_model, load_pair
+from slr.models.presets import resolve_pair
 from tests.odd_formats import EXPERTS, MULTIMODAL, NUM_LAYERS, make_pair
 
 PROMPTS = load_prompts("selection")[:2]
@@ -74,7 +76,7 @@ def test_what_is_built_is_the_hybrid_in_memory(
     pairs: Pairs, tmp_path: Path, architecture: str, hub_format: bool
 ) -> None:
     base, instruct = pairs(architecture, hub_format)
-    report = build(base, instruct, INTERVAL, tmp_path / "out", verify=True)
+    report = build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(verify=True))
     pair = load_pair(base, instruct)
     hybrid = restore(pair, INTERVAL)
     built = load_automatically(report.output_dir, architecture)
@@ -88,7 +90,7 @@ def test_names_and_shards_are_the_instruct_model_s_and_only_decoder_layers_the_b
     pairs: Pairs, tmp_path: Path, architecture: str, hub_format: bool
 ) -> None:
     base, instruct = pairs(architecture, hub_format)
-    output = build(base, instruct, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out").output_dir
     for pattern in ("*.safetensors", "*.index.json"):
         assert {p.name for p in output.glob(pattern)} == {p.name for p in instruct.glob(pattern)}
     found, of_base, of_instruct = (tensors_of(path) for path in (output, base, instruct))
@@ -105,7 +107,9 @@ def test_names_and_shards_are_the_instruct_model_s_and_only_decoder_layers_the_b
 @pytest.mark.parametrize("architecture", ["mixtral", "mistral3"])
 def test_restored_in_part(pairs: Pairs, tmp_path: Path, architecture: str) -> None:
     base, instruct = pairs(architecture, True)
-    output = build(base, instruct, INTERVAL, tmp_path / "out", alpha=0.25).output_dir
+    output = build(
+        resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(alpha=0.25)
+    ).output_dir
     expected = logits(restore(load_pair(base, instruct), INTERVAL, 0.25))
     torch.testing.assert_close(logits(load_automatically(output, architecture)), expected)
 
@@ -137,7 +141,7 @@ def test_two_formats_are_refused_with_a_way_that_works(
 ) -> None:
     base, instruct = make_pair(tmp_path, architecture, converted=converted)
     with pytest.raises(IncompatiblePairError) as caught:
-        build(base, instruct, INTERVAL, tmp_path / "out")
+        build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out")
     (line,) = caught.value.mismatches
     advice = "AutoModelForCausalLM.from_pretrained(DIR).save_pretrained(NEW_DIR, save_original_format=False)"
     assert advice in line
@@ -149,7 +153,7 @@ def test_two_formats_are_refused_with_a_way_that_works(
         for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
             if (path / name).exists():
                 (anew[-1] / name).write_bytes((path / name).read_bytes())
-    output = build(anew[0], anew[1], INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(anew[0], anew[1]), INTERVAL, tmp_path / "out").output_dir
     expected = logits(restore(load_pair(anew[0], anew[1]), INTERVAL))
     assert torch.equal(logits(load_automatically(output, architecture)), expected)
 
@@ -157,7 +161,7 @@ def test_two_formats_are_refused_with_a_way_that_works(
 @pytest.mark.parametrize("converted", [(True, False), (False, True)])
 def test_two_prefixes_are_no_matter(tmp_path: Path, converted: tuple[bool, bool]) -> None:
     base, instruct = make_pair(tmp_path, "gemma3", converted=converted)
-    output = build(base, instruct, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out").output_dir
     assert tensors_of(output).keys() == tensors_of(instruct).keys()
     expected = logits(restore(load_pair(base, instruct), INTERVAL))
     assert torch.equal(logits(load_automatically(output, "gemma3")), expected)
@@ -188,15 +192,15 @@ def test_names_that_no_rule_knows(tmp_path: Path) -> None:
         tensors = {f"old.{name}": tensor for name, tensor in tensors_of(path).items()}
         save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(IncompatiblePairError) as caught:
-        build(base, instruct, INTERVAL, tmp_path / "out")
+        build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out")
     assert len(caught.value.mismatches) == 2
     assert "no tensor has a name that transformers knows for OlmoeForCausalLM" in str(caught.value)
     assert "save_pretrained" not in str(caught.value)  # which would need them to be known
 
 
 def test_mergekit_is_not_promised_where_the_files_are_named_otherwise(pairs: Pairs, tmp_path: Path) -> None:
-    assert build(*pairs("mixtral", True), INTERVAL, tmp_path / "experts").mergekit_yaml is None
-    assert build(*pairs("gemma3", True), INTERVAL, tmp_path / "images").mergekit_yaml is None
+    assert build(resolve_pair(*pairs("mixtral", True)), INTERVAL, tmp_path / "experts").mergekit_yaml is None
+    assert build(resolve_pair(*pairs("gemma3", True)), INTERVAL, tmp_path / "images").mergekit_yaml is None
 
 
 def test_layers_are_grouped_under_any_prefix() -> None:

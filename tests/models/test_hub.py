@@ -16,6 +16,7 @@ from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.hub import HubError
 from slr.models.loading import load_model, load_pair
+from slr.models.reference import ModelReference
 from tests.conftest import CheckpointPairs
 from tests.fake_hub import FakeHub
 
@@ -82,7 +83,7 @@ def test_incompatible_models_are_never_downloaded(
 
 def test_pair_from_the_hub_equals_the_local_one(hub: FakeHub, checkpoint_pairs: CheckpointPairs) -> None:
     expected = load_pair(*checkpoint_pairs("llama", base_shard_size="40KB"))
-    pair = load_pair("maker/base", "maker/instruct", base_revision="main")
+    pair = load_pair(ModelReference("maker/base", "main"), "maker/instruct")
     assert pair.base.revision == hub.commit("maker/base")
     assert pair.instruct.revision == hub.commit("maker/instruct")
     assert pair.name == "instruct"
@@ -120,7 +121,7 @@ def test_cache_of_another_tool(checkpoint_pairs: CheckpointPairs, empty_cache: P
     base, instruct = checkpoint_pairs("qwen3")
     put_in_cache(empty_cache, "maker/base", base)
     put_in_cache(empty_cache, "maker/instruct", instruct)
-    pair = load_pair("maker/base", "maker/instruct", instruct_revision=COMMIT)
+    pair = load_pair("maker/base", ModelReference("maker/instruct", COMMIT))
     assert pair.base.revision == pair.instruct.revision == COMMIT
     assert pair.family == "qwen"
 

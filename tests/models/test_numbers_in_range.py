@@ -16,12 +16,14 @@ from safetensors.torch import load_file, save_file
 
 from slr import cli
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import character_log_probs
 from slr.crc.selection import select
 from slr.intervals import LayerInterval
 from slr.models.loading import load_model, load_pair
 from slr.models.numbers_in_range import first_not_finite, largest_magnitude
+from slr.models.presets import resolve_pair
 from slr.runs.provenance import provenance
 from slr.runs.records import CrcScore
 from slr.runs.results_store import ResultsStore
@@ -98,7 +100,7 @@ def test_what_is_not_finite_is_not_built(
     what = "NaN" if np.isnan(value) else "infinity"
     message = rf"{side} are damaged: tensor {re.escape(name)} in model\.safetensors holds {what}"
     with pytest.raises(ValueError, match=message):
-        build(*copied, INTERVAL, tmp_path / "out", alpha=alpha)
+        build(resolve_pair(*copied), INTERVAL, tmp_path / "out", BuildOptions(alpha=alpha))
     assert {path.name for path in tmp_path.iterdir()} == {"base", "instruct"}
 
 
@@ -107,10 +109,10 @@ def test_what_does_not_go_into_the_hybrid_is_found_by_verification(
     copied: tuple[Path, Path], tmp_path: Path, side: str, name: str
 ) -> None:
     put(tmp_path / side, name, float("nan"))
-    output = build(*copied, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(*copied), INTERVAL, tmp_path / "out").output_dir
     assert all(t.isfinite().all() for t in load_file(output / "model.safetensors").values())
     with pytest.raises(ValueError, match=rf"{side} are damaged: tensor {re.escape(name)}"):
-        build(*copied, INTERVAL, tmp_path / "verified", verify=True)
+        build(resolve_pair(*copied), INTERVAL, tmp_path / "verified", BuildOptions(verify=True))
     assert not (tmp_path / "verified").exists()
 
 
@@ -127,19 +129,24 @@ def test_overflow_of_a_conversion(
     )
     for verify in (False, True):
         with pytest.raises(ValueError, match=message):
-            build(base, instruct, INTERVAL, tmp_path / "out", alpha=alpha, verify=verify)
+            build(
+                resolve_pair(base, instruct),
+                INTERVAL,
+                tmp_path / "out",
+                BuildOptions(alpha=alpha, verify=verify),
+            )
     with pytest.raises(ValueError, match=message):
         load_pair(base, instruct)
     assert {path.name for path in tmp_path.iterdir()} == {"base", "instruct"}
     # It is another layer's: the hybrid is whole.
-    build(base, instruct, LayerInterval(3, 5), tmp_path / "out", alpha=alpha)
+    build(resolve_pair(base, instruct), LayerInterval(3, 5), tmp_path / "out", BuildOptions(alpha=alpha))
 
 
 def test_a_large_number_that_fits_is_kept(copied: tuple[Path, Path], tmp_path: Path) -> None:
     base, instruct = copied
     put(base, INSIDE, 60000.0, torch.bfloat16)
     put(instruct, INSIDE, 1.0, torch.float16)
-    output = build(base, instruct, INTERVAL, tmp_path / "out").output_dir
+    output = build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out").output_dir
     expected = float(torch.tensor(60000.0).bfloat16())
     assert float(load_file(output / "model.safetensors")[INSIDE].view(-1)[7]) == expected
 
@@ -150,7 +157,7 @@ def test_overflow_of_the_difference(copied: tuple[Path, Path], tmp_path: Path) -
     put(instruct, INSIDE, -3e38)
     assert not torch.lerp(torch.tensor(-3e38), torch.tensor(3e38), 0.25).isfinite()
     with pytest.raises(ValueError, match=rf"do not fit float32: tensor {re.escape(INSIDE)}"):
-        build(base, instruct, INTERVAL, tmp_path / "out", alpha=0.25)
+        build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(alpha=0.25))
     assert not (tmp_path / "out").exists()
 
 
@@ -292,7 +299,10 @@ def test_weights_in_whole_numbers_or_8_bits(
     tensors = load_file(path)
     tensors[INSIDE] = tensors[INSIDE].to(dtype)
     save_file(tensors, path, metadata={"format": "pt"})
-    for attempt in (lambda: build(*copied, INTERVAL, tmp_path / "out"), lambda: load_pair(*copied)):
+    for attempt in (
+        lambda: build(resolve_pair(*copied), INTERVAL, tmp_path / "out"),
+        lambda: load_pair(*copied),
+    ):
         with pytest.raises(ValueError, match=rf"{side}: tensor {re.escape(INSIDE)} is stored as .*quantized"):
             attempt()
     assert not (tmp_path / "out").exists()
@@ -301,4 +311,4 @@ def test_weights_in_whole_numbers_or_8_bits(
 def test_pairs_of_the_other_dtypes_are_whole(tmp_path: Path) -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         pair = make_checkpoint_pair(tmp_path / str(dtype), "llama", num_layers=2, dtype=dtype)
-        build(*pair, LayerInterval(0, 1), tmp_path / f"out-{dtype}", verify=True)
+        build(resolve_pair(*pair), LayerInterval(0, 1), tmp_path / f"out-{dtype}", BuildOptions(verify=True))

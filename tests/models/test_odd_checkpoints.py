@@ -19,6 +19,7 @@ from slr.building.checkpoint import build
 from slr.files.untrusted import parse_json_object, read_json_object
 from slr.intervals import LayerInterval
 from slr.models.checkpoint import open_checkpoint, with_local_weights
+from slr.models.presets import resolve_pair
 from slr.models.safetensors_index import parse_header
 from tests.conftest import CheckpointPairs
 from tests.odd_formats import make_pair
@@ -123,7 +124,7 @@ def test_an_attention_that_is_not_installed_is_of_no_matter(
     for directory in pair:
         path = directory / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"_attn_implementation": implementation}))
-    build(*pair, LayerInterval(1, 2), tmp_path / "out")
+    build(resolve_pair(*pair), LayerInterval(1, 2), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +137,7 @@ def test_generation_configuration(pair: tuple[Path, Path], text: str) -> None:
     except ValueError:
         assert "generation_config.json" in refused(pair[1])
     else:  # what transformers takes
-        build(*pair, LayerInterval(1, 2), pair[1].parent / "out")
+        build(resolve_pair(*pair), LayerInterval(1, 2), pair[1].parent / "out")
 
 
 # Weight files
@@ -185,7 +186,7 @@ def test_header_of_a_weight_file(pair: tuple[Path, Path], header: object) -> Non
     base = pair[0]
     (base / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(24))
     with pytest.raises(ValueError, match=r"base: shard model\.safetensors cannot be used: its"):
-        build(*pair, LayerInterval(1, 2), base.parent / "out")
+        build(resolve_pair(*pair), LayerInterval(1, 2), base.parent / "out")
 
 
 def test_header_that_names_a_tensor_twice_or_is_deep() -> None:
@@ -232,7 +233,7 @@ def test_index_of_nothing(pair: tuple[Path, Path], index: dict[str, Any]) -> Non
 
 def refused_line(pair: tuple[Path, Path]) -> str:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
-        build(*pair, LayerInterval(1, 2), pair[0].parent / "out")
+        build(resolve_pair(*pair), LayerInterval(1, 2), pair[0].parent / "out")
     assert not (pair[0].parent / "out").exists()
     return str(caught.value)
 
@@ -294,7 +295,7 @@ def test_empty_files(pair: tuple[Path, Path]) -> None:
 def test_files_beside_it_that_are_of_no_matter(pair: tuple[Path, Path], tmp_path: Path) -> None:
     (pair[1] / "runs").mkdir()
     (pair[1] / "gone").symlink_to("nowhere")
-    build(*pair, LayerInterval(1, 2), tmp_path / "out")
+    build(resolve_pair(*pair), LayerInterval(1, 2), tmp_path / "out")
 
 
 def test_json_of_a_file_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -335,7 +336,7 @@ def test_locations(
 
 def test_an_output_of_a_user_that_is_not_known(pair: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="~nosuchuser is no user's home directory"):
-        build(*pair, LayerInterval(1, 2), "~nosuchuser/out")
+        build(resolve_pair(*pair), LayerInterval(1, 2), "~nosuchuser/out")
 
 
 @pytest.mark.usefixtures("few_prompts")

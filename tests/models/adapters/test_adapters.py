@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from slr import cli
 from slr.building.adapter import build_adapter
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.adapters.opening import open_adapter
@@ -67,9 +68,13 @@ def test_hybrid_adapter_merged_checkpoint_and_hybrid_in_memory_are_one_model(
 ) -> None:
     base, adapter = make_adapter(architecture)
     hybrid = restore(load_pair(base, adapter=adapter), interval, alpha)
-    build_adapter(base, adapter, interval, tmp_path / "hybrid", alpha=alpha)
+    build_adapter(
+        resolve_pair(base, adapter=adapter), interval, tmp_path / "hybrid", BuildOptions(alpha=alpha)
+    )
     close(by_peft(base, tmp_path / "hybrid"), hybrid)
-    report = build(base, None, interval, tmp_path / "merged", adapter=adapter, alpha=alpha)
+    report = build(
+        resolve_pair(base, adapter=adapter), interval, tmp_path / "merged", BuildOptions(alpha=alpha)
+    )
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
     expected = hybrid.state_dict()
     assert merged.state_dict().keys() == expected.keys()
@@ -82,8 +87,8 @@ def test_hybrid_adapter_merged_checkpoint_and_hybrid_in_memory_are_one_model(
 
 def test_what_is_written_beside_the_weights(make_adapter: MakeAdapter, tmp_path: Path) -> None:
     base, adapter = make_adapter()
-    build(base, None, LayerInterval(1, 3), tmp_path / "merged", adapter=adapter)
-    build_adapter(base, adapter, LayerInterval(1, 3), tmp_path / "hybrid")
+    build(resolve_pair(base, adapter=adapter), LayerInterval(1, 3), tmp_path / "merged")
+    build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(1, 3), tmp_path / "hybrid")
     for output in (tmp_path / "merged", tmp_path / "hybrid"):
         assert (output / "LICENSE").read_text() == "ours"
         assert json.loads((output / "generation_config.json").read_text())["eos_token_id"] == [2, 4]
@@ -104,7 +109,7 @@ def test_layers_are_excluded_beside_what_was_excluded_already(
 ) -> None:
     base, adapter = make_adapter(target_modules=["q_proj", "k_proj", "up_proj"], exclude_modules=excluded)
     hybrid = restore(load_pair(base, adapter=adapter), LayerInterval(1, 4))
-    build_adapter(base, adapter, LayerInterval(1, 4), tmp_path / "hybrid")
+    build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(1, 4), tmp_path / "hybrid")
     loaded: Any = by_peft(base, tmp_path / "hybrid")
     close(loaded, hybrid)
     on_disk = load_file(tmp_path / "hybrid" / "adapter_model.safetensors")
@@ -118,24 +123,24 @@ def test_modules_trained_in_full(make_adapter: MakeAdapter, tmp_path: Path) -> N
     )
     pair = load_pair(base, adapter=adapter)
     close(pair.instruct_model, by_peft(base, adapter))
-    build_adapter(base, adapter, LayerInterval(0, 2), tmp_path / "hybrid")
+    build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(0, 2), tmp_path / "hybrid")
     close(by_peft(base, tmp_path / "hybrid"), restore(pair, LayerInterval(0, 2)))
 
 
 def test_a_restored_layer_that_was_trained_in_full(make_adapter: MakeAdapter, tmp_path: Path) -> None:
     base, adapter = make_adapter(target_modules=["q_proj"], modules_to_save=["up_proj"])
     with pytest.raises(ValueError, match="trained in full beside the adapter: write the hybrid as a merged"):
-        build_adapter(base, adapter, LayerInterval(0, 2), tmp_path / "hybrid")
+        build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(0, 2), tmp_path / "hybrid")
     assert not (tmp_path / "hybrid").exists()
     pair = load_pair(base, adapter=adapter)
-    build(base, None, LayerInterval(0, 2), tmp_path / "merged", adapter=adapter)
+    build(resolve_pair(base, adapter=adapter), LayerInterval(0, 2), tmp_path / "merged")
     close(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"), restore(pair, LayerInterval(0, 2)))
 
 
 def test_nothing_left(make_adapter: MakeAdapter, tmp_path: Path) -> None:
     base, adapter = make_adapter()
     with pytest.raises(ValueError, match="layers 0:5 are all that the adapter changes"):
-        build_adapter(base, adapter, LayerInterval(0, 5), tmp_path / "hybrid")
+        build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(0, 5), tmp_path / "hybrid")
 
 
 def test_adapter_of_another_model(make_adapter: MakeAdapter, tmp_path: Path) -> None:
@@ -173,14 +178,18 @@ def test_instruct_and_adapter_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="both an instruct model"):
         resolve_pair("a/b", "c/d", adapter="e/f")
     with pytest.raises(ValueError, match="testbed-llama has no adapter"):
-        build_adapter("testbed-llama", None, LayerInterval(0, 1), "nowhere")
+        build_adapter(resolve_pair("testbed-llama"), LayerInterval(0, 1), "nowhere")
 
 
 def test_an_adapter_is_never_overwritten_by_its_own_hybrid(make_adapter: MakeAdapter) -> None:
     base, adapter = make_adapter()
     for write in (
-        lambda: build_adapter(base, adapter, LayerInterval(0, 1), adapter, overwrite=True),
-        lambda: build(base, None, LayerInterval(0, 1), adapter, adapter=adapter, overwrite=True),
+        lambda: build_adapter(
+            resolve_pair(base, adapter=adapter), LayerInterval(0, 1), adapter, BuildOptions(overwrite=True)
+        ),
+        lambda: build(
+            resolve_pair(base, adapter=adapter), LayerInterval(0, 1), adapter, BuildOptions(overwrite=True)
+        ),
     ):
         with pytest.raises(ValueError, match="is not overwritten"):
             write()

@@ -19,12 +19,14 @@ from transformers import AutoModelForCausalLM
 
 from slr.building.adapter import build_adapter
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.intervals import LayerInterval
 from slr.models.adapters.opening import open_adapter
 from slr.models.adapters.patterns import PatternMatcher
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.loading import load_pair
+from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
 from tests.tiny_adapters import change_config, make_adapter, relative_difference, train
 from tests.tiny_models import make_model, make_tokenizer
@@ -52,8 +54,13 @@ def refusal(base: Path, adapter: Path) -> str:
     before = sorted(path.name for path in adapter.parent.iterdir())
     ways: tuple[Callable[[], object], ...] = (
         lambda: load_pair(base, adapter=adapter),
-        lambda: build(base, None, INTERVAL, adapter.parent / "new" / "out", adapter=adapter),
-        lambda: build_adapter(base, adapter, INTERVAL, adapter.parent / "new" / "out", alpha=0.5),
+        lambda: build(resolve_pair(base, adapter=adapter), INTERVAL, adapter.parent / "new" / "out"),
+        lambda: build_adapter(
+            resolve_pair(base, adapter=adapter),
+            INTERVAL,
+            adapter.parent / "new" / "out",
+            BuildOptions(alpha=0.5),
+        ),
     )
     lines = set()
     for way in ways:
@@ -140,7 +147,7 @@ def test_numbers_that_are_not_finite(pair: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="holds NaN or infinity in 2 tensors"):
         load_pair(base, adapter=adapter)
     with pytest.raises(ValueError, match="holds NaN or infinity in 2 tensors"):
-        build(base, None, INTERVAL, adapter.parent / "out", adapter=adapter)
+        build(resolve_pair(base, adapter=adapter), INTERVAL, adapter.parent / "out")
     assert sorted(path.name for path in adapter.parent.iterdir()) == ["adapter", "base"]
 
 
@@ -165,7 +172,7 @@ def test_generation_settings_that_cannot_be_read(content: str, pair: tuple[Path,
     base, adapter = pair
     (adapter / "generation_config.json").write_text(content)
     with pytest.raises(ValueError, match=r"^generation_config\.json of .* is not valid: [^\n]+$"):
-        build(base, None, INTERVAL, adapter.parent / "out", adapter=adapter)
+        build(resolve_pair(base, adapter=adapter), INTERVAL, adapter.parent / "out")
     assert sorted(path.name for path in adapter.parent.iterdir()) == ["adapter", "base"]
 
 
@@ -207,7 +214,7 @@ def test_a_field_of_another_kind(field: str, value: object, pair: tuple[Path, Pa
     change_config(pair[1], **{field: value})
     began = time.monotonic()
     with pytest.raises(ValueError, match="e") as error:
-        build(pair[0], None, INTERVAL, pair[1].parent / "out", adapter=pair[1])
+        build(resolve_pair(pair[0], adapter=pair[1]), INTERVAL, pair[1].parent / "out")
     assert time.monotonic() - began < 20
     line = str(error.value)
     assert "\n" not in line
@@ -306,9 +313,9 @@ def test_another_base_model_is_noted(pair: tuple[Path, Path], tmp_path: Path) ->
     assert notes("org/model", "organisation/model") != ()
     change_config(adapter, base_model_name_or_path="org/other")
     assert any("was made for 'org/other'" in note for note in load_pair(base, adapter=adapter).notes)
-    report = build(base, None, INTERVAL, tmp_path / "merged", adapter=adapter)
+    report = build(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "merged")
     assert any("was made for 'org/other'" in note for note in report.notes)
-    manifest = build_adapter(base, adapter, INTERVAL, tmp_path / "small")
+    manifest = build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "small")
     assert any("was made for 'org/other'" in note for note in manifest.notes)
 
 
@@ -349,8 +356,8 @@ def test_libraries_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[st
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")
         load_pair(base, adapter=adapter)
-        build(base, None, INTERVAL, tmp_path / "merged", adapter=adapter)
-        build_adapter(base, adapter, INTERVAL, tmp_path / "small")
+        build(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "merged")
+        build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "small")
     assert [str(warning.message) for warning in shown] == []
     assert capfd.readouterr() == ("", "")
 

@@ -25,10 +25,12 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from slr.building.adapter import build_adapter
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.loading import ModelPair, load_pair
+from slr.models.presets import resolve_pair
 from slr.models.quiet_libraries import quiet_libraries
 from tests.tiny_adapters import by_peft, change_config, make_adapter, move, relative_difference, train
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
@@ -175,10 +177,14 @@ def check_hybrids(
         as_adapter = directory / f"adapter-{alpha}"
         if alpha in not_as_adapter:
             with pytest.raises(ValueError, match=r"as a merged checkpoint|the hybrid is the base model"):
-                build_adapter(base, adapter, INTERVAL, as_adapter, alpha=alpha)
+                build_adapter(
+                    resolve_pair(base, adapter=adapter), INTERVAL, as_adapter, BuildOptions(alpha=alpha)
+                )
             assert not as_adapter.exists()
         else:
-            build_adapter(base, adapter, INTERVAL, as_adapter, alpha=alpha)
+            build_adapter(
+                resolve_pair(base, adapter=adapter), INTERVAL, as_adapter, BuildOptions(alpha=alpha)
+            )
             assert relative_difference(by_peft(base, as_adapter), expected) < EXACT
 
 
@@ -244,7 +250,7 @@ def test_biases(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("alpha", [1.0, 0.5])
 def test_merged_checkpoints(architecture: str, options: dict[str, Any], alpha: float, tmp_path: Path) -> None:
     base, adapter = make_adapter(tmp_path, architecture, num_layers=3, **options)
-    build(base, None, INTERVAL, tmp_path / "out", adapter=adapter, alpha=alpha)
+    build(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out", BuildOptions(alpha=alpha))
     with quiet_libraries():
         found = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     expected = hybrid_by_hand(load_pair(base, adapter=adapter), by_peft(base, adapter), alpha)
@@ -256,8 +262,8 @@ def test_tied_embedding_and_head_trained_apart(kind: str, tmp_path: Path) -> Non
     base, adapter = make_adapter(tmp_path, num_layers=3, tied=True, **TIED_APART[kind])
     for run in (
         lambda: load_pair(base, adapter=adapter),
-        lambda: build(base, None, INTERVAL, tmp_path / "out", adapter=adapter),
-        lambda: build_adapter(base, adapter, INTERVAL, tmp_path / "out"),
+        lambda: build(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out"),
+        lambda: build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out"),
     ):
         with pytest.raises(
             ValueError, match="save the base model with tie_word_embeddings=False and a copy"
@@ -399,7 +405,7 @@ def test_names_of_an_earlier_transformers(tmp_path: Path) -> None:
     save_file(earlier, path)
     check_merged(base, adapter)
     with pytest.raises(ValueError, match="names its tensors as an earlier version of transformers"):
-        build_adapter(base, adapter, INTERVAL, tmp_path / "out")
+        build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out")
     earlier.popitem()
     save_file(earlier, path)
     with pytest.raises(IncompatiblePairError, match="in the adapter, but the base model has no such module"):
