@@ -21,8 +21,8 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MultipleLocator
 
-from slr.crc.report import KEPT, CrcReport, candidates
-from slr.crc.selection import Candidate
+from slr.crc.report import KEPT, CrcReport, interval_candidates, soup_candidates
+from slr.crc.selection import Candidate, Choice
 from slr.figure_style import (
     DIVERSITY_MAP,
     INTERVAL_COLOR,
@@ -96,7 +96,7 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         squeeze=False,
         layout="constrained",
     )
-    scored = [candidates([r for r in records if r.pair == report.pair], "hybrid") for report in reports]
+    scored = [interval_candidates([r for r in records if r.pair == report.pair]) for report in reports]
     quantities: tuple[Quantity, ...] = ("validity", "diversity")
     for column, quantity in zip(axes.T, quantities, strict=True):
         limits = _limits(reports, scored, quantity)
@@ -107,7 +107,11 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
 
 
 def draw_heatmap(
-    axes: Axes, report: CrcReport, scored: Sequence[Candidate], quantity: Quantity, limits: Limits = (0, 1)
+    axes: Axes,
+    report: CrcReport,
+    scored: Sequence[Candidate[LayerInterval]],
+    quantity: Quantity,
+    limits: Limits = (0, 1),
 ) -> None:
     """Draw one quantity over all intervals: start layer upwards, end layer (not restored) to the right.
 
@@ -125,7 +129,6 @@ def draw_heatmap(
     inadmissible = []
     for candidate in scored:
         interval = candidate.choice
-        assert isinstance(interval, LayerInterval)
         value = getattr(candidate, quantity)
         values[interval.start, interval.end - 1] = np.nan if value is None else value
         if not report.admits(candidate):
@@ -200,8 +203,8 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
         report: the pair's report.
         records: the pair's records.
     """
-    scored = [c for c in candidates(records, "hybrid") if c.diversity is not None]
-    shares = [len(c.choice) / report.num_layers for c in scored if isinstance(c.choice, LayerInterval)]
+    scored = [c for c in interval_candidates(records) if c.diversity is not None]
+    shares = [len(c.choice) / report.num_layers for c in scored]
     points = axes.scatter(
         *_points(scored),
         c=shares,
@@ -215,7 +218,7 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     )
     points.set_gid("intervals")
     axes.plot(*_points(report.front), color=LIMIT_COLOR, linewidth=0.8, label="their Pareto front", zorder=3)
-    soups = sorted(candidates(records, "soup"), key=lambda c: c.change)
+    soups = sorted(soup_candidates(records), key=lambda c: c.change)
     axes.plot(
         *_points(soups),
         color=MODEL_COLORS["soup"],
@@ -264,7 +267,7 @@ def _half_widths(estimate: Estimate) -> list[list[float]] | None:
     return [[estimate.mean - estimate.low], [estimate.high - estimate.mean]]
 
 
-def _points(scored: Sequence[Candidate]) -> tuple[list[float], list[float]]:
+def _points(scored: Sequence[Candidate[Choice]]) -> tuple[list[float], list[float]]:
     defined = [(c.validity, c.diversity) for c in scored if c.diversity is not None]
     return [validity for validity, _ in defined], [diversity for _, diversity in defined]
 
@@ -335,7 +338,7 @@ def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelK
 
 
 def _limits(
-    reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate]], quantity: Quantity
+    reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate[LayerInterval]]], quantity: Quantity
 ) -> Limits:
     """Find the tenths around all values of a quantity, so that the whole colour scale is used."""
     values = [getattr(candidate, quantity) for intervals in scored for candidate in intervals]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-import numpy as np
-
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.crc.selection import PAPER_RULE, Candidate, SelectionRule, pareto_front, select
+from slr.crc.selection import (
+    PAPER_RULE,
+    Candidate,
+    Choice,
+    SelectionRule,
+    candidates_of,
+    not_finite_of,
+    pareto_front,
+    select,
+)
 from slr.intervals import LayerInterval
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet, SearchCost
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
@@ -66,15 +73,15 @@ class CrcReport:
     soup_reason: str
     models: tuple[ModelLine, ...]
     by_category: tuple[ModelLine, ...]
-    best: tuple[Candidate, ...]
-    front: tuple[Candidate, ...]
+    best: tuple[Candidate[LayerInterval], ...]
+    front: tuple[Candidate[LayerInterval], ...]
 
     @property
     def min_validity(self) -> float:
         """The least validity that the rule admits; with a margin it takes more than that."""
         return self.rule.min_validity_ratio * self.instruct_validity
 
-    def admits(self, candidate: Candidate) -> bool:
+    def admits(self, candidate: Candidate[Choice]) -> bool:
         """Whether the candidate is valid enough to be chosen."""
         return self.rule.admits(candidate, self.instruct_validity)
 
@@ -100,36 +107,30 @@ class CrcReport:
         return None
 
 
-def candidates(records: Sequence[AnyRecord], model: ModelKind) -> list[Candidate]:
-    """All scored intervals (``hybrid``) or soups of one pair, with means over the selection prompts.
-
-    Those that overflow on a prompt have no mean, and are left out; see ``not_finite``.
-    """
-    instruct = next((score for score in _scores(records, "selection") if score.model == "instruct"), None)
-    found = []
-    for choice, score in _choices(records, model):
-        validity = [value for value in score.validity if value is not None]
-        if len(validity) == len(score.validity):
-            defined = [value for value in score.diversity if value is not None]
-            diversity = float(np.mean(defined)) if defined else None
-            ratio = estimate_ratio(score.validity, instruct.validity) if instruct else None
-            found.append(Candidate(choice, float(np.mean(validity)), diversity, ratio))
-    return found
+def scored_intervals(records: Sequence[AnyRecord]) -> list[tuple[LayerInterval, CrcScore]]:
+    """Return every interval of one pair with its scores on the selection prompts."""
+    hybrids = (score for score in _scores(records, "selection") if score.model == "hybrid")
+    return [(LayerInterval(*score.interval), score) for score in hybrids if score.interval is not None]
 
 
-def not_finite(records: Sequence[AnyRecord], model: ModelKind) -> list[LayerInterval | float]:
-    """The intervals or soups of one pair whose logits are NaN or infinite on a selection prompt."""
-    return [choice for choice, score in _choices(records, model) if None in score.validity]
+def scored_soups(records: Sequence[AnyRecord]) -> list[tuple[float, CrcScore]]:
+    """Return the alpha of every soup of one pair with its scores on the selection prompts."""
+    soups = (score for score in _scores(records, "selection") if score.model == "soup")
+    return [(score.alpha, score) for score in soups if score.alpha is not None]
 
 
-def _choices(
-    records: Sequence[AnyRecord], model: ModelKind
-) -> Iterator[tuple[LayerInterval | float, CrcScore]]:
-    for score in _scores(records, "selection"):
-        if score.model == model:
-            choice = score.alpha if model == "soup" else _interval(score)
-            assert choice is not None
-            yield choice, score
+def interval_candidates(records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
+    """Return the means of every interval of one pair that has a validity on each selection prompt."""
+    return candidates_of(scored_intervals(records), _instruct(records))
+
+
+def soup_candidates(records: Sequence[AnyRecord]) -> list[Candidate[float]]:
+    """Return the means of every soup of one pair that has a validity on each selection prompt."""
+    return candidates_of(scored_soups(records), _instruct(records))
+
+
+def _instruct(records: Sequence[AnyRecord]) -> CrcScore | None:
+    return next((score for score in _scores(records, "selection") if score.model == "instruct"), None)
 
 
 def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None = None) -> CrcReport:
@@ -146,13 +147,13 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
     records = [record for record in records if record.pair == pair]
     selection = _selection(records, pair, rule)
     rule = _rule_of(selection)
-    intervals = candidates(records, "hybrid")
+    intervals = interval_candidates(records)
     ranking = select(
         intervals,
         selection.instruct_validity,
         rule.min_validity_ratio,
         rule.margin,
-        not_finite=not_finite(records, "hybrid"),
+        not_finite=not_finite_of(scored_intervals(records)),
     ).ranking
     return CrcReport(
         pair=pair,

@@ -36,12 +36,20 @@ from transformers import PreTrainedModel
 from slr.crc.layer_check import allowed_error, check_layer_by_layer, in_float32
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
-from slr.crc.prompts import CrcPrompt
+from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import (
     EncodedPrompts,
     PromptScores,
     encode_prompts,
     scores_from_log_probs,
+)
+from slr.crc.selection import (
+    MIN_VALIDITY_RATIO,
+    Candidate,
+    Selection,
+    candidates_of,
+    not_finite_of,
+    select,
 )
 from slr.crc.token_tree import TokenTree
 from slr.crc.tree_forward import (
@@ -82,6 +90,40 @@ class SearchResult:
     intervals: tuple[ScoredInterval, ...]
     counts: SearchCounts
 
+    @property
+    def candidates(self) -> list[Candidate[LayerInterval]]:
+        """The intervals that can be chosen, with their means over the prompts.
+
+        Intervals whose logits are NaN or infinite on a prompt are left out.
+        """
+        return candidates_of(self._scored(), self.instruct)
+
+    def select(
+        self, min_validity_ratio: float = MIN_VALIDITY_RATIO, margin: bool = False
+    ) -> Selection[LayerInterval]:
+        """Choose the interval of highest diversity among those valid enough; see ``slr.select``.
+
+        Args:
+            min_validity_ratio: least share of the instruct model's validity that the choice must keep, in (0, 1].
+            margin: whether the lower end of the share's 95% interval must keep it, not only the share itself.
+
+        Returns:
+            The selection; its ``interval`` is what to restore.
+
+        Raises:
+            ValueError: if the ratio is not in (0, 1], or the instruct model's logits are NaN or infinite on a prompt.
+        """
+        return select(
+            self.candidates,
+            self.instruct.mean_validity,
+            min_validity_ratio,
+            margin,
+            not_finite=not_finite_of(self._scored()),
+        )
+
+    def _scored(self) -> list[tuple[LayerInterval, PromptScores]]:
+        return [(scored.interval, scored.scores) for scored in self.intervals]
+
 
 def count_tokens_computed(
     pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int
@@ -95,14 +137,28 @@ def count_tokens_computed(
 
 def search(
     pair: ModelPair,
-    prompts: Sequence[CrcPrompt],
+    prompts: Sequence[CrcPrompt] | None = None,
     *,
     alpha: float = 1.0,
     memory_budget_bytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> SearchResult:
-    """Score every non-empty interval of the pair on the prompts; see ``iter_search``."""
-    encoded = encode_prompts(prompts, pair.tokenizer)
+    """Score every non-empty interval of the pair; see ``iter_search``.
+
+    Args:
+        pair: the two models, on one device; they are not altered.
+        prompts: the CRC prompts; None: the selection set.
+        alpha: share of the base model within the interval, in (0, 1].
+        memory_budget_bytes: bytes for hidden states and intermediates, besides the two models; None: see
+            ``memory_budget``.
+        on_progress: called after every layer call with the layer evaluations done, and their total.
+
+    Raises:
+        ValueError: if there are no prompts, a character of theirs is no single token, or the model's attention cannot
+            be used.
+        RuntimeError: if the check against a plain forward fails: the architecture is not supported.
+    """
+    encoded = encode_prompts(load_prompts("selection") if prompts is None else prompts, pair.tokenizer)
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     began = time.perf_counter()
     found = iter_search(pair, encoded, alpha=alpha, memory_budget_bytes=budget, on_progress=on_progress)

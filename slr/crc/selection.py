@@ -5,29 +5,49 @@ Source of the rule: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The margin and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
 
 from slr.intervals import LayerInterval
-
-if TYPE_CHECKING:
-    from slr.statistics.uncertainty import Estimate
+from slr.statistics.uncertainty import Estimate, estimate_ratio
 
 MIN_VALIDITY_RATIO = 0.9
-"""A choice is admissible if its validity is at least this share of the instruct model's own."""
+"""Least share of the instruct model's validity that an admissible choice keeps, in (0, 1]."""
+
+Choice = LayerInterval | float
+"""A restored interval, or the alpha of a soup."""
+
+ChoiceT = TypeVar("ChoiceT", bound=Choice)
+ChoiceT_co = TypeVar("ChoiceT_co", bound=Choice, covariant=True)
+
+
+class Scores(Protocol):
+    """CRC validity and diversity of one model, a number a prompt; None where a number is undefined."""
+
+    @property
+    def validity(self) -> tuple[float | None, ...]:
+        """Validity of each prompt, in [0, 1]; None where logits are NaN or infinite."""
+        ...
+
+    @property
+    def diversity(self) -> tuple[float | None, ...]:
+        """Diversity of each prompt, in [0, 1]; None where it is undefined."""
+        ...
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(Generic[ChoiceT_co]):
     """One model that could be chosen, with its CRC means over the selection prompts.
 
-    ``choice`` is what is chosen among: a restored interval, or the alpha of a soup. ``diversity`` is
-    None where no prompt has one. ``validity_ratio`` is its validity over the instruct model's, by paired prompts;
-    None where that is not known, and then a rule with a margin does not admit it.
+    ``choice`` is a restored interval, or the alpha of a soup. ``diversity`` is None where no prompt has one.
+    ``validity_ratio`` is its validity over the instruct model's, by paired prompts; None where that is not known, and
+    then a rule with a margin does not admit it.
     """
 
-    choice: LayerInterval | float
+    choice: ChoiceT_co
     validity: float
     diversity: float | None
     validity_ratio: Estimate | None = None
@@ -62,7 +82,7 @@ class SelectionRule:
         words = f"validity at least {self.min_validity_ratio:g} x the instruct model's"
         return f"{words}, on the selection prompts with a 95% margin" if self.margin else words
 
-    def admits(self, candidate: Candidate, instruct_validity: float) -> bool:
+    def admits(self, candidate: Candidate[Choice], instruct_validity: float) -> bool:
         """Whether the candidate is valid enough."""
         if self.margin:
             low = _ratio_low(candidate)
@@ -78,27 +98,38 @@ PAPER_RULE = SelectionRule()
 
 
 @dataclass(frozen=True)
-class Selection:
+class Selection(Generic[ChoiceT_co]):
     """The outcome: ``chosen`` is None where no candidate is admissible, and ``reason`` says why in words.
 
     ``ranking`` holds every admissible candidate, the best first. ``min_validity`` is the least validity that the
     rule admits; with a margin it takes more than that.
     """
 
-    chosen: Candidate | None
-    ranking: tuple[Candidate, ...]
+    chosen: Candidate[ChoiceT_co] | None
+    ranking: tuple[Candidate[ChoiceT_co], ...]
     min_validity: float
     reason: str
 
+    @property
+    def interval(self: Selection[LayerInterval]) -> LayerInterval:
+        """The chosen interval.
+
+        Raises:
+            ValueError: if no interval is admissible; the message has the ``reason``.
+        """
+        if self.chosen is None:
+            raise ValueError(f"no interval was chosen: {self.reason}; give a smaller min_validity_ratio")
+        return self.chosen.choice
+
 
 def select(
-    candidates: Sequence[Candidate],
+    candidates: Sequence[Candidate[ChoiceT]],
     instruct_validity: float,
     min_validity_ratio: float = MIN_VALIDITY_RATIO,
     margin: bool = False,
     *,
-    not_finite: Sequence[LayerInterval | float] = (),
-) -> Selection:
+    not_finite: Sequence[ChoiceT] = (),
+) -> Selection[ChoiceT]:
     """Choose the candidate of highest diversity among those valid enough.
 
     Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha. Choices that are
@@ -134,6 +165,31 @@ def select(
     return Selection(ranking[0] if ranking else None, ranking, min_validity, reason)
 
 
+def candidates_of(
+    scored: Iterable[tuple[ChoiceT, Scores]], instruct: Scores | None
+) -> list[Candidate[ChoiceT]]:
+    """Return the means of every choice that has a validity on each prompt; the others are ``not_finite_of`` them.
+
+    Args:
+        scored: choices with their scores, a number a prompt.
+        instruct: scores of the instruct model on the same prompts; None: no ratio to it is known.
+    """
+    found = []
+    for choice, scores in scored:
+        validity = [value for value in scores.validity if value is not None]
+        if len(validity) == len(scores.validity):
+            defined = [value for value in scores.diversity if value is not None]
+            diversity = float(np.mean(defined)) if defined else None
+            ratio = estimate_ratio(scores.validity, instruct.validity) if instruct is not None else None
+            found.append(Candidate(choice, float(np.mean(validity)), diversity, ratio))
+    return found
+
+
+def not_finite_of(scored: Iterable[tuple[ChoiceT, Scores]]) -> list[ChoiceT]:
+    """Return the choices whose logits are NaN or infinite on a prompt, so that they have no mean."""
+    return [choice for choice, scores in scored if None in scores.validity]
+
+
 def _whose(rule: SelectionRule, instruct_validity: float) -> str:
     ratio = rule.min_validity_ratio
     if rule.margin:
@@ -145,7 +201,7 @@ def _whose(rule: SelectionRule, instruct_validity: float) -> str:
     return f"whose validity is at least {threshold:.3f} ({ratio:g} x the instruct model's {instruct_validity:.3f})"
 
 
-def _highest(candidates: Sequence[Candidate], rule: SelectionRule) -> str:
+def _highest(candidates: Sequence[Candidate[Choice]], rule: SelectionRule) -> str:
     """Of what the rule compares."""
     if not candidates:
         return ""
@@ -156,22 +212,22 @@ def _highest(candidates: Sequence[Candidate], rule: SelectionRule) -> str:
     return f"; the highest is {highest}"
 
 
-def _ratio_low(candidate: Candidate) -> float | None:
+def _ratio_low(candidate: Candidate[Choice]) -> float | None:
     return None if candidate.validity_ratio is None else candidate.validity_ratio.low
 
 
-def _left_out(choices: Sequence[LayerInterval | float]) -> str:
+def _left_out(choices: Sequence[Choice]) -> str:
     if not choices:
         return ""
     return f"; left out: {len(choices)} whose logits are NaN or infinite, such as {choices[0]}"
 
 
-def pareto_front(candidates: Sequence[Candidate]) -> list[Candidate]:
+def pareto_front(candidates: Sequence[Candidate[ChoiceT]]) -> list[Candidate[ChoiceT]]:
     """The candidates that no other one beats in validity and diversity at once, by rising validity.
 
     Candidates without a diversity are never on the front. Of exact duplicates all are kept.
     """
-    front: list[Candidate] = []
+    front: list[Candidate[ChoiceT]] = []
     best_diversity = float("-inf")
     defined = [(c.validity, c.diversity, c) for c in candidates if c.diversity is not None]
     for validity, diversity, candidate in sorted(defined, key=lambda t: (-t[0], -t[1])):

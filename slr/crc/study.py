@@ -18,8 +18,15 @@ import numpy as np
 from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
-from slr.crc.report import candidates, cost_summary, crc_report, not_finite
-from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, select
+from slr.crc.report import (
+    cost_summary,
+    crc_report,
+    interval_candidates,
+    scored_intervals,
+    scored_soups,
+    soup_candidates,
+)
+from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_of, select
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
@@ -279,20 +286,20 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     assert isinstance(instruct, CrcScore)
     # The instruct model has a validity on every prompt, or its scores would not be there.
     instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    intervals, soups = (
-        select(
-            candidates(records, model),
-            instruct_validity,
-            config.min_validity_ratio,
-            config.margin,
-            not_finite=not_finite(records, model),
-        )
-        for model in ("hybrid", "soup")
+    intervals = select(
+        interval_candidates(records),
+        instruct_validity,
+        config.min_validity_ratio,
+        config.margin,
+        not_finite=not_finite_of(scored_intervals(records)),
     )
-    interval = intervals.chosen.choice if intervals.chosen else None
-    alpha = soups.chosen.choice if soups.chosen else None
-    assert interval is None or isinstance(interval, LayerInterval)
-    assert alpha is None or isinstance(alpha, float)
+    soups = select(
+        soup_candidates(records),
+        instruct_validity,
+        config.min_validity_ratio,
+        config.margin,
+        not_finite=not_finite_of(scored_soups(records)),
+    )
     yield [
         CrcSelection(
             **context.header,
@@ -301,9 +308,9 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
             min_validity_ratio=config.min_validity_ratio,
             margin=config.margin,
             instruct_validity=instruct_validity,
-            interval=(interval.start, interval.end) if interval else None,
+            interval=intervals.chosen.choice.ends if intervals.chosen is not None else None,
             interval_reason=intervals.reason,
-            soup_alpha=alpha,
+            soup_alpha=soups.chosen.choice if soups.chosen is not None else None,
             soup_reason=soups.reason,
         )
     ]
@@ -419,11 +426,8 @@ def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> Run
         if line.validity_ratio is not None:
             summary[f"{of_line}/validity_ratio"] = line.validity_ratio.mean
     summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
-    rows = []
-    for candidate in candidates(records, "hybrid"):
-        assert isinstance(candidate.choice, LayerInterval)
-        rows.append([candidate.choice.start, candidate.choice.end, candidate.validity, candidate.diversity])
-    soups = sorted([c.choice, c.validity, c.diversity] for c in candidates(records, "soup"))
+    rows = [[*c.choice.ends, c.validity, c.diversity] for c in interval_candidates(records)]
+    soups = sorted([c.choice, c.validity, c.diversity] for c in soup_candidates(records))
     curve = (["alpha", "validity", "diversity"], soups)
     tables = {"intervals": (["start", "end", "validity", "diversity"], rows), "soups": curve}
     return RunMirror(summary=summary, tables=tables, curves={"soups": curve})

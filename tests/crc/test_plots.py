@@ -7,7 +7,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from slr.crc import plots
-from slr.crc.report import CrcReport, candidates, crc_report
+from slr.crc.report import CrcReport, crc_report, interval_candidates
 from slr.figure_style import MODEL_COLORS, use_style
 from slr.runs.records import AnyRecord, CrcSelection
 from tests.analysis.synthetic import NUM_LAYERS, crc_records, nothing_chosen
@@ -113,7 +113,7 @@ def test_nothing_chosen_is_said_and_not_marked() -> None:
 def test_tradeoff_shows_every_interval_and_model(report: CrcReport, records: list[AnyRecord]) -> None:
     axes = plots.tradeoff([report], records).axes[0]
     points = next(c for c in axes.collections if c.get_gid() == "intervals")
-    scored = candidates(records, "hybrid")
+    scored = interval_candidates(records)
     assert np.asarray(points.get_offsets()) == pytest.approx(
         np.array([(c.validity, c.diversity) for c in scored])
     )

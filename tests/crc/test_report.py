@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from slr.crc.prompts import load_prompts
-from slr.crc.report import candidates, crc_report, rule_in_words
+from slr.crc.report import crc_report, interval_candidates, rule_in_words
 from slr.crc.selection import SelectionRule
 from slr.intervals import LayerInterval, all_intervals
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
@@ -167,13 +167,13 @@ def test_nothing_chosen_is_said_with_what_to_do():
 
 
 def test_candidates_know_their_ratio():
-    found = {str(c.choice): c for c in candidates(study(), "hybrid")}
+    found = {str(c.choice): c for c in interval_candidates(study())}
     ratio = found["1:3"].validity_ratio
     line = crc_report(study(), "tiny").line("hybrid", "selection")
     assert line is not None
     assert ratio == line.validity_ratio
     without_instruct = [r for r in study() if not (isinstance(r, CrcScore) and r.model == "instruct")]
-    assert all(c.validity_ratio is None for c in candidates(without_instruct, "hybrid"))
+    assert all(c.validity_ratio is None for c in interval_candidates(without_instruct))
 
 
 def test_a_report_is_by_the_rule_asked_for():

@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 from slr.crc import search as search_module
 from slr.crc.prompts import CrcPrompt, load_prompts
-from slr.crc.scoring import EncodedPrompts, character_log_probs, encode_prompts, score_model
+from slr.crc.report import interval_candidates
+from slr.crc.scoring import EncodedPrompts, PromptScores, character_log_probs, encode_prompts, score_model
 from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search, search
+from slr.crc.selection import select
 from slr.hybrid import restore
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.loading import ModelPair, load_pair
+from slr.runs.provenance import provenance
+from slr.runs.records import CrcScore, ModelKind
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
 
@@ -43,6 +47,23 @@ def search_log_probs(
 
 def assert_equal(found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def record_of(scores: PromptScores, model: ModelKind, interval: LayerInterval | None = None) -> CrcScore:
+    return CrcScore(
+        experiment="crc_search",
+        pair="tiny",
+        provenance=provenance("search", "0" * 12, "CPU"),
+        family="llama",
+        num_layers=5,
+        model=model,
+        interval=None if interval is None else interval.ends,
+        alpha=None,
+        prompt_set="selection",
+        prompt_ids=scores.prompt_ids,
+        validity=scores.validity,
+        diversity=scores.diversity,
+    )
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -172,3 +193,34 @@ def test_full_interval_is_not_the_base_model(checkpoint_pairs: CheckpointPairs) 
     full = next(iter_search(pair, encoded, starts=[0]))[1][-1]
     assert full.interval == LayerInterval(0, 5)
     assert full.scores != score_model(pair.base_model, encoded)
+
+
+def test_the_choice_is_the_one_that_the_records_of_the_search_give(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    result = search(pair, PROMPTS)
+    records = [record_of(result.instruct, "instruct")] + [
+        record_of(scored.scores, "hybrid", scored.interval) for scored in result.intervals
+    ]
+    assert result.candidates == interval_candidates(records)
+    assert result.candidates[3].validity == result.intervals[3].scores.mean_validity
+    for ratio, margin in ((0.9, False), (0.3, False), (0.5, True)):
+        expected = select(interval_candidates(records), result.instruct.mean_validity, ratio, margin)
+        assert result.select(ratio, margin) == expected
+
+
+def test_without_an_admissible_interval_the_selection_says_why(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    result = search(pair, PROMPTS)
+    valid = dataclasses.replace(result.instruct, validity=(1.0,) * len(PROMPTS))
+    selection = dataclasses.replace(result, instruct=valid).select()
+    assert selection.chosen is None
+    with pytest.raises(
+        ValueError, match=r"no interval was chosen: none: of 15 candidates .* smaller min_validity"
+    ):
+        selection.interval  # noqa: B018
+
+
+def test_the_selection_prompts_are_the_default(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama", num_layers=2))
+    expected = tuple(prompt.id for prompt in load_prompts("selection"))
+    assert search(pair).instruct.prompt_ids == expected

@@ -9,7 +9,7 @@ from slr.statistics.uncertainty import Estimate
 
 def candidate(
     start: int, end: int, validity: float, diversity: float | None, ratio: Estimate | None = None
-) -> Candidate:
+) -> Candidate[LayerInterval]:
     return Candidate(LayerInterval(start, end), validity, diversity, ratio)
 
 
@@ -99,7 +99,7 @@ def test_pareto_front_by_brute_force() -> None:
     points = [(0.1, 0.9), (0.5, 0.5), (0.5, 0.6), (0.4, 0.6), (0.9, 0.1), (0.9, 0.1), (0.05, 0.9), (0.7, 0.2)]
     candidates = [candidate(0, index, *point) for index, point in enumerate(points)]
 
-    def beaten(c: Candidate) -> bool:
+    def beaten(c: Candidate[LayerInterval]) -> bool:
         return any(
             (o.validity, o.diversity) != (c.validity, c.diversity)
             and o.validity >= c.validity

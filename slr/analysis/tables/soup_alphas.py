@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Table
-from slr.crc.report import candidates
-from slr.crc.selection import Candidate
+from slr.crc.report import soup_candidates
 
 
 def soup_alphas(results: Results) -> Table:
@@ -13,14 +12,14 @@ def soup_alphas(results: Results) -> Table:
     rows = [
         (
             report.pair,
-            _alpha(candidate),
+            candidate.choice,
             candidate.validity,
             candidate.diversity,
             "yes" if report.admits(candidate) else "no",
             "chosen" if candidate.choice == report.soup_alpha else "",
         )
         for report in results.crc_reports
-        for candidate in candidates([r for r in results.records if r.pair == report.pair], "soup")
+        for candidate in soup_candidates([r for r in results.records if r.pair == report.pair])
     ]
     return Table(
         "soup_alphas",
@@ -29,8 +28,3 @@ def soup_alphas(results: Results) -> Table:
         ("pair", "alpha", "validity", "diversity", "valid enough", "choice"),
         tuple(rows),
     )
-
-
-def _alpha(soup: Candidate) -> float:
-    assert isinstance(soup.choice, float)
-    return soup.choice
