@@ -11,6 +11,7 @@ from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 
 from slr import cli
 from slr.building.checkpoint import build
+from slr.building.options import BuildOptions
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.crc.search import search
@@ -18,6 +19,7 @@ from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.layout import auto_class
 from slr.models.loading import load_model, load_pair
+from slr.models.presets import resolve_pair
 from slr.models.reference import UnusablePairError
 from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
 
@@ -138,7 +140,9 @@ def test_searched_and_built(model_type: str, tmp_path: Path) -> None:
     found = {scored.interval: scored.scores for scored in search(pair, PROMPTS).intervals}
     expected = score_model(hybrid, encode_prompts(PROMPTS, pair.tokenizer))
     assert found[INTERVAL].validity == pytest.approx(expected.validity, abs=1e-5)
-    built = load_model(build(base, instruct, INTERVAL, tmp_path / "out", verify=True).output_dir).model
+    built = load_model(
+        build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(verify=True)).output_dir
+    ).model
     torch.testing.assert_close(logits(built), logits(hybrid))
 
 
@@ -155,7 +159,9 @@ def test_not_searched_but_built_and_scored(
     for dtype in (torch.float32, torch.bfloat16):
         with pytest.raises(UnusablePairError, match="cannot be computed one by one"):
             search(load_pair(base, instruct, dtype=dtype), PROMPTS)
-    built = load_model(build(base, instruct, INTERVAL, tmp_path / "out", verify=True).output_dir).model
+    built = load_model(
+        build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(verify=True)).output_dir
+    ).model
     torch.testing.assert_close(logits(built), logits(restore(pair, INTERVAL)))
     score_model(built, encode_prompts(PROMPTS, pair.tokenizer)).check_finite("the hybrid")
 
