@@ -52,7 +52,7 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
         # takes layers from both models, so both must have them.
         maybe_install_capturing_hooks(model.get_decoder())
     layers = list(instruct_layers)
-    for index in range(interval.start, interval.end):
+    for index in range(*interval.ends):
         _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
         layers[index] = (
             base_layers[index]

@@ -45,3 +45,8 @@ def test_all_intervals_are_all_of_them_once(num_layers: int) -> None:
 def test_a_model_has_layers() -> None:
     with pytest.raises(ValueError, match="num_layers is 0"):
         all_intervals(0)
+
+
+def test_the_ends_are_as_records_hold_them() -> None:
+    assert LayerInterval(*LayerInterval(3, 5).ends) == LayerInterval(3, 5)
+    assert LayerInterval(3, 5).ends == (3, 5)

@@ -145,7 +145,9 @@ def search(
 def _print_report(report: CrcReport) -> None:
     from slr.crc.report import rule_in_words
 
-    chosen = f"layers {report.interval} of {report.num_layers}" if report.interval else "no layers"
+    chosen = (
+        f"layers {report.interval} of {report.num_layers}" if report.interval is not None else "no layers"
+    )
     print(f"\n{visible(report.pair)}: {chosen}")
     print(f"{visible(report.interval_reason)}\n")
     rows = []

@@ -161,7 +161,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         num_layers=selection.num_layers,
         rule=rule,
         instruct_validity=selection.instruct_validity,
-        interval=LayerInterval(*selection.interval) if selection.interval else None,
+        interval=LayerInterval(*selection.interval) if selection.interval is not None else None,
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
@@ -283,4 +283,4 @@ def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScor
 
 
 def _interval(score: CrcScore) -> LayerInterval | None:
-    return LayerInterval(*score.interval) if score.interval else None
+    return LayerInterval(*score.interval) if score.interval is not None else None

@@ -359,7 +359,7 @@ def _score_key(
     interval: LayerInterval | None = None,
     alpha: float | None = None,
 ) -> str:
-    ends = (interval.start, interval.end) if interval else None
+    ends = interval.ends if interval is not None else None
     return CrcScore.key_of(pair, prompt_set, model, ends, alpha)
 
 
@@ -376,7 +376,7 @@ def _score(
         family=context.pair.family,
         num_layers=context.pair.num_layers,
         model=model,
-        interval=(interval.start, interval.end) if interval else None,
+        interval=interval.ends if interval is not None else None,
         alpha=alpha,
         prompt_set=prompt_set,
         prompt_ids=scores.prompt_ids,
@@ -414,7 +414,7 @@ def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> Run
     """The choice, means of all compared models, what the search cost, and every interval and soup."""
     report = crc_report(records, pair, rule)
     summary: dict[str, Any] = {
-        "slr/interval": str(report.interval) if report.interval else None,
+        "slr/interval": str(report.interval) if report.interval is not None else None,
         "slr/reason": report.interval_reason,
         "soup/alpha": report.soup_alpha,
         "soup/reason": report.soup_reason,

@@ -166,7 +166,7 @@ def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
     interval = interval_of(model, selection)
     if interval is None:
         return False
-    return model == "slr" or selection.interval != (interval.start, interval.end)
+    return model == "slr" or selection.interval != interval.ends
 
 
 def available_references(

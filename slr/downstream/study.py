@@ -296,7 +296,7 @@ def _sample(
                     method=condition.name,
                     references=references,
                     model=condition.model,
-                    interval=(interval.start, interval.end) if interval else None,
+                    interval=interval.ends if interval is not None else None,
                     alpha=selection.soup_alpha if condition.model == "soup" else None,
                     prompting=condition.prompting,
                     sampling=dataclasses.asdict(sampling),

@@ -161,7 +161,7 @@ def _records(
             family=context.pair.family,
             model=name,
             references=references,
-            interval=(interval.start, interval.end) if interval else None,
+            interval=interval.ends if interval is not None else None,
             alpha=selection.soup_alpha if name == "soup" else None,
             task=score.task,
             task_version=score.version,

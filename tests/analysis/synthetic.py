@@ -65,8 +65,8 @@ def crc_records(pair: str) -> list[AnyRecord]:
         score(prompt_set, "instruct", 0.8, 0.3)
         score(prompt_set, "hybrid", 0.75, 0.6, interval=CHOSEN)
     for interval in all_intervals(NUM_LAYERS):
-        if (interval.start, interval.end) != CHOSEN:
-            score("selection", "hybrid", 0.5, 0.7, interval=(interval.start, interval.end))
+        if interval.ends != CHOSEN:
+            score("selection", "hybrid", 0.5, 0.7, interval=interval.ends)
     for alpha in (0.0, 0.5, 1.0):
         score("selection", "soup", 0.8 - 0.7 * alpha, 0.3 + 0.5 * alpha, alpha=alpha)
     score("held_out", "soup", 0.8, 0.3, alpha=0.0)

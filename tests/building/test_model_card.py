@@ -98,7 +98,7 @@ def record_search(
                     family="llama",
                     num_layers=5,
                     model=model,
-                    interval=(INTERVAL.start, INTERVAL.end) if model == "hybrid" else None,
+                    interval=INTERVAL.ends if model == "hybrid" else None,
                     prompt_set=prompt_set,
                     prompt_ids=("one", "two"),
                     validity=(validity, validity),

@@ -49,7 +49,7 @@ def study(interval: tuple[int, int] | None = CHOSEN, alpha: float | None = 0.2) 
     for prompt_set in ("selection", "held_out"):
         records += [score("base", prompt_set, 0.3, 0.8), score("instruct", prompt_set, 0.8, 0.2)]
     for tried in all_intervals(NUM_LAYERS):
-        ends = (tried.start, tried.end)
+        ends = tried.ends
         diversity = 0.6 if ends == CHOSEN else 0.3
         records.append(score("hybrid", "selection", 0.75, diversity, interval=ends))
     records.append(score("soup", "selection", 0.8, 0.25, alpha=0.2))

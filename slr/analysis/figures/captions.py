@@ -20,7 +20,7 @@ def crc_heatmaps(results: Results) -> str:
         f"{report.pair}: "
         + (
             f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
-            if report.interval
+            if report.interval is not None
             else "no range is valid enough"
         )
         for report in results.crc_reports

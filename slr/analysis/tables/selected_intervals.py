@@ -66,7 +66,7 @@ def rules_of(results: Results) -> str:
 
 def _choice(report: CrcReport, model: ModelKind) -> str:
     if model == "hybrid":
-        chosen = f"layers {report.interval}" if report.interval else None
+        chosen = f"layers {report.interval}" if report.interval is not None else None
     elif model == "soup":
         chosen = f"alpha {report.soup_alpha:g}" if report.soup_alpha is not None else None
     else:
@@ -75,4 +75,4 @@ def _choice(report: CrcReport, model: ModelKind) -> str:
 
 
 def _restored(report: CrcReport) -> str:
-    return f"{len(report.interval) if report.interval else 0} of {report.num_layers}"
+    return f"{len(report.interval) if report.interval is not None else 0} of {report.num_layers}"

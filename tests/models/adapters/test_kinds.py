@@ -193,7 +193,7 @@ def hybrid_by_hand(pair: ModelPair, tuned: Any, alpha: float) -> Any:
     hybrid: Any = copy.deepcopy(tuned)
     with quiet_libraries():
         merged = copy.deepcopy(tuned).merge_and_unload()
-    for layer in range(INTERVAL.start, INTERVAL.end):
+    for layer in range(*INTERVAL.ends):
         restored: Any = copy.deepcopy(pair.base_model.get_submodule(f"model.layers.{layer}"))
         own = merged.model.layers[layer].state_dict()
         mixed = {
