@@ -278,7 +278,7 @@ def _mark_chosen(axes: Axes, report: CrcReport) -> None:
     Below the name stands whether the interval keeps the rule on held-out prompts.
     """
     interval = report.interval
-    name = f"layers {interval}" if interval else "no interval is\nvalid enough"
+    name = f"layers {interval}" if interval is not None else "no interval is\nvalid enough"
     is_kept = report.keeps_rule("hybrid", "held_out")
     if is_kept is not None:
         name += f"\nheld-out: rule {KEPT[is_kept]}"
