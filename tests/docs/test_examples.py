@@ -15,7 +15,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from slr.cli import execute
+from slr.cli import main
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r'^```(python|diff)(?: title="([^"\n]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -71,7 +71,7 @@ def test_the_readme_goes_from_a_pair_to_texts() -> None:
 
 
 def test_a_built_hybrid_answers_as_the_guide_says(capsys: pytest.CaptureFixture[str]) -> None:
-    assert execute(["build", "testbed-llama", "--layers", "6:9", "--output", "my-hybrid"]) == 0
+    assert main(["build", "testbed-llama", "--layers", "6:9", "--output", "my-hybrid"]) == 0
     capsys.readouterr()
     run_blocks("examples/build_and_serve.md")
     assert len(capsys.readouterr().out.splitlines()) >= 8
@@ -97,7 +97,7 @@ def test_the_notebook_draws_two_plots_of_a_runs_records(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     options = ["--smoke", "--families", "llama", "--wandb", "disabled", "--output-dir", str(tmp_path)]
-    assert execute(["run", "open_qa", *options]) == 0
+    assert main(["run", "open_qa", *options]) == 0
     monkeypatch.setenv("SLR_RESULTS", str(tmp_path))
     notebook = nbformat.read(ROOT / "examples/browse_records.ipynb", as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()

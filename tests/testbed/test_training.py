@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import load_pair
-from slr.models.packaged import TESTBED_NAMES, testbed_directory
+from slr.models.packaged import TESTBED_NAMES, TestbedName, testbed_directory
 from slr.testbed.models import TESTBED_FAMILIES
 from slr.testbed.training import TrainingConfig, main, train_family
 
@@ -21,7 +21,7 @@ CLASSES = {"llama": "LlamaForCausalLM", "qwen": "Qwen2ForCausalLM", "gemma": "Ge
 
 
 @pytest.mark.parametrize("family", TESTBED_NAMES)
-def test_shipped_checkpoints_load_as_any_model(family: str) -> None:
+def test_shipped_checkpoints_load_as_any_model(family: TestbedName) -> None:
     for side in ("base", "instruct"):
         directory = testbed_directory(family) / side
         model = AutoModelForCausalLM.from_pretrained(directory)
@@ -50,7 +50,7 @@ def test_post_training_made_the_shipped_models_valid_and_less_diverse(family: st
 
 
 @pytest.mark.parametrize("family", TESTBED_NAMES)
-def test_spec_says_what_is_shipped(family: str) -> None:
+def test_spec_says_what_is_shipped(family: TestbedName) -> None:
     from slr.models.presets import find_pair
 
     spec = find_pair(f"testbed-{family}")
