@@ -11,9 +11,10 @@ from slr.crc.prompts import PROMPT_SETS
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
 from slr.models.reference import ModelReference
-from slr.runs.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
+from slr.runs.records import AnyRecord, Configuration, CrcScore, PairInfo
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+from slr.vocabulary import ModelKind, PromptSet
 
 logger = logging.getLogger(__name__)
 

@@ -12,8 +12,11 @@ import numpy as np
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.selection import PAPER_RULE, Candidate, SelectionRule, pareto_front, select
 from slr.intervals import LayerInterval
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet, SearchCost
+from slr.models.reference import Family
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, SearchCost
+from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+from slr.vocabulary import ModelKind, PromptSet
 
 Category = Literal["letters", "digits"]
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")
@@ -143,7 +146,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
     Raises:
         ValueError: if the pair's study is not complete.
     """
-    records = [record for record in records if record.pair == pair]
+    records = of_pair(records, pair)
     selection = _selection(records, pair, rule)
     rule = _rule_of(selection)
     intervals = candidates(records, "hybrid")
@@ -160,7 +163,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         num_layers=selection.num_layers,
         rule=rule,
         instruct_validity=selection.instruct_validity,
-        interval=LayerInterval(*selection.interval) if selection.interval else None,
+        interval=None if selection.interval is None else LayerInterval(*selection.interval),
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
@@ -175,9 +178,8 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
 
 def _selection(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None) -> CrcSelection:
     by_rule: dict[SelectionRule, CrcSelection] = {}
-    for record in records:
-        if isinstance(record, CrcSelection):
-            by_rule.setdefault(_rule_of(record), record)
+    for record in of_kind(records, CrcSelection):
+        by_rule.setdefault(_rule_of(record), record)
     wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
     if wanted not in by_rule:
         raise ValueError(
@@ -278,8 +280,8 @@ def _category_of() -> dict[str, Category]:
 
 
 def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:
-    return [r for r in records if isinstance(r, CrcScore) and r.prompt_set == prompt_set]
+    return [score for score in of_kind(records, CrcScore) if score.prompt_set == prompt_set]
 
 
 def _interval(score: CrcScore) -> LayerInterval | None:
-    return LayerInterval(*score.interval) if score.interval else None
+    return None if score.interval is None else LayerInterval(*score.interval)

@@ -10,7 +10,8 @@ from slr.crc.prompts import load_prompts
 from slr.crc.report import candidates, crc_report, rule_in_words
 from slr.crc.selection import SelectionRule
 from slr.intervals import LayerInterval, all_intervals
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.vocabulary import ModelKind, PromptSet
 from tests.runs.test_results_store import provenance
 
 NUM_LAYERS = 3

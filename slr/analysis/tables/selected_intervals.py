@@ -6,7 +6,7 @@ from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
 from slr.crc.report import KEPT, PROMPT_SETS, Category, CrcReport
 from slr.figure_style import MODEL_NAMES
-from slr.runs.records import ModelKind, PromptSet
+from slr.vocabulary import ModelKind, PromptSet
 
 MODELS: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
 SCORE_COLUMNS = ("validity", "diversity", "validity less instruct's", "diversity less instruct's")
@@ -30,7 +30,6 @@ def selected_intervals(results: Results) -> Table:
         for model in MODELS
     ]
     return Table(
-        "selected_intervals",
         "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
         "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
         "included. Choices are made on the selection prompts. Means over prompts with 95% intervals; "
