@@ -234,15 +234,15 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
 
 
 def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
-    line = report.line(model, "selection")
-    if line is None or line.validity is None or line.diversity is None:
+    summary = report.summary(model, "selection")
+    if summary is None or summary.validity is None or summary.diversity is None:
         return
     chosen = "chosen " if model in ("hybrid", "soup") else ""
     axes.errorbar(
-        line.validity.mean,
-        line.diversity.mean,
-        xerr=_half_widths(line.validity),
-        yerr=_half_widths(line.diversity),
+        summary.validity.mean,
+        summary.diversity.mean,
+        xerr=_half_widths(summary.validity),
+        yerr=_half_widths(summary.diversity),
         fmt=MODEL_MARKERS[model],
         color=MODEL_COLORS[model],
         markersize=9 if model == "hybrid" else 5,
@@ -324,10 +324,10 @@ def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelK
     """Iterate over the means of base and instruct, where they are defined."""
     models: tuple[ModelKind, ...] = ("base", "instruct")
     for model in models:
-        line = report.line(model, "selection")
-        if line is None:
+        summary = report.summary(model, "selection")
+        if summary is None:
             continue
-        estimate = line.validity if quantity == "validity" else line.diversity
+        estimate = summary.validity if quantity == "validity" else summary.diversity
         if estimate is not None:
             yield model, estimate.mean
 

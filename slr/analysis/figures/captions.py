@@ -114,7 +114,7 @@ def quality_cost(results: Results) -> str:
 
 
 def _held_out(report: CrcReport) -> str:
-    hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
+    hybrid, instruct = report.summary("hybrid", "held_out"), report.summary("instruct", "held_out")
     if hybrid is None or instruct is None:
         return f"{report.pair}: nothing to compare"
     kept = " and ".join(filter(None, (_rule(report, "hybrid"), _rule(report, "soup"))))
@@ -126,18 +126,18 @@ def _held_out(report: CrcReport) -> str:
 
 def _rule(report: CrcReport, model: ModelKind) -> str:
     """What the chosen model keeps of the instruct model's validity, on the prompts it was chosen by and on others."""
-    if report.line(model, "selection") is None:
+    if report.summary(model, "selection") is None:
         return ""
     both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
     return f"{MODEL_NAMES[model]}'s validity over instruct's: {both}"
 
 
 def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
-    line, is_kept = report.line(model, prompt_set), report.keeps_rule(model, prompt_set)
+    summary, is_kept = report.summary(model, prompt_set), report.keeps_rule(model, prompt_set)
     prompts = f"on {prompt_set.replace('_', '-')} prompts"
-    if line is None or is_kept is None:
+    if summary is None or is_kept is None:
         return f"not measured {prompts}"
-    return f"{line.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
+    return f"{summary.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
 
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:

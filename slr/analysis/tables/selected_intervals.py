@@ -44,18 +44,18 @@ def score_cells(
     report: CrcReport, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
 ) -> tuple[Cell, ...]:
     """The cells under ``SCORE_COLUMNS``; undefined where nothing was chosen, or it is not measured yet."""
-    line = report.line(model, prompt_set, category)
-    if line is None:
+    summary = report.summary(model, prompt_set, category)
+    if summary is None:
         return (None,) * len(SCORE_COLUMNS)
-    return line.validity, line.diversity, line.validity_difference, line.diversity_difference
+    return summary.validity, summary.diversity, summary.validity_difference, summary.diversity_difference
 
 
 def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tuple[Cell, Cell]:
     """The cells under ``RULE_COLUMNS``; the rule is for what is chosen, and "" for the other models."""
-    line = report.line(model, prompt_set)
+    summary = report.summary(model, prompt_set)
     is_kept = report.keeps_rule(model, prompt_set)
     rule = "" if model in ("base", "instruct") else None if is_kept is None else KEPT[is_kept]
-    return (line.validity_ratio if line else None), rule
+    return (summary.validity_ratio if summary else None), rule
 
 
 def rules_of(results: Results) -> str:
