@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
@@ -67,6 +70,38 @@ def in_figure(text: str, max_characters: int = TEXT_CHARACTERS) -> str:
     """Shorten a name or a text from outside to one line that fits a figure."""
     shown = visible(" ".join(text.split()))
     return shown if len(shown) <= max_characters else shown[: max_characters - 3] + "..."
+
+
+def add_legend(
+    figure: Figure, entries: Sequence[tuple[str, Artist]], max_columns: int, title: str | None = None
+) -> None:
+    """Put one legend below all panels, with each label once.
+
+    Args:
+        figure: the figure.
+        entries: labels with what stands for them; of equal labels the last counts.
+        max_columns: number of entries in a row, at most.
+        title: above the entries, if there is one.
+    """
+    handles = dict(entries)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(max_columns, max(1, len(handles))),
+        frameon=False,
+        title=title,
+        title_fontsize=7,
+    )
+
+
+def labelled(panels: Iterable[Axes]) -> list[tuple[str, Artist]]:
+    """Every label in the panels with what it labels."""
+    return [
+        (label, handle)
+        for panel in panels
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    ]
 
 
 def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:

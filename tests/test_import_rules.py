@@ -15,6 +15,7 @@ ALLOWED = {"slr": {"slr"}, "experiments": {"experiments", "slr"}, "analysis": {"
 OURS = {*ALLOWED, "tests"}
 MAY_IMPORT = {
     # What computes numbers or text, and knows nothing of models.
+    "vocabulary": "",
     "intervals": "",
     "seeding": "",
     "metrics": "",
@@ -28,22 +29,22 @@ MAY_IMPORT = {
     "hybrid": "intervals models",
     "sampling": "chat seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
-    "runs": "chat files models sampling terminal",
-    "crc": "chat figure_style hybrid intervals models runs statistics terminal",
-    "building": "chat crc hybrid intervals models runs statistics terminal",
+    "runs": "chat files models sampling terminal vocabulary",
+    "crc": "chat figure_style hybrid intervals models runs statistics terminal vocabulary",
+    "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models terminal",
     "laptop": "chat crc models statistics terminal",
-    "tasks": "models testbed",
+    "tasks": "models testbed vocabulary",
     # Studies: one package for each kind of measurement.
-    "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks",
-    "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed",
+    "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
+    "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "judging": "downstream metrics models runs seeding statistics tasks",
     "costs": "building chat crc files hybrid intervals models runs sampling seeding statistics terminal testbed",
     # What users start.
     "experiments": "crc downstream harness judging runs terminal",
     "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
-    "terminal",
+    "terminal vocabulary",
     "cli": "analysis building chat crc experiments intervals models runs statistics terminal",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from slr.analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
-from slr.downstream.conditions import BASELINES, CONTROLS, DECODING, PROMPTING, Condition
+from slr.downstream.methods import BASELINES, CONTROLS, DECODING, PROMPTING, Method
 from slr.judging.judge import ASPECTS
 from slr.runs.tracking import log_in, logged_name
 from slr.tasks.creative_prompts import GENRES
@@ -32,7 +32,7 @@ GROUPED_BY = ("preset", "family")
 NO_SMOKE_RUNS = "Config('size') = 'full'"
 MAX_GROUPS = 20
 """So many are drawn in a panel; there are fewer pairs in all presets together."""
-METHODS = tuple(condition.name for condition in BASELINES)
+METHODS = tuple(method.id for method in BASELINES)
 QUESTION_GROUP = "closed"
 """The open questions shown: those whose list of right answers is complete."""
 QUESTIONS = (
@@ -113,8 +113,8 @@ def _curves(title: str, experiment: str, curve: str, x: str, columns: Iterable[s
     return Curves(title, logged_name(experiment, f"{curve}/{x}"), names)
 
 
-def _names(conditions: Sequence[Condition]) -> list[str]:
-    return [condition.name for condition in conditions]
+def _ids(methods: Sequence[Method]) -> list[str]:
+    return [method.id for method in methods]
 
 
 def _words(name: str) -> str:
@@ -142,25 +142,28 @@ CRC_SEARCH = Section(
 DOWNSTREAM = Section(
     "Downstream",
     "Diversity of creative writing by genre, coverage of open questions with many right answers, and pass@k of "
-    "problems that the instruct model gets wrong; then other ranges of layers, decoding and prompting methods.",
+    "problems that the instruct model gets wrong; then other intervals of layers, decoding and prompting methods.",
     (
         *(
-            _bars(f"{metric}: {genre}", "creative_writing", metric, group=genre)
-            for metric in ("embedding diversity", "self-BLEU-4")
+            _bars(f"{title}: {genre}", "creative_writing", metric, group=genre)
+            for title, metric in (
+                ("Embedding diversity", "embedding_diversity"),
+                ("Self-BLEU-4", "self_bleu"),
+            )
             for genre in GENRES
         ),
         _curves("Coverage of right answers at k samples", "open_qa", f"{QUESTION_GROUP}/coverage", "k"),
-        _bars("Entropy of right answers", "open_qa", "answer entropy", group=QUESTION_GROUP),
-        _curves("pass@k", "reasoning", "pass@k", "k"),
+        _bars("Entropy of right answers", "open_qa", "answer_entropy", group=QUESTION_GROUP),
+        _curves("pass@k", "reasoning", "pass_at_k", "k"),
         *(
             _bars(
                 f"Entropy of right answers: {_words(name)}",
                 name,
-                "answer entropy",
+                "answer_entropy",
                 group=QUESTION_GROUP,
-                methods=_names(conditions),
+                methods=_ids(methods),
             )
-            for name, conditions in QUESTIONS
+            for name, methods in QUESTIONS
         ),
         *map(Picture, ("creative_tradeoff", "qa_coverage", "pass_at_k", "controls_tradeoff")),
         *map(Picture, ("decoding_frontier", "prompting_frontier")),
@@ -178,8 +181,12 @@ QUALITY = Section(
             for genre in GENRES
         ),
         *(
-            _bars(f"{metric}: {genre}", "creative_writing", metric, group=genre)
-            for metric in ("accepted by the grammar", "fluency (proxy)", "adherence (proxy)")
+            _bars(f"{title}: {genre}", "creative_writing", metric, group=genre)
+            for title, metric in (
+                ("Accepted by the grammar", "accepted"),
+                ("Fluency (proxy)", "fluency"),
+                ("Adherence (proxy)", "adherence"),
+            )
             for genre in GENRES
         ),
         _bars("Precision on open questions", "open_qa", "precision", group=QUESTION_GROUP),
@@ -189,9 +196,9 @@ QUALITY = Section(
                 name,
                 "precision",
                 group=QUESTION_GROUP,
-                methods=_names(conditions),
+                methods=_ids(methods),
             )
-            for name, conditions in QUESTIONS
+            for name, methods in QUESTIONS
         ),
         Picture("quality_cost"),
     ),
@@ -217,7 +224,7 @@ COST = Section(
             methods=("shared", "loop"),
         ),
         *(
-            _bars(f"Tokens in an answer: {_words(name)}", name, "tokens in an answer")
+            _bars(f"Tokens in an answer: {_words(name)}", name, "tokens_in_an_answer")
             for name in ("creative_writing", "open_qa", "reasoning")
         ),
     ),

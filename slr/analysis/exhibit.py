@@ -12,16 +12,14 @@ from slr.analysis.needs import NOTHING, Need
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Exhibit(Generic[Made]):
-    """Made by a function of the results whose name is the file's."""
+    """Made by a function of the results. ``id`` names its files, and its place on the page.
 
+    ``caption`` is of a figure, in words made from the results; a table has its own.
+    """
+
+    id: str
     make: Callable[[Results], Made]
     need: Need = NOTHING
     caption: Callable[[Results], str] | None = None
-    """Of a figure, in words made from the results; a table has its own."""
-
-    @property
-    def name(self) -> str:
-        """Of its files."""
-        return self.make.__name__

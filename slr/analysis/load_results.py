@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from slr.crc.contrasts import crc_contrasts
 from slr.crc.report import CrcReport, crc_report
 from slr.crc.study_faults import study_fault
-from slr.downstream.report import MethodLine, MetricValues, method_contrasts, method_lines, metric_values
-from slr.harness.report import HarnessLine, harness_contrasts, harness_lines
+from slr.downstream.report import (
+    MethodSummary,
+    MetricValues,
+    method_contrasts,
+    method_summaries,
+    metric_values,
+)
+from slr.harness.report import HarnessSummary, harness_contrasts, harness_summaries
 from slr.models.presets import PRESETS
 from slr.runs.records import (
     AnyRecord,
@@ -24,6 +31,7 @@ from slr.runs.records import (
     SearchCost,
     natural_key,
 )
+from slr.runs.results import by_pair, of_kind
 from slr.runs.results_store import stores_in
 from slr.statistics.contrasts import Contrast
 from slr.terminal.literal_text import visible
@@ -62,28 +70,32 @@ class Results:
     @cached_property
     def _faults_of_finished(self) -> dict[str, str | None]:
         """Each pair that has a selection, with why no report can be made of its records, if so."""
-        pairs = dict.fromkeys(record.pair for record in self.records if isinstance(record, CrcSelection))
+        pairs = by_pair(of_kind(self.records, CrcSelection))
         return {pair: study_fault(self.records, pair) for pair in pairs}
 
     @property
     def unfinished_pairs(self) -> list[str]:
         """Pairs of the preset, and others begun, whose CRC study is not complete: each with why, in words."""
-        study = [record for record in self.records if record.experiment == CRC_EXPERIMENT]
+        study = self.of_experiment(CRC_EXPERIMENT)
         wanted = PRESETS[self.name].pairs if self.name in PRESETS else ()
         reasons = {spec.name: "not begun" for spec in wanted}
         reasons |= {record.pair: "not finished" for record in study}
         reasons |= {pair: fault or "" for pair, fault in self._faults_of_finished.items()}
         reasons = {pair: reason for pair, reason in reasons.items() if reason}
-        for record in study:
-            if isinstance(record, Failure):
-                message = textwrap.shorten(record.message, MESSAGE_CHARACTERS, placeholder="...")
-                reasons[record.pair] = f"{record.error_type}: {message}"
+        for failure in of_kind(study, Failure):
+            message = textwrap.shorten(failure.message, MESSAGE_CHARACTERS, placeholder="...")
+            reasons[failure.pair] = f"{failure.error_type}: {message}"
         return [f"{pair} ({reason})" for pair, reason in reasons.items()]
+
+    @cached_property
+    def by_pair(self) -> dict[str, list[AnyRecord]]:
+        """Each pair's records of all experiments."""
+        return by_pair(self.records)
 
     @property
     def pair_infos(self) -> list[PairInfo]:
         """The models compared."""
-        return [record for record in self.records if isinstance(record, PairInfo)]
+        return of_kind(self.records, PairInfo)
 
     def of_experiment(self, name: str) -> list[AnyRecord]:
         """All records of one experiment."""
@@ -91,11 +103,15 @@ class Results:
 
     def samples_of(self, experiment: str) -> list[Samples]:
         """The samples that one experiment drew."""
-        return [record for record in self.of_experiment(experiment) if isinstance(record, Samples)]
+        return of_kind(self.of_experiment(experiment), Samples)
 
-    def method_lines(self, experiment: str) -> list[MethodLine]:
+    def method_summaries(self, experiment: str) -> list[MethodSummary]:
         """Every metric of every method of one downstream experiment, pair by pair."""
-        return [line for values in self._metric_values(experiment).values() for line in method_lines(values)]
+        return [
+            of_metric
+            for values in self._metric_values(experiment).values()
+            for of_metric in method_summaries(values)
+        ]
 
     def contrasts(self, experiment: str) -> list[Contrast]:
         """Every method against its references in one experiment, of all pairs that are complete."""
@@ -105,74 +121,67 @@ class Results:
         """For each pair whose contrasts are missing why they are, in words."""
         return self._compared(experiment)[1]
 
-    def _compared(self, experiment: str) -> tuple[list[Contrast], list[str]]:
-        if experiment not in self._compared_by_experiment:
-            contrasts: list[Contrast] = []
-            reasons: list[str] = []
-            records = self.of_experiment(experiment)
-            for pair in dict.fromkeys(record.pair for record in records):
-                try:
-                    contrasts += self._contrasts_of_pair(experiment, pair)
-                except ValueError as error:
-                    reasons.append(str(error))
-            self._compared_by_experiment[experiment] = contrasts, reasons
-        return self._compared_by_experiment[experiment]
+    @cached_property
+    def _compared(self) -> Callable[[str], tuple[list[Contrast], list[str]]]:
+        """Contrasts of an experiment, and why some are missing; computed once."""
+        return cache(self._compare)
 
-    def _contrasts_of_pair(self, experiment: str, pair: str) -> list[Contrast]:
-        records = self.of_experiment(experiment)
+    def _compare(self, experiment: str) -> tuple[list[Contrast], list[str]]:
+        contrasts: list[Contrast] = []
+        reasons: list[str] = []
+        for pair, records in by_pair(self.of_experiment(experiment)).items():
+            try:
+                contrasts += self._contrasts_of_pair(experiment, pair, records)
+            except ValueError as error:
+                reasons.append(str(error))
+        return contrasts, reasons
+
+    def _contrasts_of_pair(self, experiment: str, pair: str, records: list[AnyRecord]) -> list[Contrast]:
         if experiment == CRC_EXPERIMENT:
-            return [
-                c
-                for r in records
-                if isinstance(r, CrcSelection) and r.pair == pair
-                for c in crc_contrasts(records, pair, r)
-            ]
+            selections = of_kind(records, CrcSelection)
+            return [contrast for choice in selections for contrast in crc_contrasts(records, pair, choice)]
         if experiment == HARNESS_EXPERIMENT:
             return harness_contrasts(records, pair)
         return method_contrasts(self._metric_values(experiment)[pair])
 
     @cached_property
-    def _compared_by_experiment(self) -> dict[str, tuple[list[Contrast], list[str]]]:
-        return {}
-
-    def _metric_values(self, experiment: str) -> dict[str, list[MetricValues]]:
-        """By pair; made once, because the tables and figures of an experiment share them."""
-        if experiment not in self._values_by_experiment:
-            records = self.of_experiment(experiment)
-            pairs = dict.fromkeys(record.pair for record in records)
-            self._values_by_experiment[experiment] = {pair: metric_values(records, pair) for pair in pairs}
-        return self._values_by_experiment[experiment]
+    def _metric_values(self) -> Callable[[str], dict[str, list[MetricValues]]]:
+        """An experiment's values by pair; computed once, because its tables and figures share them."""
+        return cache(
+            lambda experiment: {
+                pair: metric_values(records, pair)
+                for pair, records in by_pair(self.of_experiment(experiment)).items()
+            }
+        )
 
     @cached_property
-    def _values_by_experiment(self) -> dict[str, dict[str, list[MetricValues]]]:
-        return {}
-
-    @cached_property
-    def harness_lines(self) -> list[HarnessLine]:
+    def harness_summaries(self) -> list[HarnessSummary]:
         """Every score by lm-eval, pair by pair."""
-        records = self.of_experiment(HARNESS_EXPERIMENT)
-        pairs = dict.fromkeys(record.pair for record in records)
-        return [line for pair in pairs for line in harness_lines(records, pair)]
+        return [
+            of_score
+            for pair, records in by_pair(self.of_experiment(HARNESS_EXPERIMENT)).items()
+            for of_score in harness_summaries(records, pair)
+        ]
 
     @property
     def judge_scores(self) -> list[JudgeScores]:
         """What the judge says of creative texts."""
-        return [r for r in self.of_experiment("judge") if isinstance(r, JudgeScores)]
+        return of_kind(self.of_experiment("judge"), JudgeScores)
 
     @property
     def second_judge_scores(self) -> list[JudgeScores]:
         """What the second judge says of the same texts."""
-        return [r for r in self.of_experiment("second_judge") if isinstance(r, JudgeScores)]
+        return of_kind(self.of_experiment("second_judge"), JudgeScores)
 
     @property
     def canonical_answers(self) -> list[CanonicalAnswers]:
         """What a language model reads in answers that the rules do not recognise."""
-        return [record for record in self.records if isinstance(record, CanonicalAnswers)]
+        return of_kind(self.records, CanonicalAnswers)
 
     @property
     def search_costs(self) -> list[SearchCost]:
         """Costs of searches, by either method."""
-        return [record for record in self.records if isinstance(record, SearchCost)]
+        return of_kind(self.records, SearchCost)
 
 
 def _place(record: AnyRecord) -> tuple[object, ...]:

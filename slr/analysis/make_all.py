@@ -55,18 +55,18 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
     gaps: dict[str, list[str]] = {}
     figures, tables = [], []
     for exhibit in (*FIGURES, *TABLES):
-        if words := _of_sound_records(exhibit.name, results, lambda of=exhibit: _gap_of(of, results)):
-            gaps.setdefault(words, []).append(exhibit.name)
+        if words := _of_sound_records(exhibit.id, results, lambda of=exhibit: _gap_of(of, results)):
+            gaps.setdefault(words, []).append(exhibit.id)
     for exhibit in FIGURES:
         figure, caption = _of_sound_records(
-            exhibit.name, results, lambda of=exhibit: (_figure(of, results), _caption(of, results))
+            exhibit.id, results, lambda of=exhibit: (_figure(of, results), _caption(of, results))
         )
-        _, png = save_figure(figure, output_dir / "figures", exhibit.name)
-        figures.append(ShownFigure(exhibit.name, png, caption, _gap_of(exhibit, results)))
+        _, png = save_figure(figure, output_dir / "figures", exhibit.id)
+        figures.append(ShownFigure(exhibit.id, png, caption, _gap_of(exhibit, results)))
     for exhibit in TABLES:
-        table = _of_sound_records(exhibit.name, results, lambda of=exhibit: _table(of, results))
-        save_table(table, output_dir / "tables")
-        tables.append(ShownTable(table, _gap_of(exhibit, results)))
+        table = _of_sound_records(exhibit.id, results, lambda of=exhibit: _table(of, results))
+        save_table(table, output_dir / "tables", exhibit.id)
+        tables.append(ShownTable(exhibit.id, table, _gap_of(exhibit, results)))
     write_page(results, figures, tables, output_dir)
     return gaps
 
@@ -84,7 +84,7 @@ def _of_sound_records(name: str, results: Results, make: Callable[[], Made]) -> 
 
 def _figure(exhibit: Exhibit[Figure], results: Results) -> Figure:
     if not exhibit.need.found(results):
-        return gap(exhibit.name, exhibit.need.command(results))
+        return gap(exhibit.id, exhibit.need.command(results))
     figure = exhibit.make(results)
     if words := _gap_of(exhibit, results):
         add_note(figure, words)
@@ -93,13 +93,13 @@ def _figure(exhibit: Exhibit[Figure], results: Results) -> Figure:
 
 def _caption(exhibit: Exhibit[Figure], results: Results) -> str:
     measured = exhibit.need.found(results)
-    return exhibit.caption(results) if exhibit.caption and measured else exhibit.name.replace("_", " ")
+    return exhibit.caption(results) if exhibit.caption and measured else exhibit.id.replace("_", " ")
 
 
 def _table(exhibit: Exhibit[Table], results: Results) -> Table:
     words = _gap_of(exhibit, results)
     if not exhibit.need.found(results):
-        return Table(exhibit.name, words, ("not measured yet",), ())
+        return Table(words, ("not measured yet",), ())
     table = exhibit.make(results)
     return replace(table, caption=f"{table.caption} {words}") if words else table
 
@@ -152,7 +152,7 @@ def _check_replaceable(output_dir: Path) -> None:
     exhibits = {"figures": FIGURES, "tables": TABLES}
     for kind, suffixes in FORMATS.items():
         check_writable(output_dir / kind, f"the directory for {kind}")
-        files = [output_dir / kind / f"{of.name}.{suffix}" for of in exhibits[kind] for suffix in suffixes]
+        files = [output_dir / kind / f"{of.id}.{suffix}" for of in exhibits[kind] for suffix in suffixes]
         if blocked := next((file for file in (*files, page_path(output_dir)) if file.is_dir()), None):
             raise ValueError(f"{blocked} is a directory, expected a file that can be replaced: move it away")
 

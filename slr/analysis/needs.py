@@ -39,7 +39,7 @@ CRC_STUDY = Need(
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
 
-QUALITY = Need(lambda results: results.harness_lines, script="experiments/quality.py", takes_preset=True)
+QUALITY = Need(lambda results: results.harness_summaries, script="experiments/quality.py", takes_preset=True)
 JUDGE = Need(
     lambda results: results.judge_scores,
     script="experiments/judge.py",

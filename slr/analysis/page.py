@@ -21,6 +21,7 @@ from slr.analysis.tables.table import Table, in_html
 from slr.files.whole import write_whole
 from slr.models.presets import PRESETS
 from slr.runs.records import Configuration
+from slr.runs.results import of_kind
 from slr.terminal.literal_text import visible
 
 PAGE_NAME = "index.html"
@@ -33,7 +34,7 @@ NOT_AS_TABLE = "samples"
 class ShownFigure:
     """A figure that was saved, with its caption. ``gap`` says what is missing in it, or is empty."""
 
-    name: str
+    id: str
     picture: Path
     caption: str
     gap: str
@@ -43,6 +44,7 @@ class ShownFigure:
 class ShownTable:
     """A table that was made. ``gap`` says what is missing in it, or is empty."""
 
+    id: str
     table: Table
     gap: str
 
@@ -61,7 +63,7 @@ def write_page(
     sections[visible(results.name)] = _section(results, figures, tables)
     known = [name for name in PRESETS if name in sections]
     names = known + sorted(sections.keys() - set(known))
-    concept = next(figure.picture for figure in figures if figure.name == "concept")
+    concept = next(figure.picture for figure in figures if figure.id == "concept")
     write_whole(path, _page({name: sections[name] for name in names}, concept))
     return path
 
@@ -97,10 +99,10 @@ def _section(results: Results, figures: Sequence[ShownFigure], tables: Sequence[
         f"<h2>{in_html(results.name)}</h2>",
         f"<p>{in_html(preset.description[0].upper() + preset.description[1:])}.</p>" if preset else "",
         f"<p>{in_html(_setting(results))}</p>",
-        *(_figure(figure, results.name) for figure in figures if figure.name != "concept"),
+        *(_figure(figure, results.name) for figure in figures if figure.id != "concept"),
         _side_by_side(results),
         "<h3>Tables</h3>",
-        *(_table(shown, results.name) for shown in tables if shown.table.name != NOT_AS_TABLE),
+        *(_table(shown, results.name) for shown in tables if shown.id != NOT_AS_TABLE),
         "</section>",
     ]
     return "\n".join(part for part in parts if part)
@@ -115,7 +117,7 @@ def _setting(results: Results) -> str:
         f"{info.num_parameters:,} parameters"
         for info in results.pair_infos
     )
-    sources = [record.provenance for record in results.records if isinstance(record, Configuration)]
+    sources = [record.provenance for record in of_kind(results.records, Configuration)]
     devices = ", ".join(dict.fromkeys(source.device for source in sources))
     commits = ", ".join(
         dict.fromkeys(source.commit[:12] + ("+" if source.dirty else "") for source in sources)
@@ -129,7 +131,7 @@ def _setting(results: Results) -> str:
 def _figure(figure: ShownFigure, run: str) -> str:
     note = f'<p class="gap">{in_html(figure.gap)}</p>' if figure.gap else ""
     return (
-        f'<figure id="{in_html(run)}-{figure.name}">{note}<div class="wide"><img src="{_data_uri(figure.picture)}" '
+        f'<figure id="{in_html(run)}-{figure.id}">{note}<div class="wide"><img src="{_data_uri(figure.picture)}" '
         f'alt="{in_html(figure.caption)}"></div>'
         f"<figcaption>{in_html(figure.caption)}</figcaption></figure>"
     )
@@ -160,10 +162,10 @@ def _side_by_side(results: Results) -> str:
 
 
 def _table(shown: ShownTable, run: str) -> str:
-    title = shown.table.name.replace("_", " ")
+    title = shown.id.replace("_", " ")
     gap = f' <span class="gap">{in_html(shown.gap)}</span>' if shown.gap else ""
     return (
-        f'<details id="{in_html(run)}-{shown.table.name}"><summary>{in_html(title)}{gap}</summary>'
+        f'<details id="{in_html(run)}-{shown.id}"><summary>{in_html(title)}{gap}</summary>'
         f'<p>{in_html(shown.table.caption)}</p><div class="wide">{shown.table.html()}</div></details>'
     )
 

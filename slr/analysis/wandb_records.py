@@ -26,6 +26,7 @@ from typing import Any, Protocol
 from slr.files.names import check_file_name
 from slr.models.presets import PRESETS, preset_of
 from slr.runs.records import AnyRecord, Configuration
+from slr.runs.results import of_kind
 from slr.runs.results_store import ResultsStore
 from slr.runs.tracking import RECORDS, log_in, wandb_files_below
 from slr.terminal.literal_text import visible
@@ -256,7 +257,7 @@ def _in_order(of_pairs: Iterable[Sequence[AnyRecord]]) -> list[AnyRecord]:
 
 def _check_settings(store: ResultsStore) -> None:
     """Hold pairs together to the rule that a local file is held to."""
-    configurations = [record for record in store.read() if isinstance(record, Configuration)]
+    configurations = of_kind(store.read(), Configuration)
     for configuration in configurations:
         try:
             store.read_for(configuration)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slr.crc.prompts import PROMPT_SETS
+from slr.crc.report import summarise
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
 from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
-from slr.runs.records import AnyRecord, Configuration, CrcScore, ModelKind, PairInfo, PromptSet
+from slr.runs.records import AnyRecord, Configuration, CrcScore, PairInfo
+from slr.runs.results import of_kind
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
-from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+from slr.statistics.uncertainty import Estimate
+from slr.vocabulary import ModelKind, PromptSet
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def hybrid_scores(
         raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
     records = store.read()
     pair, why_not = _pair_of(records, base, instruct)
-    scores = [record for record in records if isinstance(record, CrcScore) and record.pair == pair]
+    scores = [score for score in of_kind(records, CrcScore) if score.pair == pair]
     if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
         reason = why_not if pair is None else "the records hold no score of this hybrid"
         logger.warning("%s: %s; the model card has no numbers, and says so", store.path, reason)
@@ -75,11 +78,11 @@ def _pair_of(
     records: Sequence[AnyRecord], base: ModelSource, instruct: ModelSource
 ) -> tuple[str | None, str]:
     """Name of the pair in the records that has these models as they are now; or None, and why it has none."""
-    infos = {record.pair: record for record in records if isinstance(record, PairInfo)}
+    infos = {record.pair: record for record in of_kind(records, PairInfo)}
     files = {side.directory: checkpoint_digests(side.directory) for side in (base, instruct)}
     why_not = "the records are of no complete search"
-    for record in records:
-        if not isinstance(record, Configuration) or record.pair not in infos:
+    for record in of_kind(records, Configuration):
+        if record.pair not in infos:
             continue
         info = infos[record.pair]
         now = record.model_copy(
@@ -118,14 +121,11 @@ def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInte
             model=score.model,
             prompt_set=prompt_set,
             num_prompts=len(score.prompt_ids),
-            validity=None if None in score.validity else estimate_mean(score.validity),
-            diversity=None if None in score.validity else estimate_mean(score.diversity),
-            validity_ratio=None
-            if score is instruct or None in score.validity
-            else estimate_ratio(score.validity, instruct.validity),
-            diversity_difference=None
-            if score is instruct or None in score.validity
-            else estimate_difference(score.diversity, instruct.diversity),
+            validity=summary.validity,
+            diversity=summary.diversity,
+            validity_ratio=summary.validity_ratio,
+            diversity_difference=summary.diversity_difference,
         )
         for score in (instruct, *hybrid, *base)
+        for summary in (summarise(score, instruct),)
     ]

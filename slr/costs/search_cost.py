@@ -83,7 +83,7 @@ def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
     store = ResultsStore(path)
     for case in cases:
         for method in METHODS:
-            if f"{case.pair_name}/search_cost/{method}" not in store.keys():  # noqa: SIM118 - a store is no dict
+            if SearchCost.key_of(case.pair_name, method) not in store.keys():  # noqa: SIM118 - a store is no dict
                 store.append([measure(case, method)])
     return [record for record in store.read() if isinstance(record, SearchCost)]
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
+from slr.vocabulary import ModelKind
 
 REFERENCES: dict[ModelKind, tuple[ModelKind, ...]] = {
     "base": ("instruct",),
@@ -32,8 +34,8 @@ def crc_contrasts(records: Sequence[AnyRecord], pair: str, selection: CrcSelecti
     }
     scores = {
         (score.model, score.interval, score.alpha): score
-        for score in records
-        if isinstance(score, CrcScore) and score.pair == pair and score.prompt_set == "held_out"
+        for score in of_kind(of_pair(records, pair), CrcScore)
+        if score.prompt_set == "held_out"
     }
     by_model: dict[ModelKind, CrcScore] = {}
     for model, choice in chosen.items():

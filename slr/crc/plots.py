@@ -33,13 +33,17 @@ from slr.figure_style import (
     MODEL_NAMES,
     TEXT_WIDTH,
     VALIDITY_MAP,
+    add_legend,
     in_figure,
+    labelled,
     save_figure,
     use_style,
 )
 from slr.intervals import LayerInterval
-from slr.runs.records import AnyRecord, ModelKind
+from slr.runs.records import AnyRecord
+from slr.runs.results import of_pair
 from slr.statistics.uncertainty import Estimate
+from slr.vocabulary import ModelKind
 
 Quantity = Literal["validity", "diversity"]
 Limits = tuple[float, float]
@@ -96,7 +100,7 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         squeeze=False,
         layout="constrained",
     )
-    scored = [interval_candidates([r for r in records if r.pair == report.pair]) for report in reports]
+    scored = [interval_candidates(of_pair(records, report.pair)) for report in reports]
     quantities: tuple[Quantity, ...] = ("validity", "diversity")
     for column, quantity in zip(axes.T, quantities, strict=True):
         limits = _limits(reports, scored, quantity)
@@ -129,7 +133,7 @@ def draw_heatmap(
     inadmissible = []
     for candidate in scored:
         interval = candidate.choice
-        value = getattr(candidate, quantity)
+        value = candidate.validity if quantity == "validity" else candidate.diversity
         values[interval.start, interval.end - 1] = np.nan if value is None else value
         if not report.admits(candidate):
             inadmissible.append(interval)
@@ -173,24 +177,16 @@ def tradeoff(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
     for panel in axes.flat[len(reports) :]:
         panel.axis("off")
     for panel, report in zip(axes.flat, reports, strict=False):
-        draw_tradeoff(panel, report, [record for record in records if record.pair == report.pair])
+        draw_tradeoff(panel, report, of_pair(records, report.pair))
         panel.label_outer()
     shares = ScalarMappable(Normalize(0, 1), INTERVAL_MAP)
     figure.colorbar(shares, ax=axes.ravel().tolist(), label="share of layers restored", pad=0.01)
     # The entries of all panels are merged, because a pair without a choice lacks some of them.
-    entries = {
-        label: handle
-        for panel in axes.flat
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=4,
-        frameon=False,
+    add_legend(
+        figure,
+        labelled(axes.flat),
+        max_columns=4,
         title="lines through a marker: 95% intervals over prompts",
-        title_fontsize=7,
     )
     return figure
 
@@ -241,15 +237,15 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
 
 
 def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
-    line = report.line(model, "selection")
-    if line is None or line.validity is None or line.diversity is None:
+    summary = report.summary(model, "selection")
+    if summary is None or summary.validity is None or summary.diversity is None:
         return
     chosen = "chosen " if model in ("hybrid", "soup") else ""
     axes.errorbar(
-        line.validity.mean,
-        line.diversity.mean,
-        xerr=_half_widths(line.validity),
-        yerr=_half_widths(line.diversity),
+        summary.validity.mean,
+        summary.diversity.mean,
+        xerr=_half_widths(summary.validity),
+        yerr=_half_widths(summary.diversity),
         fmt=MODEL_MARKERS[model],
         color=MODEL_COLORS[model],
         markersize=9 if model == "hybrid" else 5,
@@ -278,7 +274,7 @@ def _mark_chosen(axes: Axes, report: CrcReport) -> None:
     Below the name stands whether the interval keeps the rule on held-out prompts.
     """
     interval = report.interval
-    name = f"layers {interval}" if interval is not None else "no interval is\nvalid enough"
+    name = "no interval is\nvalid enough" if interval is None else f"layers {interval}"
     is_kept = report.keeps_rule("hybrid", "held_out")
     if is_kept is not None:
         name += f"\nheld-out: rule {KEPT[is_kept]}"
@@ -331,8 +327,10 @@ def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelK
     """Iterate over the means of base and instruct, where they are defined."""
     models: tuple[ModelKind, ...] = ("base", "instruct")
     for model in models:
-        line = report.line(model, "selection")
-        estimate = getattr(line, quantity) if line else None
+        summary = report.summary(model, "selection")
+        if summary is None:
+            continue
+        estimate = summary.validity if quantity == "validity" else summary.diversity
         if estimate is not None:
             yield model, estimate.mean
 
@@ -341,7 +339,11 @@ def _limits(
     reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate[LayerInterval]]], quantity: Quantity
 ) -> Limits:
     """Find the tenths around all values of a quantity, so that the whole colour scale is used."""
-    values = [getattr(candidate, quantity) for intervals in scored for candidate in intervals]
+    values = [
+        candidate.validity if quantity == "validity" else candidate.diversity
+        for intervals in scored
+        for candidate in intervals
+    ]
     values += [mean for report in reports for _, mean in _model_means(report, quantity)]
     defined = [value for value in values if value is not None]
     low, high = math.floor(10 * min(defined)) / 10, math.ceil(10 * max(defined)) / 10

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
-from slr.runs.records import PromptSet
+from slr.vocabulary import PromptSet
 
 PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 

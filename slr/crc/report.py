@@ -19,8 +19,11 @@ from slr.crc.selection import (
     select,
 )
 from slr.intervals import LayerInterval
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Family, ModelKind, PromptSet, SearchCost
+from slr.models.reference import Family
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, SearchCost
+from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
+from slr.vocabulary import ModelKind, PromptSet
 
 Category = Literal["letters", "digits"]
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")
@@ -34,11 +37,12 @@ KEPT = {True: "kept", False: "missed"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelLine:
+class ModelSummary:
     """One model on one prompt set: means over prompts, and how they compare to the instruct model's, by paired prompts.
 
     ``category`` is set where only the set's prompts of that category are meant. ``validity_ratio`` is the validity over
-    the instruct model's. The instruct model is not compared to itself.
+    the instruct model's. Ratio and differences are None for the instruct model, which is not compared with itself. All
+    five are None where the model's logits are not finite on one of the prompts.
     """
 
     model: ModelKind
@@ -71,8 +75,8 @@ class CrcReport:
     interval_reason: str
     soup_alpha: float | None
     soup_reason: str
-    models: tuple[ModelLine, ...]
-    by_category: tuple[ModelLine, ...]
+    models: tuple[ModelSummary, ...]
+    by_category: tuple[ModelSummary, ...]
     best: tuple[Candidate[LayerInterval], ...]
     front: tuple[Candidate[LayerInterval], ...]
 
@@ -90,20 +94,20 @@ class CrcReport:
 
         None where it is not measured, and of the instruct model.
         """
-        line, instruct = self.line(model, prompt_set), self.line("instruct", prompt_set)
-        if model == "instruct" or line is None or line.validity is None:
+        summary, instruct = self.summary(model, prompt_set), self.summary("instruct", prompt_set)
+        if model == "instruct" or summary is None or summary.validity is None:
             return None
         assert instruct is not None
         assert instruct.validity is not None
-        return self.rule.is_kept(line.validity.mean, instruct.validity.mean)
+        return self.rule.is_kept(summary.validity.mean, instruct.validity.mean)
 
-    def line(
+    def summary(
         self, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
-    ) -> ModelLine | None:
-        """The line of that model and prompt set, if there is one."""
-        for line in (*self.models, *self.by_category):
-            if (line.model, line.prompt_set, line.category) == (model, prompt_set, category):
-                return line
+    ) -> ModelSummary | None:
+        """The summary of that model on that prompt set, if there is one."""
+        for summary in (*self.models, *self.by_category):
+            if (summary.model, summary.prompt_set, summary.category) == (model, prompt_set, category):
+                return summary
         return None
 
 
@@ -144,7 +148,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
     Raises:
         ValueError: if the pair's study is not complete.
     """
-    records = [record for record in records if record.pair == pair]
+    records = of_pair(records, pair)
     selection = _selection(records, pair, rule)
     rule = _rule_of(selection)
     intervals = interval_candidates(records)
@@ -161,13 +165,13 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         num_layers=selection.num_layers,
         rule=rule,
         instruct_validity=selection.instruct_validity,
-        interval=LayerInterval(*selection.interval) if selection.interval is not None else None,
+        interval=None if selection.interval is None else LayerInterval(*selection.interval),
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
-        models=tuple(_model_lines(records, selection, None)),
+        models=tuple(_model_summaries(records, selection, None)),
         by_category=tuple(
-            line for category in CATEGORIES for line in _model_lines(records, selection, category)
+            summary for category in CATEGORIES for summary in _model_summaries(records, selection, category)
         ),
         best=ranking[:NUM_BEST],
         front=tuple(pareto_front(intervals)),
@@ -176,9 +180,8 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
 
 def _selection(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None) -> CrcSelection:
     by_rule: dict[SelectionRule, CrcSelection] = {}
-    for record in records:
-        if isinstance(record, CrcSelection):
-            by_rule.setdefault(_rule_of(record), record)
+    for record in of_kind(records, CrcSelection):
+        by_rule.setdefault(_rule_of(record), record)
     wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
     if wanted not in by_rule:
         raise ValueError(
@@ -197,11 +200,11 @@ def rule_in_words(report: CrcReport) -> list[str]:
     models: tuple[ModelKind, ...] = ("hybrid", "soup")
     sentences = []
     for model in models:
-        line, is_kept = report.line(model, "held_out"), report.keeps_rule(model, "held_out")
-        if line is None or line.validity_ratio is None or is_kept is None:
+        summary, is_kept = report.summary(model, "held_out"), report.keeps_rule(model, "held_out")
+        if summary is None or summary.validity_ratio is None or is_kept is None:
             continue
         sentence = (
-            f"On the held-out prompts the {model} keeps {line.validity_ratio} of the instruct model's validity: "
+            f"On the held-out prompts the {model} keeps {summary.validity_ratio} of the instruct model's validity: "
             f"the rule (at least {ratio:g}) is {KEPT[is_kept]} there"
         )
         if model == "hybrid" and not is_kept:
@@ -218,58 +221,64 @@ def rule_in_words(report: CrcReport) -> list[str]:
 
 def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
     """Return the measured costs of searches by METHOD/METRIC, as W&B shows them."""
-    return {
-        f"{record.method}/{name}": getattr(record, name)
-        for record in records
-        if isinstance(record, SearchCost)
-        for name in (
-            "seconds",
-            "seconds_per_interval",
-            "layer_evaluations",
-            "tokens_computed",
-            "peak_memory_bytes",
-        )
-    }
+    summary: dict[str, float | None] = {}
+    for cost in of_kind(records, SearchCost):
+        summary |= {
+            f"{cost.method}/seconds": cost.seconds,
+            f"{cost.method}/seconds_per_interval": cost.seconds_per_interval,
+            f"{cost.method}/layer_evaluations": cost.layer_evaluations,
+            f"{cost.method}/tokens_computed": cost.tokens_computed,
+            f"{cost.method}/peak_memory_bytes": cost.peak_memory_bytes,
+        }
+    return summary
 
 
-def _model_lines(
+def _model_summaries(
     records: Sequence[AnyRecord], selection: CrcSelection, category: Category | None
-) -> list[ModelLine]:
+) -> list[ModelSummary]:
+    """Summaries of the compared models on both prompt sets, as far as they are scored."""
     wanted: tuple[tuple[ModelKind, tuple[int, int] | None, float | None], ...] = (
         ("base", None, None),
         ("instruct", None, None),
         ("hybrid", selection.interval, None),
         ("soup", None, selection.soup_alpha),
     )
-    lines = []
+    found = []
     for prompt_set in PROMPT_SETS:
         scores = {(s.model, s.interval, s.alpha): s for s in _scores(records, prompt_set)}
         instruct = scores["instruct", None, None]
-        lines += [_line(scores[key], instruct, category) for key in wanted if key in scores]
-    return lines
+        found += [summarise(scores[key], instruct, category) for key in wanted if key in scores]
+    return found
 
 
-def _line(score: CrcScore, instruct: CrcScore, category: Category | None) -> ModelLine:
+def summarise(score: CrcScore, instruct: CrcScore, category: Category | None = None) -> ModelSummary:
+    """Put one model's scores together.
+
+    Args:
+        score: of the model, on one prompt set.
+        instruct: of the instruct model, on the same prompts.
+        category: of the prompts that count; by default all do.
+    """
     wanted = [
         index
         for index, prompt_id in enumerate(score.prompt_ids)
         if category is None or _category_of()[prompt_id] == category
     ]
     validity, diversity = ([values[i] for i in wanted] for values in (score.validity, score.diversity))
-    reference_validity = [instruct.validity[i] for i in wanted]
-    reference_diversity = [instruct.diversity[i] for i in wanted]
-    is_reference = score.model == "instruct"
-    return ModelLine(
+    of_instruct = [instruct.validity[i] for i in wanted], [instruct.diversity[i] for i in wanted]
+    is_finite = None not in validity
+    is_compared = is_finite and score.model != "instruct"
+    return ModelSummary(
         model=score.model,
         prompt_set=score.prompt_set,
         category=category,
         interval=_interval(score),
         alpha=score.alpha,
-        validity=estimate_mean(validity),
-        diversity=estimate_mean(diversity),
-        validity_ratio=None if is_reference else estimate_ratio(validity, reference_validity),
-        validity_difference=None if is_reference else estimate_difference(validity, reference_validity),
-        diversity_difference=None if is_reference else estimate_difference(diversity, reference_diversity),
+        validity=estimate_mean(validity) if is_finite else None,
+        diversity=estimate_mean(diversity) if is_finite else None,
+        validity_ratio=estimate_ratio(validity, of_instruct[0]) if is_compared else None,
+        validity_difference=estimate_difference(validity, of_instruct[0]) if is_compared else None,
+        diversity_difference=estimate_difference(diversity, of_instruct[1]) if is_compared else None,
     )
 
 
@@ -279,8 +288,8 @@ def _category_of() -> dict[str, Category]:
 
 
 def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:
-    return [r for r in records if isinstance(r, CrcScore) and r.prompt_set == prompt_set]
+    return [score for score in of_kind(records, CrcScore) if score.prompt_set == prompt_set]
 
 
 def _interval(score: CrcScore) -> LayerInterval | None:
-    return LayerInterval(*score.interval) if score.interval is not None else None
+    return None if score.interval is None else LayerInterval(*score.interval)

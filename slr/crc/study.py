@@ -29,10 +29,12 @@ from slr.crc.report import (
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_of, select
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
-from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.provenance import reset_peak_memory
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PairInfo, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo
+from slr.runs.results import Results
+from slr.vocabulary import ModelKind, PromptSet
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
@@ -122,10 +124,12 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     num_layers = spec.num_layers
     assert num_layers is not None
     pair = spec.name
-    hybrid_keys = [_score_key(pair, "selection", "hybrid", interval=i) for i in all_intervals(num_layers)]
-    soup_keys = [_score_key(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
-    model_keys = [f"{pair}/pair_info"] + [
-        _score_key(pair, prompt_set, model) for prompt_set in PROMPT_SETS for model in ("base", "instruct")
+    hybrid_keys = [_hybrid_key(pair, "selection", interval) for interval in all_intervals(num_layers)]
+    soup_keys = [CrcScore.key_of(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
+    model_keys = [PairInfo.key_of(pair)] + [
+        CrcScore.key_of(pair, prompt_set, model)
+        for prompt_set in PROMPT_SETS
+        for model in ("base", "instruct")
     ]
     num_prompts = len(config.prompts("selection"))
     tree = TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS
@@ -233,7 +237,7 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     missing = [
         interval
         for interval in intervals
-        if _score_key(context.spec.name, "selection", "hybrid", interval=interval) not in context.results
+        if _hybrid_key(context.spec.name, "selection", interval) not in context.results
     ]
     starts = sorted({interval.start for interval in missing})
     starts = context.share(starts, [count_layer_evaluations(num_layers, [start]) for start in starts])
@@ -271,7 +275,7 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
     missing = [
         alpha
         for alpha in config.soup_alphas
-        if _score_key(context.spec.name, "selection", "soup", alpha=alpha) not in context.results
+        if CrcScore.key_of(context.spec.name, "selection", "soup", alpha=alpha) not in context.results
     ]
     alphas = context.share(missing, [1.0] * len(missing))
     soups = (interpolate(context.pair, alpha) for alpha in alphas)
@@ -281,9 +285,10 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
 
 
 def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    records = [record for record in context.results.values() if record.pair == context.spec.name]
-    instruct = context.results[_score_key(context.spec.name, "selection", "instruct")]
-    assert isinstance(instruct, CrcScore)
+    pair = context.spec.name
+    records = list(context.results.of_pair(pair).values())
+    instruct = context.results.find(CrcScore, CrcScore.key_of(pair, "selection", "instruct"))
+    assert instruct is not None
     # The instruct model has a validity on every prompt, or its scores would not be there.
     instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
     intervals = select(
@@ -322,45 +327,42 @@ def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[li
     from slr.hybrid import interpolate, restore
 
     pair = context.spec.name
-    selection = context.results[_selection_key(pair, config.rule)]
-    assert isinstance(selection, CrcSelection)
+    selection = _selection_by(config.rule, context.results, pair)
+    assert selection is not None
     encoded = _encoded(context, config, "held_out")
     if selection.interval is not None:
         interval = LayerInterval(*selection.interval)
-        if _score_key(pair, "held_out", "hybrid", interval=interval) not in context.results:
+        if _hybrid_key(pair, "held_out", interval) not in context.results:
             [scores] = score_by_tree([restore(context.pair, interval)], encoded)
             yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
     alpha = selection.soup_alpha
-    if alpha is not None and _score_key(pair, "held_out", "soup", alpha=alpha) not in context.results:
+    if alpha is not None and CrcScore.key_of(pair, "held_out", "soup", alpha=alpha) not in context.results:
         [scores] = score_by_tree([interpolate(context.pair, alpha)], encoded)
         yield [_score(context, "held_out", "soup", scores, alpha=alpha)]
 
 
 def _held_out_keys(pair: str, results: Results, rule: SelectionRule) -> list[str] | None:
-    selection = results.get(_selection_key(pair, rule))
-    if not isinstance(selection, CrcSelection):
+    selection = _selection_by(rule, results, pair)
+    if selection is None:
         return None
     keys = []
     if selection.interval is not None:
-        keys.append(_score_key(pair, "held_out", "hybrid", interval=LayerInterval(*selection.interval)))
+        keys.append(CrcScore.key_of(pair, "held_out", "hybrid", interval=selection.interval))
     if selection.soup_alpha is not None:
-        keys.append(_score_key(pair, "held_out", "soup", alpha=selection.soup_alpha))
+        keys.append(CrcScore.key_of(pair, "held_out", "soup", alpha=selection.soup_alpha))
     return keys
+
+
+def _selection_by(rule: SelectionRule, results: Results, pair: str) -> CrcSelection | None:
+    return results.find(CrcSelection, _selection_key(pair, rule))
 
 
 def _selection_key(pair: str, rule: SelectionRule) -> str:
     return CrcSelection.key_of(pair, rule.min_validity_ratio, rule.margin)
 
 
-def _score_key(
-    pair: str,
-    prompt_set: str,
-    model: str,
-    interval: LayerInterval | None = None,
-    alpha: float | None = None,
-) -> str:
-    ends = interval.ends if interval is not None else None
-    return CrcScore.key_of(pair, prompt_set, model, ends, alpha)
+def _hybrid_key(pair: str, prompt_set: PromptSet, interval: LayerInterval) -> str:
+    return CrcScore.key_of(pair, prompt_set, "hybrid", interval.ends)
 
 
 def _score(
@@ -376,7 +378,7 @@ def _score(
         family=context.pair.family,
         num_layers=context.pair.num_layers,
         model=model,
-        interval=interval.ends if interval is not None else None,
+        interval=None if interval is None else interval.ends,
         alpha=alpha,
         prompt_set=prompt_set,
         prompt_ids=scores.prompt_ids,
@@ -406,25 +408,21 @@ def _pair_info(context: CellContext) -> PairInfo:
     )
 
 
-METHOD_OF = {"base": "base", "instruct": "instruct", "hybrid": "slr", "soup": "soup"}
-"""By the kind of model, its name among the methods of the downstream experiments."""
-
-
 def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> RunMirror:
     """The choice, means of all compared models, what the search cost, and every interval and soup."""
     report = crc_report(records, pair, rule)
     summary: dict[str, Any] = {
-        "slr/interval": str(report.interval) if report.interval is not None else None,
-        "slr/reason": report.interval_reason,
+        "hybrid/interval": None if report.interval is None else str(report.interval),
+        "hybrid/reason": report.interval_reason,
         "soup/alpha": report.soup_alpha,
         "soup/reason": report.soup_reason,
     }
-    for line in report.models:
-        of_line = f"{line.prompt_set}/{METHOD_OF[line.model]}"
-        for name, estimate in (("validity", line.validity), ("diversity", line.diversity)):
-            summary[f"{of_line}/{name}"] = estimate.mean if estimate else None
-        if line.validity_ratio is not None:
-            summary[f"{of_line}/validity_ratio"] = line.validity_ratio.mean
+    for model in report.models:
+        prefix = f"{model.prompt_set}/{model.model}"
+        for name, estimate in (("validity", model.validity), ("diversity", model.diversity)):
+            summary[f"{prefix}/{name}"] = estimate.mean if estimate else None
+        if model.validity_ratio is not None:
+            summary[f"{prefix}/validity_ratio"] = model.validity_ratio.mean
     summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
     rows = [[*c.choice.ends, c.validity, c.diversity] for c in interval_candidates(records)]
     soups = sorted([c.choice, c.validity, c.diversity] for c in soup_candidates(records))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.runs.results import of_kind, of_pair
+from slr.vocabulary import ModelKind, PromptSet
 
 Key = tuple[ModelKind, tuple[int, int] | None, float | None]
 
@@ -20,12 +22,11 @@ def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
     Returns:
         The first fault in words; None if a report can be made.
     """
-    return next(_faults([record for record in records if record.pair == pair]), None)
+    return next(_faults(of_pair(records, pair)), None)
 
 
 def _faults(records: Sequence[AnyRecord]) -> Iterator[str]:
-    selections = [record for record in records if isinstance(record, CrcSelection)]
-    scores = [record for record in records if isinstance(record, CrcScore)]
+    selections, scores = of_kind(records, CrcSelection), of_kind(records, CrcScore)
     if len({record.num_layers for record in (*selections, *scores)}) > 1:
         yield "its records are of models with different numbers of layers"
     for prompt_set in PROMPT_SETS:

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from slr.models.reference import Family
 from slr.runs.experiment import CellContext
-from slr.runs.records import Family
 from slr.sampling.config import SamplingConfig
 
 if TYPE_CHECKING:

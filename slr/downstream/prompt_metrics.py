@@ -10,17 +10,53 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
-from typing import Literal, get_args
+from typing import Literal
 
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
 from slr.metrics.lexical import compression_ratio, distinct_n, median_words, self_bleu
 from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
 from slr.runs.records import SampleMeasures, Samples
-from slr.tasks.prompting_methods import PromptingMethod, draw_samples
-from slr.tasks.prompts import Source, is_good_testbed_writing, question_key
+from slr.tasks.prompting_methods import draw_samples
+from slr.tasks.prompts import is_good_testbed_writing, question_key
 from slr.tasks.reasoning import ReasoningProblem, is_right
+from slr.vocabulary import Source, TaskName
 
 Aspect = Literal["diversity", "quality", "both", "length"]
+
+MetricId = Literal[
+    "accepted",
+    "adherence",
+    "answer_entropy",
+    "beyond_window",
+    "compression_ratio",
+    "coverage",
+    "coverage_by_rules",
+    "coverage_with",
+    "distinct_1",
+    "distinct_2",
+    "distinct_3",
+    "distinct_4",
+    "distinct_1_first",
+    "distinct_2_first",
+    "distinct_3_first",
+    "distinct_4_first",
+    "embedding_diversity",
+    "first_words",
+    "fluency",
+    "median_words",
+    "originality",
+    "pass_at_1",
+    "pass_at_4",
+    "pass_at_16",
+    "pass_at_64",
+    "precision",
+    "precision_by_rules",
+    "precision_with",
+    "recognised_beyond",
+    "self_bleu",
+    "share_cut",
+    "unparsed",
+]
 
 FEWEST_FIRST_WORDS = 4
 """Distinct-n at equal length looks at no fewer words than this, so that every n-gram up to 4 has room."""
@@ -30,47 +66,90 @@ FEWEST_FIRST_WORDS = 4
 class Metric:
     """A number that each prompt's samples have.
 
-    ``id`` names it in code, ``label`` where people read; ``aspect`` is what it speaks of.
+    ``id`` names it in code and W&B, ``label`` where people read; ``aspect`` is what it speaks of.
     """
 
-    id: str
+    id: MetricId
     label: str
     aspect: Aspect
     of: Callable[[Samples, SampleMeasures | None], float | None]
 
 
-def metrics_of(task: str, source: str, num_samples: int, first_words: int) -> tuple[Metric, ...]:
+RightAnswers = Sequence[str | None]
+"""For each sample the right answer that it gives, or None."""
+ReadAnswers = Callable[[Samples], RightAnswers | None]
+"""Reads the answers in the samples of an open question; None where it is not known what they are."""
+
+_DISTINCT: tuple[tuple[int, MetricId, MetricId], ...] = (
+    (1, "distinct_1", "distinct_1_first"),
+    (2, "distinct_2", "distinct_2_first"),
+    (3, "distinct_3", "distinct_3_first"),
+    (4, "distinct_4", "distinct_4_first"),
+)
+"""For each n the metrics of whole texts and of their first words."""
+_PASS_AT: tuple[tuple[int, MetricId], ...] = (
+    (1, "pass_at_1"),
+    (4, "pass_at_4"),
+    (16, "pass_at_16"),
+    (64, "pass_at_64"),
+)
+
+
+def metrics_of(task: TaskName, source: Source, num_samples: int, first_words: int) -> tuple[Metric, ...]:
     """The metrics of a task.
 
     Args:
-        task: ``creative_writing``, ``open_qa`` or ``reasoning``.
+        task: what was asked.
         source: of the prompts; it decides how the quality of a text is measured.
         num_samples: of each prompt.
         first_words: number of words of each text that distinct-n at equal length looks at.
     """
+    share_cut = Metric("share_cut", "share cut", "length", _share_cut)
     if task == "creative_writing":
         return _writing_metrics(source, first_words)
-    share_cut = Metric("share_cut", "share cut", "length", _share_cut)
     if task == "open_qa":
         return (
-            Metric("precision", "precision", "quality", lambda samples, _: precision(right_answers(samples))),
-            Metric("coverage", f"coverage at {num_samples}", "diversity", _coverage),
-            Metric("answer_entropy", "answer entropy", "diversity", _entropy),
+            precision_metric("precision", "precision"),
+            coverage_metric("coverage", f"coverage at {num_samples}"),
+            _answer_metric("answer_entropy", "answer entropy", "diversity", _entropy, right_answers),
             Metric("unparsed", "answers not parsed", "quality", _unparsed),
             share_cut,
         )
-    assert task == "reasoning"
-    ks = [k for k in (1, 4, 16, 64) if k <= num_samples]
     return (
         *(
-            Metric(f"pass_at_{k}", f"pass@{k}", "quality" if k == 1 else "both", partial(_pass_at, k=k))
-            for k in ks
+            Metric(id_, f"pass@{k}", "quality" if k == 1 else "both", partial(_pass_at, k=k))
+            for k, id_ in _PASS_AT
+            if k <= num_samples
         ),
         share_cut,
     )
 
 
-def _writing_metrics(source: str, first_words: int) -> tuple[Metric, ...]:
+def precision_metric(id_: MetricId, label: str, read: ReadAnswers | None = None) -> Metric:
+    """Share of samples that give a right answer, as ``read`` reads them; by default as the rules do."""
+    return _answer_metric(id_, label, "quality", lambda answers, _: precision(answers), read or right_answers)
+
+
+def coverage_metric(id_: MetricId, label: str, read: ReadAnswers | None = None) -> Metric:
+    """Share of all right answers that the samples give, as ``read`` reads them; by default as the rules do."""
+    return _answer_metric(id_, label, "diversity", _coverage, read or right_answers)
+
+
+def _answer_metric(
+    id_: MetricId,
+    label: str,
+    aspect: Aspect,
+    measure: Callable[[RightAnswers, Samples], float | None],
+    read: ReadAnswers,
+) -> Metric:
+    def of(samples: Samples, _: SampleMeasures | None) -> float | None:
+        answers = read(samples)
+        return None if answers is None else measure(answers, samples)
+
+    return Metric(id_, label, aspect, of)
+
+
+def _writing_metrics(source: Source, first_words: int) -> tuple[Metric, ...]:
     quality = (
         (Metric("accepted", "accepted by the grammar", "quality", _accepted),)
         if source == "testbed"
@@ -79,7 +158,6 @@ def _writing_metrics(source: str, first_words: int) -> tuple[Metric, ...]:
             Metric("adherence", "adherence (proxy)", "quality", _adherence),
         )
     )
-    orders = (1, 2, 3, 4)
     return (
         Metric(
             "median_words", "words (median)", "length", lambda samples, _: median_words(_answers(samples))
@@ -87,16 +165,16 @@ def _writing_metrics(source: str, first_words: int) -> tuple[Metric, ...]:
         Metric("share_cut", "share cut", "length", _share_cut),
         Metric("embedding_diversity", "embedding diversity", "diversity", _embedding_diversity),
         Metric("beyond_window", "longer than the encoder's window", "length", _beyond_window),
-        *(Metric(f"distinct_{n}", f"distinct-{n}", "diversity", partial(_distinct, n=n)) for n in orders),
+        *(Metric(id_, f"distinct-{n}", "diversity", partial(_distinct, n=n)) for n, id_, _ in _DISTINCT),
         Metric("first_words", "first words", "length", lambda _, __: first_words),
         *(
             Metric(
-                f"distinct_{n}_first",
+                id_,
                 f"distinct-{n} of the first words",
                 "diversity",
                 partial(_distinct, n=n, first_words=first_words),
             )
-            for n in orders
+            for n, _, id_ in _DISTINCT
         ),
         Metric("self_bleu", "self-BLEU-4", "diversity", _self_bleu),
         Metric(
@@ -121,18 +199,18 @@ def equal_length(samples: Iterable[Samples]) -> int:
 
 def right_answers(samples: Samples) -> list[str | None]:
     """Of each sample of an open question, the right answer that it gives, or None."""
-    key = question_key(_source(samples), samples.prompt_id)
+    key = question_key(samples.source, samples.prompt_id)
     return [None if answer is None else key.recognise(answer) for answer in _parsed(samples)]
 
 
 def coverage_curve_of(samples: Samples) -> tuple[float, ...]:
     """Coverage at k for every k up to the number of samples."""
-    return coverage_curve(right_answers(samples), question_key(_source(samples), samples.prompt_id).num_right)
+    return coverage_curve(right_answers(samples), question_key(samples.source, samples.prompt_id).num_right)
 
 
 def num_right_of(samples: Samples) -> int:
     """How many right answers the question has."""
-    return question_key(_source(samples), samples.prompt_id).num_right
+    return question_key(samples.source, samples.prompt_id).num_right
 
 
 def num_solved(samples: Samples) -> int:
@@ -149,22 +227,14 @@ def pass_curve_of(samples: Samples) -> tuple[float, ...]:
     return tuple(pass_at_k_curve(len(samples.texts), num_solved(samples)).tolist())
 
 
-def _source(samples: Samples) -> Source:
-    assert samples.source in ("testbed", "offline", "hub")
-    return samples.source
-
-
 def _parsed(samples: Samples) -> tuple[str | None, ...]:
     """One answer a sample, by its prompting method; None where it could not be read."""
     return draw_samples(
         samples.texts,
-        method=_METHODS[samples.prompting],
+        method=samples.prompting,
         dialect="testbed" if samples.source == "testbed" else "english",
-        seed=samples.key,
+        seed=samples.seed_key,
     ).answers
-
-
-_METHODS: dict[str, PromptingMethod] = {name: name for name in get_args(PromptingMethod)}
 
 
 def _answers(samples: Samples) -> list[str]:
@@ -221,12 +291,12 @@ def _mean_defined(values: Sequence[float | None]) -> float | None:
     return fmean(defined) if defined else None
 
 
-def _coverage(samples: Samples, _: SampleMeasures | None) -> float | None:
-    return coverage_at_k(right_answers(samples), num_right_of(samples), len(samples.texts))
+def _coverage(answers: RightAnswers, samples: Samples) -> float | None:
+    return coverage_at_k(answers, num_right_of(samples), len(answers))
 
 
-def _entropy(samples: Samples, _: SampleMeasures | None) -> float | None:
-    return answer_entropy(right_answers(samples), num_right_of(samples))
+def _entropy(answers: RightAnswers, samples: Samples) -> float | None:
+    return answer_entropy(answers, num_right_of(samples))
 
 
 def _pass_at(samples: Samples, _: SampleMeasures | None, k: int) -> float | None:

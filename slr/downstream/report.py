@@ -10,35 +10,24 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import get_args
 
-from slr.downstream.conditions import model_rank
+from slr.downstream.methods import Method, model_rank
 from slr.downstream.prompt_metrics import Metric, equal_length, metrics_of
-from slr.runs.records import AnyRecord, Family, SampleMeasures, Samples, natural_key
+from slr.models.reference import Family
+from slr.runs.records import AnyRecord, SampleMeasures, Samples, natural_key
+from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
 from slr.statistics.uncertainty import Estimate, estimate_mean
-from slr.tasks.prompting_methods import PromptingMethod
+from slr.vocabulary import PromptingMethod
 
 ALL_GENRES = "all genres"
 """The group that pools the prompts of every genre."""
-
-_PROMPTING: tuple[str, ...] = get_args(PromptingMethod)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """What was compared under one name, and the names of the methods that it is compared with."""
-
-    name: str
-    model: str
-    prompting: str
-    sampling: Mapping[str, float]
-    references: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValues:
     """One metric of every method on one group of prompts, before anything is averaged.
 
-    ``values`` has, for each method's name, a number for each prompt and seed, or None where it is not defined.
+    ``values`` has, for each method's id, a number for each prompt and seed, or None where it is not defined.
     """
 
     pair: str
@@ -61,21 +50,17 @@ class MetricValues:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MethodLine:
+class MethodSummary:
     """One metric of one method on one group of prompts: the mean over prompts, each the mean over its seeds.
 
-    ``metric`` is the metric's id. ``seed_means`` has the mean over prompts of each seed.
+    ``seed_means`` has the mean over prompts of each seed.
     """
 
     pair: str
     family: Family
     group: str
-    method: str
-    model: str
-    prompting: str
-    sampling: Mapping[str, float]
-    metric: str
-    label: str
+    method: Method
+    metric: Metric
     estimate: Estimate | None
     seed_means: tuple[float | None, ...]
 
@@ -93,8 +78,8 @@ def metric_values(
         metrics: what to compute; by default all metrics of the samples' task.
     """
     records = list(records)
-    samples = [r for r in records if isinstance(r, Samples) and r.pair == pair]
-    measures = {r.samples: r for r in records if isinstance(r, SampleMeasures)}
+    samples = of_kind(of_pair(records, pair), Samples)
+    measures = {record.samples: record for record in of_kind(records, SampleMeasures)}
     by_group: list[list[MetricValues]] = []
     for group in sorted({record.group for record in samples}):
         of_group = [record for record in samples if record.group == group]
@@ -134,7 +119,7 @@ def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
     """The same metric over the prompts of all groups; how many words it looks at differs, and is left out."""
     first = groups[0]
     is_constant = first.metric.id == "first_words"
-    methods = {method.name: method for group in groups for method in group.methods}
+    methods = {method.id: method for group in groups for method in group.methods}
     return MetricValues(
         pair=first.pair,
         family=first.family,
@@ -142,12 +127,12 @@ def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
         metric=first.metric,
         methods=tuple(sorted(methods.values(), key=_place)),
         values={
-            name: {
+            id_: {
                 prompt: dict.fromkeys(of_prompt) if is_constant else of_prompt
                 for group in groups
-                for prompt, of_prompt in group.values.get(name, {}).items()
+                for prompt, of_prompt in group.values.get(id_, {}).items()
             }
-            for name in methods
+            for id_ in methods
         },
     )
 
@@ -156,10 +141,10 @@ def _methods(samples: Sequence[Samples]) -> tuple[Method, ...]:
     """Each method once: by prompting, then sampling setting, then model."""
     methods = {
         record.method: Method(
-            name=record.method,
+            id=record.method,
             model=record.model,
-            prompting=record.prompting,
             sampling=record.sampling,
+            prompting=record.prompting,
             references=record.references,
         )
         for record in samples
@@ -170,30 +155,26 @@ def _methods(samples: Sequence[Samples]) -> tuple[Method, ...]:
 def _place(method: Method) -> tuple[object, ...]:
     """Where a method stands in a table, whatever the order of the records."""
     return (
-        _PROMPTING.index(method.prompting) if method.prompting in _PROMPTING else len(_PROMPTING),
-        method.sampling.get("temperature", 1.0),
-        method.sampling.get("top_p", 1.0),
-        method.sampling.get("min_p", 0.0),
+        get_args(PromptingMethod).index(method.prompting),
+        method.sampling.temperature,
+        method.sampling.top_p,
+        method.sampling.min_p,
         model_rank(method.model),
-        natural_key(method.name),
+        natural_key(method.id),
     )
 
 
-def method_lines(values: Iterable[MetricValues]) -> list[MethodLine]:
+def method_summaries(values: Iterable[MetricValues]) -> list[MethodSummary]:
     """The mean of every metric of every method, with its interval."""
     return [
-        MethodLine(
+        MethodSummary(
             pair=of_metric.pair,
             family=of_metric.family,
             group=of_metric.group,
-            method=method.name,
-            model=method.model,
-            prompting=method.prompting,
-            sampling=method.sampling,
-            metric=of_metric.metric.id,
-            label=of_metric.metric.label,
-            estimate=estimate_mean(list(of_metric.prompt_means(method.name).values())),
-            seed_means=of_metric.seed_means(method.name),
+            method=method,
+            metric=of_metric.metric,
+            estimate=estimate_mean(list(of_metric.prompt_means(method.id).values())),
+            seed_means=of_metric.seed_means(method.id),
         )
         for of_metric in values
         for method in of_metric.methods
@@ -226,18 +207,18 @@ def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
 def _comparison(values: MetricValues, method: Method, reference: str) -> Comparison:
     if reference not in values.values:
         raise ValueError(
-            f"{values.pair}: {method.name!r} is compared with {reference!r}, of which there are no samples "
+            f"{values.pair}: {method.id!r} is compared with {reference!r}, of which there are no samples "
             f"({values.group}): run the experiment to its end"
         )
-    reference_model = next(other.model for other in values.methods if other.name == reference)
-    ours, theirs = values.prompt_means(method.name), values.prompt_means(reference)
-    _check_same_prompts(values, method.name, ours, reference, theirs)
+    reference_model = next(other.model for other in values.methods if other.id == reference)
+    ours, theirs = values.prompt_means(method.id), values.prompt_means(reference)
+    _check_same_prompts(values, method.id, ours, reference, theirs)
     return Comparison(
         pair=values.pair,
         group=values.group,
         metric=values.metric.id,
         label=values.metric.label,
-        method=method.name,
+        method=method.id,
         model=method.model,
         reference=reference,
         reference_model=reference_model,

@@ -1,7 +1,7 @@
-"""A downstream study of one pair: sample every condition on every prompt, then measure the samples.
+"""A downstream study of one pair: sample by every method on every prompt, then measure the samples.
 
-Its cells, in order: ``problems`` (reasoning only), one for each condition and seed, and ``measures``. A
-condition that the search found nothing for is left out, and the tables say so.
+Its cells, in order: ``problems`` (reasoning only), one for each method and seed, and ``measures``. A method whose
+model the search found nothing for is left out, and the tables say so.
 
 Prompts are sampled in fixed groups, for the last bits of a model's numbers depend on what is in a batch. A group
 of which a record is missing is drawn anew as a whole, and gives equal records.
@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from statistics import fmean
@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.downstream.conditions import (
-    Condition,
+from slr.downstream.methods import (
+    Method,
     available_references,
     chosen_by_search,
     interval_of,
@@ -33,16 +33,18 @@ from slr.downstream.conditions import (
 )
 from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
-from slr.downstream.report import method_lines, metric_values
+from slr.downstream.report import method_summaries, metric_values
 from slr.models.reference import ModelReference, PairSpec
-from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, Results, RunMirror, files_of
+from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, RunMirror, files_of
 from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
-from slr.runs.records import AnyRecord, ProblemSet, SampleMeasures, Samples
+from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.runs.results import Results, of_kind
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
-from slr.tasks.prompts import Source, TaskName, TaskPrompt, load_task
+from slr.tasks.prompts import TaskPrompt, load_task
 from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
+from slr.vocabulary import Source, TaskName
 
 if TYPE_CHECKING:
     from slr.downstream.fluency import FluencyModel
@@ -65,14 +67,14 @@ class DownstreamConfig:
     """What the results depend on, beside the pair, the search's choice and the dtype.
 
     ``num_prompts`` is of each genre, of questions, or of problems that the instruct model gets wrong, out of
-    ``num_candidates``. ``batch_size`` is the largest number of samples drawn together. ``fluency_model`` is a
-    checkpoint that is none of those compared, under which samples are scored. ``last_number_counts`` makes the
-    last number of a text without a marked answer its answer to a reasoning problem.
+    ``num_candidates``. ``batch_size`` is the largest number of samples drawn together. ``fluency_models`` has names of
+    pairs, each with a checkpoint that is none of those compared, under which the pair's samples are scored.
+    ``last_number_counts`` makes the last number of a text without a marked answer its answer to a reasoning problem.
     """
 
     task: TaskName
     source: Source
-    conditions: tuple[Condition, ...]
+    methods: tuple[Method, ...]
     num_prompts: int
     num_samples: int
     max_new_tokens: int
@@ -81,12 +83,16 @@ class DownstreamConfig:
     batch_size: int = 256
     num_asked_for: int = 5
     last_number_counts: bool = False
-    fluency_models: dict[str, str] = field(default_factory=dict)
+    fluency_models: tuple[tuple[str, str], ...] = ()
 
     @property
     def prompts_in_group(self) -> int:
-        """So many prompts are sampled together."""
+        """Number of prompts that are sampled together."""
         return max(1, self.batch_size // self.num_samples)
+
+    def fluency_model_of(self, pair: str) -> str | None:
+        """The checkpoint under which the pair's samples are scored, if there is one."""
+        return dict(self.fluency_models).get(pair)
 
     def shortened(self) -> DownstreamConfig:
         """Small enough to see in seconds that everything runs; its numbers mean nothing."""
@@ -103,7 +109,7 @@ class DownstreamConfig:
 def downstream_experiment(
     name: str, question: str, config: DownstreamConfig, crc: CrcStudyConfig
 ) -> Experiment[DownstreamConfig]:
-    """An experiment that compares conditions on one task, with the choice of the search ``crc``."""
+    """An experiment that compares methods on one task, with the choice of the search ``crc``."""
     return Experiment(
         name=name,
         question=question,
@@ -120,7 +126,7 @@ def downstream_experiment(
 
 def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
     """The search's choice, and the model that fluency is measured under as it is now."""
-    location = config.fluency_models.get(spec.name)
+    location = config.fluency_model_of(spec.name)
     files = None if location is None else files_of(ModelReference(location))
     of_fluency_model = {f"{part} of the fluency model": digest for part, digest in (files or {}).items()}
     return chosen_by_search(results, spec) | of_fluency_model
@@ -142,9 +148,9 @@ def _requests_digest(config: DownstreamConfig) -> str:
     if config.source != "hub" or config.task != "reasoning":
         prompts = load_task(config.task, config.source, config.num_candidates or config.num_prompts)
         requests = [
-            (prompt.id, prompt.expected, _request(prompt, condition, config))
+            (prompt.id, prompt.expected, _request(prompt, method, config))
             for prompt in prompts
-            for condition in {c.prompting: c for c in config.conditions}.values()
+            for method in {c.prompting: c for c in config.methods}.values()
         ]
     return hashlib.sha256(json.dumps(requests).encode()).hexdigest()[:12]
 
@@ -155,15 +161,15 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
         cells.append(
             Cell(
                 key=f"{spec.name}/problems",
-                record_keys=lambda _: [f"{spec.name}/problem_set"],
+                record_keys=lambda _: [ProblemSet.key_of(spec.name)],
                 run=lambda context: _choose_problems(context, config),
                 cost=_cost(spec, config, config.num_candidates or 0, 1),
             )
         )
     needs = tuple(cell.key for cell in cells)
     cells += [
-        _sampling_cell(spec, config, condition, seed, needs)
-        for condition in config.conditions
+        _sampling_cell(spec, config, method, seed, needs)
+        for method in config.methods
         for seed in range(config.num_seeds)
     ]
     if config.task == "creative_writing":
@@ -181,13 +187,13 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
 
 
 def _sampling_cell(
-    spec: PairSpec, config: DownstreamConfig, condition: Condition, seed: int, needs: tuple[str, ...]
+    spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, needs: tuple[str, ...]
 ) -> Cell:
     num_prompts = config.num_prompts * (3 if config.task == "creative_writing" else 1)
     return Cell(
-        key=f"{spec.name}/{condition.name}/seed={seed}",
-        record_keys=lambda results: _sample_keys(spec, config, condition, seed, results),
-        run=lambda context: _sample(context, config, condition, seed),
+        key=f"{spec.name}/{method.id}/seed={seed}",
+        record_keys=lambda results: _sample_keys(spec, config, method, seed, results),
+        run=lambda context: _sample(context, config, method, seed),
         cost=_cost(spec, config, num_prompts, config.num_samples),
         needs=needs,
     )
@@ -210,8 +216,8 @@ def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[Tas
     """The prompts to sample; None as long as it is not known which problems they are."""
     if config.task != "reasoning":
         return load_task(config.task, config.source, config.num_prompts)
-    chosen = results.get(f"{pair}/problem_set")
-    if not isinstance(chosen, ProblemSet):
+    chosen = results.find(ProblemSet, ProblemSet.key_of(pair))
+    if chosen is None:
         return None
     by_id = {
         prompt.id: prompt for prompt in load_task(config.task, config.source, config.num_candidates or 0)
@@ -220,14 +226,14 @@ def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[Tas
 
 
 def _sample_keys(
-    spec: PairSpec, config: DownstreamConfig, condition: Condition, seed: int, results: Results
+    spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, results: Results
 ) -> list[str] | None:
     selection, prompts = selection_of(results, spec.name), _prompts(config, results, spec.name)
     if selection is None or prompts is None:
         return None
-    if not is_available(condition.model, selection):
+    if not is_available(method.model, selection):
         return []
-    return [Samples.key_of(spec.name, condition.name, prompt.id, seed) for prompt in prompts]
+    return [Samples.key_of(spec.name, method.id, prompt.id, seed) for prompt in prompts]
 
 
 def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
@@ -258,51 +264,40 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
 
 
 def _sample(
-    context: CellContext, config: DownstreamConfig, condition: Condition, seed: int
+    context: CellContext, config: DownstreamConfig, method: Method, seed: int
 ) -> Iterator[list[AnyRecord]]:
     from slr.chat.template import render_chats
 
-    selection = selection_of(context.results, context.spec.name)
-    prompts = _prompts(config, context.results, context.spec.name)
+    pair = context.spec.name
+    selection, prompts = selection_of(context.results, pair), _prompts(config, context.results, pair)
     assert selection is not None
     assert prompts is not None
-    sampling = dataclasses.replace(condition.sampling, max_new_tokens=config.max_new_tokens)
-    interval = interval_of(condition.model, selection)
-    references = available_references(condition, config.conditions, selection)
+    sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
     size = config.prompts_in_group
-    with opened_model(context, lambda pair: make_model(pair, condition.model, selection)) as model:
+    with opened_model(context, lambda loaded: make_model(loaded, method.model, selection)) as model:
+        common = {**context.header, **_common_fields(config, method, selection), "family": model.family}
         for first in range(0, len(prompts), size):
             group = prompts[first : first + size]
-            keys = [Samples.key_of(context.spec.name, condition.name, prompt.id, seed) for prompt in group]
-            if all(key in context.results for key in keys):
+            if all(Samples.key_of(pair, method.id, prompt.id, seed) in context.results for prompt in group):
                 continue
-            requests = [_request(prompt, condition, config) for prompt in group]
+            requests = [_request(prompt, method, config) for prompt in group]
+            seed_keys = [Samples.seed_key_of(pair, method.id, method.model, p.id, seed) for p in group]
             drawn = model.draw(
                 render_chats(model.tokenizer, requests),
                 config.num_samples,
                 sampling,
-                [seed_from_key(context.experiment.name, key) for key in keys],
+                [seed_from_key(context.experiment.name, key) for key in seed_keys],
             )
             yield [
                 Samples(
-                    **context.header,
-                    family=model.family,
-                    task=config.task,
-                    source=config.source,
+                    **common,
                     group=prompt.group,
                     prompt_id=prompt.id,
                     text=prompt.text,
                     request=request,
-                    method=condition.name,
-                    references=references,
-                    model=condition.model,
-                    interval=interval.ends if interval is not None else None,
-                    alpha=selection.soup_alpha if condition.model == "soup" else None,
-                    prompting=condition.prompting,
-                    sampling=dataclasses.asdict(sampling),
+                    sampling=sampling,
                     seed=seed,
                     expected=prompt.expected,
-                    last_number_counts=config.last_number_counts,
                     texts=tuple(s.text for s in samples),
                     num_tokens=tuple(s.num_tokens for s in samples),
                     finished=tuple(s.finished for s in samples),
@@ -312,12 +307,28 @@ def _sample(
             context.on_progress(first + len(group), len(prompts))
 
 
-def _request(prompt: TaskPrompt, condition: Condition, config: DownstreamConfig) -> str:
-    if condition.prompting == "direct":
+def _common_fields(config: DownstreamConfig, method: Method, selection: CrcSelection) -> dict[str, Any]:
+    """The fields that all samples of one method share."""
+    interval = interval_of(method.model, selection)
+    return {
+        "task": config.task,
+        "source": config.source,
+        "method": method.id,
+        "references": available_references(method, config.methods, selection),
+        "model": method.model,
+        "interval": None if interval is None else interval.ends,
+        "alpha": selection.soup_alpha if method.model == "soup" else None,
+        "prompting": method.prompting,
+        "last_number_counts": config.last_number_counts,
+    }
+
+
+def _request(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
+    if method.prompting == "direct":
         return prompt.text
     if prompt.things is not None:
-        return compose_testbed_request(condition.prompting, prompt.text, prompt.things, config.num_asked_for)
-    return compose_english_request(condition.prompting, prompt.text, config.num_asked_for)
+        return compose_testbed_request(method.prompting, prompt.text, prompt.things, config.num_asked_for)
+    return compose_english_request(method.prompting, prompt.text, config.num_asked_for)
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
@@ -325,15 +336,14 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
 
     A group that has the task's own name is the only one, and left out of the names.
     """
-    samples = [record for record in records if isinstance(record, Samples)]
+    samples = of_kind(records, Samples)
     summary: dict[str, Any] = {}
-    for line in method_lines(metric_values(records, pair)):
-        summary[f"{_prefix(line.group)}{line.method}/{line.label}"] = (
-            line.estimate.mean if line.estimate else None
-        )
+    for of_metric in method_summaries(metric_values(records, pair)):
+        name = f"{_prefix(of_metric.group)}{of_metric.method.id}/{of_metric.metric.id}"
+        summary[name] = of_metric.estimate.mean if of_metric.estimate else None
     for method in dict.fromkeys(record.method for record in samples):
         lengths = [n for record in samples if record.method == method for n in record.num_tokens]
-        summary[f"{method}/tokens in an answer"] = fmean(lengths)
+        summary[f"{method}/tokens_in_an_answer"] = fmean(lengths)
     rows: list[list[Any]] = [
         [record.group, record.prompt_id, record.request, record.method, record.seed, text]
         for record in samples
@@ -349,7 +359,7 @@ def _prefix(group: str) -> str:
 
 def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
     """Coverage of open questions, or pass@k of problems, at every k and by group: the mean over prompts and seeds."""
-    of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass@k", pass_curve_of)}
+    of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass_at_k", pass_curve_of)}
     if not samples or samples[0].task not in of_task:
         return {}
     name, curve_of = of_task[samples[0].task]
@@ -365,23 +375,23 @@ def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
 
 def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) -> list[str] | None:
     keys = []
-    for condition in config.conditions:
+    for method in config.methods:
         for seed in range(config.num_seeds):
-            of_condition = _sample_keys(spec, config, condition, seed, results)
-            if of_condition is None:
+            of_method = _sample_keys(spec, config, method, seed, results)
+            if of_method is None:
                 return None
-            keys += of_condition
-    return [f"{key}/measures" for key in keys]
+            keys += of_method
+    return [SampleMeasures.key_of(key) for key in keys]
 
 
 def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
     """Embeddings, and fluency where there is a model for it."""
     records = [
         record
-        for record in context.results.values()
-        if isinstance(record, Samples) and f"{record.key}/measures" not in context.results
+        for record in context.results.of_pair(context.spec.name).of_kind(Samples)
+        if SampleMeasures.key_of(record.key) not in context.results
     ]
-    location = config.fluency_models.get(context.spec.name)
+    location = config.fluency_model_of(context.spec.name)
     # Held by this generator alone, so that it is given up with the cell.
     fluency_model = _open_fluency_model(location, context.settings.device) if location and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slr.downstream.conditions import BASELINES
+from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
-FLUENCY_MODELS = {"laptop-llama": "laptop:gemma/base", "laptop-gemma": "laptop:smollm2/base"}
+FLUENCY_MODELS = (("laptop-llama", "laptop:gemma/base"), ("laptop-gemma", "laptop:smollm2/base"))
 """Each pair's samples are scored by the other pair's start model."""
 
 SMALL = DownstreamConfig(
     task="creative_writing",
     source="hub",
-    conditions=BASELINES,
+    methods=BASELINES,
     num_prompts=20,
     num_samples=32,
     max_new_tokens=512,
@@ -28,7 +28,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="creative_writing",
         source="testbed",
-        conditions=BASELINES,
+        methods=BASELINES,
         num_prompts=32,
         num_samples=16,
         max_new_tokens=64,
@@ -37,7 +37,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="creative_writing",
         source="offline",
-        conditions=BASELINES,
+        methods=BASELINES,
         num_prompts=4,
         num_samples=8,
         max_new_tokens=64,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slr.downstream.conditions import PROMPTING
+from slr.downstream.methods import PROMPTING
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
 SMALL = DownstreamConfig(
     task="open_qa",
     source="hub",
-    conditions=PROMPTING,
+    methods=PROMPTING,
     num_prompts=40,
     num_samples=64,
     max_new_tokens=256,
@@ -23,7 +23,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
         source="testbed",
-        conditions=PROMPTING,
+        methods=PROMPTING,
         num_prompts=24,
         num_samples=16,
         max_new_tokens=48,
@@ -33,7 +33,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="open_qa",
         source="offline",
-        conditions=PROMPTING,
+        methods=PROMPTING,
         num_prompts=10,
         num_samples=16,
         max_new_tokens=48,

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slr.downstream.conditions import BASELINES
+from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
 SMALL = DownstreamConfig(
     task="reasoning",
     source="hub",
-    conditions=BASELINES,
+    methods=BASELINES,
     num_prompts=100,
     num_candidates=1319,
     num_samples=64,
@@ -25,7 +25,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="reasoning",
         source="testbed",
-        conditions=BASELINES,
+        methods=BASELINES,
         num_prompts=24,
         num_candidates=200,
         num_samples=16,
@@ -36,7 +36,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="reasoning",
         source="offline",
-        conditions=BASELINES,
+        methods=BASELINES,
         num_prompts=8,
         num_candidates=24,
         num_samples=8,

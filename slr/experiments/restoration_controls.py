@@ -6,14 +6,14 @@ end and in three random places.
 
 from __future__ import annotations
 
-from slr.downstream.conditions import CONTROLS
+from slr.downstream.methods import CONTROLS
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
 SMALL = DownstreamConfig(
     task="open_qa",
     source="hub",
-    conditions=CONTROLS,
+    methods=CONTROLS,
     num_prompts=40,
     num_samples=128,
     max_new_tokens=64,
@@ -22,7 +22,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
         source="testbed",
-        conditions=CONTROLS,
+        methods=CONTROLS,
         num_prompts=24,
         num_samples=32,
         max_new_tokens=12,
@@ -31,7 +31,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="open_qa",
         source="offline",
-        conditions=CONTROLS,
+        methods=CONTROLS,
         num_prompts=20,
         num_samples=16,
         max_new_tokens=16,

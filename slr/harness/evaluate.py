@@ -1,6 +1,6 @@
 """Scores by lm-evaluation-harness of models that are in memory; no checkpoint is written for it.
 
-A task is one of lm-eval's own, by its name there, or one of ``harness_tasks``. Seeds, prompts and metrics are
+A task is one of lm-eval's own, by its name there, or one of ``slr/harness/tasks``. Seeds, prompts and metrics are
 those of lm-eval's command line, which gives the same numbers for the same model as a checkpoint. lm-eval is
 imported when it is first needed, for that takes seconds.
 
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 from slr.harness.tasks import TASKS_DIR
 
@@ -188,26 +189,26 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without lm-eval's bars, its warnings that a model is in memory, and git's complaint of no repository."""
+    import lm_eval.api.model
+    import lm_eval.api.task
+    import lm_eval.models.huggingface
     from lm_eval import evaluator
-    from tqdm import tqdm
 
-    # Of the bars only some can be turned off. The commit is none of lm-eval's, but that of the working directory.
-    ask_git = evaluator.get_git_commit_hash
-
-    bars: Any = tqdm
-    make_bar = bars.__init__
     log = logging.getLogger("lm_eval")
     level = log.level
-
-    def make_hidden_bar(bar: Any, *arguments: Any, **options: Any) -> None:
-        make_bar(bar, *arguments, **{**options, "disable": True})
-
     log.setLevel(logging.ERROR)
-    bars.__init__ = make_hidden_bar
-    evaluator.get_git_commit_hash = lambda: None
     try:
-        yield
+        with ExitStack() as patches:
+            # Only some of the bars can be turned off by an option.
+            for module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
+                patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
+            # The commit that lm-eval looks for would be that of the working directory.
+            patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))
+            yield
     finally:
-        evaluator.get_git_commit_hash = ask_git
-        bars.__init__ = make_bar
         log.setLevel(level)
+
+
+def _hidden(make_bar: Callable[..., Any]) -> Callable[..., Any]:
+    """What makes the same bar, but shows none."""
+    return lambda *arguments, **options: make_bar(*arguments, **{**options, "disable": True})

@@ -1,6 +1,6 @@
 """Make the documents of our lm-eval tasks again: ``python -m slr.harness.make_tasks``.
 
-Each ``harness_tasks/NAME.jsonl`` belongs to the task in ``NAME.yaml``. Everything is drawn from a fixed seed, and
+Each ``tasks/NAME.jsonl`` belongs to the task in ``NAME.yaml``. Everything is drawn from a fixed seed, and
 held out of training: the wordings of questions and writing requests, and word problems that no other experiment
 takes.
 
@@ -78,12 +78,13 @@ def english_facts() -> list[Document]:
     ]
 
 
-TASKS: tuple[Callable[[], list[Document]], ...] = (
-    testbed_facts,
-    testbed_sums,
-    testbed_subjects,
-    english_facts,
-)
+TASKS: dict[str, Callable[[], list[Document]]] = {
+    "testbed_facts": testbed_facts,
+    "testbed_sums": testbed_sums,
+    "testbed_subjects": testbed_subjects,
+    "english_facts": english_facts,
+}
+"""What makes the documents of each task, by the task's id."""
 
 
 def _multiple_choice(
@@ -102,9 +103,9 @@ def _multiple_choice(
 
 def write_documents(directory: Path) -> None:
     """Write NAME.jsonl of every task, a document a line."""
-    for make in TASKS:
+    for id_, make in TASKS.items():
         lines = (json.dumps(document, ensure_ascii=False) + "\n" for document in make())
-        (directory / f"{make.__name__}.jsonl").write_text("".join(lines), encoding="utf-8")
+        (directory / f"{id_}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def make_tasks(output_dir: Path = TASKS_DIR) -> None:

@@ -5,42 +5,33 @@ Nothing here depends on the order of the records. What a model is compared with 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from slr.downstream.conditions import model_rank
+from slr.downstream.methods import model_rank
 from slr.runs.records import AnyRecord, HarnessScore
+from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
 from slr.statistics.uncertainty import Estimate, estimate_mean
 
 
 @dataclass(frozen=True, kw_only=True)
-class HarnessLine:
+class HarnessSummary:
     """One metric of one task for one model: the mean over documents."""
 
     score: HarnessScore
     estimate: Estimate | None
 
-    @property
-    def pair(self) -> str:
-        """Whose model it is."""
-        return self.score.pair
 
-    @property
-    def model(self) -> str:
-        """Which of the compared models."""
-        return self.score.model
-
-
-def harness_lines(records: Sequence[AnyRecord], pair: str) -> list[HarnessLine]:
-    """A line a score of one pair, by task, metric and model."""
+def harness_summaries(records: Iterable[AnyRecord], pair: str) -> list[HarnessSummary]:
+    """The mean of every score of one pair, by task, metric and model."""
     return [
-        HarnessLine(score=score, estimate=estimate_mean(score.document_scores))
-        for score in _scores(records, pair)
+        HarnessSummary(score=score, estimate=estimate_mean(score.document_scores))
+        for score in scores_of_pair(records, pair)
     ]
 
 
-def harness_contrasts(records: Sequence[AnyRecord], pair: str) -> list[Contrast]:
+def harness_contrasts(records: Iterable[AnyRecord], pair: str) -> list[Contrast]:
     """Every model of one pair against each of its references, paired by document.
 
     The task is the contrast's group. P-values are Holm-corrected over all contrasts of the pair.
@@ -48,8 +39,10 @@ def harness_contrasts(records: Sequence[AnyRecord], pair: str) -> list[Contrast]
     Raises:
         ValueError: if a reference was not evaluated, or not on the same documents.
     """
-    scores = _scores(records, pair)
-    by_key = {(score.task, score.metric, score.model): score for score in scores}
+    scores = scores_of_pair(records, pair)
+    by_key: dict[tuple[str, str, str], HarnessScore] = {
+        (score.task, score.metric, score.model): score for score in scores
+    }
     comparisons = []
     for score in scores:
         for name in score.references:
@@ -63,8 +56,9 @@ def harness_contrasts(records: Sequence[AnyRecord], pair: str) -> list[Contrast]
     return make_contrasts(comparisons, lambda comparison: comparison.pair)
 
 
-def _scores(records: Sequence[AnyRecord], pair: str) -> list[HarnessScore]:
-    scores = [record for record in records if isinstance(record, HarnessScore) and record.pair == pair]
+def scores_of_pair(records: Iterable[AnyRecord], pair: str) -> list[HarnessScore]:
+    """The scores of one pair, by task, metric and model."""
+    scores = of_kind(of_pair(records, pair), HarnessScore)
     return sorted(scores, key=lambda score: (score.task, score.metric, model_rank(score.model)))
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.downstream.conditions import (
+from slr.downstream.methods import (
     BASELINES,
-    ComparedModel,
     available_references,
     chosen_by_search,
     interval_of,
@@ -21,17 +20,19 @@ from slr.downstream.conditions import (
     selection_of,
 )
 from slr.harness.evaluate import HarnessTask, evaluate, groups_of_tasks, harness_version
-from slr.harness.report import harness_lines
+from slr.harness.report import scores_of_pair
 from slr.harness.tasks import TASKS_DIR
 from slr.models.reference import PairSpec
-from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.provenance import installed_version
 from slr.runs.records import AnyRecord, CrcSelection, HarnessScore
+from slr.runs.results import Results, of_kind
+from slr.vocabulary import ComparedModel
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-COMPARED: tuple[ComparedModel, ...] = tuple(condition.model for condition in BASELINES)
+COMPARED: tuple[ComparedModel, ...] = tuple(method.model for method in BASELINES)
 SMOKE_DOCUMENTS = 2
 SMOKE_NEW_TOKENS = 8
 
@@ -153,15 +154,15 @@ def _records(
         max_new_tokens=config.max_new_tokens,
     )
     interval = interval_of(name, selection)
-    condition = next(condition for condition in BASELINES if condition.name == name)
-    references = available_references(condition, BASELINES, selection)
+    method = next(method for method in BASELINES if method.model == name)
+    references = available_references(method, BASELINES, selection)
     return [
         HarnessScore(
             **context.header,
             family=context.pair.family,
             model=name,
             references=references,
-            interval=interval.ends if interval is not None else None,
+            interval=None if interval is None else interval.ends,
             alpha=selection.soup_alpha if name == "soup" else None,
             task=score.task,
             task_version=score.version,
@@ -179,24 +180,24 @@ def _records(
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     """Scores and standard errors as lm-eval gives them."""
-    scores = [record for record in records if isinstance(record, HarnessScore)]
+    scores = of_kind(records, HarnessScore)
     summary: dict[str, Any] = {}
     for score in scores:
         name = f"{score.task}/{score.model}/{score.metric}"
-        summary |= {name: score.value, f"{name} standard error": score.standard_error}
+        summary |= {name: score.value, f"{name}_standard_error": score.standard_error}
     rows: list[list[Any]] = [
         [
-            line.model,
-            line.score.task,
-            line.score.metric,
-            line.score.value,
-            line.score.standard_error,
-            line.score.num_fewshot,
-            len(line.score.document_scores),
-            line.score.task_version,
-            line.score.harness_version,
+            score.model,
+            score.task,
+            score.metric,
+            score.value,
+            score.standard_error,
+            score.num_fewshot,
+            len(score.document_scores),
+            score.task_version,
+            score.harness_version,
         ]
-        for line in harness_lines(records, pair)
+        for score in scores_of_pair(records, pair)
     ]
     columns = [
         "model",

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from slr.downstream.prompt_metrics import Metric, num_right_of, right_answers
-from slr.downstream.report import MethodLine, method_lines, metric_values
+from slr.downstream.prompt_metrics import Metric, coverage_metric, precision_metric, right_answers
+from slr.downstream.report import MethodSummary, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig
 from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Connect, connect_once
 from slr.judging.recorded_samples import recorded_samples, samples_digest
-from slr.metrics.coverage import coverage_at_k, precision
 from slr.models.reference import PairSpec
-from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment
 from slr.runs.measure_versions import RECOGNITION
 from slr.runs.records import AnyRecord, CanonicalAnswers, SampleMeasures, Samples
-from slr.tasks.prompts import Source, load_task, question_key
+from slr.runs.results import Results
+from slr.tasks.prompts import load_task, question_key
 
 PROMPT_VERSION = "1"
 """To be raised with every change of ``INSTRUCTION`` or of the form of the question."""
@@ -101,9 +101,7 @@ def _cell(
         samples = recorded_samples(results, spec.name)
         return [CanonicalAnswers.key_of(record.key) for record in samples] if samples else None
 
-    num_answers = (
-        answering.num_prompts * answering.num_samples * len(answering.conditions) * answering.num_seeds
-    )
+    num_answers = answering.num_prompts * answering.num_samples * len(answering.methods) * answering.num_seeds
     tokens = round(num_answers * ASSUMED_SHARE_UNRECOGNISED * REQUEST_TOKENS)
     return Cell(
         key=f"{spec.name}/canonical",
@@ -124,25 +122,30 @@ def _canonicalise(
     for first in range(0, len(missing), RECORDS_TOGETHER):
         group = missing[first : first + RECORDS_TOGETHER]
         replies = _ask(group, endpoint)
-        yield [
-            CanonicalAnswers(
-                **context.header,
-                method=record.method,
-                samples=record.key,
-                model=config.model.name,
-                host=config.model.host,
-                prompt_version=config.prompt_version,
-                meant=tuple(None if said == NONE else said for said in of_record),
-                num_asked=sum(question is not None for question in _questions(record)),
-                num_unusable=sum(
-                    question is not None and said is None
-                    for question, said in zip(_questions(record), of_record, strict=True)
-                ),
-            )
-            for record in group
-            for of_record in [[q and replies[q] for q in _questions(record)]]
-        ]
+        yield [_record(context, config, record, replies) for record in group]
         context.on_progress(first + len(group), len(missing))
+
+
+def _record(
+    context: CellContext,
+    config: CanonicaliserConfig,
+    samples: Samples,
+    replies: Mapping[Question, str | None],
+) -> CanonicalAnswers:
+    questions = _questions(samples)
+    said = [None if question is None else replies[question] for question in questions]
+    num_asked = sum(question is not None for question in questions)
+    return CanonicalAnswers(
+        **context.header,
+        method=samples.method,
+        samples=samples.key,
+        model=config.model.name,
+        host=config.model.host,
+        prompt_version=config.prompt_version,
+        meant=tuple(None if name == NONE else name for name in said),
+        num_asked=num_asked,
+        num_unusable=num_asked - sum(name is not None for name in said),
+    )
 
 
 def _ask(group: Sequence[Samples], endpoint: ChatEndpoint) -> dict[Question, str | None]:
@@ -169,30 +172,20 @@ def _questions(record: Samples) -> list[Question | None]:
 
 
 def _names(record: Samples) -> list[str]:
-    assert record.source in ("testbed", "offline", "hub")
-    source: Source = record.source
-    return [aliases[0] for aliases in question_key(source, record.prompt_id).question.answers]
+    return [aliases[0] for aliases in question_key(record.source, record.prompt_id).question.answers]
 
 
-def canonical_lines(
+def canonical_summaries(
     records: Sequence[AnyRecord], canonical: Iterable[CanonicalAnswers], pair: str
-) -> list[MethodLine]:
+) -> list[MethodSummary]:
     """Precision and coverage by rules alone and with the canonicaliser, and what it adds, of one pair."""
     by_samples = {record.samples: record for record in canonical}
 
-    def with_canonicaliser(samples: Samples) -> list[str | None] | None:
+    def read(samples: Samples) -> list[str | None] | None:
         record = by_samples.get(samples.key)
         if record is None:
             return None
         return [right or meant for right, meant in zip(right_answers(samples), record.meant, strict=True)]
-
-    def precision_with(samples: Samples, _: SampleMeasures | None) -> float | None:
-        answers = with_canonicaliser(samples)
-        return None if answers is None else precision(answers)
-
-    def coverage_with(samples: Samples, _: SampleMeasures | None) -> float | None:
-        answers = with_canonicaliser(samples)
-        return None if answers is None else coverage_at_k(answers, num_right_of(samples), len(answers))
 
     def recognised_beyond(samples: Samples, _: SampleMeasures | None) -> float | None:
         record = by_samples.get(samples.key)
@@ -200,18 +193,11 @@ def canonical_lines(
             return None
         return sum(name is not None for name in record.meant) / len(record.meant)
 
-    def by_rules(samples: Samples, _: SampleMeasures | None) -> float | None:
-        return precision(right_answers(samples))
-
-    metrics = [
-        Metric("precision_by_rules", "precision by rules", "quality", by_rules),
-        Metric("precision_with", "precision with the canonicaliser", "quality", precision_with),
-        Metric("coverage_by_rules", "coverage by rules", "diversity", _coverage_by_rules),
-        Metric("coverage_with", "coverage with the canonicaliser", "diversity", coverage_with),
+    metrics = (
+        precision_metric("precision_by_rules", "precision by rules"),
+        precision_metric("precision_with", "precision with the canonicaliser", read),
+        coverage_metric("coverage_by_rules", "coverage by rules"),
+        coverage_metric("coverage_with", "coverage with the canonicaliser", read),
         Metric("recognised_beyond", "recognised beyond the rules", "quality", recognised_beyond),
-    ]
-    return method_lines(metric_values(records, pair, metrics))
-
-
-def _coverage_by_rules(samples: Samples, _: SampleMeasures | None) -> float | None:
-    return coverage_at_k(right_answers(samples), num_right_of(samples), len(samples.texts))
+    )
+    return method_summaries(metric_values(records, pair, metrics))

@@ -20,7 +20,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -42,7 +42,9 @@ if TYPE_CHECKING:
 
 CACHE_DIRECTORY = "endpoint_cache"
 """In the output directory: every reply of every endpoint."""
-DEFAULT_PARAMETERS: dict[str, Any] = {"temperature": 0, "max_tokens": 1024}
+Parameters = tuple[tuple[str, Any], ...]
+"""Fields of a request, each with its value."""
+DEFAULT_PARAMETERS: Parameters = (("temperature", 0), ("max_tokens", 1024))
 """No seed: Gemini's endpoint refuses the field, and at temperature 0 little is left to chance."""
 MESSAGE_CHARACTERS = 300
 """So much of a server's error is quoted."""
@@ -68,7 +70,7 @@ class ChatModel:
 
     name: str
     host: str
-    parameters: dict[str, Any] = field(default_factory=lambda: dict(DEFAULT_PARAMETERS))
+    parameters: Parameters = DEFAULT_PARAMETERS
 
     @staticmethod
     def from_environment(prefix: str) -> ChatModel:
@@ -81,11 +83,13 @@ class ChatModel:
         name = required(prefix, "MODEL", "the model's name at the endpoint")
         text = os.environ.get(f"{prefix}_PARAMETERS")
         check_without_secrets(prefix, base_url, name, text or "")
-        parameters = DEFAULT_PARAMETERS if text is None else parameters_of(f"{prefix}_PARAMETERS", text)
+        parameters = (
+            DEFAULT_PARAMETERS if text is None else tuple(parameters_of(f"{prefix}_PARAMETERS", text).items())
+        )
         # Needed later only, but a mistake in them is to be found before any work.
         key_of(prefix)
         Limits.from_environment(prefix)
-        return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=dict(parameters))
+        return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=parameters)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +206,7 @@ class ChatEndpoint:
         content = {
             "base_url": self._base_url,
             "model": self._model.name,
-            "parameters": self._model.parameters,
+            "parameters": dict(self._model.parameters),
             "prompt_version": request.prompt_version,
             "messages": request.messages,
         }
@@ -224,7 +228,7 @@ class ChatEndpoint:
             completion = self._client.chat.completions.create(
                 model=self._model.name,
                 messages=request.messages,  # pyright: ignore[reportArgumentType]
-                extra_body=self._model.parameters,
+                extra_body=dict(self._model.parameters),
             )
         except (openai.OpenAIError, ValueError) as error:
             raise EndpointError(

@@ -11,11 +11,12 @@ import random
 import re
 import string
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from slr.judging.chat_endpoint import ChatRequest
 
-ASPECTS = ("fluency", "originality", "adherence")
+JudgedAspect = Literal["fluency", "originality", "adherence"]
+ASPECTS: tuple[JudgedAspect, ...] = ("fluency", "originality", "adherence")
 LOWEST, HIGHEST = 1, 10
 RUBRIC_VERSION = "1"
 """To be raised with every change of ``RUBRIC`` or of the form of the question."""

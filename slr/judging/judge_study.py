@@ -19,8 +19,9 @@ from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, Connect, connect_
 from slr.judging.judge import ASPECTS, RUBRIC_VERSION, judge_request, parse_scores, shuffled_batches
 from slr.judging.recorded_samples import recorded_samples, samples_digest
 from slr.models.reference import PairSpec
-from slr.runs.experiment import Cell, CellContext, Cost, Experiment, Results, RunMirror
+from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.records import AnyRecord, JudgeScores, Samples
+from slr.runs.results import Results, of_kind
 from slr.seeding import seed_from_key
 from slr.tasks.creative_prompts import GENRES
 
@@ -81,7 +82,7 @@ def _cell(spec: PairSpec, config: JudgeConfig, writing: DownstreamConfig, connec
 
 def _cost(config: JudgeConfig, writing: DownstreamConfig) -> Cost:
     num_prompts = len(GENRES) * writing.num_prompts
-    texts_of_prompt = len(writing.conditions) * config.num_samples
+    texts_of_prompt = len(writing.methods) * config.num_samples
     num_requests = num_prompts * math.ceil(texts_of_prompt / config.texts_in_request)
     written = num_prompts * texts_of_prompt * round(writing.max_new_tokens * TYPICAL_ANSWER_SHARE)
     return Cost(layer_evaluations=0, tokens=num_requests * REQUEST_TOKENS + written, flops=None)
@@ -156,15 +157,14 @@ def _batches(samples: Sequence[Samples], config: JudgeConfig) -> list[list[Chose
 def _chosen_indices(record: Samples, config: JudgeConfig) -> tuple[int, ...]:
     """Which samples are judged: the same ones whoever judges."""
     count = len(record.texts)
-    generator = random.Random(seed_from_key("judged samples", record.key))
+    generator = random.Random(seed_from_key("judged samples", record.seed_key))
     return tuple(sorted(generator.sample(range(count), min(config.num_samples, count))))
 
 
 def _mirror(records: Sequence[AnyRecord], _pair: str) -> RunMirror:
     """Mean scores by genre and method, over all texts that have one."""
     values: dict[str, list[int]] = defaultdict(list)
-    for record in records:
-        if isinstance(record, JudgeScores):
-            for aspect, scores in record.scores.items():
-                values[f"{record.group}/{record.method}/{aspect}"] += [s for s in scores if s is not None]
+    for record in of_kind(records, JudgeScores):
+        for aspect, scores in record.scores.items():
+            values[f"{record.group}/{record.method}/{aspect}"] += [s for s in scores if s is not None]
     return RunMirror(summary={name: fmean(of) for name, of in values.items() if of}, tables={})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slr.runs.experiment import AnyExperiment, Cost, store_of
+from slr.runs.results import Results
 from slr.runs.script import ScriptOptions
 from slr.terminal.tables import print_table
 
@@ -44,12 +45,12 @@ def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> 
     rows: list[tuple[str, ...]] = []
     totals: dict[str, tuple[int, float]] = {}
     for experiment in experiments:
-        results = {
-            key: record
+        results = Results(
+            (key, record)
             for store in (experiment.builds_on, experiment)
             if store is not None
             for key, record in store.results_in(store_of(store, options.output_dir).read()).items()
-        }
+        )
         for spec in options.pairs():
             for cell in experiment.cells(spec):
                 seconds = speed.seconds(cell.cost)

@@ -25,10 +25,12 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from slr.models.digests import checkpoint_digests
 from slr.models.reference import ModelReference, PairSpec, UnusablePairError
+from slr.runs.modes import Engine
 from slr.runs.output_lock import output_lock
 from slr.runs.processes import ALONE, Processes
 from slr.runs.provenance import config_hash, describe_device, provenance
-from slr.runs.records import AnyRecord, Configuration, Engine, Failure
+from slr.runs.records import AnyRecord, Configuration, Failure
+from slr.runs.results import Results
 from slr.runs.results_store import ResultsStore
 from slr.terminal.literal_text import visible
 from slr.terminal.progress import OnProgress, progress_bar
@@ -43,9 +45,6 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance", covariant=True)
-
-Results = Mapping[str, AnyRecord]
-"""Results so far, by key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +67,7 @@ class Cell:
 
     ``record_keys`` gives the keys that the cell makes, or None as long as they depend on results that are
     not there. ``needs`` names cells that must be done first. ``run`` yields batches of records. A cell that
-    ``is_divisible`` is run by all processes at once, and takes in each only ``context.share`` of its work.
+    ``is_divisible`` is run by all processes at once, and takes in each only ``context.share`` of its state.
     """
 
     key: str
@@ -130,13 +129,13 @@ class Experiment(Generic[ConfigT]):
     settings_in_records: tuple[str, ...] = ()
     is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
 
-    def results_in(self, records: Iterable[AnyRecord]) -> dict[str, AnyRecord]:
+    def results_in(self, records: Iterable[AnyRecord]) -> Results:
         """Those of its records that are results by this configuration, by key."""
-        return {
-            record.key: record
+        return Results(
+            (record.key, record)
             for record in records
             if not isinstance(record, Failure) and self.is_wanted(record)
-        }
+        )
 
 
 AnyExperiment: TypeAlias = "Experiment[DataclassInstance]"
@@ -148,7 +147,7 @@ class RunSettings:
     """Where an experiment runs and writes. ``dtype`` None is the checkpoints' own; ``engine`` samples answers.
 
     With a ``device_map`` the pair is spread by transformers over what devices there are; ``device`` is for the
-    rest. ``processes`` share the work.
+    rest. ``processes`` share the state.
 
     Raises:
         ValueError: if several processes of one machine were each to spread the pair over all its devices.
@@ -174,7 +173,7 @@ class RunSettings:
         ``earlier`` has the results of the experiment that it builds on.
         """
         dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
-        key = f"{spec.name}/configuration"
+        key = Configuration.key_of(spec.name)
         digest = config_hash(experiment.config, dtype, without=experiment.settings_in_records)
         return Configuration(
             experiment=experiment.name,
@@ -241,7 +240,7 @@ class PairOnDemand:
         except ValueError as error:
             raise UnusablePairError(f"{spec.name}: {error}") from error
         for note in pair.notes:
-            _say_once(settings.processes, f"{spec.name}: {note}")
+            _print_status_once(settings.processes, f"{spec.name}: {note}")
         if spec.num_layers is not None and pair.num_layers != spec.num_layers:
             raise UnusablePairError(
                 f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
@@ -351,28 +350,29 @@ def _run_missing_cells(
     experiment: AnyExperiment,
     pair: PairOnDemand,
     settings: RunSettings,
-    of_experiments: Mapping[str, Results],
+    by_experiment: Mapping[str, Results],
 ) -> tuple[Outcome, Results]:
-    """What was done, and all results of the experiment; ``of_experiments`` has those of this run so far."""
+    """What was done, and all results of the experiment; ``by_experiment`` has those of this run so far."""
     spec = pair.spec
     processes = settings.processes
     store = store_of(experiment, settings.output_dir, processes.index)
-    earlier = _results_of(experiment.builds_on, spec, settings, of_experiments)
+    earlier = _results_of(experiment.builds_on, spec, settings, by_experiment)
     configuration = settings.configuration(experiment, spec, earlier)
     own = processes.from_main(
         lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
     )
-    num_records = sum(record.pair == spec.name for record in own.values())
-    results = {**earlier, **own}
+    results = Results({**earlier, **own})
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
-    _say_once(processes, f"{experiment.name} {spec.name}: {to_do}, {num_records} records are there")
+    _print_status_once(
+        processes, f"{experiment.name} {spec.name}: {to_do}, {len(own.of_pair(spec.name))} records are there"
+    )
     outcome = Outcome(cells_done=len(cells) - len(missing))
     if not missing:
         return outcome, own
     with _progress_of_all(f"{experiment.name} {spec.name}", processes) as show:
-        work = _Work(
+        state = _RunState(
             experiment=experiment,
             configuration=configuration,
             pair=pair,
@@ -381,26 +381,26 @@ def _run_missing_cells(
             results=results,
             progress=_Progress(missing, show),
         )
-        _run_in_rounds(missing, work, outcome)
-    return outcome, {key: record for key, record in results.items() if key not in earlier}
+        _run_in_rounds(missing, state, outcome)
+    return outcome, Results((key, record) for key, record in results.items() if key not in earlier)
 
 
 def _results_of(
     experiment: AnyExperiment | None,
     spec: PairSpec,
     settings: RunSettings,
-    of_experiments: Mapping[str, Results],
-) -> dict[str, AnyRecord]:
+    by_experiment: Mapping[str, Results],
+) -> Results:
     """The pair's results of another experiment, but for what says how they were made."""
     if experiment is None:
-        return {}
+        return Results()
     # What other processes have only just written may not be seen yet on a shared file system.
-    found = of_experiments.get(experiment.name)
+    found = by_experiment.get(experiment.name)
     if found is None:
         store = store_of(experiment, settings.output_dir)
         found = settings.processes.from_main(lambda: experiment.results_in(store.read()))
-    results = {key: record for key, record in found.items() if record.pair == spec.name}
-    results.pop(f"{spec.name}/configuration", None)
+    results = found.of_pair(spec.name)
+    results.pop(Configuration.key_of(spec.name), None)
     return results
 
 
@@ -431,7 +431,7 @@ def _progress_of_all(description: str, processes: Processes) -> AbstractContextM
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Work:
+class _RunState:
     """What a process needs to run cells of one experiment on one pair."""
 
     experiment: AnyExperiment
@@ -439,7 +439,7 @@ class _Work:
     pair: PairOnDemand
     settings: RunSettings
     store: ResultsStore
-    results: dict[str, AnyRecord]
+    results: Results
     progress: _Progress
 
     def context_of(self, cell: Cell) -> CellContext:
@@ -455,7 +455,7 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Made:
+class _RoundResult:
     """What a process made in a round, for the others: records by key, and by cell how it failed."""
 
     results: dict[str, AnyRecord]
@@ -463,42 +463,42 @@ class _Made:
     unusable_pair: str | None = None
 
 
-def _run_in_rounds(missing: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
+def _run_in_rounds(missing: Sequence[Cell], state: _RunState, outcome: Outcome) -> None:
     waiting = list(missing)
     while waiting:
         keys = {cell.key for cell in waiting}
         ready = [cell for cell in waiting if keys.isdisjoint(cell.needs)]
         assert ready, f"cells wait for each other: {', '.join(sorted(keys))}"
         waiting = [cell for cell in waiting if not keys.isdisjoint(cell.needs)]
-        _run_round(_leave_out(ready, work, outcome), work, outcome)
+        _run_round(_leave_out(ready, state, outcome), state, outcome)
 
 
-def _leave_out(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> list[Cell]:
+def _leave_out(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> list[Cell]:
     """The cells that need no failed one; the others count as failed too."""
     able = []
     for cell in cells:
         if needed := [key for key in cell.needs if key in outcome.failed]:
             needs = ", ".join(needed)
-            _say_once(work.settings.processes, f"{cell.key}: left out, for it needs {needs}")
+            _print_status_once(state.settings.processes, f"{cell.key}: left out, for it needs {needs}")
             outcome.failed.append(cell.key)
-            work.progress.finish(cell)
+            state.progress.finish(cell)
         else:
             able.append(cell)
     return able
 
 
-def _run_round(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
+def _run_round(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> None:
     """Run this process's share of the cells, and take over what the others made of theirs."""
-    processes = work.settings.processes
+    processes = state.settings.processes
     undivided = [cell for cell in cells if not cell.is_divisible]
     own = {cell.key for cell in processes.share(undivided, [max(c.cost.tokens, 1) for c in undivided])}
-    made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], work)
+    made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], state)
     made_by_each = processes.gather([made_here])
     if processes.count > 1:
         # Once more, now that all have ended: another process may have begun its share of the cell after it had failed
         # here, and a failure counts only until its cell has a newer result.
-        work.store.append(
-            failure.model_copy(update=work.context_of(cell).header_now())
+        state.store.append(
+            failure.model_copy(update=state.context_of(cell).header_now())
             for cell in cells
             if (failure := made_here.failed.get(cell.key)) is not None
         )
@@ -506,34 +506,34 @@ def _run_round(cells: Sequence[Cell], work: _Work, outcome: Outcome) -> None:
         if made.unusable_pair is not None:
             raise UnusablePairError(made.unusable_pair)
         for key, record in made.results.items():
-            work.results.setdefault(key, record)
+            state.results.setdefault(key, record)
     failed = {key for made in made_by_each for key in made.failed}
     for cell in cells:
         if not cell.is_divisible and cell.key not in own:
-            work.progress.finish(cell)
+            state.progress.finish(cell)
         if cell.key in failed:
             outcome.failed.append(cell.key)
         else:
-            assert cell.is_done(work.results), f"{cell.key} did not make the records that it announced"
+            assert cell.is_done(state.results), f"{cell.key} did not make the records that it announced"
             outcome.cells_run += 1
 
 
-def _run_own(cells: Sequence[Cell], work: _Work) -> _Made:
-    before = set(work.results)
+def _run_own(cells: Sequence[Cell], state: _RunState) -> _RoundResult:
+    before = set(state.results)
     failed: dict[str, Failure] = {}
     unusable_pair = None
     try:
         for cell in cells:
-            if failure := _run_cell(work.context_of(cell), work.store, work.results):
+            if failure := _run_cell(state.context_of(cell), state.store, state.results):
                 failed[cell.key] = failure
-            work.progress.finish(cell)
+            state.progress.finish(cell)
     except UnusablePairError as error:  # said to the others first, who would wait for this process
         unusable_pair = str(error)
-    new = {key: record for key, record in work.results.items() if key not in before}
-    return _Made(new, failed, unusable_pair)
+    new = {key: record for key, record in state.results.items() if key not in before}
+    return _RoundResult(new, failed, unusable_pair)
 
 
-def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyRecord]) -> Failure | None:
+def _run_cell(context: CellContext, store: ResultsStore, results: Results) -> Failure | None:
     """Run a cell to its end or first error, adding to ``results``; the failure, if there was one."""
     cell = context.cell
     _ = context.header  # so that a record is as old as its cell, and a failure in any process is newer
@@ -547,26 +547,26 @@ def _run_cell(context: CellContext, store: ResultsStore, results: dict[str, AnyR
             logger.debug("%s failed", cell.key, exc_info=True)
             message = context.spec.without_paths(str(error))
             failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
-            store.append([*_new([context.configuration], results), failure])
+            store.append([*_not_yet_recorded([context.configuration], results), failure])
             results.setdefault(context.configuration.key, context.configuration)
-            _say(f"{cell.key}: failed: {type(error).__name__}: {error}")
+            _print_status(f"{cell.key}: failed: {type(error).__name__}: {error}")
             return failure
         if batch is None:
             return None
-        new = _new([context.configuration, *batch], results)
+        new = _not_yet_recorded([context.configuration, *batch], results)
         store.append(new)
         results.update({record.key: record for record in new})
 
 
-def _new(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
+def _not_yet_recorded(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
     return [record for record in records if record.key not in results]
 
 
-def _say(line: str) -> None:
+def _print_status(line: str) -> None:
     print(visible(line), file=sys.stderr, flush=True)
 
 
-def _say_once(processes: Processes, line: str) -> None:
+def _print_status_once(processes: Processes, line: str) -> None:
     """Say what every process would say."""
     if processes.is_main:
-        _say(line)
+        _print_status(line)

@@ -7,6 +7,7 @@ import json
 from pydantic import ValidationError
 from pydantic_core import PydanticSerializationError
 
+from slr.runs.record_migration import migrated
 from slr.runs.records import RECORD_ADAPTER, SCHEMA_VERSION, AnyRecord
 
 
@@ -31,15 +32,23 @@ def line_of(record: AnyRecord) -> str:
 
 
 def record_of(line: bytes) -> AnyRecord:
-    """The record that a line holds.
+    """The record that a line holds, brought to today's schema version.
 
     Raises:
         ValueError: with what is wrong with the line and what to do.
     """
+    version = _version_of(line)
     try:
+        if 1 <= version < SCHEMA_VERSION:
+            line = json.dumps(migrated(json.loads(line), version)).encode()
         return RECORD_ADAPTER.validate_json(line, strict=True)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"is a record of schema version {version} that lacks a part of it ({type(error).__name__}: {error}), so "
+            f"that it cannot be read as version {SCHEMA_VERSION}; mend the line, or delete the file to start anew"
+        ) from None
     except ValidationError as error:
-        if (version := _version_of(line)) > SCHEMA_VERSION:
+        if version > SCHEMA_VERSION:
             raise ValueError(
                 f"is a record of schema version {version}, which a later version of slr wrote; this one reads "
                 f"versions up to {SCHEMA_VERSION}: update slr, or give another directory"

@@ -2,7 +2,8 @@
 
 A record is frozen, and validated when made and when read back. Its ``key`` is unique within its
 experiment and says what was measured (never when, or on which machine), so a resumed run knows
-what is there already. How the rows lie on disk is told in ``results_store``.
+what is there already; the class's ``key_of`` makes it. ``results_store`` tells how the rows lie on disk,
+``record_migration`` how rows of an earlier schema version are read.
 """
 
 from __future__ import annotations
@@ -32,11 +33,17 @@ from slr.runs.record_checks import (
     check_interval_within,
     check_unique,
 )
+from slr.sampling.config import SamplingConfig
+from slr.vocabulary import (
+    ComparedModel,
+    ModelKind,
+    PromptingMethod,
+    PromptSet,
+    Source,
+    TaskName,
+)
 
-SCHEMA_VERSION = 1
-
-ModelKind = Literal["base", "instruct", "hybrid", "soup"]
-PromptSet = Literal["selection", "held_out"]
+SCHEMA_VERSION = 2
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
@@ -53,7 +60,7 @@ class Provenance(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    schema_version: Annotated[int, Field(ge=1, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     cell: str
     config_hash: str
     commit: str
@@ -107,7 +114,12 @@ class Configuration(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/configuration"
+        return self.key_of(self.pair)
+
+    @staticmethod
+    def key_of(pair: str) -> str:
+        """The key of a pair's configuration."""
+        return f"{pair}/configuration"
 
 
 class PairInfo(Record):
@@ -131,13 +143,18 @@ class PairInfo(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/pair_info"
+        return self.key_of(self.pair)
+
+    @staticmethod
+    def key_of(pair: str) -> str:
+        """The key of what is known of a pair."""
+        return f"{pair}/pair_info"
 
 
 class CrcScore(Record):
     """CRC validity and diversity of one model, prompt by prompt.
 
-    ``interval`` is the restored range (``hybrid`` only) and ``alpha`` the share of the base model's
+    ``interval`` is the restored interval (``hybrid`` only) and ``alpha`` the share of the base model's
     weights (``hybrid``: within the interval; ``soup``: everywhere). ``validity`` and ``diversity``
     have one number a prompt, in the order of ``prompt_ids``; both are None where the logits are not finite, a
     diversity also where validity is 0.
@@ -177,7 +194,11 @@ class CrcScore(Record):
 
     @staticmethod
     def key_of(
-        pair: str, prompt_set: str, model: str, interval: tuple[int, int] | None, alpha: float | None
+        pair: str,
+        prompt_set: PromptSet,
+        model: ModelKind,
+        interval: tuple[int, int] | None = None,
+        alpha: float | None = None,
     ) -> str:
         """The key of a score with these fields."""
         parts = [pair, "crc_score", prompt_set, model]
@@ -227,6 +248,9 @@ class CrcSelection(Record):
         return "/".join(parts)
 
 
+SearchMethod = Literal["shared", "loop"]
+
+
 class SearchCost(Record):
     """What scoring intervals cost, by the shared search or by the plain loop over hybrids.
 
@@ -234,7 +258,7 @@ class SearchCost(Record):
     """
 
     kind: Literal["search_cost"] = "search_cost"
-    method: Literal["shared", "loop"]
+    method: SearchMethod
     num_layers: AtLeastOne
     hidden_size: AtLeastOne
     num_intervals: AtLeastOne
@@ -255,7 +279,12 @@ class SearchCost(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/search_cost/{self.method}"
+        return self.key_of(self.pair, self.method)
+
+    @staticmethod
+    def key_of(pair: str, method: SearchMethod) -> str:
+        """The key of what scoring a pair's intervals cost by that method."""
+        return f"{pair}/search_cost/{method}"
 
 
 class BuildCost(Record):
@@ -279,14 +308,19 @@ class BuildCost(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/build_cost/{self.method}"
+        return self.key_of(self.pair, self.method)
+
+    @staticmethod
+    def key_of(pair: str, method: str) -> str:
+        """The key of what writing a pair's hybrid took by that method."""
+        return f"{pair}/build_cost/{method}"
 
 
 class Samples(Record):
     """All samples of one method for one prompt and one seed, as they came; every metric can be made from them.
 
-    ``method`` is the condition's name, ``references`` the methods that it is compared with, ``model`` what was
-    compared, ``interval`` and ``alpha`` what that was made of. ``text`` is the request before a prompting method
+    ``method`` is the method's id, ``references`` has the ids of the methods that it is compared with. ``model`` was
+    sampled; ``interval`` and ``alpha`` say what it was made of. ``text`` is the request before a prompting method
     changed it to ``request``, ``expected`` the right answer where there is but one. ``last_number_counts`` says
     whether the last number of a text without a marked answer counts as its answer. ``texts``, ``num_tokens`` and
     ``finished`` (whether it ended by itself) have one entry a sample.
@@ -294,19 +328,19 @@ class Samples(Record):
 
     kind: Literal["samples"] = "samples"
     family: Family
-    task: str
-    source: str
+    task: TaskName
+    source: Source
     group: str
     prompt_id: str
     text: str
     request: str
     method: str
     references: tuple[str, ...] = ()
-    model: str
+    model: ComparedModel
     interval: LayerEnds | None
     alpha: Share | None
-    prompting: str
-    sampling: dict[str, float]
+    prompting: PromptingMethod
+    sampling: SamplingConfig
     seed: int
     expected: str | None
     last_number_counts: bool = False
@@ -328,6 +362,18 @@ class Samples(Record):
     def key_of(pair: str, method: str, prompt_id: str, seed: int) -> str:
         """The key of samples with these fields."""
         return f"{pair}/samples/{method}/{prompt_id}/seed={seed}"
+
+    @property
+    def seed_key(self) -> str:
+        """The key that random draws about these samples are seeded by."""
+        return self.seed_key_of(self.pair, self.method, self.model, self.prompt_id, self.seed)
+
+    @staticmethod
+    def seed_key_of(pair: str, method: str, model: ComparedModel, prompt_id: str, seed: int) -> str:
+        """The key that the draws of samples with these fields are seeded by."""
+        # The hybrid was called "slr" when samples were first drawn; equal samples follow only from the same key.
+        spelling = method.replace("hybrid", "slr", 1) if model == "hybrid" else method
+        return Samples.key_of(pair, spelling, prompt_id, seed)
 
 
 class SampleMeasures(Record):
@@ -369,7 +415,12 @@ class SampleMeasures(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.samples}/measures"
+        return self.key_of(self.samples)
+
+    @staticmethod
+    def key_of(samples: str) -> str:
+        """The key of the measures of the samples with that key."""
+        return f"{samples}/measures"
 
 
 class ProblemSet(Record):
@@ -390,7 +441,12 @@ class ProblemSet(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.pair}/problem_set"
+        return self.key_of(self.pair)
+
+    @staticmethod
+    def key_of(pair: str) -> str:
+        """The key of the problems that were chosen for a pair."""
+        return f"{pair}/problem_set"
 
 
 class JudgeScores(Record):
@@ -476,7 +532,7 @@ class HarnessScore(Record):
 
     kind: Literal["harness_score"] = "harness_score"
     family: Family
-    model: str
+    model: ComparedModel
     references: tuple[str, ...] = ()
     interval: LayerEnds | None
     alpha: Share | None
@@ -496,7 +552,7 @@ class HarnessScore(Record):
         return self.key_of(self.pair, self.model, self.task, self.metric)
 
     @staticmethod
-    def key_of(pair: str, model: str, task: str, metric: str) -> str:
+    def key_of(pair: str, model: ComparedModel, task: str, metric: str) -> str:
         """The key of a score with these fields."""
         return f"{pair}/harness_score/{model}/{task}/{metric}"
 
@@ -511,7 +567,12 @@ class Failure(Record):
     @property
     @override
     def key(self) -> str:
-        return f"{self.provenance.cell}/failure"
+        return self.key_of(self.provenance.cell)
+
+    @staticmethod
+    def key_of(cell: str) -> str:
+        """The key of the failure of the cell with that key."""
+        return f"{cell}/failure"
 
 
 AnyRecord = Annotated[

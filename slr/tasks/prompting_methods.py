@@ -36,8 +36,8 @@ from itertools import takewhile
 from typing import Any, Literal
 
 from slr.testbed.documents import LIST_REQUESTS, NUMBERS, VERBALIZED_REQUESTS
+from slr.vocabulary import PromptingMethod
 
-PromptingMethod = Literal["direct", "list", "verbalized"]
 Dialect = Literal["english", "testbed"]
 Marker = Literal["none", "bullet", "number"]
 StatedAnswer = tuple[str, float | None]

@@ -7,22 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
 
 from slr.tasks.answers import OpenQuestion, load_open_questions
 from slr.tasks.creative_prompts import GENRES, load_creative_prompts
 from slr.tasks.reasoning import gsm8k_problems, small_word_problems, testbed_problems
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
 from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
-
-TaskName = Literal["creative_writing", "open_qa", "reasoning"]
-Source = Literal["testbed", "offline", "hub"]
-"""Where prompts come from.
-
-- testbed: the testbed's world.
-- offline: prompts for real models, with reasoning problems of our own.
-- hub: prompts for real models, with GSM8K from the hub.
-"""
+from slr.vocabulary import Source, TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,15 +82,24 @@ def _testbed_writing(per_genre: int) -> tuple[TaskPrompt, ...]:
 def _testbed_questions(count: int) -> tuple[TaskPrompt, ...]:
     prompts = [
         TaskPrompt(
-            id=f"{relation.thing}-{number}",
+            id=id_,
             group="closed",
             text=wording.format(thing=relation.thing, things=relation.things),
             things=relation.things,
         )
-        for number, wording in enumerate(HELD_OUT_QUESTIONS, start=1)
-        for relation in RELATIONS.values()
+        for id_, (wording, relation) in _testbed_wordings().items()
     ]
     return tuple(prompts[:count])
+
+
+@cache
+def _testbed_wordings() -> dict[str, tuple[str, Relation]]:
+    """By prompt id the wording of a question about the world, and the relation that it asks for."""
+    return {
+        f"{relation.thing}-{number}": (wording, relation)
+        for number, wording in enumerate(HELD_OUT_QUESTIONS, start=1)
+        for relation in RELATIONS.values()
+    }
 
 
 @cache
@@ -112,10 +112,14 @@ def testbed_writing_requests(genre: str) -> dict[str, WritingRequest]:
     }
 
 
+@cache
+def _all_testbed_writing_requests() -> dict[str, WritingRequest]:
+    return {id_: request for genre in GENRES for id_, request in testbed_writing_requests(genre).items()}
+
+
 def is_good_testbed_writing(prompt_id: str, text: str) -> bool:
     """Whether the world's grammar accepts the text and the text keeps to the subject asked for."""
-    genre = prompt_id.rsplit("-", maxsplit=1)[0]
-    request = testbed_writing_requests(genre)[prompt_id]
+    request = _all_testbed_writing_requests()[prompt_id]
     return accepts(request.genre, text) and keeps_constraint(request, text)
 
 
@@ -146,5 +150,6 @@ class QuestionKey:
 def question_key(source: Source, prompt_id: str) -> QuestionKey:
     """Find the key of an open question by its prompt's id."""
     if source == "testbed":
-        return QuestionKey(RELATIONS[prompt_id.rsplit("-", maxsplit=1)[0]])
+        _, relation = _testbed_wordings()[prompt_id]
+        return QuestionKey(relation)
     return QuestionKey(next(q for q in load_open_questions() if q.id == prompt_id))

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Iterable, Iterator
 
-from slr.downstream.conditions import BASELINES
+from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.harness.study import HarnessConfig
 from slr.judging.judge import ASPECTS
-from slr.runs.experiment import Experiment
+from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
 from slr.tasks.prompts import load_task
+from slr.vocabulary import ComparedModel
 from tests.analysis.synthetic import PROVENANCE, crc_records
 
 TEXTS = ("the red fox sings", "a blue crow waits here", "the red fox sings", "one owl")
-MODELS = ("base", "instruct", "slr", "soup")
+MODELS: tuple[ComparedModel, ...] = ("base", "instruct", "hybrid", "soup")
 DOWNSTREAM = (
     "creative_writing",
     "open_qa",
@@ -27,12 +27,12 @@ DOWNSTREAM = (
 )
 
 
-def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples | SampleMeasures]:
-    """Four samples of every condition for the task's first prompts."""
+def samples_and_measures(experiment: AnyExperiment, pair: str) -> Iterator[Samples | SampleMeasures]:
+    """Four samples of every method for the task's first prompts."""
     config = experiment.config
     assert isinstance(config, DownstreamConfig)
     for prompt in load_task(config.task, config.source, 1):
-        for condition in config.conditions:
+        for method in config.methods:
             samples = Samples(
                 experiment=experiment.name,
                 pair=pair,
@@ -44,13 +44,13 @@ def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples 
                 prompt_id=prompt.id,
                 text=prompt.text,
                 request=prompt.text,
-                method=condition.name,
-                references=condition.references,
-                model=condition.model,
+                method=method.id,
+                references=method.references,
+                model=method.model,
                 interval=None,
                 alpha=None,
-                prompting=condition.prompting,
-                sampling=dataclasses.asdict(condition.sampling),
+                prompting=method.prompting,
+                sampling=method.sampling,
                 seed=0,
                 expected=prompt.expected,
                 texts=TEXTS,
@@ -74,7 +74,7 @@ def samples_and_measures(experiment: Experiment, pair: str) -> Iterator[Samples 
                 )
 
 
-def harness_scores(experiment: Experiment, pair: str) -> Iterator[HarnessScore]:
+def harness_scores(experiment: AnyExperiment, pair: str) -> Iterator[HarnessScore]:
     """Every metric of every task."""
     config = experiment.config
     assert isinstance(config, HarnessConfig)
@@ -87,7 +87,7 @@ def harness_scores(experiment: Experiment, pair: str) -> Iterator[HarnessScore]:
                     provenance=PROVENANCE,
                     family="llama",
                     model=model,
-                    references=next(c.references for c in BASELINES if c.name == model),
+                    references=next(method.references for method in BASELINES if method.model == model),
                     interval=None,
                     alpha=None,
                     task=task.name,
@@ -102,7 +102,7 @@ def harness_scores(experiment: Experiment, pair: str) -> Iterator[HarnessScore]:
                 )
 
 
-def judge_scores(experiment: Experiment, samples: Iterable[AnyRecord]) -> Iterator[JudgeScores]:
+def judge_scores(experiment: AnyExperiment, samples: Iterable[AnyRecord]) -> Iterator[JudgeScores]:
     """Two texts of each of the samples' records."""
     for record in samples:
         if isinstance(record, Samples):

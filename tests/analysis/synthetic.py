@@ -7,8 +7,9 @@ from pathlib import Path
 
 from slr.crc.prompts import load_prompts
 from slr.intervals import all_intervals
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo, PromptSet, Provenance, SearchCost
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo, Provenance, SearchCost
 from slr.runs.results_store import ResultsStore
+from slr.vocabulary import PromptSet
 
 NUM_LAYERS = 3
 CHOSEN = (1, 2)

@@ -122,7 +122,7 @@ def results(ordinary: list[AnyRecord]) -> Results:
 def tables(results: Results) -> list[Table]:
     made = [make_all._table(exhibit, results) for exhibit in TABLES]
     assert sum("alert(1)" in table.csv() for table in made) > 20
-    return [*made, Table("t", f"- {HOSTILE}", (HOSTILE, "n"), ((HOSTILE, 1), ("[x]", 2), ("*", -3)))]
+    return [*made, Table(f"- {HOSTILE}", (HOSTILE, "n"), ((HOSTILE, 1), ("[x]", 2), ("*", -3)))]
 
 
 class Shown(HTMLParser):
@@ -160,8 +160,8 @@ def page_of(results: Results, words: str, directory: Path) -> str:
     directory.mkdir()
     picture = directory / "p.png"
     picture.write_bytes(b"a picture")
-    figures = [ShownFigure(exhibit.name, picture, words, words) for exhibit in FIGURES]
-    tables = [ShownTable(make_all._table(exhibit, results), words) for exhibit in TABLES]
+    figures = [ShownFigure(exhibit.id, picture, words, words) for exhibit in FIGURES]
+    tables = [ShownTable(exhibit.id, make_all._table(exhibit, results), words) for exhibit in TABLES]
     write_page(results, figures, tables, directory)
     return write_page(results, figures, tables, directory).read_text(encoding="utf-8")
 
@@ -205,7 +205,7 @@ def test_markdown_shows_hostile_texts_literally(tables: list[Table]) -> None:
         assert not CONTROLS.search(markdown)
         shown = Shown(renderer.render(markdown))
         tags = {tag for tag, _ in shown.elements}
-        assert tags <= {"p", "table", "thead", "tbody", "tr", "th", "td"}, table.name
+        assert tags <= {"p", "table", "thead", "tbody", "tr", "th", "td"}, table.caption
         assert [tag for tag, _ in shown.elements][:2] == ["p", "table"]
         cells = [*table.columns, *(cell for row in table._shown_rows() for cell in row)]
         expected = [table.caption, *cells, *([table.note] if table.note else [])]
@@ -221,7 +221,7 @@ OUR_COMMANDS = {
 
 def test_latex_has_no_command_but_ours(tables: list[Table]) -> None:
     for table in tables:
-        latex = table.latex()
+        latex = table.latex("t")
         assert not CONTROLS.search(latex)
         assert max(latex) <= "\uffff"
         commands = re.findall(r"\\([A-Za-z]+|.)", latex, re.DOTALL)
@@ -254,7 +254,7 @@ def test_csv_has_no_formula_and_its_numbers_are_numbers(tables: list[Table]) -> 
 def test_csv_read_with_another_separator_has_no_formula_either(separator: str) -> None:
     """A spreadsheet's language decides which one it takes."""
     texts = ("x;=1+1", "y\t@SUM(1)", 'z";=2+2;"', "w,-cmd", "v\n=3", " =4", "＝5")
-    table = Table("t", "", ("name", "n"), tuple((text, -1.5) for text in texts))
+    table = Table("", ("name", "n"), tuple((text, -1.5) for text in texts))
     for row in csv.reader(io.StringIO(table.csv()), delimiter=separator):
         for cell in row:
             assert cell.lstrip()[:1] not in tuple("=+@＝"), cell
@@ -271,7 +271,7 @@ def test_figures_show_hostile_texts_without_formulas_or_warnings(results: Result
                 figure = make_all._figure(exhibit, results)
                 titles = "".join(axes.get_title() for axes in figure.axes)
                 assert not CONTROLS.search(titles)
-                paths = save_figure(figure, tmp_path, exhibit.name)
+                paths = save_figure(figure, tmp_path, exhibit.id)
                 width, height = plt.imread(paths[1]).shape[1::-1]
                 assert max(width, height) < 20_000
                 drawn += 1

@@ -22,7 +22,7 @@ def records() -> list[AnyRecord]:
     return all_records(("testbed-llama", "testbed-gemma"))
 
 
-@pytest.mark.parametrize("exhibit", TABLES, ids=lambda exhibit: exhibit.name)
+@pytest.mark.parametrize("exhibit", TABLES, ids=lambda exhibit: exhibit.id)
 def test_tables_of_shuffled_records_are_equal(exhibit: Exhibit[Table], records: list[AnyRecord]) -> None:
     shuffled = random.Random(1).sample(records, len(records))
     one, other = Results(tuple(records), "testbed"), Results(tuple(shuffled), "testbed")

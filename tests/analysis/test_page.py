@@ -50,7 +50,7 @@ def test_one_page_with_everything_and_without_the_network(tmp_path: Path) -> Non
     write_results(tmp_path / "results" / "small", ("small-llama",))
     outline = Outline(draw(tmp_path / "results", tmp_path / "out"))
     assert [name for name in outline.ids if name in ("testbed", "small")] == ["testbed", "small"]
-    shown = {exhibit.name for exhibit in (*FIGURES, *TABLES)} - {"concept", "samples"}
+    shown = {exhibit.id for exhibit in (*FIGURES, *TABLES)} - {"concept", "samples"}
     assert {name.partition("-")[2] for name in outline.ids} - {""} == shown
     assert len(outline.ids) == len(set(outline.ids))
     assert len(outline.pictures) == 1 + 2 * (len(FIGURES) - 1)
@@ -87,7 +87,7 @@ def test_captions_are_made_from_the_records_and_gaps_name_the_command(tmp_path: 
 
 def test_html_of_a_table_escapes_and_aligns() -> None:
     table = Table(
-        "t", "caption", ("name", "n", "score"), (("a<b", 3, Estimate(0.5, 0.25, 0.75, 4)), ("c", 4, None))
+        "caption", ("name", "n", "score"), (("a<b", 3, Estimate(0.5, 0.25, 0.75, 4)), ("c", 4, None))
     )
     html = table.html()
     Outline(html)

@@ -16,21 +16,29 @@ from slr.analysis.tables.contrasts import quality_contrasts
 from slr.analysis.tables.quality import quality
 from slr.figure_style import MODEL_COLORS, use_style
 from slr.runs.records import HarnessScore
+from slr.vocabulary import ComparedModel
 from tests.analysis.synthetic import PROVENANCE
 
 INSTRUCT = (1.0, 1.0, 1.0, 0.0) * 3
-SCORES = {"instruct": INSTRUCT, "base": (0.0,) * 12, "slr": (1.0, 1.0, 0.0, 0.0) * 3, "soup": INSTRUCT}
+SCORES: dict[ComparedModel, tuple[float, ...]] = {
+    "instruct": INSTRUCT,
+    "base": (0.0,) * 12,
+    "hybrid": (1.0, 1.0, 0.0, 0.0) * 3,
+    "soup": INSTRUCT,
+}
 
 
-def score(pair: str, model: str, metric: str, values: tuple[float, ...], **changes: Any) -> HarnessScore:
+def score(
+    pair: str, model: ComparedModel, metric: str, values: tuple[float, ...], **changes: Any
+) -> HarnessScore:
     return HarnessScore(
         experiment="quality",
         pair=pair,
         provenance=PROVENANCE,
         family="llama",
         model=model,
-        references={"instruct": (), "slr": ("instruct", "soup")}.get(model, ("instruct",)),
-        interval=(1, 2) if model == "slr" else None,
+        references={"instruct": (), "hybrid": ("instruct", "soup")}.get(model, ("instruct",)),
+        interval=(1, 2) if model == "hybrid" else None,
         alpha=0.5 if model == "soup" else None,
         task="gsm8k",
         task_version="3.0",
@@ -68,7 +76,7 @@ def test_a_row_a_score(results: Results) -> None:
 def test_contrasts_are_paired_by_document_with_the_reference_that_is_named(results: Results) -> None:
     rows = list(csv.DictReader(io.StringIO(quality_contrasts(results).csv())))
     assert len(rows) == 2 * 2 * 4
-    hybrid = [row for row in rows if row["method"] == "slr" and row["pair"] == "pair-one"]
+    hybrid = [row for row in rows if row["method"] == "hybrid" and row["pair"] == "pair-one"]
     assert [(row["compared with"], row["items"]) for row in hybrid] == [
         ("instruct", "12"),
         ("soup", "12"),
@@ -109,8 +117,10 @@ def test_what_is_missing_names_the_command() -> None:
 
 
 def test_without_its_reference_a_model_is_not_compared() -> None:
-    alone = Results((score("pair-one", "slr", "acc,none", INSTRUCT),))
+    alone = Results((score("pair-one", "hybrid", "acc,none", INSTRUCT),))
     need = contrasts_of("quality")
     assert not need.found(alone)
     (reason,) = need.lacking(alone)
-    assert "'slr' is compared with 'instruct', which has no scores of the same documents of gsm8k" in reason
+    assert (
+        "'hybrid' is compared with 'instruct', which has no scores of the same documents of gsm8k" in reason
+    )

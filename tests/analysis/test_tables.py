@@ -147,7 +147,6 @@ def test_prompts_table_has_all_80() -> None:
 
 
 MIXED = Table(
-    "a_b",
     "Of 100%",
     ("x_1", "y", "n"),
     ((Estimate(1.23456, 1.0, None, 3), None, 7), (Estimate(-0.25, -0.5, 0.0, 3), "p|q & r", 12345)),
@@ -162,10 +161,10 @@ def test_csv_has_full_precision_and_empty_cells() -> None:
 
 def test_an_estimate_over_other_items_than_its_row_says_over_how_many() -> None:
     rows = ((Estimate(0.5, 0.25, 0.75, 9), Estimate(0.5, 0.25, 0.75, 3), 9),)
-    table = Table("t", "", ("x", "y", "prompts"), rows, count_column="prompts")
+    table = Table("", ("x", "y", "prompts"), rows, count_column="prompts")
     assert table.markdown().splitlines()[-1] == ("| 0.500 [0.250, 0.750] | 0.500 [0.250, 0.750] (n=3) | 9 |")
     assert "(n=3)" in table.html()
-    assert "(n=3)" in table.latex()
+    assert "(n=3)" in table.latex("t")
 
 
 def test_markdown_is_rounded_and_says_what_is_undefined() -> None:
@@ -173,7 +172,7 @@ def test_markdown_is_rounded_and_says_what_is_undefined() -> None:
         "Of 100%\n\n| x_1 | y | n |\n| --- | --- | ---: |\n| 1.23 | n/a | 7 |\n"
         f"| -0.250 [-0.500, 0.000] | p\\|q & r | 12,345 |\n\n{UNDEFINED_NOTE} {NO_INTERVAL_NOTE}\n"
     )
-    assert UNDEFINED_NOTE not in Table("t", "", ("x",), ((1,),)).markdown()
+    assert UNDEFINED_NOTE not in Table("", ("x",), ((1,),)).markdown()
 
 
 @pytest.mark.parametrize(
@@ -188,13 +187,13 @@ def test_markdown_is_rounded_and_says_what_is_undefined() -> None:
     ],
 )
 def test_rounding_is_for_the_eye_only(value: float, shown: str) -> None:
-    table = Table("t", "", ("x",), ((value,),))
+    table = Table("", ("x",), ((value,),))
     assert table.markdown().splitlines()[-1] == f"| {shown} |"
     assert table.csv() == f"x\n{value}\n"
 
 
 def test_latex_escapes_and_aligns() -> None:
-    latex = MIXED.latex()
+    latex = MIXED.latex("a_b")
     assert latex.startswith(
         "% packages: booktabs\n\\begin{table}\n\\centering\n\\caption{Of 100\\%}\\label{tab:a-b}\n"
     )
@@ -204,13 +203,13 @@ def test_latex_escapes_and_aligns() -> None:
 
 
 def test_wide_latex_is_scaled_to_the_text() -> None:
-    wide = Table("w", "", ("one", "two"), (("x" * 50, "y" * 50),)).latex()
+    wide = Table("", ("one", "two"), (("x" * 50, "y" * 50),)).latex("t")
     assert wide.startswith("% packages: booktabs, graphicx\n")
     assert "\\resizebox{\\linewidth}{!}{%\n\\begin{tabular}{ll}" in wide
 
 
 def test_long_latex_breaks_across_pages() -> None:
-    latex = crc_prompts(Results(())).latex()
+    latex = crc_prompts(Results(())).latex("t")
     assert latex.startswith("% packages: booktabs, longtable, pdflscape\n\\begin{landscape}")
     assert r"\begin{longtable}{llp{0.45\linewidth}l}" in latex
     assert latex.count(r"\label{") == 1
@@ -227,23 +226,23 @@ def test_latex_groups_and_environments_are_closed(results: Results) -> None:
         models,
         runs,
     ):
-        latex = make(results).latex().replace(r"\{", "").replace(r"\}", "")
+        latex = make(results).latex("t").replace(r"\{", "").replace(r"\}", "")
         assert latex.count("{") == latex.count("}"), make
         for environment in ("table", "tabular", "longtable", "landscape"):
             assert latex.count(rf"\begin{{{environment}}}") == latex.count(rf"\end{{{environment}}}"), make
 
 
 def test_ends_of_an_estimate_have_the_decimals_of_its_largest() -> None:
-    table = Table("t", "", ("x",), ((Estimate(0.99, 0.75, 1.25, 9),),))
+    table = Table("", ("x",), ((Estimate(0.99, 0.75, 1.25, 9),),))
     assert table.markdown().splitlines()[-1] == "| 0.99 [0.75, 1.25] |"
 
 
 def test_p_values_are_never_shown_as_zero() -> None:
     table = Table(
-        "t", "", ("coverage: p",), ((PValue(0.00012345678),), (PValue(0.001),), (PValue(0.25),), (None,))
+        "", ("coverage: p",), ((PValue(0.00012345678),), (PValue(0.001),), (PValue(0.25),), (None,))
     )
     assert "| ---: |\n| <0.001 |\n| 0.001 |\n| 0.250 |\n| n/a |\n" in table.markdown()
-    assert "$<$0.001 \\\\\n0.001 \\\\\n0.250 \\\\" in table.latex()
+    assert "$<$0.001 \\\\\n0.001 \\\\\n0.250 \\\\" in table.latex("t")
     assert '<td class="number">&lt;0.001</td>' in table.html()
     assert table.csv() == 'coverage: p\n0.00012345678\n0.001\n0.25\n""\n'
 
@@ -259,8 +258,8 @@ def test_p_values_of_every_size(p: float, shown: str) -> None:
 def test_a_p_column_takes_nothing_but_p_values() -> None:
     assert p_cell(None) is None
     for column in ("p", "precision: p"):
-        with pytest.raises(ValueError, match=f"column '{column}' of table 't' holds 0.5: expected PValue"):
-            Table("t", "", ("x", column), ((0.5, None), (0.5, 0.5)))
+        with pytest.raises(ValueError, match=f"column '{column}' holds 0.5: expected PValue"):
+            Table("", ("x", column), ((0.5, None), (0.5, 0.5)))
     for wrong in (-0.1, 1.1, float("nan")):
         with pytest.raises(ValueError, match="a p-value is a number from 0 to 1"):
             PValue(wrong)

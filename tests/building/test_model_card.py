@@ -18,9 +18,10 @@ from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
 from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
-from slr.runs.records import Configuration, CrcScore, ModelKind, PairInfo, PromptSet, Provenance
+from slr.runs.records import Configuration, CrcScore, PairInfo, Provenance
 from slr.runs.results_store import ResultsStore
 from slr.statistics.uncertainty import Estimate
+from slr.vocabulary import ModelKind, PromptSet
 from tests.conftest import CheckpointPairs
 
 PAIR = "a-pair"

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from slr.crc.prompts import load_prompts
-from slr.crc.report import crc_report, interval_candidates, rule_in_words
+from slr.crc.report import crc_report, interval_candidates, rule_in_words, summarise
 from slr.crc.selection import SelectionRule
 from slr.intervals import LayerInterval, all_intervals
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, ModelKind, PromptSet
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.vocabulary import ModelKind, PromptSet
 from tests.runs.test_results_store import provenance
 
 NUM_LAYERS = 3
@@ -96,12 +97,12 @@ def share_of_digits(prompt_set: PromptSet) -> float:
 
 def test_means_and_paired_differences():
     report = crc_report(study(), "tiny")
-    assert [(line.model, line.prompt_set) for line in report.models] == [
+    assert [(summary.model, summary.prompt_set) for summary in report.models] == [
         (model, prompt_set)
         for prompt_set in ("selection", "held_out")
         for model in ("base", "instruct", "hybrid", "soup")
     ]
-    hybrid = report.line("hybrid", "held_out")
+    hybrid = report.summary("hybrid", "held_out")
     assert hybrid is not None
     assert hybrid.interval == LayerInterval(*CHOSEN)
     assert hybrid.diversity is not None
@@ -120,14 +121,14 @@ def test_ratio_of_validities():
     cases: tuple[tuple[PromptSet, float, bool], ...] = (("selection", 0.75, True), ("held_out", 0.7, False))
     for prompt_set, validity, is_kept in cases:
         extra = 0.1 * share_of_digits(prompt_set)
-        line = report.line("hybrid", prompt_set)
-        assert line is not None
-        assert line.validity_ratio is not None
-        assert line.validity_ratio.mean == pytest.approx((validity + extra) / (0.8 + extra))
-        assert line.validity_ratio.low is not None
-        assert line.validity_ratio.low < line.validity_ratio.mean
+        summary = report.summary("hybrid", prompt_set)
+        assert summary is not None
+        assert summary.validity_ratio is not None
+        assert summary.validity_ratio.mean == pytest.approx((validity + extra) / (0.8 + extra))
+        assert summary.validity_ratio.low is not None
+        assert summary.validity_ratio.low < summary.validity_ratio.mean
         assert report.keeps_rule("hybrid", prompt_set) is is_kept
-    letters = report.line("hybrid", "held_out", "letters")
+    letters = report.summary("hybrid", "held_out", "letters")
     assert letters is not None
     assert letters.validity_ratio is not None
     assert letters.validity_ratio.mean == pytest.approx(0.7 / 0.8)
@@ -135,10 +136,12 @@ def test_ratio_of_validities():
 
 def test_the_instruct_model_is_not_compared_to_itself():
     report = crc_report(study(), "tiny")
-    lines = [line for line in (*report.models, *report.by_category) if line.model == "instruct"]
-    assert len(lines) == 6
-    for line in lines:
-        assert (line.validity_ratio, line.validity_difference, line.diversity_difference) == (None,) * 3
+    compared = [summary for summary in (*report.models, *report.by_category) if summary.model == "instruct"]
+    assert len(compared) == 6
+    for summary in compared:
+        assert (summary.validity_ratio, summary.validity_difference, summary.diversity_difference) == (
+            None,
+        ) * 3
     assert report.keeps_rule("instruct", "held_out") is None
 
 
@@ -169,9 +172,9 @@ def test_nothing_chosen_is_said_with_what_to_do():
 def test_candidates_know_their_ratio():
     found = {str(c.choice): c for c in interval_candidates(study())}
     ratio = found["1:3"].validity_ratio
-    line = crc_report(study(), "tiny").line("hybrid", "selection")
-    assert line is not None
-    assert ratio == line.validity_ratio
+    summary = crc_report(study(), "tiny").summary("hybrid", "selection")
+    assert summary is not None
+    assert ratio == summary.validity_ratio
     without_instruct = [r for r in study() if not (isinstance(r, CrcScore) and r.model == "instruct")]
     assert all(c.validity_ratio is None for c in interval_candidates(without_instruct))
 
@@ -202,7 +205,7 @@ def test_with_a_margin_fewer_are_admitted():
 def test_categories_apart():
     report = crc_report(study(), "tiny")
     assert len(report.by_category) == 16
-    letters, digits = (report.line("base", "selection", category) for category in ("letters", "digits"))
+    letters, digits = (report.summary("base", "selection", category) for category in ("letters", "digits"))
     assert letters is not None
     assert letters.validity is not None
     assert digits is not None
@@ -212,7 +215,7 @@ def test_categories_apart():
 
 
 def test_an_undefined_diversity_stays_undefined():
-    soup = crc_report(study(), "tiny").line("soup", "held_out")
+    soup = crc_report(study(), "tiny").summary("soup", "held_out")
     assert soup is not None
     assert soup.diversity is None
     assert soup.diversity_difference is None
@@ -230,7 +233,7 @@ def test_without_an_admissible_interval_the_reason_is_there():
     report = crc_report(study(interval=None, alpha=None), "tiny")
     assert report.interval is None
     assert report.interval_reason == "none: not valid enough"
-    assert {line.model for line in report.models} == {"base", "instruct"}
+    assert {summary.model for summary in report.models} == {"base", "instruct"}
 
 
 def test_an_unfinished_study_is_an_error():
@@ -243,3 +246,14 @@ def test_an_unfinished_study_is_an_error():
 def test_needs_no_torch():
     code = "import sys, slr.crc.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_model_that_is_not_finite_on_a_prompt_has_no_mean():
+    finite, instruct = score("hybrid", "held_out", 0.7, 0.5, CHOSEN), score("instruct", "held_out", 0.8, 0.2)
+    overflowing = finite.model_copy(
+        update={"validity": (None, *finite.validity[1:]), "diversity": (None, *finite.diversity[1:])}
+    )
+    summary = summarise(overflowing, instruct)
+    assert (summary.validity, summary.diversity, summary.validity_ratio) == (None,) * 3
+    assert (summary.validity_difference, summary.diversity_difference) == (None,) * 2
+    assert summarise(finite, instruct).validity is not None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Any, get_args
 
 import pytest
 
 from slr.downstream.prompt_metrics import Metric
-from slr.downstream.report import ALL_GENRES, method_contrasts, method_lines, metric_values
+from slr.downstream.report import ALL_GENRES, method_contrasts, method_summaries, metric_values
 from slr.runs.records import SampleMeasures, Samples
+from slr.sampling.config import SamplingConfig
+from slr.vocabulary import ComparedModel
 from tests.analysis.synthetic import PROVENANCE
 
-REFERENCES = {"slr": ("instruct", "soup"), "soup": ("instruct",), "instruct": ()}
+REFERENCES = {"hybrid": ("instruct", "soup"), "soup": ("instruct",), "instruct": ()}
 
 
 def first_number(samples: Samples, _: SampleMeasures | None) -> float | None:
@@ -20,7 +23,7 @@ def first_number(samples: Samples, _: SampleMeasures | None) -> float | None:
     return float(samples.texts[0]) if samples.texts[0] else None
 
 
-NUMBER = Metric("number", "the number", "quality", first_number)
+NUMBER = Metric("precision", "the number", "quality", first_number)
 
 
 def samples(
@@ -31,8 +34,9 @@ def samples(
     group: str = "closed",
     seed: int = 0,
     references: Sequence[str] | None = None,
+    model: ComparedModel | None = None,
     created_at: str = "2026-01-01T00:00:00+00:00",
-    **settings: float,
+    **settings: Any,
 ) -> Samples:
     return Samples(
         experiment="open_qa",
@@ -47,11 +51,11 @@ def samples(
         request="?",
         method=method,
         references=tuple(REFERENCES[method] if references is None else references),
-        model=method.split()[0],
+        model=model or get_args(ComparedModel)[get_args(ComparedModel).index(method)],
         interval=None,
         alpha=None,
         prompting="direct",
-        sampling={"temperature": 1.0, "min_p": 0.1, "top_p": 1.0, **settings},
+        sampling=SamplingConfig(**settings),
         seed=seed,
         expected=None,
         texts=(text,),
@@ -69,22 +73,22 @@ def of_methods(values: Mapping[str, Sequence[float | None]], group: str = "close
     ]
 
 
-BY_HAND = of_methods({"instruct": [0.0, 0.0, 0.0], "slr": [0.25, 0.5, 0.75], "soup": [0.0, 0.75, 0.5]})
+BY_HAND = of_methods({"instruct": [0.0, 0.0, 0.0], "hybrid": [0.25, 0.5, 0.75], "soup": [0.0, 0.75, 0.5]})
 
 
 def test_differences_and_p_values_worked_out_by_hand() -> None:
     contrasts = {
         (c.method, c.reference): c for c in method_contrasts(metric_values(BY_HAND, "a pair", [NUMBER]))
     }
-    assert set(contrasts) == {("slr", "instruct"), ("slr", "soup"), ("soup", "instruct")}
-    against_instruct = contrasts["slr", "instruct"]
+    assert set(contrasts) == {("hybrid", "instruct"), ("hybrid", "soup"), ("soup", "instruct")}
+    against_instruct = contrasts["hybrid", "instruct"]
     assert (against_instruct.mean, against_instruct.reference_mean) == (0.5, 0.0)
     assert against_instruct.difference is not None
     assert against_instruct.difference.mean == 0.5
     # Of 8 sign flips of (0.25, 0.5, 0.75) only two are as far from 0, so p = 2/8, times 3 contrasts.
     assert against_instruct.p_value == pytest.approx(0.75)
     # Differences 0.25, -0.25, 0.25: every sign flip is as far from 0.
-    against_soup = contrasts["slr", "soup"]
+    against_soup = contrasts["hybrid", "soup"]
     assert against_soup.difference is not None
     assert against_soup.difference.mean == pytest.approx(0.25 / 3)
     assert against_soup.p_value == 1.0
@@ -105,12 +109,12 @@ def test_the_order_of_records_and_their_times_change_nothing() -> None:
     shuffled = random.Random(0).sample(earlier, len(earlier))
     expected = metric_values(BY_HAND, "a pair", [NUMBER])
     values = metric_values(shuffled, "a pair", [NUMBER])
-    assert method_lines(values) == method_lines(expected)
+    assert method_summaries(values) == method_summaries(expected)
     assert method_contrasts(values) == method_contrasts(expected)
 
 
 def test_each_contrast_is_over_prompts_that_both_have_a_value_of() -> None:
-    records = of_methods({"instruct": [0.25, None, 0.75, 0.5], "slr": [0.5, 1.0, None, 0.75]})
+    records = of_methods({"instruct": [0.25, None, 0.75, 0.5], "hybrid": [0.5, 1.0, None, 0.75]})
     records = [r.model_copy(update={"references": r.references[:1]}) for r in records]
     values = metric_values(records, "a pair", [NUMBER])
     (contrast,) = method_contrasts(values)
@@ -118,15 +122,15 @@ def test_each_contrast_is_over_prompts_that_both_have_a_value_of() -> None:
     assert (contrast.mean, contrast.reference_mean) == (0.625, 0.375)
     assert contrast.difference is not None
     assert (contrast.difference.mean, contrast.difference.n) == (0.25, 2)
-    assert [(line.method, line.estimate and line.estimate.n) for line in method_lines(values)] == [
+    assert [(line.method.id, line.estimate and line.estimate.n) for line in method_summaries(values)] == [
         ("instruct", 3),
-        ("slr", 3),
+        ("hybrid", 3),
     ]
 
 
 def test_a_missing_reference_is_an_error() -> None:
     records = [record for record in BY_HAND if record.method != "soup"]
-    with pytest.raises(ValueError, match="'slr' is compared with 'soup', of which there are no samples"):
+    with pytest.raises(ValueError, match="'hybrid' is compared with 'soup', of which there are no samples"):
         method_contrasts(metric_values(records, "a pair", [NUMBER]))
 
 
@@ -135,27 +139,36 @@ def test_other_prompts_of_the_reference_are_an_error() -> None:
         method_contrasts(metric_values(BY_HAND[1:], "a pair", [NUMBER]))
 
 
+AT_TEMPERATURES: tuple[tuple[float, ComparedModel, float], ...] = (
+    (1.0, "instruct", 0.25),
+    (1.0, "hybrid", 0.5),
+    (0.7, "instruct", 0.0),
+    (0.7, "hybrid", 1.0),
+)
+
+
 def test_compared_at_the_same_setting_only() -> None:
     records = [
-        samples(f"{model} temperature={t}", "q-1", str(value), temperature=t, references=references)
-        for t, of_temperature in ((1.0, {"instruct": 0.25, "slr": 0.5}), (0.7, {"instruct": 0.0, "slr": 1.0}))
-        for model, value in of_temperature.items()
-        for references in [(f"instruct temperature={t}",) if model == "slr" else ()]
+        samples(
+            f"{model} temperature={t}", "q-1", str(value), temperature=t, references=references, model=model
+        )
+        for t, model, value in AT_TEMPERATURES
+        for references in [(f"instruct temperature={t}",) if model == "hybrid" else ()]
     ]
     contrasts = method_contrasts(metric_values(records, "a pair", [NUMBER]))
     assert [(c.method, c.reference, c.difference and c.difference.mean) for c in contrasts] == [
-        ("slr temperature=0.7", "instruct temperature=0.7", 1.0),
-        ("slr temperature=1.0", "instruct temperature=1.0", 0.25),
+        ("hybrid temperature=0.7", "instruct temperature=0.7", 1.0),
+        ("hybrid temperature=1.0", "instruct temperature=1.0", 0.25),
     ]
 
 
 def test_genres_are_pooled_and_corrected_apart() -> None:
-    poems = of_methods({"instruct": [0.0, 0.0], "slr": [1.0, 1.0], "soup": [0.0, 1.0]}, "poem")
-    jokes = of_methods({"instruct": [0.0, 0.0], "slr": [0.5, 0.5], "soup": [0.0, 0.0]}, "joke")
+    poems = of_methods({"instruct": [0.0, 0.0], "hybrid": [1.0, 1.0], "soup": [0.0, 1.0]}, "poem")
+    jokes = of_methods({"instruct": [0.0, 0.0], "hybrid": [0.5, 0.5], "soup": [0.0, 0.0]}, "joke")
     values = metric_values([*poems, *jokes], "a pair", [NUMBER])
     assert [v.group for v in values] == [ALL_GENRES, "joke", "poem"]
-    lines = {(line.group, line.method): line.estimate for line in method_lines(values)}
-    pooled = lines[ALL_GENRES, "slr"]
+    lines = {(line.group, line.method.id): line.estimate for line in method_summaries(values)}
+    pooled = lines[ALL_GENRES, "hybrid"]
     assert pooled is not None
     assert (pooled.mean, pooled.n) == (0.75, 4)
     sizes = {c.group: c.family_size for c in method_contrasts(values)}
@@ -168,7 +181,7 @@ def test_seeds_are_averaged_before_prompts() -> None:
         for prompt, of_prompt in (("q-1", (0.0, 1.0)), ("q-2", (1.0, 1.0)))
         for seed, value in enumerate(of_prompt)
     ]
-    (line,) = method_lines(metric_values(records, "a pair", [NUMBER]))
+    (line,) = method_summaries(metric_values(records, "a pair", [NUMBER]))
     assert line.estimate is not None
     assert (line.estimate.mean, line.estimate.n) == (0.75, 2)
     assert line.seed_means == (0.5, 1.0)

@@ -13,9 +13,9 @@ import torch
 
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream import prompt_metrics, study
-from slr.downstream.conditions import BASELINES, PROMPTING
 from slr.downstream.fluency import FluencyModel
-from slr.downstream.report import method_contrasts, method_lines, metric_values
+from slr.downstream.methods import BASELINES, PROMPTING
+from slr.downstream.report import method_contrasts, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
@@ -30,7 +30,7 @@ LONG = 20
 QA = DownstreamConfig(
     task="open_qa",
     source="testbed",
-    conditions=BASELINES,
+    methods=BASELINES,
     num_prompts=5,
     num_samples=4,
     max_new_tokens=8,
@@ -74,19 +74,19 @@ def chosen(settings: RunSettings) -> CrcSelection:
     return next(record for record in records if isinstance(record, CrcSelection))
 
 
-def test_every_condition_on_every_prompt(settings: RunSettings) -> None:
+def test_every_method_on_every_prompt(settings: RunSettings) -> None:
     records = run(QA, settings)
     samples = [record for record in records if isinstance(record, Samples)]
     selection = chosen(settings)
     expected = ["instruct", "base"]
-    expected += ["slr"] if selection.interval else []
+    expected += ["hybrid"] if selection.interval else []
     expected += ["soup"] if selection.soup_alpha is not None else []
     assert list(dict.fromkeys(record.method for record in samples)) == expected
     assert len(samples) == 5 * len(expected)
     for record in samples:
         assert len(record.texts) == len(record.num_tokens) == len(record.finished) == 4
-        assert record.sampling["max_new_tokens"] == 8
-        assert record.interval == (selection.interval if record.method == "slr" else None)
+        assert record.sampling.max_new_tokens == 8
+        assert record.interval == (selection.interval if record.method == "hybrid" else None)
 
 
 def test_the_methods_compared_are_recorded_by_name(settings: RunSettings) -> None:
@@ -109,9 +109,9 @@ def test_half_of_the_lines_deleted_gives_equal_records(settings: RunSettings) ->
     assert without_time(run(QA, settings)) == without_time(records)
 
 
-def test_order_of_conditions_does_not_matter(settings: RunSettings) -> None:
+def test_order_of_methods_does_not_matter(settings: RunSettings) -> None:
     records = run(QA, settings, "same")
-    reversed_config = dataclasses.replace(QA, conditions=BASELINES[::-1])
+    reversed_config = dataclasses.replace(QA, methods=BASELINES[::-1])
     (settings.output_dir / "same.jsonl").unlink()
     turned = run(reversed_config, settings, "same")
     texts = [{r.key: r.texts for r in some if isinstance(r, Samples)} for some in (records, turned)]
@@ -140,7 +140,7 @@ def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSetti
     config = DownstreamConfig(
         task="reasoning",
         source="testbed",
-        conditions=BASELINES[:1],
+        methods=BASELINES[:1],
         num_prompts=3,
         num_candidates=40,
         num_samples=6,
@@ -152,7 +152,7 @@ def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSetti
     assert [record.prompt_id for record in samples] == list(problems.wrong)
     assert 0 < len(problems.wrong) <= 3
     assert set(problems.wrong) <= set(problems.tried)
-    solved = {line.label: line for line in method_lines(metric_values(records, SPEC.name))}
+    solved = {line.metric.label: line for line in method_summaries(metric_values(records, SPEC.name))}
     by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in samples) / len(samples)
     assert solved["pass@1"].estimate is not None
     assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
@@ -163,7 +163,7 @@ def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) ->
     config = DownstreamConfig(
         task="reasoning",
         source="testbed",
-        conditions=BASELINES[:1],
+        methods=BASELINES[:1],
         num_prompts=1,
         num_candidates=40,
         num_samples=2,
@@ -192,8 +192,8 @@ def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
     by_hand = sum(distinct_n(record.texts, 2) or 0.0 for record in samples) / 2
     (line,) = [
         line
-        for line in method_lines(metric_values(records, SPEC.name))
-        if (line.method, line.group, line.label) == ("instruct", "poem", "distinct-2")
+        for line in method_summaries(metric_values(records, SPEC.name))
+        if (line.method.id, line.group, line.metric.label) == ("instruct", "poem", "distinct-2")
     ]
     assert line.estimate is not None
     assert line.estimate.mean == pytest.approx(by_hand)
@@ -241,9 +241,12 @@ def test_fluency_is_given_the_request_and_its_model_is_given_up(
 
 
 def test_prompting_methods_are_parsed(settings: RunSettings) -> None:
-    config = dataclasses.replace(QA, conditions=PROMPTING, max_new_tokens=48, num_prompts=3)
+    config = dataclasses.replace(QA, methods=PROMPTING, max_new_tokens=48, num_prompts=3)
     records = run(config, settings)
-    lines = {(line.method, line.label): line for line in method_lines(metric_values(records, SPEC.name))}
+    lines = {
+        (line.method.id, line.metric.label): line
+        for line in method_summaries(metric_values(records, SPEC.name))
+    }
     assert lines["instruct direct", "answers not parsed"].estimate is None
     unparsed = lines["instruct list", "answers not parsed"].estimate
     assert unparsed is not None

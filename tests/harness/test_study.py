@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from slr.crc.study import SMOKE, crc_experiment
-from slr.downstream.conditions import is_available, selection_of
+from slr.downstream.methods import is_available, selection_of
 from slr.harness.evaluate import HarnessTask
-from slr.harness.report import harness_contrasts, harness_lines
+from slr.harness.report import harness_contrasts, harness_summaries
 from slr.harness.study import COMPARED, HarnessConfig, harness_experiment
 from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, store_of
@@ -46,7 +46,8 @@ def scores_of(records: list[AnyRecord]) -> list[HarnessScore]:
 
 def test_every_model_in_every_task_and_resumed_the_same(settings: RunSettings) -> None:
     records = run(settings)
-    searched = {record.key: record for record in store_of(crc_experiment(SMOKE), settings.output_dir).read()}
+    search = crc_experiment(SMOKE)
+    searched = search.results_in(store_of(search, settings.output_dir).read())
     selection = selection_of(searched, SPEC.name)
     assert selection is not None
     models = [model for model in COMPARED if is_available(model, selection)]
@@ -54,7 +55,7 @@ def test_every_model_in_every_task_and_resumed_the_same(settings: RunSettings) -
     assert [(s.model, s.task) for s in scores] == [(model, task.name) for model in models for task in TASKS]
     for score in scores:
         assert len(score.document_scores) == 6
-        assert score.interval == (selection.interval if score.model == "slr" else None)
+        assert score.interval == (selection.interval if score.model == "hybrid" else None)
         assert score.alpha == (selection.soup_alpha if score.model == "soup" else None)
     path = settings.output_dir / "quality.jsonl"
     lines = path.read_text().splitlines(keepends=True)
@@ -69,7 +70,7 @@ def test_every_model_in_every_task_and_resumed_the_same(settings: RunSettings) -
 def test_differences_and_the_mirror_are_of_the_records(settings: RunSettings) -> None:
     records = run(settings)
     scores = {(score.model, score.task): score for score in scores_of(records)}
-    lines = {(line.model, line.score.task): line for line in harness_lines(records, SPEC.name)}
+    lines = {(line.score.model, line.score.task): line for line in harness_summaries(records, SPEC.name)}
     assert lines.keys() == scores.keys()
     contrasts = {(c.method, c.reference, c.group): c for c in harness_contrasts(records, SPEC.name)}
     assert {method for method, _, _ in contrasts} == {model for model, _ in scores} - {"instruct"}

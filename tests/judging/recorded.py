@@ -6,20 +6,23 @@ from pathlib import Path
 
 import torch
 
-from slr.downstream.conditions import BASELINES
+from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.models.presets import find_pair
-from slr.runs.experiment import Experiment, RunSettings, run_experiment, store_of
+from slr.runs.experiment import AnyExperiment, Experiment, RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, Samples
 from slr.runs.results_store import ResultsStore
-from slr.tasks.prompts import TaskName
+from slr.sampling.config import SamplingConfig
+from slr.vocabulary import ComparedModel, TaskName
 from tests.analysis.synthetic import PROVENANCE
 
 SPEC = find_pair("testbed-llama")
-METHODS = ("instruct", "base", "slr")
+METHODS: tuple[ComparedModel, ...] = ("instruct", "base", "hybrid")
 
 
-def samples(task: TaskName, method: str, prompt: str, group: str, texts: tuple[str, ...]) -> Samples:
+def samples(
+    task: TaskName, method: ComparedModel, prompt: str, group: str, texts: tuple[str, ...]
+) -> Samples:
     return Samples(
         experiment=task,
         pair=SPEC.name,
@@ -37,7 +40,7 @@ def samples(task: TaskName, method: str, prompt: str, group: str, texts: tuple[s
         interval=None,
         alpha=None,
         prompting="direct",
-        sampling={},
+        sampling=SamplingConfig(),
         seed=0,
         expected=None,
         texts=texts,
@@ -60,10 +63,10 @@ def writing_samples(num_prompts: int = 3, num_texts: int = 5) -> list[Samples]:
     ]
 
 
-def earlier(task: TaskName) -> Experiment:
+def earlier(task: TaskName) -> Experiment[DownstreamConfig]:
     """The experiment that the samples are of; it is not run."""
     config = DownstreamConfig(
-        task=task, source="offline", conditions=BASELINES, num_prompts=3, num_samples=5, max_new_tokens=8
+        task=task, source="offline", methods=BASELINES, num_prompts=3, num_samples=5, max_new_tokens=8
     )
     return Experiment(name=task, question="?", config=config, cells=lambda _: [], job_type="downstream")
 
@@ -72,7 +75,7 @@ def write(output_dir: Path, records: list[Samples]) -> None:
     ResultsStore(output_dir / f"{records[0].task}.jsonl").append(records)
 
 
-def run(experiment: Experiment, output_dir: Path, *, fails: bool = False) -> list[AnyRecord]:
+def run(experiment: AnyExperiment, output_dir: Path, *, fails: bool = False) -> list[AnyRecord]:
     settings = RunSettings(output_dir=output_dir, dtype=torch.float32)
     assert bool(run_experiment(experiment, SPEC, settings).failed) == fails
     return store_of(experiment, output_dir).read()

@@ -20,14 +20,15 @@ from slr.judging.chat_endpoint import ChatModel
 from slr.runs.records import CanonicalAnswers
 from slr.statistics.uncertainty import Estimate
 from slr.tasks.answers import load_open_questions
+from slr.vocabulary import ComparedModel
 from tests.judging.chat_server import Answer, chat_server, completion
 from tests.judging.recorded import earlier, run, samples, write
 
 QUESTION = load_open_questions()[0]
 RIGHT, OTHER = QUESTION.answers[0][0], QUESTION.answers[1][0]
-TEXTS = {
+TEXTS: dict[ComparedModel, tuple[str, ...]] = {
     "instruct": (RIGHT, "the first of them", "the first of them", "xyzzy"),
-    "slr": (RIGHT, "the second of them", "something odd", ""),
+    "hybrid": (RIGHT, "the second of them", "something odd", ""),
 }
 
 

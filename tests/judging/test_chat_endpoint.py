@@ -43,7 +43,7 @@ def test_asks_as_the_protocol_wants_it(tmp_path: Path) -> None:
             "path": "/v1/chat/completions",
             "model": "m",
             "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Who?"}],
-            **DEFAULT_PARAMETERS,
+            **dict(DEFAULT_PARAMETERS),
         }
     ]
     assert server.headers[0]["authorization"] == f"Bearer {KEY}"
@@ -75,8 +75,8 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         ({"user": "What?"}, {}),
         ({"prompt_version": "2"}, {}),
         ({}, {"model": ChatModel(name="n", host="127.0.0.1")}),
-        ({}, {"model": ChatModel(name="m", host="127.0.0.1", parameters={"temperature": 1})}),
-        ({}, {"model": ChatModel(name="m", host="127.0.0.1", parameters={**DEFAULT_PARAMETERS, "seed": 1})}),
+        ({}, {"model": ChatModel(name="m", host="127.0.0.1", parameters=(("temperature", 1),))}),
+        ({}, {"model": ChatModel(name="m", host="127.0.0.1", parameters=(*DEFAULT_PARAMETERS, ("seed", 1)))}),
         ({}, {"base_url": "elsewhere"}),
     ],
 )
@@ -241,7 +241,7 @@ def test_the_environment_describes_an_endpoint(tmp_path: Path, monkeypatch: pyte
             monkeypatch.setenv(f"SLR_TEST_{name}", value)
         assert ChatEndpoint.from_environment("SLR_TEST", tmp_path).ask(REQUEST) == "Me."
     model = ChatModel.from_environment("SLR_TEST")
-    assert asdict(model) == {"name": "m", "host": "127.0.0.1", "parameters": {"max_completion_tokens": 9}}
+    assert asdict(model) == {"name": "m", "host": "127.0.0.1", "parameters": (("max_completion_tokens", 9),)}
     assert server.bodies[0]["max_completion_tokens"] == 9
     assert "temperature" not in server.bodies[0]
     assert Limits.from_environment("SLR_TEST") == Limits(concurrency=1)

@@ -74,7 +74,7 @@ def test_ordinary_parameters_and_short_keys_are_taken(monkeypatch: pytest.Monkey
         "PARAMETERS": json.dumps(parameters),
     }.items():
         monkeypatch.setenv(f"SLR_JUDGE_{name}", value)
-    assert ChatModel.from_environment("SLR_JUDGE").parameters == parameters
+    assert ChatModel.from_environment("SLR_JUDGE").parameters == tuple(parameters.items())
 
 
 def test_a_key_that_the_server_repeats_is_in_no_file(tmp_path: Path, use_server: Callable[..., None]) -> None:

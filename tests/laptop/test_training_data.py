@@ -13,7 +13,8 @@ from slr.laptop.training_data import (
     compose_request,
     writing_requests,
 )
-from slr.tasks.prompts import Source, TaskName, load_task
+from slr.tasks.prompts import load_task
+from slr.vocabulary import Source, TaskName
 
 RUN_OF_WORDS = 5
 """A prompt that shares so many words in a row with a training request counts as seen in training."""

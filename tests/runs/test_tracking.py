@@ -95,7 +95,7 @@ def test_a_run_shows_configuration_tables_summary_and_images(
     assert found["config"]["experiment"]["min_validity_ratio"] == 0.9
     assert found["config"]["pair"]["name"] == "tiny"
     assert found["config"]["provenance"]["config_hash"] == "aaaaaaaaaaaa"
-    assert found["summary"]["crc_search/slr/interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
+    assert found["summary"]["crc_search/hybrid/interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
     assert found["summary"]["crc_search/selection/base/validity"] == pytest.approx(0.35, abs=0.05)
     assert {"crc_search/intervals", "crc_search/soups", "figures/heatmap"} <= found["history"]
     assert "crc_search/soups/validity" not in found["summary"]
@@ -122,8 +122,8 @@ def test_names_are_in_characters_that_wandb_sorts_by():
     assert logged_name("open_qa", "instruct temperature=0.7/pass@16") == (
         "open_qa/instruct_temperature_0_7/pass_at_16"
     )
-    assert logged_name("creative_writing", "poem/slr/fluency (proxy)") == (
-        "creative_writing/poem/slr/fluency_proxy"
+    assert logged_name("creative_writing", "poem/hybrid/fluency (proxy)") == (
+        "creative_writing/poem/hybrid/fluency_proxy"
     )
 
 

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from experiments import engine_agreement
 from slr.cli import main
 from slr.crc.study import SMOKE, crc_experiment
-from slr.downstream.conditions import BASELINES
+from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.models import loading as checkpoints
 from slr.models.presets import find_pair
@@ -42,7 +42,7 @@ SPEC = find_pair("testbed-llama")
 QA = DownstreamConfig(
     task="open_qa",
     source="testbed",
-    conditions=BASELINES,
+    methods=BASELINES,
     num_prompts=3,
     num_samples=4,
     max_new_tokens=8,

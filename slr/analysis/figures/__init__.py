@@ -27,16 +27,29 @@ from slr.analysis.needs import (
 )
 
 FIGURES = (
-    Exhibit(concept),
-    Exhibit(crc_heatmaps, CRC_STUDY, captions.crc_heatmaps),
-    Exhibit(crc_tradeoff, CRC_STUDY, captions.crc_tradeoff),
-    Exhibit(creative_tradeoff, CREATIVE_WRITING, captions.creative_tradeoff),
-    Exhibit(qa_coverage, OPEN_QA, captions.qa_coverage),
-    Exhibit(answer_distribution, OPEN_QA, captions.answer_distribution),
-    Exhibit(pass_at_k, REASONING, captions.pass_at_k),
-    Exhibit(controls_tradeoff, CONTROLS, captions.controls_tradeoff),
-    Exhibit(decoding_frontier, DECODING, captions.decoding_frontier),
-    Exhibit(prompting_frontier, PROMPTING, captions.prompting_frontier),
-    Exhibit(quality_cost, QUALITY, captions.quality_cost),
+    Exhibit(id="concept", make=concept),
+    Exhibit(id="crc_heatmaps", make=crc_heatmaps, need=CRC_STUDY, caption=captions.crc_heatmaps),
+    Exhibit(id="crc_tradeoff", make=crc_tradeoff, need=CRC_STUDY, caption=captions.crc_tradeoff),
+    Exhibit(
+        id="creative_tradeoff",
+        make=creative_tradeoff,
+        need=CREATIVE_WRITING,
+        caption=captions.creative_tradeoff,
+    ),
+    Exhibit(id="qa_coverage", make=qa_coverage, need=OPEN_QA, caption=captions.qa_coverage),
+    Exhibit(
+        id="answer_distribution", make=answer_distribution, need=OPEN_QA, caption=captions.answer_distribution
+    ),
+    Exhibit(id="pass_at_k", make=pass_at_k, need=REASONING, caption=captions.pass_at_k),
+    Exhibit(
+        id="controls_tradeoff", make=controls_tradeoff, need=CONTROLS, caption=captions.controls_tradeoff
+    ),
+    Exhibit(
+        id="decoding_frontier", make=decoding_frontier, need=DECODING, caption=captions.decoding_frontier
+    ),
+    Exhibit(
+        id="prompting_frontier", make=prompting_frontier, need=PROMPTING, caption=captions.prompting_frontier
+    ),
+    Exhibit(id="quality_cost", make=quality_cost, need=QUALITY, caption=captions.quality_cost),
 )
 """Every figure that there is."""

@@ -10,32 +10,32 @@ from slr.analysis.tables.selected_intervals import rules_of
 from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
 from slr.downstream.report import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
-from slr.runs.records import ModelKind, PromptSet, Samples
 from slr.statistics.contrasts import Contrast
+from slr.vocabulary import ComparedModel, ModelKind, PromptSet
 
 
 def crc_heatmaps(results: Results) -> str:
-    """Which ranges there are, and which was chosen."""
+    """Which intervals there are, and which was chosen."""
     chosen = "; ".join(
         f"{report.pair}: "
         + (
-            f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
-            if report.interval is not None
-            else "no range is valid enough"
+            "no interval is valid enough"
+            if report.interval is None
+            else f"layers {report.interval} of {report.num_layers}, {_rule(report, 'hybrid')}"
         )
         for report in results.crc_reports
     )
     return (
-        "CRC validity and diversity of the hybrids that restore every range of layers, by the first restored layer "
-        "(upwards) and the end of the range (to the right; not restored itself). Means over the selection prompts. "
-        f"Hatched ranges are not valid enough ({rules_of(results)}); the star is the choice. {chosen}."
+        "CRC validity and diversity of the hybrids that restore every interval of layers, by the first restored layer "
+        "(upwards) and the end of the interval (to the right; not restored itself). Means over the selection prompts. "
+        f"Hatched intervals are not valid enough ({rules_of(results)}); the star is the choice. {chosen}."
     )
 
 
 def crc_tradeoff(results: Results) -> str:
     """What the choice gives on prompts that it has not seen."""
     return (
-        "CRC diversity against validity of every range, and of every soup. The most diverse is chosen of those valid "
+        "CRC diversity against validity of every interval and every soup. The most diverse is chosen of those valid "
         f"enough ({rules_of(results)}). On held-out prompts: "
         + "; ".join(_held_out(report) for report in results.crc_reports)
     )
@@ -74,10 +74,10 @@ def pass_at_k(results: Results) -> str:
 
 
 def controls_tradeoff(results: Results) -> str:
-    """Other ranges."""
+    """Other intervals."""
     return (
         "Open questions, answered by hybrids with as many layers restored elsewhere: the first layers, the last, and "
-        f"ranges drawn at random. {_drawn(results, 'restoration_controls')} "
+        f"intervals drawn at random. {_drawn(results, 'restoration_controls')} "
         f"{_outcome(results, 'restoration_controls')}"
     )
 
@@ -114,7 +114,7 @@ def quality_cost(results: Results) -> str:
 
 
 def _held_out(report: CrcReport) -> str:
-    hybrid, instruct = report.line("hybrid", "held_out"), report.line("instruct", "held_out")
+    hybrid, instruct = report.summary("hybrid", "held_out"), report.summary("instruct", "held_out")
     if hybrid is None or instruct is None:
         return f"{report.pair}: nothing to compare"
     kept = " and ".join(filter(None, (_rule(report, "hybrid"), _rule(report, "soup"))))
@@ -126,22 +126,22 @@ def _held_out(report: CrcReport) -> str:
 
 def _rule(report: CrcReport, model: ModelKind) -> str:
     """What the chosen model keeps of the instruct model's validity, on the prompts it was chosen by and on others."""
-    if report.line(model, "selection") is None:
+    if report.summary(model, "selection") is None:
         return ""
     both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
     return f"{MODEL_NAMES[model]}'s validity over instruct's: {both}"
 
 
 def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
-    line, is_kept = report.line(model, prompt_set), report.keeps_rule(model, prompt_set)
+    summary, is_kept = report.summary(model, prompt_set), report.keeps_rule(model, prompt_set)
     prompts = f"on {prompt_set.replace('_', '-')} prompts"
-    if line is None or is_kept is None:
+    if summary is None or is_kept is None:
         return f"not measured {prompts}"
-    return f"{line.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
+    return f"{summary.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
 
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
-    samples: Sequence[Samples] = results.samples_of(experiment)
+    samples = results.samples_of(experiment)
     prompts = {(s.pair, s.prompt_id) for s in samples}
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})
@@ -151,12 +151,11 @@ def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% inte
 
 def _outcome(results: Results, experiment: str) -> str:
     """How often the hybrid is clearly above and below instruct and soup at equal settings, metric by metric."""
-    return " ".join(
-        words for words in (_outcome_against(r, results, experiment) for r in ("instruct", "soup")) if words
-    )
+    references: tuple[ComparedModel, ...] = ("instruct", "soup")
+    return " ".join(filter(None, (_outcome_against(r, results, experiment) for r in references)))
 
 
-def _outcome_against(reference: str, results: Results, experiment: str) -> str:
+def _outcome_against(reference: ComparedModel, results: Results, experiment: str) -> str:
     contrasts = [c for c in _against(reference, results.contrasts(experiment)) if c.metric in _SHOWN]
     if any(contrast.group == ALL_GENRES for contrast in contrasts):
         contrasts = [contrast for contrast in contrasts if contrast.group == ALL_GENRES]
@@ -170,9 +169,9 @@ def _outcome_against(reference: str, results: Results, experiment: str) -> str:
     return f"{name}: {'; '.join(counts)}."
 
 
-def _against(reference: str, contrasts: Sequence[Contrast]) -> list[Contrast]:
+def _against(reference: ComparedModel, contrasts: Sequence[Contrast]) -> list[Contrast]:
     """The hybrid with the chosen interval against one model, at whatever setting."""
-    return [c for c in contrasts if (c.model, c.reference_model) == ("slr", reference)]
+    return [c for c in contrasts if (c.model, c.reference_model) == ("hybrid", reference)]
 
 
 _SHOWN = {

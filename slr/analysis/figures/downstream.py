@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from textwrap import fill
+from typing import Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,23 +14,49 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from slr.analysis.load_results import Results
-from slr.downstream.prompt_metrics import coverage_curve_of, num_right_of, num_solved, right_answers
-from slr.downstream.report import ALL_GENRES, MethodLine
-from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_NAMES, TEXT_WIDTH, in_figure
+from slr.downstream.methods import Method
+from slr.downstream.prompt_metrics import (
+    MetricId,
+    coverage_curve_of,
+    num_right_of,
+    num_solved,
+    right_answers,
+)
+from slr.downstream.report import ALL_GENRES, MethodSummary
+from slr.figure_style import (
+    LIMIT_COLOR,
+    MODEL_COLORS,
+    MODEL_NAMES,
+    TEXT_WIDTH,
+    add_legend,
+    in_figure,
+    labelled,
+)
 from slr.metrics.coverage import ideal_coverage_at_k
 from slr.metrics.pass_at_k import pass_at_k_curve
 from slr.runs.records import Samples
+from slr.runs.results import by_pair
 from slr.sampling.config import SamplingConfig
 from slr.statistics.uncertainty import Estimate
+from slr.vocabulary import ComparedModel, PromptingMethod
 
 PANEL_HEIGHT = 2.3
 LINE_LENGTH = 36
 """Characters of a title that a panel is wide enough for, if three are in a row."""
+Setting = Literal["temperature", "min-p", "top-p"]
 GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
-SETTING_MARKERS = {"temperature": "o", "min-p": "^", "top-p": "s"}
-PROMPTING_MARKERS = {"direct": "o", "list": "s", "verbalized": "^"}
-CONTROL_COLORS = {"early": "#56B4E9", "late": "#E69F00"}
-"""Random ranges have the colour of lines."""
+SETTING_MARKERS: dict[Setting, str] = {"temperature": "o", "min-p": "^", "top-p": "s"}
+PROMPTING_MARKERS: dict[PromptingMethod, str] = {"direct": "o", "list": "s", "verbalized": "^"}
+RANDOM_INTERVALS = "random intervals"
+STYLES: dict[ComparedModel, tuple[str, str]] = {
+    **{model: (MODEL_COLORS[model], MODEL_NAMES[model]) for model in ("base", "instruct", "hybrid", "soup")},
+    "early": ("#56B4E9", "early"),
+    "late": ("#E69F00", "late"),
+    "random-1": (LIMIT_COLOR, RANDOM_INTERVALS),
+    "random-2": (LIMIT_COLOR, RANDOM_INTERVALS),
+    "random-3": (LIMIT_COLOR, RANDOM_INTERVALS),
+}
+"""Colour and name of each model, in the order in which they are drawn."""
 MAX_QUESTION_CHARACTERS = 240
 MAX_ANSWERS = 8
 """Number of a question's answers that are shown by name, the most frequent first."""
@@ -37,21 +64,21 @@ MAX_ANSWERS = 8
 
 def creative_tradeoff(results: Results) -> Figure:
     """Diversity against quality of poems, stories and jokes."""
-    lines = [line for line in results.method_lines("creative_writing") if line.group != ALL_GENRES]
+    summaries = [of for of in results.method_summaries("creative_writing") if of.group != ALL_GENRES]
     quality = next(
-        line for line in lines if line.metric in ("accepted", "adherence") and line.estimate is not None
+        of.metric for of in summaries if of.metric.id in ("accepted", "adherence") and of.estimate is not None
     )
 
     def draw(axes: Axes, pair: str, _: str) -> None:
-        for line in lines:
-            if line.pair == pair and line.metric == "embedding_diversity":
-                marker = GROUP_MARKERS.get(line.group, "o")
-                _cross(axes, _same(lines, line, quality.metric), line.estimate, line.model, marker)
+        for of in summaries:
+            if of.pair == pair and of.metric.id == "embedding_diversity":
+                marker = GROUP_MARKERS.get(of.group, "o")
+                _cross(axes, _same(summaries, of, quality.id), of.estimate, of.method.model, marker)
 
     figure, axes = _panels(
         results, "creative_writing", draw, quality.label, "embedding diversity", by_group=False
     )
-    _label_markers(axes, GROUP_MARKERS)
+    _label_markers(axes, GROUP_MARKERS.items())
     return _with_legend(figure, "lines: 95% intervals over prompts")
 
 
@@ -102,10 +129,10 @@ def answer_distribution(results: Results) -> Figure:
         samples = [
             s for s in results.samples_of("open_qa") if (s.pair, s.prompt_id) == (pair, questions[group])
         ]
-        counts = {
+        counts: dict[ComparedModel, Counter[str | None]] = {
             model: Counter(answer for s in records for answer in right_answers(s))
             for model, records in _by_model(samples).items()
-            if model in ("instruct", "slr")
+            if model in ("instruct", "hybrid")
         }
         total = sum(counts.values(), Counter[str | None]())
         named = [answer for answer, _ in total.most_common() if answer is not None]
@@ -117,7 +144,8 @@ def answer_distribution(results: Results) -> Figure:
             numbers += [sum(of_model[answer] for answer in others)] if others else []
             heights = np.array([*numbers, of_model[None]]) / of_model.total()
             places = np.arange(len(names)) + (offset - (len(counts) - 1) / 2) * width
-            axes.bar(places, heights, width, color=_color(model), label=_name(model))
+            color, name = STYLES[model]
+            axes.bar(places, heights, width, color=color, label=name)
         axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=6)
         axes.set_ylim(0, 1)
         question_text = in_figure(samples[0].text, MAX_QUESTION_CHARACTERS)
@@ -139,51 +167,60 @@ def shown_questions(results: Results) -> dict[str, str]:
 
 def decoding_frontier(results: Results) -> Figure:
     """Coverage against precision at every sampling setting."""
-    lines, coverage = _lines_and_coverage(results, "decoding_methods")
+    summaries, coverage = _summaries_and_coverage(results, "decoding_methods")
 
     def draw(axes: Axes, pair: str, group: str) -> None:
-        points: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
-        for line in coverage:
-            precision = _same(lines, line, "precision")
-            if (line.pair, line.group) != (pair, group) or precision is None or line.estimate is None:
+        points: dict[tuple[ComparedModel, Setting], list[_Point]] = {}
+        for of in coverage:
+            precision = _same(summaries, of, "precision")
+            if (of.pair, of.group) != (pair, group) or precision is None or of.estimate is None:
                 continue
-            setting, value = _setting_of(line)
-            point = (value, precision.mean, line.estimate.mean)
-            points.setdefault((line.model, setting), []).append(point)
+            setting, value = _setting_of(of.method)
+            point = (value, precision.mean, of.estimate.mean)
+            points.setdefault((of.method.model, setting), []).append(point)
         for (model, setting), of_setting in points.items():
-            of_setting.sort()
-            for value, *place in of_setting[:: len(of_setting) - 1] if setting == "temperature" else ():
-                axes.annotate(
-                    f"{value:g}",
-                    (place[0], place[1]),
-                    (3, 3),
-                    textcoords="offset points",
-                    fontsize=6,
-                    color=_color(model),
-                )
-            axes.plot(
-                [precision for _, precision, _ in of_setting],
-                [found for _, _, found in of_setting],
-                marker=SETTING_MARKERS[setting],
-                markersize=3.5,
-                linewidth=0.6,
-                color=_color(model),
-            )
-            axes.scatter([], [], marker="o", color=_color(model), s=14, label=_name(model))
+            _draw_setting(axes, model, setting, sorted(of_setting))
 
-    figure, axes = _panels(results, "decoding_methods", draw, "precision", coverage[0].label)
-    _label_markers(axes, SETTING_MARKERS)
+    figure, axes = _panels(results, "decoding_methods", draw, "precision", coverage[0].metric.label)
+    _label_markers(axes, SETTING_MARKERS.items())
     return _with_legend(figure, "numbers: lowest and highest temperature")
 
 
-def _setting_of(line: MethodLine) -> tuple[str, float]:
+_Point = tuple[float, float, float]
+"""Value of a setting, precision and coverage with it."""
+
+
+def _draw_setting(axes: Axes, model: ComparedModel, setting: Setting, points: Sequence[_Point]) -> None:
+    """Join one model's points by rising value of the setting; of temperatures, the first and last are named."""
+    color, name = STYLES[model]
+    for value, *place in points[:: len(points) - 1] if setting == "temperature" else ():
+        axes.annotate(
+            f"{value:g}",
+            (place[0], place[1]),
+            (3, 3),
+            textcoords="offset points",
+            fontsize=6,
+            color=color,
+        )
+    axes.plot(
+        [precision for _, precision, _ in points],
+        [found for _, _, found in points],
+        marker=SETTING_MARKERS[setting],
+        markersize=3.5,
+        linewidth=0.6,
+        color=color,
+    )
+    axes.scatter([], [], marker="o", color=color, s=14, label=name)
+
+
+def _setting_of(method: Method) -> tuple[Setting, float]:
     """Which sampling setting a method varies, and its value: the first that is not as everywhere."""
-    temperature, min_p, top_p = (line.sampling[name] for name in ("temperature", "min_p", "top_p"))
-    if top_p != SamplingConfig.top_p:
-        return "top-p", top_p
-    if min_p != SamplingConfig.min_p:
-        return "min-p", min_p
-    return "temperature", temperature
+    sampling = method.sampling
+    if sampling.top_p != SamplingConfig.top_p:
+        return "top-p", sampling.top_p
+    if sampling.min_p != SamplingConfig.min_p:
+        return "min-p", sampling.min_p
+    return "temperature", sampling.temperature
 
 
 def prompting_frontier(results: Results) -> Figure:
@@ -192,33 +229,35 @@ def prompting_frontier(results: Results) -> Figure:
 
 
 def controls_tradeoff(results: Results) -> Figure:
-    """Coverage against precision of ranges of the same length."""
+    """Coverage against precision of intervals of the same length."""
     return _crosses(results, "restoration_controls", {})
 
 
-def _crosses(results: Results, experiment: str, markers: Mapping[str, str]) -> Figure:
+def _crosses(results: Results, experiment: str, markers: Mapping[PromptingMethod, str]) -> Figure:
     """A cross for each method, with the marker of its way to ask."""
-    lines, coverage = _lines_and_coverage(results, experiment)
+    summaries, coverage = _summaries_and_coverage(results, experiment)
 
     def draw(axes: Axes, pair: str, group: str) -> None:
-        for line in coverage:
-            if (line.pair, line.group) == (pair, group):
-                marker = markers.get(line.prompting, "o")
-                _cross(axes, _same(lines, line, "precision"), line.estimate, line.model, marker)
+        for of in coverage:
+            if (of.pair, of.group) == (pair, group):
+                marker = markers.get(of.method.prompting, "o")
+                _cross(axes, _same(summaries, of, "precision"), of.estimate, of.method.model, marker)
 
-    figure, axes = _panels(results, experiment, draw, "precision", coverage[0].label)
-    _label_markers(axes, markers)
+    figure, axes = _panels(results, experiment, draw, "precision", coverage[0].metric.label)
+    _label_markers(axes, markers.items())
     return _with_legend(figure, "lines through a marker: 95% intervals over prompts")
 
 
-def _lines_and_coverage(results: Results, experiment: str) -> tuple[list[MethodLine], list[MethodLine]]:
-    """All lines of the experiment, and those of coverage."""
-    lines = results.method_lines(experiment)
-    return lines, [line for line in lines if line.metric == "coverage"]
+def _summaries_and_coverage(
+    results: Results, experiment: str
+) -> tuple[list[MethodSummary], list[MethodSummary]]:
+    """All metrics of the experiment's methods, and coverage alone."""
+    summaries = results.method_summaries(experiment)
+    return summaries, [of for of in summaries if of.metric.id == "coverage"]
 
 
-def _label_markers(axes: Axes, markers: Mapping[str, str]) -> None:
-    for label, marker in markers.items():
+def _label_markers(axes: Axes, markers: Iterable[tuple[str, str]]) -> None:
+    for label, marker in markers:
         axes.scatter([], [], marker=marker, color=LIMIT_COLOR, s=14, label=label)
 
 
@@ -241,7 +280,7 @@ def _panels(
         by_group: whether groups have panels of their own; else ``draw`` gets "" for the group.
     """
     samples = results.samples_of(experiment)
-    pairs = list(dict.fromkeys(record.pair for record in samples))
+    pairs = list(by_pair(samples))
     groups = sorted({record.group for record in samples}) if by_group else [""]
     figure, axes = plt.subplots(
         len(groups),
@@ -264,64 +303,43 @@ def _panels(
 
 
 def _with_legend(figure: Figure, title: str | None = None) -> Figure:
-    entries = {
-        label: handle
-        for panel in figure.axes
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        list(entries.values()),
-        list(entries),
-        loc="outside lower center",
-        ncols=min(7, max(1, len(entries))),
-        frameon=False,
-        title=title,
-        title_fontsize=7,
-    )
+    add_legend(figure, labelled(figure.axes), max_columns=7, title=title)
     return figure
 
 
-def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: str, marker: str) -> None:
+def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: ComparedModel, marker: str) -> None:
     if x is None or y is None:
         return
-    color = _color(model)
+    color, name = STYLES[model]
     axes.scatter([x.mean], [y.mean], marker=marker, color=color, s=14, zorder=3)
     if x.low is not None and x.high is not None:
         axes.plot([x.low, x.high], [y.mean] * 2, color=color, linewidth=0.6)
     if y.low is not None and y.high is not None:
         axes.plot([x.mean] * 2, [y.low, y.high], color=color, linewidth=0.6)
-    axes.scatter([], [], marker="o", color=color, s=14, label=_name(model))
+    axes.scatter([], [], marker="o", color=color, s=14, label=name)
 
 
-def _curve(axes: Axes, values: NDArray[np.float64], model: str) -> None:
-    axes.plot(range(1, len(values) + 1), values, color=_color(model), linewidth=1.2, label=_name(model))
+def _curve(axes: Axes, values: NDArray[np.float64], model: ComparedModel) -> None:
+    color, name = STYLES[model]
+    axes.plot(range(1, len(values) + 1), values, color=color, linewidth=1.2, label=name)
 
 
-def _by_model(samples: Sequence[Samples]) -> dict[str, list[Samples]]:
-    models: dict[str, list[Samples]] = {}
-    for record in samples:
-        models.setdefault(record.model, []).append(record)
-    return models
+def _by_model(samples: Sequence[Samples]) -> dict[ComparedModel, list[Samples]]:
+    """The samples of each model, in the order of ``STYLES``."""
+    models: dict[ComparedModel, list[Samples]] = {
+        model: [record for record in samples if record.model == model] for model in STYLES
+    }
+    return {model: records for model, records in models.items() if records}
 
 
-def _same(lines: Sequence[MethodLine], line: MethodLine, metric: str) -> Estimate | None:
+def _same(summaries: Sequence[MethodSummary], of: MethodSummary, metric: MetricId) -> Estimate | None:
     """Another metric of the same method on the same prompts."""
     return next(
         (
             other.estimate
-            for other in lines
-            if other.metric == metric
-            and (other.pair, other.group, other.method) == (line.pair, line.group, line.method)
+            for other in summaries
+            if other.metric.id == metric
+            and (other.pair, other.group, other.method.id) == (of.pair, of.group, of.method.id)
         ),
         None,
     )
-
-
-def _color(model: str) -> str:
-    return MODEL_COLORS.get("hybrid" if model == "slr" else model, CONTROL_COLORS.get(model, LIMIT_COLOR))
-
-
-def _name(model: str) -> str:
-    if model.startswith("random-"):
-        return "random ranges"
-    return MODEL_NAMES.get("hybrid" if model == "slr" else model, in_figure(model))

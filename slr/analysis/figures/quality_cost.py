@@ -10,19 +10,39 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from slr.analysis.load_results import Results
-from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, MODEL_MARKERS, MODEL_NAMES, TEXT_WIDTH, in_figure
+from slr.figure_style import (
+    LIMIT_COLOR,
+    MODEL_COLORS,
+    MODEL_MARKERS,
+    MODEL_NAMES,
+    TEXT_WIDTH,
+    add_legend,
+    in_figure,
+)
 from slr.statistics.contrasts import Contrast
 
 ROW_HEIGHT = 0.38
 SPACE_FOR_TITLE_AND_AXIS = 0.9
 """Inches, both."""
-OFFSETS = {"slr": -0.22, "soup": 0.0, "base": 0.22}
-"""Of the models within a task's row, so that none covers another."""
+OFFSETS = {"hybrid": -0.22, "soup": 0.0, "base": 0.22}
+"""Offsets of the models within a task's row, so that none covers another."""
+TASK_NAMES = {
+    "testbed_facts": "facts",
+    "testbed_sums": "sums",
+    "testbed_subjects": "subjects",
+    "english_facts": "facts",
+}
+"""Names of our own tasks; those of lm-eval are shown by their ids."""
+FILTER_NAMES = {
+    "exact_match,strict-match": "strict-match",
+    "exact_match,flexible-extract": "flexible-extract",
+}
+"""Names of metrics that one task has several of."""
 
 
 def quality_cost(results: Results) -> Figure:
     """A panel a pair, a row a task's metric; to the left of the line is worse than instruct."""
-    contrasts = [c for c in results.contrasts("quality") if c.reference == "instruct"]
+    contrasts = [c for c in results.contrasts("quality") if c.reference_model == "instruct"]
     pairs = list(dict.fromkeys(contrast.pair for contrast in contrasts))
     rows = list(dict.fromkeys(_row(contrast, contrasts) for contrast in contrasts))
     figure, axes = plt.subplots(
@@ -50,47 +70,32 @@ def _draw_pair(
     axes.axvline(0, color=LIMIT_COLOR, linewidth=0.8)
     for contrast in of_pair:
         difference = contrast.difference
-        if difference is None or contrast.method not in OFFSETS:
+        if difference is None or contrast.model not in OFFSETS:
             continue
-        place = rows.index(_row(contrast, contrasts)) + OFFSETS[contrast.method]
-        name = _style_name(contrast.method)
-        axes.scatter(
-            [difference.mean], [place], color=MODEL_COLORS[name], marker=MODEL_MARKERS[name], s=18, zorder=3
-        )
+        place = rows.index(_row(contrast, contrasts)) + OFFSETS[contrast.model]
+        color, marker = MODEL_COLORS[contrast.model], MODEL_MARKERS[contrast.model]
+        axes.scatter([difference.mean], [place], color=color, marker=marker, s=18, zorder=3)
         if difference.low is not None and difference.high is not None:
-            axes.plot([difference.low, difference.high], [place] * 2, color=MODEL_COLORS[name], linewidth=0.9)
+            axes.plot([difference.low, difference.high], [place] * 2, color=color, linewidth=0.9)
 
 
 def _row(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
     """The task, with its metric where it has several."""
     metrics = {other.metric for other in contrasts if other.group == contrast.group}
-    task = contrast.group.removeprefix("testbed_").removeprefix("english_").replace("_", " ")
-    task = in_figure(task)
-    return f"{task}\n{in_figure(contrast.metric.split(',')[-1])}" if len(metrics) > 1 else task
+    task = in_figure(TASK_NAMES.get(contrast.group, contrast.group.replace("_", " ")))
+    metric = in_figure(FILTER_NAMES.get(contrast.metric, contrast.metric))
+    return f"{task}\n{metric}" if len(metrics) > 1 else task
 
 
 def _add_legend(figure: Figure) -> None:
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=MODEL_COLORS[_style_name(model)],
-            marker=MODEL_MARKERS[_style_name(model)],
-            markersize=4,
-            linewidth=0.9,
-            label=MODEL_NAMES[_style_name(model)],
+    entries = [
+        (
+            MODEL_NAMES[model],
+            Line2D(
+                [], [], color=MODEL_COLORS[model], marker=MODEL_MARKERS[model], markersize=4, linewidth=0.9
+            ),
         )
         for model in OFFSETS
     ]
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=len(handles),
-        frameon=False,
-        title="lines: 95% intervals over documents, paired with instruct",
-        title_fontsize=7,
-    )
-
-
-def _style_name(model: str) -> str:
-    return "hybrid" if model == "slr" else model
+    title = "lines: 95% intervals over documents, paired with instruct"
+    add_legend(figure, entries, max_columns=len(entries), title=title)

@@ -25,7 +25,6 @@ def best_intervals(results: Results) -> Table:
                 )
             )
     return Table(
-        "best_intervals",
         "The best admissible intervals by diversity on the selection prompts, and how many of all intervals are "
         "on the Pareto front of validity and diversity.",
         ("pair", "rank", "layers", "validity", "diversity", "on the Pareto front", "size of the front"),

@@ -25,7 +25,6 @@ def by_category(results: Results) -> Table:
         for model in MODELS
     ]
     return Table(
-        "by_category",
         "CRC validity and diversity by category of prompt, of the models in the table of selected intervals. "
         "Means over prompts with 95% intervals; differences are paired by prompt.",
         ("pair", "category", "model", "prompts", *SCORE_COLUMNS),

@@ -27,12 +27,11 @@ COLUMNS = (
 
 
 def contrast_table(
-    name: str, caption: str, contrasts: Iterable[Contrast], group: str = "group", family: str = FAMILY
+    caption: str, contrasts: Iterable[Contrast], group: str = "group", family: str = FAMILY
 ) -> Table:
     """A table of contrasts.
 
     Args:
-        name: of the table's files.
         caption: what is compared.
         contrasts: in the order of the rows.
         group: heading of the column that says on which prompts or task a row is.
@@ -55,7 +54,6 @@ def contrast_table(
         for contrast in contrasts
     ]
     return Table(
-        name,
         f"{caption} {PAIRED} It is {family}.",
         ("pair", group, *COLUMNS),
         tuple(rows),
@@ -66,7 +64,6 @@ def contrast_table(
 def crc_contrasts(results: Results) -> Table:
     """CRC on held-out prompts, model against model."""
     return contrast_table(
-        "crc_contrasts",
         "CRC validity and diversity on prompts that the choice did not see: the models compared, by prompt.",
         results.contrasts("crc_search"),
         group="prompts",
@@ -121,7 +118,6 @@ def prompting_methods_contrasts(results: Results) -> Table:
 def quality_contrasts(results: Results) -> Table:
     """Benchmarks, model against model."""
     return contrast_table(
-        "quality_contrasts",
         "Scores by lm-evaluation-harness: the models compared, by document.",
         results.contrasts("quality"),
         group="task",
@@ -130,4 +126,4 @@ def quality_contrasts(results: Results) -> Table:
 
 
 def _of_experiment(results: Results, experiment: str, caption: str) -> Table:
-    return contrast_table(f"{experiment}_contrasts", caption, results.contrasts(experiment))
+    return contrast_table(caption, results.contrasts(experiment))

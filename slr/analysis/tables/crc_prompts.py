@@ -10,7 +10,6 @@ from slr.crc.prompts import load_prompts
 def crc_prompts(_results: Results) -> Table:
     """A row a prompt, those for selection first."""
     return Table(
-        "crc_prompts",
         "The CRC prompts in full. Each valid set is given as its characters one after the other.",
         ("prompt", "category", "text", "valid set"),
         tuple(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import stdev
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
-from slr.downstream.report import MethodLine
+from slr.downstream.prompt_metrics import MetricId
+from slr.statistics.uncertainty import Estimate
 
 STATISTICS = (
     "Means over prompts, each the mean over its seeds, with 95% intervals over prompts. A mean over fewer prompts than "
@@ -17,12 +18,13 @@ STATISTICS = (
 
 def creative_writing(results: Results) -> Table:
     """Poems, stories and jokes."""
-    quality = (
-        " Quality is the share of texts that the world's grammar accepts and that keep their subject, or "
+    return _table(
+        results,
+        "creative_writing",
+        "Creative writing: diversity of a prompt's samples. Quality is the share of texts that the world's grammar "
+        "accepts and that keep their subject, or until a judge is configured two proxies: fluency is the mean "
+        "log-probability of a token under another model, adherence the cosine similarity of a text and its request.",
     )
-    quality += "until a judge is configured two proxies: fluency is the mean log-probability of a token under another "
-    quality += "model, adherence the cosine similarity of a text and its request."
-    return _table(results, "creative_writing", "Creative writing: diversity of a prompt's samples." + quality)
 
 
 def open_qa(results: Results) -> Table:
@@ -47,11 +49,11 @@ def reasoning(results: Results) -> Table:
 
 
 def restoration_controls(results: Results) -> Table:
-    """Other ranges of the same length."""
+    """Other intervals of the same length."""
     return _table(
         results,
         "restoration_controls",
-        "Open questions, answered by hybrids with as many layers restored as the chosen range has, elsewhere.",
+        "Open questions, answered by hybrids with as many layers restored as the chosen interval has, elsewhere.",
     )
 
 
@@ -78,13 +80,12 @@ def prompting_methods(results: Results) -> Table:
 def sampling_seeds(results: Results) -> Table:
     """How far the mean over prompts moves from one seed of sampling to another."""
     rows = [
-        (line.pair, name, line.group, line.method, line.label, len(line.seed_means), *_spread(line))
+        (of.pair, name, of.group, of.method.id, of.metric.label, len(of.seed_means), *_spread(of.seed_means))
         for name in ("creative_writing", "open_qa", "reasoning")
-        for line in results.method_lines(name)
-        if len(line.seed_means) > 1
+        for of in results.method_summaries(name)
+        if len(of.seed_means) > 1
     ]
     return Table(
-        "sampling_seeds",
         "Seeds of sampling: the smallest and the largest mean over prompts, and the standard deviation.",
         (
             "pair",
@@ -101,32 +102,30 @@ def sampling_seeds(results: Results) -> Table:
     )
 
 
-def _spread(line: MethodLine) -> tuple[Cell, ...]:
-    means = [mean for mean in line.seed_means if mean is not None]
+def _spread(seed_means: Sequence[float | None]) -> tuple[Cell, ...]:
+    means = [mean for mean in seed_means if mean is not None]
     return (min(means), max(means), stdev(means)) if len(means) > 1 else (None, None, None)
 
 
 def _table(results: Results, experiment: str, caption: str) -> Table:
-    lines = results.method_lines(experiment)
-    labels = list(dict.fromkeys(line.label for line in lines if line.estimate is not None))
-    rows: dict[tuple[str, ...], dict[str, MethodLine]] = {}
-    for line in lines:
-        rows.setdefault((line.pair, line.group, line.method), {})[line.label] = line
+    summaries = results.method_summaries(experiment)
+    labels: dict[MetricId, str] = {
+        of.metric.id: of.metric.label for of in summaries if of.estimate is not None
+    }
+    rows: dict[tuple[str, str, str], dict[MetricId, Estimate | None]] = {}
+    for of in summaries:
+        rows.setdefault((of.pair, of.group, of.method.id), {})[of.metric.id] = of.estimate
     return Table(
-        experiment,
         f"{caption} {STATISTICS}",
-        ("pair", "group", "method", "prompts", *labels),
+        ("pair", "group", "method", "prompts", *labels.values()),
         tuple(
-            (
-                *key,
-                _num_prompts(of.values()),
-                *(of[label].estimate if label in of else None for label in labels),
-            )
-            for key, of in rows.items()
+            (*key, most_items(estimates.values()), *(estimates.get(id_) for id_ in labels))
+            for key, estimates in rows.items()
         ),
         count_column="prompts",
     )
 
 
-def _num_prompts(lines: Iterable[MethodLine]) -> int:
-    return max((line.estimate.n for line in lines if line.estimate is not None), default=0)
+def most_items(estimates: Iterable[Estimate | None]) -> int:
+    """The largest number of items that one of the estimates is over."""
+    return max((estimate.n for estimate in estimates if estimate is not None), default=0)

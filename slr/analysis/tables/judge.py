@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.contrasts import contrast_table
-from slr.analysis.tables.downstream import STATISTICS
+from slr.analysis.tables.downstream import STATISTICS, most_items
 from slr.analysis.tables.table import Cell, Table
-from slr.downstream.report import ALL_GENRES, MethodLine, MetricValues, method_contrasts, method_lines
-from slr.judging.canonicaliser import canonical_lines
+from slr.downstream.prompt_metrics import MetricId
+from slr.downstream.report import (
+    ALL_GENRES,
+    MethodSummary,
+    MetricValues,
+    method_contrasts,
+    method_summaries,
+)
+from slr.judging.canonicaliser import canonical_summaries
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
 from slr.judging.judge_report import agreement, judged_values
 from slr.runs.records import JudgeScores
+from slr.runs.results import by_pair, of_pair
 from slr.statistics.contrasts import Contrast
+from slr.statistics.uncertainty import Estimate
 
 SCALE = f"from {LOWEST} to {HIGHEST}"
 
@@ -22,11 +31,9 @@ def judge(results: Results) -> Table:
     """Scores of every genre and method."""
     rows: list[tuple[Cell, ...]] = []
     for scores in filter(None, (results.judge_scores, results.second_judge_scores)):
-        for pair in dict.fromkeys(record.pair for record in scores):
-            lines = method_lines(_values(results, scores, pair))
-            rows += _rows_of_pair(lines, [record for record in scores if record.pair == pair])
+        for pair, of_judge in by_pair(scores).items():
+            rows += _rows_of_pair(method_summaries(_values(results, scores, pair)), of_judge)
     return Table(
-        "judge",
         f"Creative writing judged by a language model, blind to the method and in random order, {SCALE}. Not "
         "readable is the share of texts for which the judge's answer had not the form asked for; they have no "
         f"score. {STATISTICS}",
@@ -40,10 +47,9 @@ def judge_contrasts(results: Results) -> Table:
     """What the first judge says, method against method."""
     scores = results.judge_scores
     contrasts: list[Contrast] = []
-    for pair in dict.fromkeys(record.pair for record in scores):
+    for pair in by_pair(scores):
         contrasts += method_contrasts(_values(results, scores, pair))
     return contrast_table(
-        "judge_contrasts",
         f"Creative writing judged by a language model, {SCALE}: the methods compared.",
         contrasts,
     )
@@ -53,13 +59,14 @@ def _values(results: Results, scores: Sequence[JudgeScores], pair: str) -> list[
     return judged_values(results.of_experiment("creative_writing"), scores, pair)
 
 
-def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) -> list[tuple[Cell, ...]]:
+def _rows_of_pair(
+    summaries: Sequence[MethodSummary], scores: Sequence[JudgeScores]
+) -> list[tuple[Cell, ...]]:
     rows = []
-    for group, method in dict.fromkeys((line.group, line.method) for line in lines):
+    for (group, method), estimates in _estimates(summaries).items():
         records = [r for r in scores if r.method == method and group in (r.group, ALL_GENRES)]
         if not records:  # the judge has not come to it
             continue
-        of_aspect = {line.metric: line for line in lines if (line.group, line.method) == (group, method)}
         given = [score for record in records for score in record.scores[ASPECTS[0]]]
         rows.append(
             (
@@ -70,23 +77,31 @@ def _rows_of_pair(lines: Sequence[MethodLine], scores: Sequence[JudgeScores]) ->
                 len(records),
                 len(given),
                 given.count(None) / len(given) if given else None,
-                *(of_aspect[aspect].estimate if aspect in of_aspect else None for aspect in ASPECTS),
+                *(estimates.get(aspect) for aspect in ASPECTS),
             )
         )
     return rows
 
 
+def _estimates(
+    summaries: Iterable[MethodSummary],
+) -> dict[tuple[str, str], dict[MetricId, Estimate | None]]:
+    """For each group and method, the estimate of each metric."""
+    found: dict[tuple[str, str], dict[MetricId, Estimate | None]] = {}
+    for of in summaries:
+        found.setdefault((of.group, of.method.id), {})[of.metric.id] = of.estimate
+    return found
+
+
 def judge_agreement(results: Results) -> Table:
     """Rank correlation of two judges."""
-    first, second = results.judge_scores, results.second_judge_scores
     rows = []
-    for pair in dict.fromkeys(record.pair for record in first):
-        ours, theirs = ([record for record in of if record.pair == pair] for of in (first, second))
+    for pair, ours in by_pair(results.judge_scores).items():
+        theirs = of_pair(results.second_judge_scores, pair)
         for aspect in ASPECTS if theirs else ():
             correlation, num_texts = agreement(ours, theirs, aspect)
             rows.append((pair, aspect, ours[0].judge, theirs[0].judge, num_texts, correlation))
     return Table(
-        "judge_agreement",
         "Spearman's rank correlation of two judges' scores of the same texts, with a 95% bootstrap interval over "
         "prompts.",
         ("pair", "aspect", "first judge", "second judge", "texts scored by both", "correlation"),
@@ -96,34 +111,24 @@ def judge_agreement(results: Results) -> Table:
 
 def canonicaliser(results: Results) -> Table:
     """Open questions, with and without a language model that reads what the rules do not recognise."""
-    canonical = results.canonical_answers
     rows: list[tuple[Cell, ...]] = []
-    labels: list[str] = []
-    for pair in dict.fromkeys(record.pair for record in canonical):
-        lines = canonical_lines(results.of_experiment("open_qa"), canonical, pair)
-        labels = list(dict.fromkeys(line.label for line in lines))
-        for group, method in dict.fromkeys((line.group, line.method) for line in lines):
-            estimates = {
-                line.label: line.estimate for line in lines if (line.group, line.method) == (group, method)
-            }
-            num_prompts = max((e.n for e in estimates.values() if e is not None), default=0)
-            prompts = {
-                s.key
-                for s in results.samples_of("open_qa")
-                if (s.pair, s.group, s.method) == (pair, group, method)
-            }
-            of_method = [record for record in canonical if record.samples in prompts]
-            asked = sum(record.num_asked for record in of_method)
-            unusable = sum(record.num_unusable for record in of_method) / asked if asked else None
-            means = (estimates[label] for label in labels)
-            rows.append((pair, group, method, num_prompts, *means, asked, unusable))
+    labels: dict[MetricId, str] = {}
+    for pair, canonical in by_pair(results.canonical_answers).items():
+        summaries = canonical_summaries(results.of_experiment("open_qa"), canonical, pair)
+        labels = {of.metric.id: of.metric.label for of in summaries}
+        groups = {record.key: record.group for record in of_pair(results.samples_of("open_qa"), pair)}
+        for (group, method), estimates in _estimates(summaries).items():
+            records = [r for r in canonical if (groups.get(r.samples), r.method) == (group, method)]
+            asked = sum(record.num_asked for record in records)
+            unusable = sum(record.num_unusable for record in records) / asked if asked else None
+            means = (estimates[id_] for id_ in labels)
+            rows.append((pair, group, method, most_items(estimates.values()), *means, asked, unusable))
     return Table(
-        "canonicaliser",
         "Open questions: precision and coverage by the rules alone, and with a language model that says which right "
         "answer is meant where they recognise none; the share of samples that it recognised beyond the rules; how many "
         "it was asked about, and the share of its replies that were neither a listed name nor NONE, and count as "
         "unrecognised. Means over prompts with 95% intervals.",
-        ("pair", "group", "method", "prompts", *labels, "asked about", "replies not usable"),
+        ("pair", "group", "method", "prompts", *labels.values(), "asked about", "replies not usable"),
         tuple(rows),
         count_column="prompts",
     )

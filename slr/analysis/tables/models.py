@@ -9,7 +9,6 @@ from slr.analysis.tables.table import Table
 def models(results: Results) -> Table:
     """A row a pair, with revisions where they are known."""
     return Table(
-        "models",
         "The pairs compared, as they were opened. Sizes are those of either model.",
         (
             "pair",

@@ -11,22 +11,22 @@ def quality(results: Results) -> Table:
     """A row a pair, task, metric and model."""
     rows = [
         (
-            line.pair,
-            line.score.task,
-            line.score.metric,
-            MODEL_NAMES["hybrid" if line.model == "slr" else line.model],
-            len(line.score.document_scores),
-            line.score.num_fewshot,
-            "yes" if line.score.chat_template else "no",
-            line.estimate,
-            line.score.standard_error,
-            line.score.task_version,
+            score.pair,
+            score.task,
+            score.metric,
+            MODEL_NAMES[score.model],
+            len(score.document_scores),
+            score.num_fewshot,
+            "yes" if score.chat_template else "no",
+            summary.estimate,
+            score.standard_error,
+            score.task_version,
         )
-        for line in results.harness_lines
+        for summary in results.harness_summaries
+        for score in (summary.score,)
     ]
-    versions = ", ".join(sorted({line.score.harness_version for line in results.harness_lines}))
+    versions = ", ".join(sorted({summary.score.harness_version for summary in results.harness_summaries}))
     return Table(
-        "quality",
         f"Scores by lm-evaluation-harness {versions}, for each metric with the filter that reads the answers. Means "
         "over documents with 95% intervals, and lm-eval's standard error.",
         (

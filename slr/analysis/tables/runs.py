@@ -15,7 +15,6 @@ def runs(results: Results) -> Table:
     for record in results.records:
         groups.setdefault((record.experiment, record.pair), []).append(record)
     return Table(
-        "runs",
         "Where the records come from. A commit with + had uncommitted changes to the code.",
         ("experiment", "pair", "records", "begun", "ended", "commit", "device", "versions"),
         tuple((*key, len(records), *_source(records)) for key, records in groups.items()),

@@ -17,13 +17,12 @@ def samples(results: Results) -> Table:
     first_prompts = {(r.pair, r.group): r for r in by_key.values() if r.method == "instruct"}
     rows = []
     for (pair, group), instruct in reversed(first_prompts.items()):
-        hybrid = by_key.get((pair, instruct.prompt_id, "slr"))
+        hybrid = by_key.get((pair, instruct.prompt_id, "hybrid"))
         rows += [
             (pair, group, instruct.text, number + 1, _text(instruct, number), _text(hybrid, number))
             for number in range(min(NUM_TEXTS, len(instruct.texts)))
         ]
     return Table(
-        "samples",
         "The first samples of the first prompt of each genre, as they were drawn.",
         ("pair", "genre", "prompt", "sample", "instruct", "SLR hybrid"),
         tuple(rows),

@@ -14,7 +14,6 @@ def search_cost(results: Results) -> Table:
     costs = results.search_costs
     loops = {_circumstances(cost): cost for cost in costs if cost.method == "loop"}
     return Table(
-        "search_cost",
         "Cost of scoring every interval by the shared search, and where it was measured of the plain loop over "
         "hybrids (an even sample of them), on the same machine in one run. The ratio is of seconds an interval. "
         "Tokens are summed over layer evaluations.",

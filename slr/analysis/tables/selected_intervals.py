@@ -6,7 +6,7 @@ from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
 from slr.crc.report import KEPT, PROMPT_SETS, Category, CrcReport
 from slr.figure_style import MODEL_NAMES
-from slr.runs.records import ModelKind, PromptSet
+from slr.vocabulary import ModelKind, PromptSet
 
 MODELS: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
 SCORE_COLUMNS = ("validity", "diversity", "validity less instruct's", "diversity less instruct's")
@@ -30,7 +30,6 @@ def selected_intervals(results: Results) -> Table:
         for model in MODELS
     ]
     return Table(
-        "selected_intervals",
         "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
         "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
         "included. Choices are made on the selection prompts. Means over prompts with 95% intervals; "
@@ -45,18 +44,18 @@ def score_cells(
     report: CrcReport, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
 ) -> tuple[Cell, ...]:
     """The cells under ``SCORE_COLUMNS``; undefined where nothing was chosen, or it is not measured yet."""
-    line = report.line(model, prompt_set, category)
-    if line is None:
+    summary = report.summary(model, prompt_set, category)
+    if summary is None:
         return (None,) * len(SCORE_COLUMNS)
-    return line.validity, line.diversity, line.validity_difference, line.diversity_difference
+    return summary.validity, summary.diversity, summary.validity_difference, summary.diversity_difference
 
 
 def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tuple[Cell, Cell]:
     """The cells under ``RULE_COLUMNS``; the rule is for what is chosen, and "" for the other models."""
-    line = report.line(model, prompt_set)
+    summary = report.summary(model, prompt_set)
     is_kept = report.keeps_rule(model, prompt_set)
     rule = "" if model in ("base", "instruct") else None if is_kept is None else KEPT[is_kept]
-    return (line.validity_ratio if line else None), rule
+    return (summary.validity_ratio if summary else None), rule
 
 
 def rules_of(results: Results) -> str:

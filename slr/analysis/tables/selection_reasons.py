@@ -6,13 +6,12 @@ from slr.analysis.load_results import Results
 from slr.analysis.tables.selected_intervals import RULE_COLUMNS, rule_cells
 from slr.analysis.tables.table import Cell, Table
 from slr.crc.report import CrcReport
-from slr.runs.records import ModelKind
+from slr.vocabulary import ModelKind
 
 
 def selection_reasons(results: Results) -> Table:
     """Two rows a pair: of the interval, and of the soup."""
     return Table(
-        "selection_reasons",
         "The choices in words, and what became of them on the held-out prompts. Intervals are half-open and counted "
         "from 0.",
         ("pair", "choice of", "chosen", "reason", *(f"{column}, held-out" for column in RULE_COLUMNS)),

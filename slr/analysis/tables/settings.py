@@ -8,20 +8,19 @@ from typing import Any
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Table
 from slr.runs.records import Configuration
+from slr.runs.results import of_kind
 
 
 def settings(results: Results) -> Table:
     """A row for each setting of each experiment; what the search chose, for each pair."""
     rows: dict[tuple[str, str, str], str] = {}
-    for record in results.records:
-        if isinstance(record, Configuration):
-            for name, value in record.settings.items():
-                rows[record.experiment, "all", name] = _shown(value)
-            rows[record.experiment, record.pair, "dtype"] = record.dtype
-            for name, value in record.inputs.items():
-                rows[record.experiment, record.pair, name] = _shown(value)
+    for record in of_kind(results.records, Configuration):
+        for name, value in record.settings.items():
+            rows[record.experiment, "all", name] = _shown(value)
+        rows[record.experiment, record.pair, "dtype"] = record.dtype
+        for name, value in record.inputs.items():
+            rows[record.experiment, record.pair, name] = _shown(value)
     return Table(
-        "settings",
         "The settings of every experiment, as they were recorded. Intervals are [start, end), counted from 0.",
         ("experiment", "pairs", "setting", "value"),
         tuple((*key, value) for key, value in sorted(rows.items())),
@@ -29,6 +28,12 @@ def settings(results: Results) -> Table:
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
-        return ", ".join(item["name"] for item in value)
+    """A setting in a cell: of methods and tasks, only their ids."""
+    for id_ in ("id", "name"):
+        if (
+            value
+            and isinstance(value, list)
+            and all(isinstance(item, dict) and id_ in item for item in value)
+        ):
+            return ", ".join(item[id_] for item in value)
     return value if isinstance(value, str) else json.dumps(value)

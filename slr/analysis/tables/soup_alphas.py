@@ -19,10 +19,9 @@ def soup_alphas(results: Results) -> Table:
             "chosen" if candidate.choice == report.soup_alpha else "",
         )
         for report in results.crc_reports
-        for candidate in soup_candidates([r for r in results.records if r.pair == report.pair])
+        for candidate in soup_candidates(results.by_pair[report.pair])
     ]
     return Table(
-        "soup_alphas",
         "CRC scores of the soups: all weights interpolated, with a share of alpha from the base model. Means over the "
         "selection prompts; the most diverse of those that are valid enough is chosen.",
         ("pair", "alpha", "validity", "diversity", "valid enough", "choice"),

@@ -65,7 +65,6 @@ class Table:
         ValueError: if a column named p, or ending in " p", holds a bare number, which would be rounded to 0.000.
     """
 
-    name: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -76,9 +75,7 @@ class Table:
             is_p = column == "p" or column.endswith(" p")
             bare = [cell for cell in cells if isinstance(cell, int | float)]
             if is_p and bare:
-                raise ValueError(
-                    f"column {column!r} of table {self.name!r} holds {bare[0]}: expected PValue cells"
-                )
+                raise ValueError(f"column {column!r} holds {bare[0]}: expected PValue cells")
 
     @property
     def note(self) -> str:
@@ -124,10 +121,10 @@ class Table:
         caption = markdown_line(self.caption)
         return "\n\n".join(part for part in (caption, body, self.note) if part) + "\n"
 
-    def latex(self) -> str:
-        """A booktabs table, over several pages if it has many rows."""
+    def latex(self, id_: str) -> str:
+        """A booktabs table, over several pages if it has many rows; its label is made from the id."""
         return latex.table(
-            label=f"tab:{self.name.replace('_', '-')}",
+            label=f"tab:{id_.replace('_', '-')}",
             caption=latex.escaped(self.caption),
             columns=[latex.escaped(column) for column in self.columns],
             are_numbers=self._are_numbers(),
@@ -182,11 +179,11 @@ def in_html(text: str) -> str:
     return escape(visible(text, keep="\n\t"))
 
 
-def save_table(table: Table, directory: Path) -> list[Path]:
-    """Write NAME.csv, NAME.md and NAME.tex."""
+def save_table(table: Table, directory: Path, id_: str) -> list[Path]:
+    """Write ID.csv, ID.md and ID.tex."""
     written = []
-    for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex())):
-        path = directory / f"{table.name}.{suffix}"
+    for suffix, text in (("csv", table.csv()), ("md", table.markdown()), ("tex", table.latex(id_))):
+        path = directory / f"{id_}.{suffix}"
         write_whole(path, text)
         written.append(path)
     return written

@@ -1,6 +1,6 @@
 """Tasks of our own in lm-eval's YAML, each with its documents beside it.
 
-lm-eval's command line finds them here too: ``python -m lm_eval run --include_path slr/quality/harness_tasks ...``.
+lm-eval's command line finds them here too: ``python -m lm_eval run --include_path slr/harness/tasks ...``.
 """
 
 from pathlib import Path

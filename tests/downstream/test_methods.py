@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from slr.downstream.conditions import (
+from slr.downstream.methods import (
     BASELINES,
     CONTROLS,
     DECODING,
     PROMPTING,
-    ComparedModel,
     interval_of,
     is_available,
 )
 from slr.intervals import LayerInterval
 from slr.runs.records import CrcSelection
+from slr.vocabulary import ComparedModel
 from tests.analysis.synthetic import PROVENANCE
 
 
@@ -37,9 +37,9 @@ def selection(interval: tuple[int, int] | None, num_layers: int = 12, pair: str 
 RANDOM: tuple[ComparedModel, ...] = ("random-1", "random-2", "random-3")
 
 
-def test_ranges_of_the_same_length() -> None:
+def test_intervals_of_the_same_length() -> None:
     chosen = selection((4, 8))
-    assert interval_of("slr", chosen) == LayerInterval(4, 8)
+    assert interval_of("hybrid", chosen) == LayerInterval(4, 8)
     assert interval_of("early", chosen) == LayerInterval(0, 4)
     assert interval_of("late", chosen) == LayerInterval(8, 12)
     others = [interval_of(model, chosen) for model in RANDOM]
@@ -52,32 +52,32 @@ def test_ranges_of_the_same_length() -> None:
 
 def test_nothing_is_made_of_nothing() -> None:
     none = selection(None)
-    assert [condition.name for condition in BASELINES if is_available(condition.model, none)] == [
+    assert [method.id for method in BASELINES if is_available(method.model, none)] == [
         "instruct",
         "base",
     ]
-    assert [condition.name for condition in CONTROLS if is_available(condition.model, none)] == ["instruct"]
+    assert [method.id for method in CONTROLS if is_available(method.model, none)] == ["instruct"]
 
 
-def test_a_range_that_is_the_chosen_one_is_left_out() -> None:
+def test_an_interval_that_is_the_chosen_one_is_left_out() -> None:
     assert not is_available("late", selection((8, 12)))
     assert not is_available("early", selection((0, 4)))
     assert is_available("early", selection((8, 12)))
 
 
-def test_too_few_other_ranges() -> None:
+def test_too_few_other_intervals() -> None:
     chosen = selection((1, 4), num_layers=5)  # of length 3 there are 0:3, 1:4 and 2:5 only
     assert not any(is_available(model, chosen) for model in RANDOM)
 
 
-@pytest.mark.parametrize("conditions", [BASELINES, CONTROLS, DECODING, PROMPTING])
-def test_names_are_unique_and_settings_too(conditions) -> None:
-    assert len({condition.name for condition in conditions}) == len(conditions)
-    settings = {(c.model, c.sampling, c.prompting) for c in conditions}
-    assert len(settings) == len(conditions)
+@pytest.mark.parametrize("methods", [BASELINES, CONTROLS, DECODING, PROMPTING])
+def test_ids_are_unique_and_settings_too(methods) -> None:
+    assert len({method.id for method in methods}) == len(methods)
+    settings = {(c.model, c.sampling, c.prompting) for c in methods}
+    assert len(settings) == len(methods)
 
 
 def test_every_method_is_with_and_without_restored_layers() -> None:
-    for conditions in (DECODING, PROMPTING):
-        of_instruct = {c.name.removeprefix("instruct ") for c in conditions if c.model == "instruct"}
-        assert of_instruct == {c.name.removeprefix("slr ") for c in conditions if c.model == "slr"}
+    for methods in (DECODING, PROMPTING):
+        of_instruct = {(m.sampling, m.prompting) for m in methods if m.model == "instruct"}
+        assert of_instruct == {(m.sampling, m.prompting) for m in methods if m.model == "hybrid"}

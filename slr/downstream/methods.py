@@ -1,6 +1,6 @@
-"""What is compared: a model, a way to sample from it, and a way to ask it; each under one name.
+"""The methods that are compared: a model, a way to sample from it, and a way to ask it; each with one id.
 
-Which range or share a model stands for comes from the pair's ``crc_search`` records, never from here.
+Which interval or share a model stands for comes from the pair's ``crc_search`` records, never from here.
 """
 
 from __future__ import annotations
@@ -8,47 +8,42 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from slr.intervals import LayerInterval
 from slr.models.reference import PairSpec
-from slr.runs.experiment import Results
 from slr.runs.records import CrcSelection
+from slr.runs.results import Results
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.tasks.prompting_methods import PromptingMethod
+from slr.vocabulary import ComparedModel, PromptingMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from slr.models.loading import ModelPair
 
-ComparedModel = Literal[
-    "instruct", "base", "slr", "soup", "early", "late", "random-1", "random-2", "random-3"
-]
-"""``early`` and ``late``: the first and the last layers, as many as ``slr`` restores; ``random``: so many elsewhere."""
 
-
-def model_rank(model: str) -> int:
-    """Where a compared model stands in tables and figures; unknown ones come last."""
-    models: tuple[str, ...] = get_args(ComparedModel)
-    return models.index(model) if model in models else len(models)
+def model_rank(model: ComparedModel) -> int:
+    """The place of a compared model in tables and figures."""
+    return get_args(ComparedModel).index(model)
 
 
 TEMPERATURES = (0.7, 1.0, 1.3, 1.6)
 MIN_PS = (0.02, 0.05, 0.2)
-"""0.1 is that of temperature 1."""
+"""Values of min-p besides 0.1, which is that of temperature 1."""
 TOP_PS = (0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Condition:
-    """One method. ``sampling`` lacks the number of tokens, which is the task's.
+class Method:
+    """A model, a way to sample from it, and a way to ask it.
 
-    ``references`` names the conditions that this one is compared with.
+    The number of new tokens in ``sampling`` does not count, because the task sets it. ``references`` has the ids of
+    the methods that this one is compared with.
     """
 
-    name: str
+    id: str
     model: ComparedModel
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     prompting: PromptingMethod = "direct"
@@ -56,32 +51,34 @@ class Condition:
 
 
 BASELINES = (
-    Condition(name="instruct", model="instruct"),
-    Condition(name="base", model="base", references=("instruct",)),
-    Condition(name="slr", model="slr", references=("instruct", "soup")),
-    Condition(name="soup", model="soup", references=("instruct",)),
+    Method(id="instruct", model="instruct"),
+    Method(id="base", model="base", references=("instruct",)),
+    Method(id="hybrid", model="hybrid", references=("instruct", "soup")),
+    Method(id="soup", model="soup", references=("instruct",)),
 )
-_OTHER_INTERVALS: tuple[ComparedModel, ...] = ("early", "late", "random-1", "random-2", "random-3")
+_RANDOM_PLACES: dict[ComparedModel, int] = {"random-1": 0, "random-2": 1, "random-3": 2}
+"""Places of the random intervals among those that are shuffled."""
+_OTHER_INTERVALS: tuple[ComparedModel, ...] = ("early", "late", *_RANDOM_PLACES)
 CONTROLS = (
-    Condition(name="instruct", model="instruct"),
-    Condition(name="slr", model="slr", references=("instruct", "soup", *_OTHER_INTERVALS)),
-    Condition(name="soup", model="soup", references=("instruct",)),
-    *(Condition(name=model, model=model, references=("instruct",)) for model in _OTHER_INTERVALS),
+    Method(id="instruct", model="instruct"),
+    Method(id="hybrid", model="hybrid", references=("instruct", "soup", *_OTHER_INTERVALS)),
+    Method(id="soup", model="soup", references=("instruct",)),
+    *(Method(id=model, model=model, references=("instruct",)) for model in _OTHER_INTERVALS),
 )
 
 
 def _at_setting(
     setting: str, sampling: SamplingConfig | None = None, prompting: PromptingMethod = "direct"
-) -> tuple[Condition, ...]:
+) -> tuple[Method, ...]:
     """Instruct, the hybrid and the soup at one setting, each compared only with others at the same setting."""
     compared: tuple[tuple[ComparedModel, tuple[ComparedModel, ...]], ...] = (
         ("instruct", ()),
-        ("slr", ("instruct", "soup")),
+        ("hybrid", ("instruct", "soup")),
         ("soup", ("instruct",)),
     )
     return tuple(
-        Condition(
-            name=f"{model} {setting}",
+        Method(
+            id=f"{model} {setting}",
             model=model,
             sampling=sampling or SamplingConfig(),
             prompting=prompting,
@@ -92,18 +89,19 @@ def _at_setting(
 
 
 DECODING = tuple(
-    condition
+    method
     for setting, sampling in (
         *((f"temperature={t:g}", SamplingConfig(temperature=t)) for t in TEMPERATURES),
         *((f"min-p={p:g}", SamplingConfig(min_p=p)) for p in MIN_PS),
         *((f"top-p={p:g}", SamplingConfig(min_p=0.0, top_p=p)) for p in TOP_PS),
     )
-    for condition in _at_setting(setting, sampling)
+    for method in _at_setting(setting, sampling)
 )
 """Temperatures are with min-p 0.1, as everywhere; min-p and top-p are at temperature 1, each alone."""
-_PROMPTING_METHODS: tuple[PromptingMethod, ...] = ("direct", "list", "verbalized")
 PROMPTING = tuple(
-    condition for prompting in _PROMPTING_METHODS for condition in _at_setting(prompting, prompting=prompting)
+    method
+    for prompting in get_args(PromptingMethod)
+    for method in _at_setting(prompting, prompting=prompting)
 )
 
 
@@ -112,8 +110,7 @@ def selection_of(results: Results, pair: str) -> CrcSelection | None:
 
     An experiment's results have only the choice by its own rule, see ``Experiment.is_wanted``.
     """
-    of_pair = (r for r in results.values() if isinstance(r, CrcSelection) and r.pair == pair)
-    return next(of_pair, None)
+    return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
 
 
 def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
@@ -134,14 +131,14 @@ def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
 def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval | None:
     """The layers that a compared model restores; None if it is no such hybrid, or there is none to be had.
 
-    Random ranges have the length of the chosen one and are drawn from a seed of the pair's name, without the
-    chosen, the first and the last range.
+    Random intervals have the length of the chosen one and are drawn from a seed of the pair's name, without the
+    chosen, the first and the last interval.
     """
     if selection.interval is None or model in ("base", "instruct", "soup"):
         return None
     chosen, num_layers = LayerInterval(*selection.interval), selection.num_layers
     length = len(chosen)
-    if model == "slr":
+    if model == "hybrid":
         return chosen
     if model == "early":
         return LayerInterval(0, length)
@@ -152,13 +149,14 @@ def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval 
         for start in range(1, num_layers - length)
         if start != chosen.start
     ]
+    # Intervals were called ranges when seeds were first drawn; the same intervals follow only from the same key.
     random.Random(seed_from_key("random ranges", selection.pair)).shuffle(others)
-    number = int(model.removeprefix("random-"))
-    return others[number - 1] if number <= len(others) else None
+    place = _RANDOM_PLACES[model]
+    return others[place] if place < len(others) else None
 
 
 def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
-    """Whether the search gave what the model is made of; and whether it is another than ``slr`` itself."""
+    """Whether the search gave what the model is made of; and whether it is another than the hybrid itself."""
     if model in ("base", "instruct"):
         return True
     if model == "soup":
@@ -166,25 +164,25 @@ def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
     interval = interval_of(model, selection)
     if interval is None:
         return False
-    return model == "slr" or selection.interval != interval.ends
+    return model == "hybrid" or selection.interval != interval.ends
 
 
 def available_references(
-    condition: Condition, conditions: Sequence[Condition], selection: CrcSelection
+    method: Method, methods: Sequence[Method], selection: CrcSelection
 ) -> tuple[str, ...]:
-    """Names of the conditions that this one is compared with, less those that the search found nothing for.
+    """Ids of the methods that this one is compared with, less those that the search found nothing for.
 
     Raises:
-        ValueError: if a reference is none of ``conditions``.
+        ValueError: if a reference is none of ``methods``.
     """
-    by_name = {other.name: other for other in conditions}
-    for name in condition.references:
-        if name not in by_name:
+    by_id = {other.id: other for other in methods}
+    for reference in method.references:
+        if reference not in by_id:
             raise ValueError(
-                f"{condition.name!r} is to be compared with {name!r}, which is none of the experiment's methods: "
-                f"expected one of {', '.join(map(repr, by_name))}"
+                f"{method.id!r} is to be compared with {reference!r}, which is none of the experiment's methods: "
+                f"expected one of {', '.join(map(repr, by_id))}"
             )
-    return tuple(name for name in condition.references if is_available(by_name[name].model, selection))
+    return tuple(id_ for id_ in method.references if is_available(by_id[id_].model, selection))
 
 
 def make_model(pair: ModelPair, model: ComparedModel, selection: CrcSelection) -> PreTrainedModel:

@@ -1,0 +1,34 @@
+"""The words by which code, records and tables name what there is; each is an id, and none is for display.
+
+One thing has one word everywhere: a *hybrid* is a model with restored layers, an *interval* the layers that it
+restores, a *method* a model together with the way to sample from it and the way to ask it.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ModelKind = Literal["base", "instruct", "hybrid", "soup"]
+"""Kinds of models that a search scores and chooses among."""
+
+ComparedModel = Literal[
+    "instruct", "base", "hybrid", "soup", "early", "late", "random-1", "random-2", "random-3"
+]
+"""Models that experiments compare.
+
+``hybrid`` restores the chosen interval. ``early``, ``late`` and ``random-N`` are hybrids that restore as many layers
+elsewhere: the first ones, the last ones, and intervals drawn at random.
+"""
+
+PromptSet = Literal["selection", "held_out"]
+
+TaskName = Literal["creative_writing", "open_qa", "reasoning"]
+
+Source = Literal["testbed", "offline", "hub"]
+"""Sources of prompts: the testbed's world, or real prompts.
+
+``offline`` and ``hub`` differ in the reasoning problems alone, which are our own or GSM8K from the hub.
+"""
+
+PromptingMethod = Literal["direct", "list", "verbalized"]
+"""Ways to ask for an answer; see ``slr.tasks.prompting_methods``."""
