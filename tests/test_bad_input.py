@@ -73,9 +73,7 @@ def all_below(directory: Path) -> dict[str, bytes | None]:
 @pytest.mark.parametrize(
     "case", [*MODELS, *ADAPTERS, *COMMANDS, *PROMPTS, *RECORDS, *FIGURES], ids=lambda case: case.id
 )
-def test_one_line_and_nothing_written(
-    case: BadInput, here: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_one_line_and_nothing_written(case: BadInput, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before, began = all_below(here), time.monotonic()
     capfd.readouterr()
     status = main(case.line.split(" ")[1:])

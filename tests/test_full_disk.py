@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from slr import cli
-from slr.analysis import make_all
+from slr.cli import main
 from tests.analysis.synthetic import write_results
 from tests.conftest import CheckpointPairs
 from tests.kill_harness import measured
@@ -40,34 +39,13 @@ def fill(disk: Path, leave: int) -> Path:
     return filler
 
 
-class Run:
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:
     """A command's exit status and the last line that it said."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capsys = capsys
-
-    def slr(self, *arguments: object) -> tuple[int, str]:
-        self._monkeypatch.setattr("sys.argv", ["slr", *map(str, arguments)])
-        return self._ended(cli.main)
-
-    def figures(self, *arguments: object) -> tuple[int, str]:
-        return self._ended(lambda: make_all.main([*map(str, arguments)]))
-
-    def _ended(self, main: Callable[[], int | None]) -> tuple[int, str]:
-        self._capsys.readouterr()
-        try:
-            status = main()
-        except SystemExit as exit_:
-            status = exit_.code
-        said = self._capsys.readouterr().err.splitlines()
-        assert sum(line.startswith("error: ") for line in said) == (status != 0)
-        return int(status or 0), said[-1] if said else ""
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    return Run(monkeypatch, capsys)
+    capsys.readouterr()
+    status = main([*map(str, arguments)])
+    said = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("error: ") for line in said) == (status != 0)
+    return status, said[-1] if said else ""
 
 
 def files_on(disk: Path) -> set[str]:
@@ -76,52 +54,64 @@ def files_on(disk: Path) -> set[str]:
 
 @pytest.mark.parametrize("leave", [0, 24_576, 65_536])
 @pytest.mark.usefixtures("few_prompts")
-def test_search(leave: int, disk: Path, tmp_path: Path, checkpoint_pairs: CheckpointPairs, run: Run) -> None:
+def test_search(
+    leave: int,
+    disk: Path,
+    tmp_path: Path,
+    checkpoint_pairs: CheckpointPairs,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """The disk is full at the first record, at a PDF, and at a PNG."""
     pair = checkpoint_pairs("llama", num_layers=3)
     filler = fill(disk, leave)
-    status, line = run.slr("search", *pair, "--output-dir", disk / "found")
-    assert status == 2
+    status, line = run(capsys, "search", *pair, "--output-dir", disk / "found")
+    assert status == 1
     assert f"{disk / 'found'}/" in line
     assert line.endswith("No space left on device")
     assert not any("unfinished" in name or "lock" in name for name in files_on(disk))
     filler.unlink()
-    assert run.slr("search", *pair, "--output-dir", disk / "found")[0] == 0
-    assert run.slr("search", *pair, "--output-dir", tmp_path / "elsewhere")[0] == 0
+    assert run(capsys, "search", *pair, "--output-dir", disk / "found")[0] == 0
+    assert run(capsys, "search", *pair, "--output-dir", tmp_path / "elsewhere")[0] == 0
     assert measured(disk / "found") == measured(tmp_path / "elsewhere")
     assert files_on(disk) == {path.name for path in (tmp_path / "elsewhere").rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
-    ("beside_weights", "words"), [(-4096, "takes"), (8192, "is full, and what was written is removed")]
+    ("beside_weights", "status", "words"),
+    [(-4096, 2, "takes"), (8192, 1, "is full, and what was written is removed")],
 )
 def test_build(
-    beside_weights: int, words: str, disk: Path, checkpoint_pairs: CheckpointPairs, run: Run
+    beside_weights: int,
+    status: int,
+    words: str,
+    disk: Path,
+    checkpoint_pairs: CheckpointPairs,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     pair = checkpoint_pairs("llama", num_layers=3)
     filler = fill(disk, (pair[1] / "model.safetensors").stat().st_size + beside_weights)
     command = ("build", *pair, "--layers", "1:2", "--output", disk / "out")
-    status, line = run.slr(*command)
-    assert status == 2
+    ended, line = run(capsys, *command)
+    assert ended == status
     assert f"{disk / 'out'} " in line
     assert words in line
     assert "make room" in line
     assert files_on(disk) == set()
     filler.unlink()
-    assert run.slr(*command)[0] == 0
+    assert run(capsys, *command)[0] == 0
     assert {"model.safetensors", "tokenizer.json", "README.md"} <= files_on(disk)
 
 
 @pytest.mark.parametrize("leave", [0, 65_536])
-def test_figures(leave: int, disk: Path, tmp_path: Path, run: Run) -> None:
+def test_figures(leave: int, disk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = write_results(tmp_path / "testbed-x", ("testbed-llama",))
     options = ("--results-dir", records, "--output-dir", disk / "figures")
     filler = fill(disk, leave)
-    status, line = run.figures(*options)
+    status, line = run(capsys, "figures", *options)
     assert status == 1
     assert f"{disk / 'figures'}" in line
     assert line.endswith("No space left on device")
     assert files_on(disk) == set()
     filler.unlink()
-    assert run.figures(*options)[0] == 0
+    assert run(capsys, "figures", *options)[0] == 0
     assert {"concept.png", "index.html"} <= files_on(disk)

@@ -74,10 +74,13 @@ class ModelReference:
         if (packaged := packaged_directory(self.location)) is not None:
             return packaged
         path = expanded(Path(self.location), "the model")
-        # Path's own methods raise for a name that is too long to be one.
-        if self.location and os.path.isdir(path):
+        try:
+            is_directory, is_there = path.is_dir(), path.exists()
+        except OSError:  # a name that is too long to be a path
+            is_directory = is_there = False
+        if self.location and is_directory:
             return path
-        if self.location and os.path.exists(path):
+        if self.location and is_there:
             raise ValueError(
                 f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
                 "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"

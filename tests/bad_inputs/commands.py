@@ -63,7 +63,9 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr dashboard", ["Missing option", "--wandb"]),
     _given("slr search testbed-llama --margn", ["--margn"]),
     _given("slr run crc_search --preset tetsbed", ["'tetsbed'", "did you mean 'testbed'?"]),
-    _given("slr run crc_search --families lama,qwen", ["'lama'", "llama, qwen, gemma", "did you mean 'llama'?"]),
+    _given(
+        "slr run crc_search --families lama,qwen", ["'lama'", "llama, qwen, gemma", "did you mean 'llama'?"]
+    ),
     _given("slr run crc_search --families=", ["--families names ''"]),
     _given("slr run crc_search --wandb onlin", ["'onlin'", "did you mean 'online'?"]),
     _given("slr run crc_search --dtype float16", ["--dtype", "'float16'", "float32 or bfloat16"]),
@@ -87,7 +89,9 @@ COMMANDS: tuple[BadInput, ...] = (
     ),
     _given("slr run crc_search --wandb disabled", ["WORLD_SIZE is 'two'"], {"WORLD_SIZE": "two"}),
     _given("slr run crc_search --wandb disabled", ["WORLD_SIZE is '-1'", "from 1 to"], {"WORLD_SIZE": "-1"}),
-    _given("slr run crc_search --wandb disabled", ["RANK is not set beside WORLD_SIZE=2"], {"WORLD_SIZE": "2"}),
+    _given(
+        "slr run crc_search --wandb disabled", ["RANK is not set beside WORLD_SIZE=2"], {"WORLD_SIZE": "2"}
+    ),
     _given("slr search testbed-llama", ["RANK is not set", "unset WORLD_SIZE"], {"WORLD_SIZE": "2"}),
     _given("slr search testbed-llama", ["RANK is '5'", "from 0 to 1"], {"WORLD_SIZE": "2", "RANK": "5"}),
     _given("slr search testbed-llama", ["MASTER_PORT is not set"], {"WORLD_SIZE": "2", "RANK": "0"}),
@@ -115,7 +119,11 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr run judge", ["SLR_JUDGE_BASE_URL is not set"]),
     _given("slr run judge", ["SLR_JUDGE_BASE_URL is not set"], {"SLR_JUDGE_BASE_URL": ""}),
     *(
-        _given("slr run judge", ["SLR_JUDGE_BASE_URL is no http or https URL"], {**JUDGE, "SLR_JUDGE_BASE_URL": url})
+        _given(
+            "slr run judge",
+            ["SLR_JUDGE_BASE_URL is no http or https URL"],
+            {**JUDGE, "SLR_JUDGE_BASE_URL": url},
+        )
         for url in (
             "ftp://host/v1",
             "host:8000/v1",
@@ -138,12 +146,18 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr run judge", ["SLR_JUDGE_API_KEY has"], {**JUDGE, "SLR_JUDGE_API_KEY": f"{KEY}\n"}),
     _given("slr run judge", ["SLR_JUDGE_API_KEY has"], {**JUDGE, "SLR_JUDGE_API_KEY": f"{KEY}\u2019"}),
     _given("slr run judge", ["SLR_JUDGE_MODEL is not set"], {**JUDGE, "SLR_JUDGE_MODEL": ""}),
-    _given("slr run judge", ["SLR_JUDGE_PARAMETERS"], {**JUDGE, "SLR_JUDGE_PARAMETERS": '{"temperature": NaN}'}),
+    _given(
+        "slr run judge", ["SLR_JUDGE_PARAMETERS"], {**JUDGE, "SLR_JUDGE_PARAMETERS": '{"temperature": NaN}'}
+    ),
     _given("slr run judge", ["sets stream"], {**JUDGE, "SLR_JUDGE_PARAMETERS": '{"stream": true}'}),
     _given("slr run judge", ["SLR_JUDGE_TIMEOUT is 'nan'"], {**JUDGE, "SLR_JUDGE_TIMEOUT": "nan"}),
     _given("slr run judge", ["SLR_JUDGE_CONCURRENCY is '0'"], {**JUDGE, "SLR_JUDGE_CONCURRENCY": "0"}),
-    _given("slr run judge", ["SLR_JUDGE_BUDGET_REQUESTS is '1e3'"], {**JUDGE, "SLR_JUDGE_BUDGET_REQUESTS": "1e3"}),
-    _given("slr run canonicalise", ["SLR_JUDGE_MAX_RETRIES is '-1'"], {**JUDGE, "SLR_JUDGE_MAX_RETRIES": "-1"}),
+    _given(
+        "slr run judge", ["SLR_JUDGE_BUDGET_REQUESTS is '1e3'"], {**JUDGE, "SLR_JUDGE_BUDGET_REQUESTS": "1e3"}
+    ),
+    _given(
+        "slr run canonicalise", ["SLR_JUDGE_MAX_RETRIES is '-1'"], {**JUDGE, "SLR_JUDGE_MAX_RETRIES": "-1"}
+    ),
 )
 
 
