@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +120,20 @@ def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     """
     import matplotlib.pyplot as plt
 
-    pdf, png = directory / f"{name}.pdf", directory / f"{name}.png"
-    metadata: dict[str, Any] = {"CreationDate": None, "Producer": None, "Creator": None}
+    options: dict[str, dict[str, Any]] = {
+        "pdf": {"metadata": {"CreationDate": None, "Producer": None, "Creator": None}},
+        "png": {"metadata": {"Software": None}, "dpi": 200},
+    }
+    paths = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        with whole_file(pdf) as unfinished:
-            figure.savefig(unfinished, format="pdf", bbox_inches="tight", metadata=metadata)
-        with whole_file(png) as unfinished:
-            figure.savefig(
-                unfinished, format="png", bbox_inches="tight", dpi=200, metadata={"Software": None}
-            )
+        for kind in options:
+            drawn = (
+                BytesIO()
+            )  # because matplotlib, given a full disk, fails with an error that does not say so
+            figure.savefig(drawn, format=kind, bbox_inches="tight", **options[kind])
+            paths.append(directory / f"{name}.{kind}")
+            with whole_file(paths[-1]) as unfinished:
+                unfinished.write_bytes(drawn.getvalue())
     plt.close(figure)
-    return [pdf, png]
+    return paths

@@ -40,6 +40,9 @@ from slr.models.tensor_conversion import TensorConversion
 QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
 """Where configurations say that, and how, the weights are quantized."""
 
+GET_ANEW = "correct it, or get the checkpoint anew"
+"""What to do about a file that cannot be read."""
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -205,9 +208,9 @@ def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -
     model_type = fields.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         reason = (
-            "needs code from its own repository, which is never run"
+            "needs code from its own repository, which is never run: give a model that transformers has code for"
             if "auto_map" in fields
-            else "is not known to the installed version of transformers"
+            else "is not known to the installed version of transformers: update that, or correct config.json"
         )
         raise ValueError(f"{reference} has model type {model_type!r}, which {reason}")
     parts = [fields, *(value for value in fields.values() if isinstance(value, dict))]
@@ -226,7 +229,7 @@ def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig
         return AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True)
     except Exception as error:  # configurations validate themselves, with errors of many types
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"config.json of {reference} is not valid: {reason}") from error
+        raise ValueError(f"config.json of {reference} is not valid: {reason}; {GET_ANEW}") from error
 
 
 def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
@@ -242,7 +245,7 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
     try:
         return read_json_object(path)
     except ValueError as error:
-        raise ValueError(f"config.json of {reference} {error}") from error
+        raise ValueError(f"config.json of {reference} {error}; {GET_ANEW}") from error
 
 
 def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
@@ -269,13 +272,24 @@ def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedToke
         if not has_vocabulary(files):
             raise no_vocabulary from error
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}") from error
+        if isinstance(error, UnicodeDecodeError):  # which does not say in which file
+            reason = f"{', '.join(name for name, path in files.items() if _is_no_text(path))} is not UTF-8"
+        raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}; {GET_ANEW}") from error
     # Classes that name no vocabulary file need none; of the others some would make an empty vocabulary up.
     if tokenizer.vocab_files_names and not has_vocabulary(files):
         raise no_vocabulary
     if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
         tokenizer.chat_template = processor_template(files[PROCESSOR_TEMPLATE_FILE], reference)
     return tokenizer
+
+
+def _is_no_text(path: Path) -> bool:
+    """Whether a file that should be text is not in UTF-8."""
+    try:
+        path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return path.suffix in (".json", ".jinja", ".txt")
+    return False
 
 
 def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTokenizerBase:

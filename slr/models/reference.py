@@ -74,16 +74,20 @@ class ModelReference:
         if (packaged := packaged_directory(self.location)) is not None:
             return packaged
         path = expanded(Path(self.location), "the model")
-        if self.location and path.is_dir():
+        try:
+            is_directory, is_there = path.is_dir(), path.exists()
+        except OSError:  # a name that is too long to be a path
+            is_directory = is_there = False
+        if self.location and is_directory:
             return path
-        if self.location and path.exists():
+        if self.location and is_there:
             raise ValueError(
                 f"{self.location} is a file: expected the directory of a checkpoint (config.json, "
                 "tokenizer, model.safetensors) or a hub id such as Qwen/Qwen2.5-7B"
             )
         if not _HUB_ID.fullmatch(self.location):
             raise ValueError(
-                f"there is no directory {self.location!r}, and it is no hub id either "
+                f"there is no directory {self.location[:200]!r}, and it is no hub id either "
                 "(expected ORGANISATION/MODEL, for example Qwen/Qwen2.5-7B)"
             )
         return None

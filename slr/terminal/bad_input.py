@@ -24,6 +24,7 @@ DTYPES = ("float32", "bfloat16")
 WANDB_MODES = ("online", "offline", "disabled", "shared", "dryrun", "run")
 """Values that W&B itself takes in ``WANDB_MODE``; the last two are older names."""
 _DIRECTORY_VARIABLES = ("HF_HOME", "HF_HUB_CACHE", "SLR_CACHE")
+_SECONDS_VARIABLES = ("HF_HUB_DOWNLOAD_TIMEOUT", "HF_HUB_ETAG_TIMEOUT")
 
 
 def print_error(error: Exception | str) -> None:
@@ -181,6 +182,11 @@ def check_environment(uses_wandb: bool = False) -> None:
             f"OMP_NUM_THREADS is {threads!r}, expected a number of threads of at least 1, such as 4: set it to one, or "
             "unset it"
         )
+    for name in _SECONDS_VARIABLES:
+        if (seconds := os.environ.get(name)) and not _is_count(seconds):
+            raise ValueError(
+                f"{name} is {seconds!r}, expected a whole number of seconds, such as 60: set it so, or unset it"
+            )
     for name in _DIRECTORY_VARIABLES:
         if value := os.environ.get(name):
             option = f"the environment variable {name}"
