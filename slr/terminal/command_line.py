@@ -13,6 +13,7 @@ A mistake of the user gives one line on stderr that begins with "error:", and ne
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, cast
@@ -151,7 +152,8 @@ def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
         return BAD_INPUT
     except OSError as error:
         print_error(error)
-        return FAILED
+        # Only what the user names can be too long for the file system.
+        return BAD_INPUT if error.errno == errno.ENAMETOOLONG else FAILED
     # typer turns Ctrl-C into this status, but the caller handles the exception.
     if status == STOPPED:
         raise KeyboardInterrupt

@@ -31,6 +31,7 @@ from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
 from slr.runs.records import RECORD_ADAPTER, AnyRecord, CanonicalAnswers, Configuration, Samples
 from slr.runs.tracking import named_for_wandb
+from slr.terminal.command_line import run_function
 from slr.terminal.literal_text import visible
 from tests.analysis.downstream_records import all_records, judge_scores
 from tests.analysis.synthetic import PROVENANCE, write_results
@@ -305,7 +306,7 @@ def test_gaps_and_errors_are_told_without_controls(
 
 
 def test_a_search_is_told_without_controls_or_markup(
-    ordinary: list[AnyRecord], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ordinary: list[AnyRecord], capsys: pytest.CaptureFixture[str]
 ) -> None:
     pair = PAIR + "[blink]\x1b[2J[/nothing] :smile:\u202e"
     records = [r.model_copy(update={"pair": pair}) for r in ordinary if r.experiment == "crc_search"]
@@ -316,11 +317,10 @@ def test_a_search_is_told_without_controls_or_markup(
     assert "[red]a\\x1b[31m reason\\r" in said
     assert not CONTROLS.search(said)
 
-    def fail(**_: object) -> None:
+    def fail() -> None:
         raise ValueError("[bold]\x1b[2Ja\nb")
 
-    monkeypatch.setattr(cli, "app", fail)
-    assert cli.main(["score"]) == 2
+    assert run_function(fail, [], "It fails.") == 2
     assert capsys.readouterr().err == "error: [bold]\\x1b[2Ja; b\n"
 
 

@@ -12,8 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
+from slr.models import packaged
 from slr.models.loading import load_pair
-from slr.models.packaged import TESTBED_NAMES, TestbedName, testbed_directory
+from slr.models.packaged import TESTBED_NAMES, TestbedName
 from slr.testbed.models import TESTBED_FAMILIES
 from slr.testbed.training import TrainingConfig, main, train_family
 
@@ -23,7 +24,7 @@ CLASSES = {"llama": "LlamaForCausalLM", "qwen": "Qwen2ForCausalLM", "gemma": "Ge
 @pytest.mark.parametrize("family", TESTBED_NAMES)
 def test_shipped_checkpoints_load_as_any_model(family: TestbedName) -> None:
     for side in ("base", "instruct"):
-        directory = testbed_directory(family) / side
+        directory = packaged.testbed_directory(family) / side
         model = AutoModelForCausalLM.from_pretrained(directory)
         tokenizer = AutoTokenizer.from_pretrained(directory)
         assert type(model).__name__ == CLASSES[family]
@@ -34,7 +35,7 @@ def test_shipped_checkpoints_load_as_any_model(family: TestbedName) -> None:
 
 
 def test_shipped_checkpoints_are_small() -> None:
-    root = testbed_directory("llama").parent
+    root = packaged.testbed_directory("llama").parent
     assert sum(file.stat().st_size for file in root.rglob("*") if file.is_file()) <= 15e6
 
 
@@ -54,12 +55,12 @@ def test_spec_says_what_is_shipped(family: TestbedName) -> None:
     from slr.models.presets import find_pair
 
     spec = find_pair(f"testbed-{family}")
-    training = json.loads((testbed_directory(family) / "training.json").read_text())
+    training = json.loads((packaged.testbed_directory(family) / "training.json").read_text())
     assert (spec.num_layers, spec.num_parameters) == (training["num_layers"], training["num_parameters"])
 
 
 def test_every_character_is_a_token_alone_and_digits_never_merge() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(testbed_directory("qwen") / "instruct")
+    tokenizer = AutoTokenizer.from_pretrained(packaged.testbed_directory("qwen") / "instruct")
     for character in "azAZ09":
         assert len(tokenizer(character)["input_ids"]) == 1
     assert len(tokenizer("2024")["input_ids"]) == 4
