@@ -11,19 +11,21 @@ import copy
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from types import MethodType
 from typing import TypeVar, cast
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
 from slr.intervals import LayerInterval, check_alpha
 from slr.models.decoder import decoder_layers, decoder_layers_path
 from slr.models.loading import ModelPair
 from slr.models.streaming import LayerOnDisk, is_streamed, weights_in_memory
+from slr.models.transformers_internals import (
+    install_capturing_hooks,
+    is_dispatched,
+    rebind_dispatched_forward,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +50,7 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
     base_layers = decoder_layers(pair.base_model)
     interval.check_within(len(instruct_layers))
     for model in (pair.instruct_model, pair.base_model):
-        # ``output_hidden_states`` works by inactive hooks that a model puts on its layers once. A hybrid
-        # takes layers from both models, so both must have them.
-        maybe_install_capturing_hooks(model.get_decoder())
+        install_capturing_hooks(model)  # for the hybrid's ``output_hidden_states``
     layers = list(instruct_layers)
     for index in range(*interval.ends):
         _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
@@ -122,7 +122,7 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     Raises:
         ValueError: if a function other than accelerate's has replaced ``forward`` on this very module.
     """
-    if "forward" in vars(module) and "_hf_hook" not in vars(module):
+    if "forward" in vars(module) and not is_dispatched(module):
         raise ValueError(
             f"{type(module).__name__} has a forward function of its own, with which a copy would compute what "
             "the original does: load the pair anew, and change its models after hybrids are made"
@@ -132,19 +132,9 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     clone.__dict__.update(
         {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
     )
-    if "_hf_hook" in vars(module):
-        _bind_dispatched_forward(clone)
+    if is_dispatched(module):
+        rebind_dispatched_forward(clone)
     return clone
-
-
-def _bind_dispatched_forward(clone: nn.Module) -> None:
-    """Have accelerate's dispatch compute with the clone; as copied, it is bound to the original.
-
-    What the module is called with is still moved to the device that the module is on.
-    """
-    attributes = vars(clone)
-    attributes["_old_forward"] = MethodType(attributes["_old_forward"].__func__, clone)
-    attributes["forward"] = partial(attributes["forward"].func, clone)
 
 
 class _MixedLayer(LayerOnDisk):

@@ -164,6 +164,24 @@ def test_few_modules_lie_directly_under_slr() -> None:
     assert len(list((ROOT / "slr").glob("*.py"))) <= MOST_LOOSE_MODULES
 
 
+def test_internals_of_transformers_are_used_in_one_module() -> None:
+    """``transformers.utils`` is public for its ``logging`` alone, which ``quiet_libraries`` uses."""
+    private = {
+        "_hf_hook",
+        "_old_forward",
+        "_attn_implementation",
+        "_init_weights",
+        "_supports_sdpa",
+        "_model_mapping",
+    }
+    for path in source_files("slr"):
+        if path.stem in ("transformers_internals", "quiet_libraries"):
+            continue
+        source = path.read_text(encoding="utf-8")
+        assert not [m for m in imported_modules(ast.parse(source)) if m.startswith("transformers.")], path
+        assert not [name for name in private if name in source], path
+
+
 def test_the_rule_would_notice() -> None:
     found = list(
         imported_modules(ast.parse("def f():\n    from slr.analysis.table import Table\n    import slr.cli"))

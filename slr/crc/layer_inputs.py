@@ -21,6 +21,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
 from slr.hybrid import shallow_copy, with_layers
 from slr.models.decoder import decoder_layers
+from slr.models.transformers_internals import attention_implementation, set_attention_implementation
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +108,7 @@ def attention_of(model: PreTrainedModel) -> str:
     Raises:
         ValueError: if it cannot be used over a tree.
     """
-    implementation = model.config._attn_implementation
+    implementation = attention_implementation(model.config)
     if implementation not in ("eager", "sdpa"):
         raise ValueError(
             f"the search needs a model loaded with attn_implementation 'eager' or 'sdpa', got {implementation!r}"
@@ -175,7 +176,7 @@ def _attending_over_a_tree(module: nn.Module, configs: dict[int, PreTrainedConfi
         if id(config) not in configs:
             # A deep copy, because setting a configuration's attention also sets it in the configurations inside it.
             configs[id(config)] = copy.deepcopy(config)
-            configs[id(config)]._attn_implementation = ATTENTION_NAME
+            set_attention_implementation(configs[id(config)], ATTENTION_NAME)
         vars(clone)["config"] = configs[id(config)]
     for name, child in module.named_children():
         clone._modules[name] = _attending_over_a_tree(child, configs)

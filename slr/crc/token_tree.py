@@ -12,15 +12,15 @@ attended to), T tokens of the longest prompt, R models (hidden states), H heads,
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import AttentionInterface
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from slr.models.transformers_internals import attention_function
 
 NUM_BUCKETS = 4
 """Number of groups of branches. Branches of like length are padded to one length in a group."""
@@ -289,7 +289,7 @@ def attend_by_tree(
         raise KeysAndValues(key_RHNE, value_RHNE)
     if plan.stored is not None:
         key_RHNE, value_RHNE = plan.stored
-    attend = _own_attention_function(module, plan.implementation)
+    attend = attention_function(module, plan.implementation)
     outputs = []
     if plan.trunk_length:
         trunk = slice(0, plan.trunk_length)
@@ -318,13 +318,6 @@ def attend_by_tree(
 
 
 AttentionInterface.register(ATTENTION_NAME, attend_by_tree)
-
-
-def _own_attention_function(module: nn.Module, implementation: str) -> Callable[..., Any]:
-    if implementation == "eager":
-        # transformers registers no eager attention: each modelling module has a function of its own.
-        return sys.modules[type(module).__module__].eager_attention_forward
-    return ALL_ATTENTION_FUNCTIONS[implementation]
 
 
 def _places_of_tokens(num_tokens: int, trunk_length: int, buckets: Sequence[_Branches]) -> torch.Tensor:

@@ -33,6 +33,7 @@ from slr.crc.scoring import (
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
 from slr.models.streaming import weights_in_memory
+from slr.models.transformers_internals import is_dispatched
 
 DEFAULT_MEMORY_BUDGET = 2 * 2**30
 """Bytes for hidden states and one layer call on a CPU. Prompts that need more are computed in several
@@ -87,7 +88,7 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
             inputs = inputs.of_other_weights(model)
         log_probs_PC = _log_probs(model, encoded, inputs)
         # The loop asks for the next model only after this one is freed, because a soup can fill the memory.
-        is_spread = "_hf_hook" in vars(model)
+        is_spread = is_dispatched(model)
         del model
         if is_spread:
             # accelerate's hooks and the model hold each other, so only the garbage collector frees it.

@@ -36,6 +36,7 @@ from slr.models.layout import ModelLayout, Shape, check_layer_counts, group_laye
 from slr.models.reference import Location, ModelReference, as_reference
 from slr.models.safetensors_index import TORCH_DTYPES, TensorIndex, read_tensor_index
 from slr.models.tensor_conversion import TensorConversion
+from slr.models.transformers_internals import convert_tekken
 
 QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
 """Where configurations say that, and how, the weights are quantized."""
@@ -294,11 +295,7 @@ def _is_no_text(path: Path) -> bool:
 
 def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTokenizerBase:
     if TEKKEN_FILE in files and "tokenizer.json" not in files:
-        from transformers.integrations.mistral import (
-            convert_tekken_tokenizer,  # pyright: ignore[reportPrivateImportUsage]
-        )
-
-        tokenizer = convert_tekken_tokenizer(str(files[TEKKEN_FILE]))
+        tokenizer = convert_tekken(files[TEKKEN_FILE])
         tokenizer.name_or_path = str(directory)
         return tokenizer
     # Else what is opened would depend on whether mistral-common is installed, which has a tokenizer of its own kind.

@@ -23,6 +23,7 @@ from transformers import (
 
 from slr.models.decoder import decoder_layers_path
 from slr.models.safetensors_index import TensorIndex
+from slr.models.transformers_internals import is_listed, supports_sdpa, tied_weights
 
 AttentionImplementation = Literal["eager", "sdpa"]
 Shape = tuple[int, ...]
@@ -61,7 +62,7 @@ class ModelLayout:
         return next(
             (
                 (first, second)
-                for second, first in self.model.all_tied_weights_keys.items()
+                for second, first in tied_weights(self.model).items()
                 if self.layer_of(first) != self.layer_of(second)
             ),
             None,
@@ -78,9 +79,9 @@ def auto_class(config: PreTrainedConfig) -> Any:
 
     Some models that read images as well are in the list of those only, though their text model is a decoder.
     """
-    is_listed = type(config) in AutoModelForCausalLM._model_mapping
-    reads_images = type(config) in AutoModelForImageTextToText._model_mapping
-    return AutoModelForImageTextToText if reads_images and not is_listed else AutoModelForCausalLM
+    reads_images = is_listed(AutoModelForImageTextToText, config)
+    is_causal = is_listed(AutoModelForCausalLM, config)
+    return AutoModelForImageTextToText if reads_images and not is_causal else AutoModelForCausalLM
 
 
 def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
@@ -112,8 +113,8 @@ def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
         architecture=type(model).__name__,
         layers_path=layers_path,
         shapes={name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
-        tied=frozenset(model.all_tied_weights_keys),
-        attention="sdpa" if model._supports_sdpa and not _has_softcapping(config) else "eager",
+        tied=frozenset(tied_weights(model)),
+        attention="sdpa" if supports_sdpa(model) and not _has_softcapping(config) else "eager",
         model=model,
     )
 

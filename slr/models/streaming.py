@@ -23,6 +23,7 @@ from slr.models.checkpoint import Checkpoint
 from slr.models.decoder import decoder_layers
 from slr.models.layout import auto_class
 from slr.models.safetensors_index import TORCH_DTYPES, ShardHeader, read_shard_header
+from slr.models.transformers_internals import make_buffers
 
 SHARE_OF_FREE_MEMORY = 0.8
 """That a pair may take if it is to be loaded whole; the rest is for hidden states."""
@@ -178,7 +179,7 @@ def _make_buffers(model: PreTrainedModel, device: torch.device | str) -> None:
             module._buffers[name] = torch.full_like(buffer, missing, device=device)
         try:
             if buffers:
-                model._init_weights(module)  # how transformers makes them, too, when it loads a model
+                make_buffers(model, module)
         except Exception as error:  # it expects what a model of this architecture has only when it is whole
             raise _not_streamable(model, *buffers) from error
         for name in buffers:

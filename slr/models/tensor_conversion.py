@@ -16,12 +16,12 @@ from functools import cached_property
 
 import torch
 from transformers import PreTrainedModel
-from transformers.conversion_mapping import get_model_conversion_mapping
-from transformers.core_model_loading import (
+
+from slr.models.transformers_internals import (
     WeightConverter,
-    WeightRenaming,
-    dot_natural_key,
-    rename_source_key,
+    conversion_rules,
+    in_loading_order,
+    model_name_of,
 )
 
 
@@ -46,15 +46,13 @@ class TensorConversion:
     def __init__(self, model: PreTrainedModel, file_names: Iterable[str]) -> None:
         """Args: the model, which may be without weights, and the names of all tensors in the files."""
         self._model = model
-        rules = get_model_conversion_mapping(model)
-        converters = [rule for rule in rules if isinstance(rule, WeightConverter)]
-        renamings = [rule for rule in rules if isinstance(rule, WeightRenaming)]
-        self._converter_of = {pattern: rule for rule in converters for pattern in rule.source_patterns}
+        rules = conversion_rules(model)
+        self._converter_of = {pattern: rule for rule in rules[1] for pattern in rule.source_patterns}
         known = model.state_dict()
         # Some rules depend on the ones that applied before, so the order is transformers' own.
         self.destinations: dict[str, Destination] = {}
-        for name in sorted(file_names, key=dot_natural_key):
-            found, pattern = rename_source_key(name, renamings, converters, model.base_model_prefix, known)
+        for name in in_loading_order(file_names):
+            found, pattern = model_name_of(name, model, rules, known)
             if found not in known and name in known:  # it has the model's name already
                 found, pattern = name, None
             if found in known:
@@ -83,7 +81,7 @@ class TensorConversion:
         """
         converted: dict[str, torch.Tensor] = {}
         parts: dict[str, WeightConverter] = {}
-        for name in sorted(tensors.keys() & self.destinations.keys(), key=dot_natural_key):
+        for name in in_loading_order(tensors.keys() & self.destinations.keys()):
             place = self.destinations[name]
             if place.rule is None:
                 converted[place.model_name] = tensors[name]

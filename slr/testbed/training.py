@@ -24,10 +24,10 @@ import torch
 import typer
 from torch.nn.functional import cross_entropy
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from slr.chat.template import render_chats
 from slr.models.packaged import TESTBED_NAMES
+from slr.models.transformers_internals import render_template
 from slr.terminal.command_line import one_of, run_function
 from slr.terminal.progress import progress_bar
 from slr.testbed.choices import choose_typically, choose_uniformly
@@ -185,7 +185,7 @@ def _chat(family: TestbedFamily, rng: random.Random) -> str:
     """Write a chat as a document, where every right answer is equally likely."""
     exchange = compose_exchange(choose_uniformly, rng)
     turns = [{"role": "user", "content": exchange.request}, {"role": "assistant", "content": exchange.answer}]
-    return render_jinja_template([turns], chat_template=family.chat_template)[0][0]
+    return render_template(turns, family.chat_template)
 
 
 def _chat_batches(
