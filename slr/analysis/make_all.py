@@ -2,7 +2,8 @@
 
     results/PRESET/*.jsonl  ->  paper_figures/PRESET/figures/NAME.pdf  NAME.png
                                 paper_figures/PRESET/tables/NAME.csv   NAME.md   NAME.tex
-                                paper_figures/index.html               all of them on one page
+                                paper_figures/PRESET/section.json      what the page says about them
+                                paper_figures/index.html               the page, from all presets' sections
 
 For every preset that has records, or for one of them (``--preset``), or for one directory of records, such as
 ``slr search`` makes: ``--results-dir DIR --output-dir FIGURES`` puts figures/ and tables/ right into FIGURES.
@@ -30,7 +31,7 @@ from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import FIGURES
 from slr.analysis.figures.gap import add_note, gap
 from slr.analysis.load_results import Results, find_runs, load_results
-from slr.analysis.page import ShownFigure, ShownTable, page_path, write_page
+from slr.analysis.page import SECTION_NAME, ShownFigure, ShownTable, page_path, write_page, write_section
 from slr.analysis.replacing import all_or_nothing
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table, save_table
@@ -46,7 +47,7 @@ Made = TypeVar("Made")
 
 
 def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
-    """Write everything; returns what is missing, in words, and the figures and tables that lack it.
+    """Write everything but the page; returns what is missing, in words, and the figures and tables that lack it.
 
     Raises:
         ValueError: if the records contradict each other, so that a figure or table cannot be made.
@@ -61,13 +62,13 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
         figure, caption = _of_sound_records(
             exhibit.id, results, lambda of=exhibit: (_figure(of, results), _caption(of, results))
         )
-        _, png = save_figure(figure, output_dir / "figures", exhibit.id)
-        figures.append(ShownFigure(exhibit.id, png, caption, _gap_of(exhibit, results)))
+        save_figure(figure, output_dir / "figures", exhibit.id)
+        figures.append(ShownFigure(id=exhibit.id, caption=caption, gap=_gap_of(exhibit, results)))
     for exhibit in TABLES:
         table = _of_sound_records(exhibit.id, results, lambda of=exhibit: _table(of, results))
         save_table(table, output_dir / "tables", exhibit.id)
-        tables.append(ShownTable(exhibit.id, table, _gap_of(exhibit, results)))
-    write_page(results, figures, tables, output_dir)
+        tables.append(ShownTable.from_table(exhibit.id, table, _gap_of(exhibit, results)))
+    write_section(results, figures, tables, output_dir)
     return gaps
 
 
@@ -136,10 +137,16 @@ def draw_all(
         _check_replaceable(output_dir / place)
     page = page_path(output_dir / places[0])
     all_results = [load_results(run) for run in runs]
-    with all_or_nothing(output_dir, page) as drawn:
+    with all_or_nothing(output_dir) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]
+        write_page(page_path(drawn / places[0]), page.parent)
     for place, of_run in zip(places, gaps, strict=True):
         _say_what_is_there(output_dir / place, of_run)
+    for directory in _without_section(page.parent):
+        said = (
+            f"not on the page, because it was drawn by an earlier version of slr: {directory}; draw it anew"
+        )
+        print(visible(said), file=sys.stderr)
     if preset is None and results_dir not in runs:
         for directory in _without_records(output_dir, runs):
             said = f"left as it is, because there are no records of it here: {directory}"
@@ -153,7 +160,8 @@ def _check_replaceable(output_dir: Path) -> None:
     for kind, suffixes in FORMATS.items():
         check_writable(output_dir / kind, f"the directory for {kind}")
         files = [output_dir / kind / f"{of.id}.{suffix}" for of in exhibits[kind] for suffix in suffixes]
-        if blocked := next((file for file in (*files, page_path(output_dir)) if file.is_dir()), None):
+        files += [output_dir / SECTION_NAME, page_path(output_dir)]
+        if blocked := next((file for file in files if file.is_dir()), None):
             raise ValueError(f"{blocked} is a directory, expected a file that can be replaced: move it away")
 
 
@@ -168,3 +176,12 @@ def _without_records(output_dir: Path, runs: list[Path]) -> list[Path]:
     """Figures of presets, perhaps run elsewhere, that a call for every preset cannot make again."""
     drawn = {run.name for run in runs}
     return [path for name in PRESETS if name not in drawn and (path := output_dir / name).is_dir()]
+
+
+def _without_section(page_dir: Path) -> list[Path]:
+    """Figures of presets that the page cannot show, because nothing says what to say about them."""
+    return [
+        directory
+        for name in PRESETS
+        if ((directory := page_dir / name) / "figures").is_dir() and not (directory / SECTION_NAME).is_file()
+    ]

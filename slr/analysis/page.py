@@ -1,23 +1,25 @@
 """The page ``index.html``: the question, the setting, every figure and table, and texts side by side.
 
 One file that needs no network, and whose texts can neither run nor fetch anything. It has a section for each preset
-(or single run), set between two comments, so that a section can be made anew while the others, whose records may be
-elsewhere, stay as they are.
+(or single run). What a section says is in ``section.json`` beside the run's figures, and the page is made from these
+files alone: a section can be made anew while the others, whose records may be elsewhere, stay as they are.
 """
 
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape, unescape
+from functools import cache
 from pathlib import Path
-from string import Template
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.samples import samples
-from slr.analysis.tables.table import Table, in_html
+from slr.analysis.tables.table import Table
 from slr.files.whole import write_whole
 from slr.models.presets import PRESETS
 from slr.runs.records import Configuration
@@ -25,28 +27,69 @@ from slr.runs.results import of_kind
 from slr.terminal.literal_text import visible
 
 PAGE_NAME = "index.html"
-FRAME = Path(__file__).with_name("page.html")
+SECTION_NAME = "section.json"
+CONCEPT = "concept"
+"""Id of the figure that stands once, above all sections."""
 NOT_AS_TABLE = "samples"
-"""These texts stand side by side instead."""
+"""Id of the table whose texts stand side by side instead."""
 
 
-@dataclass(frozen=True)
-class ShownFigure:
-    """A figure that was saved, with its caption. ``gap`` says what is missing in it, or is empty."""
+class _Shown(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShownFigure(_Shown):
+    """A figure that was saved. ``gap`` says what is missing in it, or is empty."""
 
     id: str
-    picture: Path
     caption: str
     gap: str
 
 
-@dataclass(frozen=True)
-class ShownTable:
-    """A table that was made. ``gap`` says what is missing in it, or is empty."""
+class ShownTable(_Shown):
+    """A table as it is shown. ``gap`` says what is missing in it, or is empty."""
 
     id: str
-    table: Table
+    caption: str
     gap: str
+    columns: tuple[str, ...]
+    are_numbers: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str
+
+    @classmethod
+    def from_table(cls, id_: str, table: Table, gap: str) -> ShownTable:
+        """Every cell of a table as it is shown."""
+        return cls(
+            id=id_,
+            caption=table.caption,
+            gap=gap,
+            columns=table.columns,
+            are_numbers=tuple(table.are_numbers()),
+            rows=tuple(map(tuple, table.shown_rows())),
+            note=table.note,
+        )
+
+
+class SideBySide(_Shown):
+    """Texts for one prompt, by the instruct model and by the hybrid."""
+
+    pair: str
+    genre: str
+    prompt: str
+    instruct: tuple[str, ...]
+    hybrid: tuple[str, ...]
+
+
+class Section(_Shown):
+    """What the page says about one run, which has the name of its preset or directory."""
+
+    run: str
+    description: str
+    setting: str
+    figures: tuple[ShownFigure, ...]
+    texts: tuple[SideBySide, ...]
+    tables: tuple[ShownTable, ...]
 
 
 def page_path(output_dir: Path) -> Path:
@@ -54,58 +97,78 @@ def page_path(output_dir: Path) -> Path:
     return (output_dir.parent if output_dir.name in PRESETS else output_dir) / PAGE_NAME
 
 
-def write_page(
+def write_section(
     results: Results, figures: Sequence[ShownFigure], tables: Sequence[ShownTable], output_dir: Path
-) -> Path:
-    """Write the page anew with this run's section, and those that it had for other runs."""
-    path = page_path(output_dir)
-    sections = _sections_of(_read_page(path)) if path.exists() else {}
-    sections[visible(results.name)] = _section(results, figures, tables)
-    known = [name for name in PRESETS if name in sections]
-    names = known + sorted(sections.keys() - set(known))
-    concept = next(figure.picture for figure in figures if figure.id == "concept")
-    write_whole(path, _page({name: sections[name] for name in names}, concept))
-    return path
+) -> None:
+    """Write what the page says about a run into the directory of its figures."""
+    preset = PRESETS.get(results.name)
+    section = Section(
+        run=visible(results.name),
+        description=f"{preset.description[0].upper()}{preset.description[1:]}." if preset else "",
+        setting=_setting(results),
+        figures=tuple(figure for figure in figures if figure.id != CONCEPT),
+        texts=_side_by_side(results),
+        tables=tuple(table for table in tables if table.id != NOT_AS_TABLE),
+    )
+    write_whole(output_dir / SECTION_NAME, section.model_dump_json(indent=1) + "\n")
 
 
-def _read_page(path: Path) -> str:
+def write_page(path: Path, earlier: Path) -> None:
+    """Write the page from the sections below its directory.
+
+    Args:
+        path: of the page.
+        earlier: the directory of the page that this one replaces; sections that are not below the new page's directory
+            are taken from there.
+
+    Raises:
+        ValueError: if a section cannot be read.
+    """
+    places = [_place_of(name, (path.parent, earlier)) for name in (*PRESETS, "")]
+    directories = [place for place in places if place is not None]
+    sections = {directory: _read_section(directory) for directory in directories}
+    pictures = {
+        (section.run, figure.id): _data_uri(directory, figure.id)
+        for directory, section in sections.items()
+        for figure in section.figures
+    }
+    page = _templates().get_template("page.html")
+    concept = _data_uri(directories[0], CONCEPT)
+    write_whole(path, page.render(sections=list(sections.values()), pictures=pictures, concept=concept))
+
+
+def table_html(table: ShownTable) -> str:
+    """A ``table`` element and its note; the caption is for the page to set."""
+    module: Any = _templates().get_template("table.html").module
+    return str(module.table_element(table))
+
+
+def _place_of(name: str, tops: Sequence[Path]) -> Path | None:
+    """The first directory of that name that has a section."""
+    return next((top / name for top in tops if (top / name / SECTION_NAME).is_file()), None)
+
+
+def _read_section(directory: Path) -> Section:
+    path = directory / SECTION_NAME
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
+        return Section.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]["msg"]
         raise ValueError(
-            f"the earlier page {PAGE_NAME} is not UTF-8 text ({error.reason} at byte {error.start}), so the sections "
-            "of other runs cannot be kept: move it away"
+            f"{path} is no section of the page ({problem}): draw that run anew, or move the file away"
         ) from None
 
 
-def _sections_of(page: str) -> dict[str, str]:
-    found = re.finditer(r"<!-- run (?P<name>[^>]*) -->\n(?P<body>.*?)\n<!-- end of run -->", page, re.DOTALL)
-    return {unescape(match["name"]): match["body"] for match in found}
-
-
-def _page(sections: dict[str, str], concept: Path) -> str:
-    links = "".join(f'<a href="#{in_html(name)}">{in_html(name)}</a>' for name in sections)
-    body = "\n".join(
-        f"<!-- run {escape(name)} -->\n{html}\n<!-- end of run -->" for name, html in sections.items()
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value), keep="\n\t"),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    frame = Template(FRAME.read_text(encoding="utf-8"))
-    return frame.substitute(links=links, concept=_data_uri(concept), sections=body)
-
-
-def _section(results: Results, figures: Sequence[ShownFigure], tables: Sequence[ShownTable]) -> str:
-    preset = PRESETS.get(results.name)
-    parts = [
-        f'<section id="{in_html(results.name)}">',
-        f"<h2>{in_html(results.name)}</h2>",
-        f"<p>{in_html(preset.description[0].upper() + preset.description[1:])}.</p>" if preset else "",
-        f"<p>{in_html(_setting(results))}</p>",
-        *(_figure(figure, results.name) for figure in figures if figure.id != "concept"),
-        _side_by_side(results),
-        "<h3>Tables</h3>",
-        *(_table(shown, results.name) for shown in tables if shown.id != NOT_AS_TABLE),
-        "</section>",
-    ]
-    return "\n".join(part for part in parts if part)
 
 
 def _setting(results: Results) -> str:
@@ -128,47 +191,25 @@ def _setting(results: Results) -> str:
     return f"{pairs}. Measured on: {devices}. Code: commit {commits}; {versions}."
 
 
-def _figure(figure: ShownFigure, run: str) -> str:
-    note = f'<p class="gap">{in_html(figure.gap)}</p>' if figure.gap else ""
-    return (
-        f'<figure id="{in_html(run)}-{figure.id}">{note}<div class="wide"><img src="{_data_uri(figure.picture)}" '
-        f'alt="{in_html(figure.caption)}"></div>'
-        f"<figcaption>{in_html(figure.caption)}</figcaption></figure>"
-    )
-
-
-def _side_by_side(results: Results) -> str:
-    rows = samples(results).rows
-    if not rows:
-        return ""
+def _side_by_side(results: Results) -> tuple[SideBySide, ...]:
     texts: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-    for pair, genre, prompt, _, instruct, hybrid in rows:
+    for pair, genre, prompt, _, instruct, hybrid in samples(results).rows:
         texts.setdefault((str(pair), str(genre), str(prompt)), []).append(
             (str(instruct), "n/a" if hybrid is None else str(hybrid))
         )
-    blocks = [
-        f"<h4>{in_html(pair)}, {in_html(genre)}: {in_html(prompt)}</h4>"
-        '<div class="sides">'
-        f"<div><h5>instruct</h5>{''.join(f'<p>{in_html(left)}</p>' for left, _ in of_prompt)}</div>"
-        f"<div><h5>SLR hybrid</h5>{''.join(f'<p>{in_html(right)}</p>' for _, right in of_prompt)}</div></div>"
+    return tuple(
+        SideBySide(
+            pair=pair,
+            genre=genre,
+            prompt=prompt,
+            instruct=tuple(instruct for instruct, _ in of_prompt),
+            hybrid=tuple(hybrid for _, hybrid in of_prompt),
+        )
         for (pair, genre, prompt), of_prompt in texts.items()
-    ]
-    caption = (
-        "The first samples of the first prompt of each genre, as they were drawn; a stroke is a line break."
-    )
-    return f"<h3>Texts side by side</h3><p>{caption}</p><details open>" + (
-        f"<summary>{len(blocks)} prompts</summary>{''.join(blocks)}</details>"
     )
 
 
-def _table(shown: ShownTable, run: str) -> str:
-    title = shown.id.replace("_", " ")
-    gap = f' <span class="gap">{in_html(shown.gap)}</span>' if shown.gap else ""
-    return (
-        f'<details id="{in_html(run)}-{shown.id}"><summary>{in_html(title)}{gap}</summary>'
-        f'<p>{in_html(shown.table.caption)}</p><div class="wide">{shown.table.html()}</div></details>'
-    )
-
-
-def _data_uri(picture: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(picture.read_bytes()).decode("ascii")
+def _data_uri(directory: Path, figure: str) -> Markup:
+    """The picture of a figure, for the page to hold."""
+    picture = (directory / "figures" / f"{figure}.png").read_bytes()
+    return Markup("data:image/png;base64," + base64.b64encode(picture).decode("ascii"))

@@ -10,21 +10,14 @@ from tempfile import TemporaryDirectory
 
 
 @contextmanager
-def all_or_nothing(output_dir: Path, also_read: Path) -> Iterator[Path]:
+def all_or_nothing(output_dir: Path) -> Iterator[Path]:
     """A directory to write into in place of ``output_dir``: its files get there at the end, if nothing fails.
 
-    Files beside the directory it gives go beside ``output_dir``.
-
-    Args:
-        output_dir: what is to be filled; the files that it has under other names stay.
-        also_read: a file in it, or beside it, that is read before it is written anew; it need not exist.
+    Files beside the directory it gives go beside ``output_dir``. The files that ``output_dir`` has under other names
+    stay.
     """
     output_dir = output_dir.resolve() if ".." in output_dir.parts else output_dir
     with TemporaryDirectory(prefix="slr-figures-") as scratch:
-        if also_read.is_file():
-            copy = Path(scratch) / also_read.relative_to(output_dir.parent)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(also_read, copy)
         yield Path(scratch) / output_dir.name
         _replace_all(Path(scratch), output_dir.parent)
 

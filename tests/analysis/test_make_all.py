@@ -15,7 +15,7 @@ from tests.analysis.synthetic import crc_records, write_results
 from tests.analysis.test_load_results import failure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NUM_FILES = 2 * len(FIGURES) + 3 * len(TABLES)
+NUM_FILES = 2 * len(FIGURES) + 3 * len(TABLES) + 1
 TESTBED = ("testbed-llama", "testbed-qwen", "testbed-gemma")
 
 

@@ -4,7 +4,10 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+
 from slr.analysis.figures import FIGURES
+from slr.analysis.page import ShownTable, table_html
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
 from slr.cli import main
@@ -89,10 +92,35 @@ def test_html_of_a_table_escapes_and_aligns() -> None:
     table = Table(
         "caption", ("name", "n", "score"), (("a<b", 3, Estimate(0.5, 0.25, 0.75, 4)), ("c", 4, None))
     )
-    html = table.html()
+    html = table_html(ShownTable.from_table("t", table, ""))
     Outline(html)
     assert "<td>a&lt;b</td>" in html
     assert '<td class="number">3</td>' in html
     assert "<td>0.500 [0.250, 0.750]</td>" in html
     assert "<td>n/a</td>" in html
     assert table.note in html
+
+
+def test_a_section_that_is_damaged_is_named_and_nothing_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "a" / "testbed", ("testbed-llama",))
+    (tmp_path / "out" / "small").mkdir(parents=True)
+    (tmp_path / "out" / "small" / "section.json").write_bytes(b"{\xff")
+    assert main(["figures", "--results-dir", str(tmp_path / "a"), "--output-dir", str(tmp_path / "out")]) == 2
+    assert (
+        f"{tmp_path / 'out' / 'small' / 'section.json'} is no section of the page" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out" / "testbed").exists()
+
+
+def test_what_an_earlier_version_drew_is_said_not_to_be_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_results(tmp_path / "a" / "testbed", ("testbed-llama",))
+    (tmp_path / "out" / "small" / "figures").mkdir(parents=True)
+    draw(tmp_path / "a", tmp_path / "out")
+    assert (
+        f"not on the page, because it was drawn by an earlier version of slr: {tmp_path / 'out' / 'small'}"
+        in (capsys.readouterr().err)
+    )

@@ -7,6 +7,7 @@ import pytest
 
 from slr.analysis.figures import captions
 from slr.analysis.load_results import Results
+from slr.analysis.page import ShownTable, table_html
 from slr.analysis.tables.best_intervals import best_intervals
 from slr.analysis.tables.by_category import by_category
 from slr.analysis.tables.crc_prompts import crc_prompts
@@ -163,7 +164,7 @@ def test_an_estimate_over_other_items_than_its_row_says_over_how_many() -> None:
     rows = ((Estimate(0.5, 0.25, 0.75, 9), Estimate(0.5, 0.25, 0.75, 3), 9),)
     table = Table("", ("x", "y", "prompts"), rows, count_column="prompts")
     assert table.markdown().splitlines()[-1] == ("| 0.500 [0.250, 0.750] | 0.500 [0.250, 0.750] (n=3) | 9 |")
-    assert "(n=3)" in table.html()
+    assert "(n=3)" in table_html(ShownTable.from_table("t", table, ""))
     assert "(n=3)" in table.latex("t")
 
 
@@ -243,7 +244,7 @@ def test_p_values_are_never_shown_as_zero() -> None:
     )
     assert "| ---: |\n| <0.001 |\n| 0.001 |\n| 0.250 |\n| n/a |\n" in table.markdown()
     assert "$<$0.001 \\\\\n0.001 \\\\\n0.250 \\\\" in table.latex("t")
-    assert '<td class="number">&lt;0.001</td>' in table.html()
+    assert '<td class="number">&lt;0.001</td>' in table_html(ShownTable.from_table("t", table, ""))
     assert table.csv() == 'coverage: p\n0.00012345678\n0.001\n0.25\n""\n'
 
 

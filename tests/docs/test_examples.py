@@ -90,7 +90,7 @@ def test_the_page_on_extending_holds_for_a_copy_of_the_package(tmp_path: Path) -
     (tmp_path / "blocks.py").write_text("\n".join(script), encoding="utf-8")
     done = subprocess.run([sys.executable, "blocks.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^slr one word [01]\.\d+$", done.stdout, re.MULTILINE)
+    assert re.search(r"^hybrid one word [01]\.\d+$", done.stdout, re.MULTILINE)
 
 
 def test_the_notebook_draws_two_plots_of_a_runs_records(

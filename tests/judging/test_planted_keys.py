@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.load_results import load_results
+from slr.analysis.page import ShownTable, table_html
 from slr.analysis.tables.judge import judge
 from slr.judging.chat_endpoint import ChatModel
 from slr.judging.judge import ASPECTS
@@ -99,6 +100,6 @@ def test_a_key_that_the_server_repeats_is_in_no_file(tmp_path: Path, use_server:
     table = judge(load_results(tmp_path))
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert len(files) > 5
-    shown = [*files, table.csv().encode(), table.html().encode()]
+    shown = [*files, table.csv().encode(), table_html(ShownTable.from_table("t", table, "")).encode()]
     for planted in (KEY.encode(), base64.b64encode(KEY.encode()).rstrip(b"=")):
         assert not [content for content in shown if planted in content]

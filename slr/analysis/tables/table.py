@@ -1,4 +1,4 @@
-"""A table in its forms: CSV with full precision; Markdown, LaTeX and HTML with what is shown."""
+"""A table in its forms: CSV with full precision; Markdown and LaTeX with what is shown."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from slr.analysis.tables import latex
 from slr.files.whole import write_whole
 from slr.statistics.uncertainty import Estimate
-from slr.terminal.literal_text import in_csv, in_markdown, markdown_line, visible
+from slr.terminal.literal_text import in_csv, in_markdown, markdown_line
 
 DECIMALS = 3
 """Of numbers up to 1 in size; larger ones have so many digits in all, or all digits before the point."""
@@ -115,8 +114,8 @@ class Table:
 
     def markdown(self) -> str:
         """A table between its caption and its note."""
-        rules = ["---:" if is_number else "---" for is_number in self._are_numbers()]
-        lines = [self.columns, rules, *self._shown_rows()]
+        rules = ["---:" if is_number else "---" for is_number in self.are_numbers()]
+        lines = [self.columns, rules, *self.shown_rows()]
         body = "\n".join("| " + " | ".join(map(in_markdown, line)) + " |" for line in lines)
         caption = markdown_line(self.caption)
         return "\n\n".join(part for part in (caption, body, self.note) if part) + "\n"
@@ -127,28 +126,15 @@ class Table:
             label=f"tab:{id_.replace('_', '-')}",
             caption=latex.escaped(self.caption),
             columns=[latex.escaped(column) for column in self.columns],
-            are_numbers=self._are_numbers(),
+            are_numbers=self.are_numbers(),
             rows=[
                 [_in_latex(cell, shown) for cell, shown in zip(row, shown_row, strict=True)]
-                for row, shown_row in zip(self.rows, self._shown_rows(), strict=True)
+                for row, shown_row in zip(self.rows, self.shown_rows(), strict=True)
             ],
             note=self.note,
         )
 
-    def html(self) -> str:
-        """A ``table`` element and its note; the caption is for the page to set."""
-        numbers = [' class="number"' if is_number else "" for is_number in self._are_numbers()]
-        head = "".join(f"<th>{in_html(column)}</th>" for column in self.columns)
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<td{kind}>{in_html(shown)}</td>" for shown, kind in zip(row, numbers, strict=True))
-            + "</tr>\n"
-            for row in self._shown_rows()
-        )
-        note = f"<p>{escape(self.note)}</p>" if self.note else ""
-        return f"<table><thead><tr>{head}</tr></thead>\n<tbody>{rows}</tbody></table>{note}"
-
-    def _shown_rows(self) -> list[list[str]]:
+    def shown_rows(self) -> list[list[str]]:
         """Every cell as it is shown; an estimate over another number of items than its row's says which."""
         counts = self._counts()
         return [
@@ -162,7 +148,7 @@ class Table:
         place = self.columns.index(self.count_column)
         return [row[place] for row in self.rows]
 
-    def _are_numbers(self) -> list[bool]:
+    def are_numbers(self) -> list[bool]:
         """For each column, whether it holds plain numbers, which are then set flush right."""
         return [
             any(isinstance(cell, int | float | PValue) for cell in cells)
@@ -172,11 +158,6 @@ class Table:
 
     def _cells_by_column(self) -> list[list[Cell]]:
         return [[row[i] for row in self.rows] for i in range(len(self.columns))]
-
-
-def in_html(text: str) -> str:
-    """The text for an element or a quoted attribute."""
-    return escape(visible(text, keep="\n\t"))
 
 
 def save_table(table: Table, directory: Path, id_: str) -> list[Path]:
