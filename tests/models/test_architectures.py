@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import CONFIG_MAPPING, AutoModel, PreTrainedModel
 
-from slr import cli
 from slr.building.checkpoint import build
 from slr.building.options import BuildOptions
+from slr.cli import main
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.crc.search import search
@@ -116,13 +116,10 @@ def write_pair(directory: Path, model_type: str, fields: dict[str, Any]) -> tupl
     return paths
 
 
-def refusal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
     """The last line of a command that ends with status 2."""
     capsys.readouterr()
-    monkeypatch.setattr("sys.argv", ["slr", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
+    assert main([*map(str, arguments)]) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     return line
@@ -148,11 +145,11 @@ def test_searched_and_built(model_type: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model_type", NOT_SEARCHED)
 def test_not_searched_but_built_and_scored(
-    model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As the refusal says."""
     base, instruct = write_pair(tmp_path, model_type, NOT_SEARCHED[model_type])
-    line = refusal(capsys, monkeypatch, "search", base, instruct, "--output-dir", tmp_path / "found")
+    line = refusal(capsys, "search", base, instruct, "--output-dir", tmp_path / "found")
     assert f"{base} cannot be searched, because the decoder layers of" in line
     assert not (tmp_path / "found").exists()
     pair = load_pair(base, instruct)
@@ -168,21 +165,19 @@ def test_not_searched_but_built_and_scored(
 
 @pytest.mark.parametrize("model_type", REFUSED)
 def test_refused_by_build_and_search(
-    model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model_type: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     fields, words = REFUSED[model_type]
     base, instruct = write_pair(tmp_path, model_type, fields)
     for arguments in (("search",), ("build", "--layers", "1:2", "--output", tmp_path / "out")):
-        assert words in refusal(capsys, monkeypatch, *arguments, base, instruct)
+        assert words in refusal(capsys, *arguments, base, instruct)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "instruct"]
 
 
-def test_sizes_that_contradict_each_other(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sizes_that_contradict_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In this architecture ``head_dim`` is what is rotated, and not the size of a head."""
     base, instruct = write_pair(tmp_path, "deepseek_v3", {**LATENT, **EXPERTS, "head_dim": 8})
     words = "tokens (RuntimeError: The size of tensor a (2) must match the size of tensor b (4)"
-    assert words in refusal(capsys, monkeypatch, "score", instruct)
-    assert words in refusal(capsys, monkeypatch, "search", base, instruct, "--output-dir", tmp_path / "found")
+    assert words in refusal(capsys, "score", instruct)
+    assert words in refusal(capsys, "search", base, instruct, "--output-dir", tmp_path / "found")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["base", "instruct"]
