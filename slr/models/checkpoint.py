@@ -1,4 +1,4 @@
-"""Open one checkpoint: configuration, tokenizer and safetensors headers, but no weight.
+"""Open one checkpoint: read configuration, tokenizer and safetensors headers, but no weight.
 
 Code from a model's repository is never run, and pickle files are never read.
 """
@@ -39,19 +39,24 @@ from slr.models.tensor_conversion import TensorConversion
 from slr.models.transformers_internals import convert_tekken
 
 QUANTIZATION_FIELDS = ("quantization_config", "quantization", "compression_config")
-"""Where configurations say that, and how, the weights are quantized."""
+"""Fields of a configuration that say whether and how the weights are quantized."""
 
 GET_ANEW = "correct it, or get the checkpoint anew"
-"""What to do about a file that cannot be read."""
+"""Advice that ends the message about a file that cannot be read."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was opened, with no weight read.
+    """An opened checkpoint; no weight was read.
 
-    ``directory`` has its small files; of a hub model the weights may not be there yet. The revision of
-    ``reference`` is the commit that was found. ``tokenizer`` is None if the checkpoint has none.
-    ``problems`` says in words, one line each, why the weights cannot be used.
+    Attributes:
+        reference: the model; for a hub model, with the commit that was found as its revision.
+        directory: directory of its small files. The weights of a hub model may not be there yet.
+        config: its configuration.
+        tokenizer: its tokenizer; None if it has none.
+        index: its tensors, by the headers of the weight files.
+        layout: the model's tensors, by the configuration.
+        generation: its generation configuration.
     """
 
     reference: ModelReference
@@ -64,22 +69,22 @@ class Checkpoint:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the weight files, by their headers; empty if nothing is."""
+        """Why the weights cannot be used, by their headers, a line each; empty if nothing is wrong."""
         return self.index.problems or self._misfits
 
     @cached_property
     def conversion(self) -> TensorConversion:
-        """How the tensors in the files become the model's."""
+        """The conversion of the tensors in the files to the model's tensors."""
         return TensorConversion(self.layout.model, self.index.tensors)
 
     def layer_of(self, file_tensor: str) -> int | None:
-        """The decoder layer that a tensor in the files belongs to, None if it stands outside of them."""
+        """Find the decoder layer that a tensor in the files belongs to; None if it is outside the layers."""
         place = self.conversion.destinations.get(file_tensor)
         return self.layout.layer_of(file_tensor if place is None else place.model_name)
 
     @cached_property
     def _misfits(self) -> tuple[str, ...]:
-        """Tensors that the model needs and the files lack or have in another shape, a line each."""
+        """Tensors that the model needs and that the files lack or have in another shape, a line each."""
         if not self.conversion.destinations:
             return (_foreign_names(self),)
         if (name := _first_quantized(self)) is not None:
@@ -102,13 +107,13 @@ class Checkpoint:
 
     @cached_property
     def token_ids(self) -> dict[str, int]:
-        """The id of each token of the tokenizer, added ones too; empty if there is no tokenizer."""
-        # Kept, for the tokenizer makes it anew at every call, which takes a quarter of a second for a large one.
+        """The id of each token of the tokenizer, with added tokens; empty if there is no tokenizer."""
+        # The property is cached, because a large tokenizer takes a quarter of a second to make the dictionary.
         return self.tokenizer.get_vocab() if self.tokenizer is not None else {}
 
     @property
     def num_embeddings(self) -> int:
-        """Number of tokens that the model has an embedding for."""
+        """Number of tokens that have an embedding in the model."""
         return self.config.get_text_config(decoder=True).vocab_size
 
     @cached_property
@@ -127,7 +132,11 @@ class Checkpoint:
 def open_checkpoint(location: Location, *, revision: str | None = None) -> Checkpoint:
     """Read configuration, tokenizer and safetensors headers of a checkpoint, and no weight.
 
-    Missing, truncated and corrupt shards do not raise; they are the ``problems`` of the result.
+    Missing, truncated and corrupt shards do not raise. They become the ``problems`` of the result.
+
+    Args:
+        location: directory or hub id of the checkpoint, or a reference to it.
+        revision: commit, tag or branch of a hub id.
 
     Raises:
         HubError: if the hub does not give the model.
@@ -138,11 +147,12 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
     local_directory = reference.directory
     directory = local_directory or fetch_small_files(reference)
     if local_directory is None:
-        # A snapshot's directory is named by its commit, whatever branch or tag was asked for.
+        # The name of a snapshot's directory is its commit, whatever branch or tag was asked for.
         reference = replace(reference, revision=directory.name)
     check_files(directory, str(reference))
     fields = _read_config_fields(directory, reference)
     _check_config_fields(fields, reference)
+    # The counts are checked before a model is built, because building a million layers would not end.
     index = read_tensor_index(directory) if local_directory else read_hub_tensor_index(reference, directory)
     check_layer_counts(fields, index, str(reference))
     config = _read_config(directory, reference)
@@ -153,7 +163,7 @@ def open_checkpoint(location: Location, *, revision: str | None = None) -> Check
 
 
 def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
-    """The same checkpoint with all its weights in ``directory``: downloaded now if they were not there.
+    """Return the same checkpoint with all its weights in ``directory``, downloaded now if they were not there.
 
     Raises:
         HubError: if the hub does not give the weights.
@@ -170,7 +180,8 @@ def with_local_weights(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def _converted_shapes(checkpoint: Checkpoint) -> dict[str, Shape | str]:
-    """Shapes of the model's tensors as the files give them; in words where their parts do not fit together."""
+    """Find the shapes of the model's tensors as the files give them; in words where parts do not fit together."""
+    # On the meta device the conversion computes shapes only, so it needs neither weights nor time.
     empty = {
         name: torch.empty(entry.shape, device="meta") for name, entry in checkpoint.index.tensors.items()
     }
@@ -187,7 +198,7 @@ def _converted_shapes(checkpoint: Checkpoint) -> dict[str, Shape | str]:
 
 
 def _first_quantized(checkpoint: Checkpoint) -> str | None:
-    """A tensor that the files hold in whole numbers or 8 bits, and the model in floating-point numbers."""
+    """Find a tensor that the files hold in whole numbers or 8 bits, and the model in floating-point numbers."""
     expected = checkpoint.layout.model.state_dict()
     for name, place in checkpoint.conversion.destinations.items():
         dtype = TORCH_DTYPES.get(checkpoint.index.tensors[name].dtype)
@@ -205,7 +216,11 @@ def _foreign_names(checkpoint: Checkpoint) -> str:
 
 
 def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -> None:
-    """Raise ``ValueError`` unless it is the configuration of a model in full precision that transformers knows."""
+    """Check that it is the configuration of a model in full precision that transformers knows.
+
+    Raises:
+        ValueError: if the model type is not known, or the weights are quantized.
+    """
     model_type = fields.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         reason = (
@@ -235,7 +250,7 @@ def _read_config(directory: Path, reference: ModelReference) -> PreTrainedConfig
 
 def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
     path = directory / "config.json"
-    # Beside whole weights, too, an adapter would be applied by transformers without a word.
+    # transformers would apply an adapter without a word, even where whole weights lie next to it.
     if (directory / "adapter_config.json").exists():
         raise ValueError(
             f"{reference} has an adapter: give the model that it was trained on as the base model and this "
@@ -250,7 +265,7 @@ def _read_config_fields(directory: Path, reference: ModelReference) -> dict[str,
 
 
 def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedTokenizerBase | None:
-    """The tokenizer in a directory, with its chat template; None if there is none.
+    """Open the tokenizer in a directory, with its chat template; None if there is none.
 
     Raises:
         ValueError: if it cannot be opened.
@@ -265,18 +280,18 @@ def read_tokenizer(directory: Path, reference: ModelReference) -> PreTrainedToke
         )
     no_vocabulary = ValueError(
         f"the tokenizer of {reference} ({', '.join(files)}) has no vocabulary: expected a file such as tokenizer.json "
-        "or tokenizer.model beside them"
+        "or tokenizer.model next to them"
     )
     try:
         tokenizer = _open_tokenizer(directory, files)
-    except Exception as error:  # tokenizers raises plain Exceptions
+    except Exception as error:  # the tokenizers library raises plain Exceptions
         if not has_vocabulary(files):
             raise no_vocabulary from error
         reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        if isinstance(error, UnicodeDecodeError):  # which does not say in which file
+        if isinstance(error, UnicodeDecodeError):  # the error does not name the file
             reason = f"{', '.join(name for name, path in files.items() if _is_no_text(path))} is not UTF-8"
         raise ValueError(f"the tokenizer of {reference} cannot be opened: {reason}; {GET_ANEW}") from error
-    # Classes that name no vocabulary file need none; of the others some would make an empty vocabulary up.
+    # Classes that name no vocabulary file need none. Some others would make up an empty vocabulary.
     if tokenizer.vocab_files_names and not has_vocabulary(files):
         raise no_vocabulary
     if not tokenizer.chat_template and PROCESSOR_TEMPLATE_FILE in files:
@@ -298,13 +313,17 @@ def _open_tokenizer(directory: Path, files: Mapping[str, Path]) -> PreTrainedTok
         tokenizer = convert_tekken(files[TEKKEN_FILE])
         tokenizer.name_or_path = str(directory)
         return tokenizer
-    # Else what is opened would depend on whether mistral-common is installed, which has a tokenizer of its own kind.
+    # Without the option, mistral-common would open its own kind of tokenizer wherever it is installed.
     options = {"mistral_format": False} if TEKKEN_FILE in files else {}
     return AutoTokenizer.from_pretrained(directory, trust_remote_code=False, local_files_only=True, **options)
 
 
 def processor_template(path: Path, reference: ModelReference) -> str:
-    """The chat template in the file where processors kept it, which tokenizers do not read."""
+    """Read the chat template from the file where processors kept it, which tokenizers do not read.
+
+    Raises:
+        ValueError: if the file cannot be read, or has no text as its template.
+    """
     try:
         fields = read_json_object(path)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Are two checkpoints a pair? Decided from configuration, tokenizer and headers, before a weight is read.
+"""Decide whether two checkpoints are a pair, from configuration, tokenizer and headers, before a weight is read.
 
-Layers can be exchanged between two models if the models differ in nothing but their weights. What must be
-equal is listed here; every difference becomes one line, and all of them one error.
+Layers can be exchanged between two models if the models differ in nothing but their weights. This module lists
+what must be equal. Every difference becomes one line, and one error holds all lines.
 """
 
 from __future__ import annotations
@@ -23,26 +23,41 @@ COMPARED_FIELDS = (
     "hidden_activation", "attention_bias", "mlp_bias", "num_experts", "num_local_experts",
     "num_experts_per_tok", "vocab_size",
 )  # fmt: skip
-"""Fields of a decoder's configuration that change what its layers compute, or in what they are computed."""
+"""Fields of a decoder's configuration that change what its layers compute, or the shapes that they compute in."""
 
 NUM_TOKENS_SHOWN = 5
+"""Largest number of tokens that a message names as examples."""
 
 
 class IncompatiblePairError(ValueError):
-    """Two checkpoints that are no pair. ``mismatches`` has a line for each difference."""
+    """Two checkpoints are no pair.
+
+    Attributes:
+        mismatches: a line for each difference.
+    """
 
     def __init__(self, base: str, instruct: str, mismatches: tuple[str, ...]) -> None:
+        """Write all mismatches into one message.
+
+        Args:
+            base: name of the base model.
+            instruct: name of the instruct model.
+            mismatches: a line for each difference.
+        """
         self.mismatches = mismatches
         lines = "".join(f"\n- {mismatch}" for mismatch in mismatches)
         super().__init__(f"layers cannot be restored from {base} (base) to {instruct} (instruct):{lines}")
 
 
 def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
-    """Raise unless the two are a pair; return notes on what differs harmlessly, a line each.
+    """Check that two checkpoints are a pair.
+
+    Returns:
+        Notes on what differs harmlessly, a line each.
 
     Raises:
-        IncompatiblePairError: with every mismatch between them, and every missing or damaged shard; also if decoder
-            layers of theirs share weights.
+        IncompatiblePairError: if they differ in more than weights, a shard is missing or damaged, or decoder layers
+            share weights; the message has a line for each.
     """
     mismatches = (
         *_config_mismatches(base, instruct),
@@ -58,7 +73,7 @@ def check_compatible(base: Checkpoint, instruct: Checkpoint) -> tuple[str, ...]:
 
 
 def check_tokenizer_fits(model: Checkpoint, renderer: Checkpoint) -> PreTrainedTokenizerBase:
-    """The renderer's tokenizer, if it gives a model the tokens that the model's own gives.
+    """Return the renderer's tokenizer, if it gives a model the same tokens as the model's own tokenizer.
 
     Raises:
         ValueError: if one of the two has no tokenizer, or the same token has another id.
@@ -66,7 +81,7 @@ def check_tokenizer_fits(model: Checkpoint, renderer: Checkpoint) -> PreTrainedT
     for checkpoint in (model, renderer):
         if checkpoint.tokenizer is None:
             raise ValueError(
-                f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+                f"{checkpoint.reference} has no tokenizer: expected tokenizer.json next to its weights"
             )
     of_model = dataclasses.replace(renderer, config=model.config)
     if differences := list(_tokenizer_mismatches(model, of_model, ("model", "template"))):
@@ -79,7 +94,13 @@ def check_tokenizer_fits(model: Checkpoint, renderer: Checkpoint) -> PreTrainedT
 
 
 def conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tuple[str, ...]:
-    """What happens to one side's weights where they are wanted in ``dtype``; nothing if they have it."""
+    """Say that the weights of one side are converted to another dtype; nothing if they have it already.
+
+    Args:
+        side: "base" or "instruct".
+        checkpoint: the model of that side.
+        dtype: dtype that the weights are wanted in.
+    """
     if checkpoint.dtype == dtype:
         return ()
     on_disk, wanted = (str(d).removeprefix("torch.") for d in (checkpoint.dtype, dtype))
@@ -97,12 +118,13 @@ def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
 
 
 def _field(config: PreTrainedConfig, field: str) -> Any:
-    """A field's value with what it stands for where a configuration leaves it out.
+    """Read a field's value; where the configuration leaves it out, the value that the model takes instead.
 
-    None also where the architecture has no such field: its models ignore what a file says about it.
+    It is None also where the architecture has no such field, because its models ignore what a file says about it.
     """
     decoder = config.get_text_config(decoder=True)
-    if field == "head_dim":  # read by architectures that do not declare it, too
+    # Some architectures read ``head_dim`` without declaring it.
+    if field == "head_dim":
         return getattr(decoder, field, None) or decoder.hidden_size // decoder.num_attention_heads
     if decoder.attribute_map.get(field, field) not in {own.name for own in dataclasses.fields(decoder)}:
         return None
@@ -111,7 +133,7 @@ def _field(config: PreTrainedConfig, field: str) -> Any:
 
 
 def _differences(field: str, base: Any, instruct: Any) -> Iterator[str]:
-    """One line for a value that differs; nested values are followed to the entry that does."""
+    """Yield one line for a value that differs; of nested values, for each entry that differs."""
     if isinstance(base, dict) and isinstance(instruct, dict):
         for key in sorted(base.keys() | instruct.keys()):
             yield from _differences(f"{field}.{key}", base.get(key), instruct.get(key))
@@ -152,7 +174,7 @@ def _tokenizer_mismatches(
 
 
 def _added_tokens(tokenizer: PreTrainedTokenizerBase) -> set[str]:
-    """Those added to the vocabulary, which post-training often adds or renames."""
+    """Collect the tokens that were added to the vocabulary. Post-training often adds or renames some."""
     return {token.content for token in tokenizer.added_tokens_decoder.values()}
 
 
@@ -169,7 +191,8 @@ def _tensor_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
         for name in stored_alike
         if base_tensors[name].shape != instruct_tensors[name].shape
     }
-    if base.problems or instruct.problems:  # what is missing is said by the problem that makes it so
+    # The problem that makes a tensor missing has a line of its own.
+    if base.problems or instruct.problems:
         yield from group_layers(dict(sorted(lines.items())), instruct.layout.layers_path)
         return
     lines |= _missing_tensors(base, instruct)
@@ -178,7 +201,7 @@ def _tensor_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
 
 
 def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[str, str]]:
-    """File tensors that only one side has, and that the other has not in another format either, each in words."""
+    """Yield each file tensor that only one side has in any format, with both sides' shapes in words."""
     tied = base.layout.tied & instruct.layout.tied
     sides = (("base", base, instruct), ("instruct", instruct, base))
     for side, checkpoint, other in sides:
@@ -195,7 +218,7 @@ def _missing_tensors(base: Checkpoint, instruct: Checkpoint) -> Iterator[tuple[s
 
 
 def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
-    """One line if one side stores in parts what the other stores whole, or in other parts."""
+    """Yield one line if one side stores a tensor in parts and the other stores it whole, or in other parts."""
     base_sources, instruct_sources = base.conversion.sources, instruct.conversion.sources
     for model_name in sorted(base_sources.keys() & instruct_sources.keys()):
         names = base_sources[model_name], instruct_sources[model_name]
@@ -210,7 +233,10 @@ def _format_mismatch(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
 
 
 def _shared_weights(checkpoint: Checkpoint) -> Iterator[str]:
-    """A checkpoint holds what layers share once, so that to restore one of them restores the others, too."""
+    """Yield one line if decoder layers share weights.
+
+    A checkpoint holds shared weights once, so restoring one of the layers would restore the others too.
+    """
     if checkpoint.layout.shared_by_layers is not None:
         first, second = checkpoint.layout.shared_by_layers
         yield f"decoder layers share weights ({first} is {second}), so none can be restored alone"

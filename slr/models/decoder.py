@@ -1,4 +1,4 @@
-"""Where a transformers model keeps its decoder layers, found in the model rather than known by its name."""
+"""Find the decoder layers of a transformers model in its modules, whatever its architecture is called."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from transformers import PreTrainedModel
 
 
 def decoder_layers_path(model: PreTrainedModel) -> str:
-    """Dotted path of the list of decoder layers inside the model, such as ``model.layers``.
+    """Find the dotted path of the list of decoder layers inside the model, such as ``model.layers``.
 
-    It is the one ``ModuleList`` of the model's decoder that has ``config.num_hidden_layers`` entries.
+    The list is the one ``ModuleList`` of the model's decoder that has ``config.num_hidden_layers`` entries.
 
     Raises:
         ValueError: if the model has no such list, or more than one.
@@ -33,7 +33,7 @@ def decoder_layers_path(model: PreTrainedModel) -> str:
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
-    """The model's decoder layers, first to last; see ``decoder_layers_path`` for the errors raised."""
+    """Return the model's decoder layers, first to last; see ``decoder_layers_path`` for the errors."""
     layers = model.get_submodule(decoder_layers_path(model))
     assert isinstance(layers, nn.ModuleList)
     return layers

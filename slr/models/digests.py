@@ -1,8 +1,8 @@
-"""What is in a checkpoint's directory, as digests: whether numbers that were measured on it still hold for it.
+"""Digest a checkpoint's directory, to find out whether numbers that were measured on it still hold for it.
 
-There is a digest for each part, so that a change can be named: weights, configuration, generation configuration,
-adapter configuration, tokenizer, chat template. Where the directory is, and when its files were written, is no part of
-it, so a copy is the same checkpoint.
+Each part has its own digest, so that a change can be named: weights, configuration, generation configuration, adapter
+configuration, tokenizer, chat template. The path of the directory and the dates of its files are not digested, so a
+copy is the same checkpoint.
 """
 
 from __future__ import annotations
@@ -18,28 +18,38 @@ from slr.chat.tokenizer_files import brings_tokenizer, is_template_file, tokeniz
 from slr.files.untrusted import read_json_object
 
 WEIGHTS = "*.safetensors"
+"""Pattern of the names of weight files."""
 JSON_PARTS = {
     "config.json": "configuration",
     "generation_config.json": "generation configuration",
     "adapter_config.json": "adapter configuration",
     "model.safetensors.index.json": "index of shards",
 }
+"""Name of the part that each JSON file is."""
 TOKENIZER_CONFIG = "tokenizer_config.json"
 WRITER_FIELDS = ("transformers_version", "_name_or_path")
-"""Of a configuration: they say who wrote it and where it was, and no number depends on them."""
+"""Fields of a configuration that are not digested.
+
+They say which version wrote the file and where it was, and no number depends on them.
+"""
 
 WHOLE_BYTES = 2**31
-"""Of a weight file up to this size every byte is digested, which takes about a second for a gigabyte."""
+"""Largest size in bytes of a weight file that is digested whole, which takes about a second for a gigabyte."""
 BLOCK_BYTES = 2**20
+"""Number of bytes in a block of a larger weight file."""
 BLOCK_DISTANCE = 2**26
-"""Of a larger one: its size, its header and beginning, its end, and a block in each such distance."""
+"""Distance in bytes between the beginnings of two blocks of a larger weight file."""
 
 
 def checkpoint_digests(directory: Path) -> dict[str, str]:
-    """The first 12 hexadecimal digits of a SHA-256 of each part that the directory has.
+    """Digest each part that the directory has.
 
-    A changed byte of a weight file of up to 2 GiB is seen wherever it is. Of a larger file 1 MiB in 64 are read, which
-    takes a second for a model of 16 GB and sees any other training, merging or editing of whole matrices.
+    In a weight file of up to 2 GiB every changed byte is noticed. Of a larger file the size, 1 MiB in 64 and the end
+    are digested. That takes a second for a model of 16 GB, and notices any other training, merging or editing of whole
+    matrices.
+
+    Returns:
+        The first 12 hexadecimal digits of a SHA-256 for each part, by the part's name.
     """
     parts: dict[str, list[tuple[str, str]]] = {}
     for part, name, digest in (*_weights(directory), *_small_files(directory)):
@@ -57,7 +67,7 @@ def _weights(directory: Path) -> Iterator[tuple[str, str, str]]:
 
 @cache
 def _weights_digest(path: Path, size: int, _modified: int) -> str:
-    """Kept as long as the file has not been written to, because every experiment asks for it again."""
+    """Digest a weight file. The digest is kept until the file changes, because every experiment asks for it again."""
     with path.open("rb") as file:
         if size <= WHOLE_BYTES:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -82,7 +92,7 @@ def _small_files(directory: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _tokenizer_config(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Older checkpoints have the chat template among the tokenizer's settings."""
+    """Digest the tokenizer's settings, and apart from them the chat template, which older checkpoints keep there."""
     fields = _json_object(path)
     if fields is None:
         yield "tokenizer", path.name, _short(path.read_bytes())
@@ -95,7 +105,7 @@ def _tokenizer_config(path: Path) -> Iterator[tuple[str, str, str]]:
 
 def _json_digest(path: Path) -> str:
     fields = _json_object(path)
-    if fields is None:  # damaged, which is said when the checkpoint is opened
+    if fields is None:  # the file is damaged; opening the checkpoint says so
         return _short(path.read_bytes())
     return _short(_canonical({name: value for name, value in fields.items() if name not in WRITER_FIELDS}))
 

@@ -1,7 +1,7 @@
-"""Checkpoints on the Hugging Face hub, or in its local cache: small files, headers, and weights last.
+"""Fetch checkpoints from the Hugging Face hub or its local cache: small files and headers first, weights last.
 
-Everything goes through ``huggingface_hub``, which falls back to its cache where the hub cannot be
-reached or ``HF_HUB_OFFLINE`` is set.
+Everything goes through ``huggingface_hub``. It uses its cache if the hub cannot be reached or ``HF_HUB_OFFLINE`` is
+set.
 """
 
 from __future__ import annotations
@@ -39,21 +39,25 @@ SMALL_FILE_PATTERNS = (
     "config.json", "generation_config.json", "adapter_config.json", INDEX_FILE,
     *TOKENIZER_PATTERNS, "LICENSE*", "NOTICE*", "USE_POLICY*",
 )  # fmt: skip
-"""What a checkpoint consists of besides weights and documentation; patterns of file names."""
+"""Patterns of the names of a checkpoint's files, except weights and documentation."""
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+"""Time in seconds to wait for the hub's answer to whether it has a model."""
 
 
 class HubError(ValueError):
-    """The hub, or what its cache holds, does not give a model; one line that says what to do."""
+    """Neither the hub nor its cache gives a model; the message is one line that says what to do."""
 
 
 def fetch_small_files(reference: ModelReference) -> Path:
-    """Directory in the local cache with all files of a hub model but its weights; named by the commit.
+    """Download all files of a hub model except its weights, unless they are in the cache.
+
+    Returns:
+        Their directory in the local cache; its name is the commit.
 
     Raises:
-        HubError: if the repository or revision does not exist, is gated, or the hub cannot be reached and
-            the files are not in the cache.
+        HubError: if the repository or revision does not exist, the repository is gated, or the hub cannot be reached
+            and the files are not in the cache.
     """
     return _fetch(reference, SMALL_FILE_PATTERNS)
 
@@ -68,7 +72,7 @@ def fetch_weights(reference: ModelReference, shards: tuple[str, ...]) -> Path:
 
 
 def fetch_card(reference: ModelReference) -> Path:
-    """Directory in the local cache that has the model card of a hub model, if it has one.
+    """Download the model card of a hub model, if it has one, and return the directory in the local cache.
 
     Raises:
         HubError: as ``fetch_small_files``.
@@ -77,7 +81,7 @@ def fetch_card(reference: ModelReference) -> Path:
 
 
 def fetch_adapter(reference: ModelReference, weights_file: str) -> Path:
-    """Download an adapter, unless it is in the cache, and return its directory; named by the commit.
+    """Download an adapter, unless it is in the cache, and return its directory, whose name is the commit.
 
     Raises:
         HubError: as ``fetch_small_files``.
@@ -86,13 +90,18 @@ def fetch_adapter(reference: ModelReference, weights_file: str) -> Path:
 
 
 def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorIndex:
-    """The tensor index of a hub model of which ``directory`` has the small files.
+    """Read the tensor index of a hub model.
 
-    Headers of shards that are in the cache are read there. Otherwise the hub is asked for them, without
-    downloading any weights.
+    If all shards are in the cache, their headers are read there. Otherwise the hub is asked for the headers, and no
+    weights are downloaded.
+
+    Args:
+        reference: the model.
+        directory: the directory in the cache that has its small files.
 
     Raises:
         HubError: as ``fetch_small_files``.
+        NotASafetensorsRepoError: if the hub lists safetensors weights and yet gives none.
         ValueError: if the repository has no safetensors weights.
     """
     if _weights_are_local(directory):
@@ -101,6 +110,7 @@ def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorI
         try:
             metadata = HfApi().get_safetensors_metadata(reference.location, revision=reference.revision)
         except NotASafetensorsRepoError:
+            # The names of the files show what the repository has instead, which makes the better message.
             files = HfApi().list_repo_files(reference.location, revision=reference.revision)
             check_has_safetensors(files, str(reference))
             raise
@@ -126,15 +136,19 @@ def _fetch(reference: ModelReference, patterns: tuple[str, ...]) -> Path:
 
 
 def _hub_answers(reference: ModelReference) -> bool:
-    """Whether the hub can be asked for the model; raises if it answers that there is no such thing.
+    """Whether the hub can be asked for the model.
 
     ``snapshot_download`` would find out by itself, but with a pinned revision only after 23 seconds.
+
+    Raises:
+        HfHubHTTPError: if the hub answers that there is no such model.
     """
     try:
         HfApi().model_info(reference.location, revision=reference.revision, timeout=CONNECT_TIMEOUT_SECONDS)
     except (TransportError, OfflineModeIsEnabled):
         return False
     except HfHubHTTPError as error:
+        # From 500 on the hub itself has failed, which says nothing about the model.
         if error.response.status_code < 500:
             raise
         return False
@@ -150,10 +164,15 @@ def _weights_are_local(directory: Path) -> bool:
 
 @contextmanager
 def _clear_errors(reference: ModelReference) -> Iterator[None]:
-    """Turn the many ways in which the hub fails into one line that says what to do."""
+    """Turn the many ways in which the hub fails into one line that says what to do.
+
+    Raises:
+        HubError: if the hub fails within the context.
+    """
     repository, url = reference.location, f"{constants.ENDPOINT}/{reference.location}"
     try:
         yield
+    # The order matters, because some of these errors are subclasses of later ones.
     except GatedRepoError as error:
         raise HubError(
             f"access to {repository} is gated: accept its terms at {url} and log in with 'hf auth login'"

@@ -1,7 +1,7 @@
-"""What a configuration makes of a model: its tensors, and which decoder layer each belongs to.
+"""Find out which tensors a configuration's model has, and which decoder layer each belongs to.
 
-Known from the architecture itself, by building the model without weights (on torch's meta device), never
-by guessing from names.
+The answer comes from the architecture itself. The model is built without weights, on torch's meta device, and nothing
+is guessed from names.
 """
 
 from __future__ import annotations
@@ -29,19 +29,23 @@ AttentionImplementation = Literal["eager", "sdpa"]
 Shape = tuple[int, ...]
 
 FEWEST_COUNTED = 1024
-"""Layers, or experts, that may be built whatever the files hold: it takes seconds."""
+"""Number of layers or experts that may be built whatever the files hold, because it takes only seconds."""
 
 _COUNT = re.compile(r"^(num|n)_.*(layers?|blocks?|experts)$|^(en|de)coder_layers$|^depth$|_depth$")
-"""Names of fields that say how many times something is built."""
+"""Pattern of the names of fields that say how many times something is built."""
 
 
 @dataclass(frozen=True)
 class ModelLayout:
-    """The tensors of a model by name.
+    """The tensors of a model, by name.
 
-    ``layers_path`` is the path of the list of decoder layers, such as ``model.layers``. ``tied`` are the
-    names of tensors that share another one's memory, and so need not be on disk. ``attention`` is the
-    implementation that the model is to be loaded with, ``model`` the model without weights.
+    Attributes:
+        architecture: name of the model's class.
+        layers_path: path of the list of decoder layers, such as ``model.layers``.
+        shapes: shape of each tensor.
+        tied: names of the tensors that share another one's memory, and so need not be on disk.
+        attention: attention implementation that the model must be loaded with.
+        model: the model without weights.
     """
 
     architecture: str
@@ -53,7 +57,7 @@ class ModelLayout:
 
     @property
     def num_parameters(self) -> int:
-        """Number of weights, each tied one counted once."""
+        """Number of weights; tied weights count once."""
         return sum(math.prod(shape) for name, shape in self.shapes.items() if name not in self.tied)
 
     @property
@@ -69,15 +73,15 @@ class ModelLayout:
         )
 
     def layer_of(self, tensor_name: str) -> int | None:
-        """The decoder layer that a tensor belongs to, None if it stands outside of them."""
+        """Find the decoder layer that a tensor belongs to; None if it is outside the layers."""
         match = re.match(rf"{re.escape(self.layers_path)}\.(\d+)\.", tensor_name)
         return int(match[1]) if match else None
 
 
 def auto_class(config: PreTrainedConfig) -> Any:
-    """Transformers' automatic class that makes and loads the model of a configuration.
+    """Choose transformers' automatic class that makes and loads the model of a configuration.
 
-    Some models that read images as well are in the list of those only, though their text model is a decoder.
+    transformers lists some models that also read images only under image models, though their text model is a decoder.
     """
     reads_images = is_listed(AutoModelForImageTextToText, config)
     is_causal = is_listed(AutoModelForCausalLM, config)
@@ -87,18 +91,22 @@ def auto_class(config: PreTrainedConfig) -> Any:
 def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
     """Build the configuration's model without weights and describe it.
 
+    Args:
+        config: the configuration.
+        where: name of the model, for the message.
+
     Raises:
         ValueError: if there is no causal language model for the configuration, it has an encoder too, or it has no
-            single list of decoder layers. ``where`` says in the message whose configuration it is.
+            single list of decoder layers.
     """
     if config.is_encoder_decoder:
         raise ValueError(
-            f"{where} has an encoder beside its decoder (model type {config.model_type}): expected a decoder-only "
+            f"{where} has an encoder besides its decoder (model type {config.model_type}): expected a decoder-only "
             "language model"
         )
     try:
         with torch.device("meta"):
-            # Which attention a configuration asks for is of no matter here, and it may not be installed.
+            # The attention that the configuration asks for makes no difference here, and may not be installed.
             model = auto_class(config).from_config(
                 config, attn_implementation="eager", trust_remote_code=False
             )
@@ -120,12 +128,14 @@ def model_layout(config: PreTrainedConfig, where: str) -> ModelLayout:
 
 
 def check_layer_counts(fields: Mapping[str, Any], index: TensorIndex, where: str) -> None:
-    """Raise before a model of more layers, or more experts, is built than there are weights for.
+    """Check that a configuration asks for no more layers or experts than there are weights for.
+
+    Without this check, a damaged configuration could have millions of layers built.
 
     Args:
-        fields: of config.json, as they are.
-        index: what the weight files hold.
-        where: whose they are, for the message.
+        fields: fields of config.json, as they are.
+        index: tensors of the weight files.
+        where: name of the model, for the message.
 
     Raises:
         ValueError: if a number of layers or experts in the configuration, or in a part of it, is larger than
@@ -136,7 +146,7 @@ def check_layer_counts(fields: Mapping[str, Any], index: TensorIndex, where: str
     for part in parts:
         for name, value in part.items():
             if isinstance(value, dict):
-                parts.append(value)  # which the loop comes to, too
+                parts.append(value)  # the outer loop comes to this part as well
             if _COUNT.search(name) and isinstance(value, int | float) and value > most:
                 raise ValueError(
                     f"config.json of {where} says {name} {value}, but its weight files hold {len(index.tensors)} "
@@ -145,7 +155,12 @@ def check_layer_counts(fields: Mapping[str, Any], index: TensorIndex, where: str
 
 
 def group_layers(lines: Mapping[str, str], layers_path: str) -> Iterable[str]:
-    """``tensor NAME: TEXT`` for each item, tensors of different layers with the same text in one line."""
+    """Write ``tensor NAME: TEXT`` for each item, with the same tensor of different layers in one line.
+
+    Args:
+        lines: text for each tensor, by name.
+        layers_path: path of the list of decoder layers.
+    """
     # Files may put another prefix before the list's own name than the model does.
     list_name = re.escape(layers_path.rpartition(".")[2])
     pattern = re.compile(rf"(?<=\b{list_name}\.)\d+(?=\.)")

@@ -1,6 +1,6 @@
-"""Load models: one checkpoint, or a base and an instruct model that are checked to be a pair first.
+"""Load one checkpoint, or the base and instruct models of a pair.
 
-Two checkpoints are opened and compared before gigabytes are downloaded or loaded.
+The checkpoints of a pair are opened and compared before gigabytes are downloaded or loaded.
 """
 
 from __future__ import annotations
@@ -27,21 +27,27 @@ from slr.models.reference import Family, Location, ModelReference, PairSpec
 from slr.models.streaming import fits, load_streamed
 
 DeviceMap = str | dict[str, int | str | torch.device]
-"""As transformers' ``from_pretrained`` takes it: ``auto``, or a device for each module by its name."""
+"""Devices of a model, as transformers' ``from_pretrained`` takes them: ``auto``, or a device by name of a module."""
 
 
 def avoid_cudnn_attention() -> None:
-    """Have PyTorch compute attention on a GPU by other kernels than cuDNN's, in this whole process.
+    """Have PyTorch compute attention on a GPU without cuDNN's kernels, in the whole process.
 
-    cuDNN makes a plan for every new shape, which takes up to half a second, and in a search as in sampling shapes are
-    seldom the same twice. On some GPUs PyTorch prefers it all the same.
+    cuDNN makes a plan for every new shape, which takes up to half a second. In a search, as in sampling, the same shape
+    seldom comes twice. On some GPUs PyTorch prefers cuDNN nevertheless.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """One model with its tokenizer, in evaluation mode."""
+    """One model in evaluation mode, with its tokenizer.
+
+    Attributes:
+        reference: the model; for a hub model, with its commit.
+        model: the model.
+        tokenizer: its tokenizer.
+    """
 
     reference: ModelReference
     model: PreTrainedModel
@@ -52,8 +58,17 @@ class LoadedModel:
 class ModelPair:
     """A base and an instruct model that differ in nothing but their weights.
 
-    Both are in evaluation mode, of the same dtype, on the same device, and need no gradients. ``tokenizer``
-    is the instruct model's. ``notes`` says, a line each, what was converted and what differs harmlessly.
+    Both are in evaluation mode, have the same dtype and device, and need no gradients.
+
+    Attributes:
+        name: name of the pair.
+        family: family of the architecture.
+        base: reference of the base model.
+        instruct: reference of the instruct model or adapter.
+        base_model: the base model.
+        instruct_model: the instruct model; with an adapter, the merged model.
+        tokenizer: the instruct model's tokenizer.
+        notes: what was converted and what differs harmlessly, a line each.
     """
 
     name: str
@@ -67,7 +82,7 @@ class ModelPair:
 
     @property
     def end_tokens(self) -> EndTokens:
-        """The tokens that end an answer, of every model that is made of the two."""
+        """The tokens that end an answer of both models, and of every model made from them."""
         return end_tokens_of_model(self.instruct_model, self.tokenizer)
 
     @property
@@ -88,21 +103,22 @@ def load_pair(
     """Open two checkpoints, check that they are a pair, and load both.
 
     Args:
-        base: directory or hub id of the base model; or the name of a preset's pair, such as
-            ``testbed-llama``, and then nothing for ``instruct``.
+        base: directory or hub id of the base model; or, without ``instruct`` and ``adapter``, the name of a preset's
+            pair, such as ``testbed-llama``.
         instruct: directory or hub id of the instruct model.
-        adapter: in place of ``instruct``, a PEFT LoRA adapter of the base model, which is merged into it.
-        dtype: of both models; None: what the instruct checkpoint has, or with an adapter the base one.
-        device: where both go; None: the CPU.
-        stream: leave the decoder layers on disk, and read each when it is called (``slr.models.streaming``): slower,
-            for pairs that are larger than the memory. None: if the memory that is free is too small for the pair.
+        adapter: directory or hub id of a PEFT LoRA adapter in place of ``instruct``; it is merged into the base model.
+        dtype: dtype of both models; None for the instruct checkpoint's, or with an adapter the base checkpoint's.
+        device: device of both models; None for the CPU.
+        stream: whether the decoder layers stay on disk and are read when they are called (``slr.models.streaming``).
+            This is slower, and serves pairs that are larger than the memory. None streams if the free memory is too
+            small for the pair.
 
     Raises:
-        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards;
-            every mismatch is a line of it. No weight is read, or downloaded, before this is known.
+        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards; the
+            message has a line for each mismatch. No weight is read or downloaded before this is known.
         HubError: if the hub does not give a model.
-        ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, has only pickle
-            weights, or the instruct model has no chat template; if the adapter is none of LoRA.
+        ValueError: if a checkpoint cannot be opened, is quantized, needs code of its own, or has only pickle
+            weights; if the instruct model has no chat template; or if the adapter is not LoRA.
     """
     spec = resolve_pair(base, instruct, adapter=adapter)
     return load_spec(spec, dtype=dtype, device=device, stream=stream)
@@ -124,11 +140,11 @@ def load_spec(
         dtype: as for ``load_pair``.
         device: as for ``load_pair``.
         stream: as for ``load_pair``.
-        device_map: in place of ``device``, how transformers is to spread each model over several devices.
-        check_tokenizer: called before a weight is read, with the tokenizer; raises if that is of no use.
+        device_map: how transformers spreads each model over several devices, in place of ``device``.
+        check_tokenizer: called with the tokenizer before a weight is read; raises if the tokenizer is of no use.
 
     Raises:
-        ValueError: also if a model does not fit the devices of the map, or is to be streamed to several.
+        ValueError: also if a model does not fit the devices of the map, or would be streamed to several devices.
     """
     avoid_cudnn_attention()
     opened = open_pair(spec, dtype)
@@ -170,6 +186,7 @@ def load_spec(
 
 
 def _merge(adapter: Adapter, base_model: PreTrainedModel) -> PreTrainedModel:
+    # Merging changes the model that it is given, and the pair needs the base model as it was.
     instruct_model = adapter.merge_into(copy.deepcopy(base_model))
     if (name := first_not_finite(instruct_model.state_dict().items())) is not None:
         raise ValueError(
@@ -186,7 +203,11 @@ def _decide_on_streaming(
     device: torch.device | str | None,
     device_map: DeviceMap | None,
 ) -> tuple[bool, tuple[str, ...]]:
-    """Whether the layers stay on disk, and a note if that was not asked for."""
+    """Decide whether the layers stay on disk, and write a note if that was not asked for.
+
+    Raises:
+        ValueError: if streaming is asked for together with an adapter or a device map.
+    """
     if stream and opened.adapter is not None:
         raise ValueError(
             f"{opened.adapter.reference} is an adapter, and what it is merged into cannot be streamed: write the "
@@ -210,10 +231,18 @@ def load_model(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> LoadedModel:
-    """Load one checkpoint with its tokenizer; for the arguments and errors see ``load_pair``.
+    """Load one checkpoint with its tokenizer.
+
+    Args:
+        location: directory or hub id of the checkpoint, or a reference to it.
+        revision: commit, tag or branch of a hub id.
+        dtype: dtype of the model; None for the checkpoint's.
+        device: device of the model; None for the CPU.
 
     Raises:
-        ValueError: also if the weights are damaged, or there is no tokenizer.
+        HubError: if the hub does not give the model.
+        ValueError: if the checkpoint cannot be opened, is quantized, needs code of its own, has only pickle weights or
+            damaged ones, or has no tokenizer.
     """
     return load_opened(open_checkpoint(location, revision=revision), dtype=dtype, device=device)
 
@@ -224,11 +253,21 @@ def load_opened(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint that was opened; for the arguments and errors see ``load_model``."""
+    """Load a checkpoint that was opened already.
+
+    Args:
+        checkpoint: the checkpoint.
+        dtype: dtype of the model; None for the checkpoint's.
+        device: device of the model; None for the CPU.
+
+    Raises:
+        HubError: if the hub does not give the weights.
+        ValueError: if the weights are damaged, or there is no tokenizer.
+    """
     avoid_cudnn_attention()
     if checkpoint.tokenizer is None:
         raise ValueError(
-            f"{checkpoint.reference} has no tokenizer: expected tokenizer.json beside its weights"
+            f"{checkpoint.reference} has no tokenizer: expected tokenizer.json next to its weights"
         )
     checkpoint = with_local_weights(checkpoint)
     assert checkpoint.tokenizer is not None
@@ -237,7 +276,7 @@ def load_opened(
 
 
 def family_of(config: PreTrainedConfig) -> Family:
-    """The family that a model's type belongs to."""
+    """Find the family that a model's type belongs to."""
     families: tuple[Family, ...] = ("llama", "qwen", "gemma")
     for family in families:
         if config.model_type.startswith(family):
@@ -251,7 +290,7 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
         raise ValueError(
             f"the instruct model {checkpoint.reference} has no {lacks}, and prompts are rendered with it: "
             "check that the base model is given first and the instruct model second, or put the template it "
-            "was trained with into chat_template.jinja beside its tokenizer"
+            "was trained with into chat_template.jinja next to its tokenizer"
         )
     return checkpoint.tokenizer
 
@@ -259,7 +298,7 @@ def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizer
 def _load_streamed(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
 ) -> PreTrainedModel:
-    """Layers are read again and again by whoever streams, so all numbers are checked once before."""
+    """Load a streamed model after checking all its numbers once, because its layers are read again and again."""
     check_numbers(checkpoint, dtype)
     return load_streamed(checkpoint, dtype, device)
 
@@ -271,7 +310,13 @@ def load_weights(
     device: torch.device | str | None,
     device_map: DeviceMap | None = None,
 ) -> PreTrainedModel:
-    """The model of a checkpoint whose weights are local, in evaluation mode, without gradients.
+    """Load the model of a checkpoint, in evaluation mode and without gradients.
+
+    Args:
+        checkpoint: the checkpoint, with its weights in local files.
+        dtype: dtype of the model.
+        device: device of the model; None for the CPU.
+        device_map: how transformers spreads the model over several devices, in place of ``device``.
 
     Raises:
         ValueError: if weights are missing, are not finite in ``dtype``, or do not fit the devices of
@@ -289,13 +334,13 @@ def load_weights(
         local_files_only=True,
         output_loading_info=True,
     )
-    model, loading = loaded  # the stubs do not know what output_loading_info does
+    model, loading = loaded  # the type stubs do not know that output_loading_info makes it a pair
     if missing := sorted(loading["missing_keys"]):
         raise ValueError(f"{checkpoint.reference} lacks weights of its model: {', '.join(missing)}")
     if (name := first_not_finite(model.state_dict().items())) is not None:
-        check_numbers(checkpoint, dtype)  # names the file's tensor
+        check_numbers(checkpoint, dtype)  # its message also names the tensor in the files
         raise ValueError(f"{checkpoint.reference}: {name} is not finite once it is loaded in {dtype}")
-    # What does not fit, accelerate keeps in memory or on disk.
+    # accelerate keeps weights that do not fit in memory or on disk, where a hybrid would not find them.
     if any(parameter.is_meta for parameter in model.parameters()):
         raise ValueError(
             f"{checkpoint.reference} does not fit the devices of its device map, and what does not is left out "

@@ -1,8 +1,8 @@
-"""Are weights in range: no NaN, no infinity, and nothing that the dtype which they are converted to cannot hold.
+"""Check that weights are in range: no NaN, no infinity, and nothing that the dtype converted to cannot hold.
 
-Files are read once, in chunks, at the speed of memory. The bits of floating-point numbers of one sign, read as whole
-numbers, are in the order of the magnitudes, infinity above all finite numbers and NaN above it: so the largest
-magnitude is found by two maxima over whole numbers, and nothing is converted.
+Files are read once, in chunks, at the speed of memory. The check compares bits. For floating-point numbers of one
+sign, the bits read as whole numbers have the order of the magnitudes, with infinity above all finite numbers and NaN
+above infinity. So two maxima over whole numbers find the largest magnitude, and nothing is converted.
 """
 
 from __future__ import annotations
@@ -19,17 +19,19 @@ from slr.models.checkpoint import Checkpoint
 from slr.models.stored_tensors import StoredTensor, stored_tensors
 
 CHUNK_BYTES = 2**20
-"""Read at once: few enough to stay in a CPU's cache."""
+"""Number of bytes read at once: few enough to stay in a CPU's cache."""
 
 SIGNED = {2: torch.int16, 4: torch.int32, 8: torch.int64}
-"""Whole numbers by their size in bytes."""
+"""Dtype of signed whole numbers by their size in bytes."""
 
 
 def largest_magnitude(numbers: torch.Tensor) -> float:
-    """The largest absolute value in a tensor on the CPU, 0 if it is empty; infinity or NaN if it holds one."""
+    """Find the largest absolute value in a tensor on the CPU: 0 if it is empty, infinity or NaN if it holds one."""
     if numbers.numel() == 0:
         return 0.0
     bits = numbers.detach().contiguous().view(SIGNED[numbers.dtype.itemsize]).numpy().reshape(-1)
+    # As signed numbers, all positive ones are above the negative ones. As unsigned numbers, the negative ones are
+    # above, because their sign bit counts as the highest bit.
     positive = int(bits.max())
     sign_bit = 1 << (8 * numbers.dtype.itemsize - 1)
     negative = int(bits.view(f"u{bits.itemsize}").max()) - sign_bit
@@ -38,7 +40,11 @@ def largest_magnitude(numbers: torch.Tensor) -> float:
 
 
 def stored_magnitude(tensor: StoredTensor, on_bytes: Callable[[int], None] = lambda _: None) -> float:
-    """The largest absolute value of a tensor on disk; infinity or NaN if it holds one.
+    """Find the largest absolute value of a tensor on disk: infinity or NaN if it holds one.
+
+    Args:
+        tensor: the tensor's place on disk.
+        on_bytes: called after each chunk with the number of bytes read.
 
     Raises:
         OSError: if the file ends before the tensor does.
@@ -63,15 +69,16 @@ def check_numbers(
     dtype: torch.dtype | None = None,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Read all weights that a checkpoint's model has a use for; its files are local.
+    """Read and check all weights that a checkpoint's model uses.
 
     Args:
-        checkpoint: what is read.
-        dtype: what the weights are to be converted to; None: they stay as they are.
-        on_bytes: called with the number of bytes after each that were read.
+        checkpoint: the checkpoint, with its weights in local files.
+        dtype: dtype that the weights are to be converted to; None if they stay as they are.
+        on_bytes: called after each chunk with the number of bytes read.
 
     Raises:
-        ValueError: if one is not finite, or is not in ``dtype``; the message names tensor and file.
+        ValueError: if a weight is not finite, or would not be finite in ``dtype``; names tensor and file.
+        OSError: if a file ends before a tensor does.
     """
     for name, tensor in weights_on_disk(checkpoint).items():
         largest = stored_magnitude(tensor, on_bytes)
@@ -81,12 +88,12 @@ def check_numbers(
 
 
 def num_weight_bytes(checkpoint: Checkpoint) -> int:
-    """Number of bytes that ``check_numbers`` reads."""
+    """Count the bytes that ``check_numbers`` reads."""
     return sum(tensor.end - tensor.begin for tensor in weights_on_disk(checkpoint).values())
 
 
 def weights_on_disk(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
-    """Every floating-point tensor in the files that the model has a use for, by name."""
+    """Find every floating-point tensor in the files that the model uses, by its name in the files."""
     return {
         name: tensor
         for shard in checkpoint.index.shards
@@ -96,7 +103,17 @@ def weights_on_disk(checkpoint: Checkpoint) -> dict[str, StoredTensor]:
 
 
 def check_finite(largest: float, name: str, tensor: StoredTensor, where: str) -> None:
-    """Raise ``ValueError`` unless the largest magnitude of a tensor is a finite number."""
+    """Check that the largest magnitude of a tensor is a finite number.
+
+    Args:
+        largest: largest magnitude in the tensor.
+        name: name of the tensor, for the message.
+        tensor: its place on disk, for the message.
+        where: name of the model, for the message.
+
+    Raises:
+        ValueError: if it is infinite or NaN.
+    """
     if not math.isfinite(largest):
         what = "NaN" if math.isnan(largest) else "infinity"
         raise ValueError(
@@ -106,25 +123,38 @@ def check_finite(largest: float, name: str, tensor: StoredTensor, where: str) ->
 
 
 def _check_fits(largest: float, dtype: torch.dtype, name: str, tensor: StoredTensor, where: str) -> None:
-    """Raise ``ValueError`` unless a tensor's largest magnitude is a number in ``dtype``, too."""
+    """Check that the largest magnitude of a tensor is finite in ``dtype`` too.
+
+    Raises:
+        ValueError: if the conversion would make it infinite.
+    """
     if not math.isfinite(float(torch.tensor(largest, dtype=torch.float64).to(dtype))):
         raise ValueError(overflow_line(largest, dtype, name, tensor, where))
 
 
 def first_not_finite(named: Iterable[tuple[str, torch.Tensor]]) -> str | None:
-    """The name of the first floating-point tensor in memory that holds NaN or infinity; None if none does."""
+    """Find the first floating-point tensor in memory that holds NaN or infinity, by name; None if none does."""
     return next((name for name, tensor in named if not _is_finite(tensor)), None)
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:
     if tensor.is_meta or tensor.numel() == 0 or not tensor.is_floating_point():
         return True
+    # A NaN makes both ends NaN, so one pass finds NaN and both infinities without a tensor of booleans.
     low, high = torch.aminmax(tensor.detach())
     return bool(low.isfinite() & high.isfinite())
 
 
 def overflow_line(largest: float, dtype: torch.dtype, name: str, tensor: StoredTensor, where: str) -> str:
-    """What is said of a tensor whose ``largest`` magnitude ``dtype`` cannot hold."""
+    """Write the message about a tensor whose largest magnitude a dtype cannot hold.
+
+    Args:
+        largest: largest magnitude in the tensor.
+        dtype: dtype that it would be converted to.
+        name: name of the tensor.
+        tensor: its place on disk.
+        where: name of the model.
+    """
     target = str(dtype).removeprefix("torch.")
     return (
         f"the weights of {where} do not fit {target}: tensor {name} in {tensor.path.name} holds numbers of up to "

@@ -1,4 +1,4 @@
-"""Open the two models of a pair and check that they fit, before a weight is read."""
+"""Open the two models of a pair and check that they fit each other, before a weight is read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from slr.models.reference import ModelReference, PairSpec
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model or adapter as it was given: its reference, and the local directory of its files."""
+    """A model or adapter as it was given.
+
+    Attributes:
+        reference: the model or adapter.
+        directory: local directory of its files.
+    """
 
     reference: ModelReference
     directory: Path
@@ -23,11 +28,16 @@ class ModelSource:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenedPair:
-    """A base and an instruct checkpoint that were found to fit.
+    """A base and an instruct checkpoint that fit each other.
 
-    ``instruct`` is the base checkpoint under the adapter's name, with the adapter's tokenizer if it has one, where the
-    instruct model is given as an ``adapter``. ``differences`` says what differs harmlessly and ``conversions`` which
-    weights change their dtype, a line each.
+    Attributes:
+        spec: the pair by name.
+        base: the base checkpoint.
+        instruct: the instruct checkpoint. With an adapter it is the base checkpoint under the adapter's name, with the
+            adapter's tokenizer if it has one.
+        adapter: the adapter; None if the instruct model was given as a checkpoint.
+        differences: what differs harmlessly between the two, a line each.
+        conversions: which weights change their dtype, a line each.
     """
 
     spec: PairSpec
@@ -59,15 +69,15 @@ class OpenedPair:
 
 
 def open_pair(spec: PairSpec, dtype: torch.dtype | None = None) -> OpenedPair:
-    """Open both models of a pair, compare them, and note what their weights are converted to.
+    """Open both models of a pair, compare them, and note which weights change their dtype.
 
     Args:
         spec: the pair.
-        dtype: the dtype that the weights are wanted in; None: the instruct model's.
+        dtype: dtype that the weights are wanted in; None for the instruct model's.
 
     Raises:
-        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards;
-            every mismatch is a line of it.
+        IncompatiblePairError: if the checkpoints do not fit each other, or have missing or damaged shards; the
+            message has a line for each mismatch.
         HubError: if the hub does not give a model.
         ValueError: if a checkpoint or the adapter cannot be opened.
     """

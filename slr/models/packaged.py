@@ -1,4 +1,4 @@
-"""Models that come with this package: the testbed's pairs, and the laptop's start models and adapters.
+"""Find the models that come with this package: the testbed's pairs, and the laptop's start models and adapters.
 
 A packaged model has the same name on every machine: ``testbed:llama/base`` or ``laptop:gemma/adapter``.
 """

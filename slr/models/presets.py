@@ -1,4 +1,4 @@
-"""Find a pair by its arguments or by the name that it has in a preset, without opening it.
+"""Find a pair by its arguments, or by its name in a preset, without opening it.
 
 Every hub model of a preset has a pinned revision. Nothing here imports a heavy package.
 """
@@ -16,7 +16,13 @@ from slr.terminal.bad_input import did_you_mean
 
 @dataclass(frozen=True)
 class Preset:
-    """The pairs that one run of all experiments covers, one a family."""
+    """The pairs that one run of all experiments covers, one for each family.
+
+    Attributes:
+        name: name of the preset.
+        pairs: its pairs.
+        description: one line on what it is for and what it needs.
+    """
 
     name: str
     pairs: tuple[PairSpec, ...]
@@ -31,13 +37,20 @@ def resolve_pair(
     base_revision: str | None = None,
     instruct_revision: str | None = None,
 ) -> PairSpec:
-    """What the arguments of ``load_pair`` mean; nothing is opened.
+    """Make a specification from the arguments of ``load_pair``, without opening a model.
 
-    A pair that is not from a preset has family "other" here, for the family is in its configuration.
+    For a pair outside the presets, the family is "other" until its configuration is read.
+
+    Args:
+        base: the base model; or the name of a preset's pair, without ``instruct`` and ``adapter``.
+        instruct: the instruct model.
+        adapter: a LoRA adapter of the base model, in place of ``instruct``.
+        base_revision: commit, tag or branch of a base model on the hub.
+        instruct_revision: commit, tag or branch of an instruct model or adapter on the hub.
 
     Raises:
-        ValueError: if there is neither instruct model nor adapter and no preset's pair of that name; if both
-            are there, or a revision is given for a preset's pair.
+        ValueError: if both an instruct model and an adapter are given; if neither is given and no preset has a pair of
+            that name; or if a revision is given for a preset's pair.
     """
     if instruct is not None and adapter is not None:
         raise ValueError(
@@ -62,10 +75,10 @@ def resolve_pair(
 
 
 def find_pair(name: str) -> PairSpec:
-    """The pair of that name in any preset, such as ``testbed-llama`` or ``paper-qwen``.
+    """Find the pair of a name in any preset, such as ``testbed-llama`` or ``paper-qwen``.
 
     Raises:
-        ValueError: if there is none; the message lists what exists.
+        ValueError: if there is none; the message lists the names that exist.
     """
     pairs = {pair.name: pair for preset in PRESETS.values() for pair in preset.pairs}
     if name not in pairs:
@@ -77,7 +90,7 @@ def find_pair(name: str) -> PairSpec:
 
 
 def preset_of(pair: str) -> str | None:
-    """The name of the preset that has a pair of that name; None if there is none."""
+    """Find the name of the preset that has a pair of that name; None if no preset has it."""
     return next((p.name for p in PRESETS.values() if any(spec.name == pair for spec in p.pairs)), None)
 
 
@@ -86,11 +99,11 @@ def _pair_name(instruct: ModelReference) -> str:
     if directory is None:
         return instruct.location.split("/")[-1]
     path = directory.resolve()
-    # The last part alone is often just "instruct". The home directory is no part of it, because it names the user, and
-    # the root of a file system has no name.
+    # The last part of a path alone is often just "instruct". The home directory is left out, because it names the
+    # user, and the root of a file system is left out, because it has no name.
     num_parts = 1 if path.parent == Path.home() else 2
     name = "-".join(path.relative_to(path.anchor).parts[-num_parts:])
-    # Files and directories are named by it, and what begins with a dash would be taken for an option.
+    # The name becomes part of file names and commands, where a leading dash would make it an option.
     return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 

@@ -1,4 +1,4 @@
-"""Keep transformers and peft from printing where our own lines say what happens."""
+"""Silence transformers and peft where our own lines say what happens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from transformers.utils import logging
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Within it, no warning is printed, and transformers draws no progress bars."""
+    """Print no warnings and draw no progress bars of transformers within the context."""
     had_bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -1,8 +1,8 @@
 """Name a model or a pair of models, without opening it.
 
-A model is a directory, a hub repository at a commit, or one that comes with a package, written
-``testbed:llama/base`` or ``laptop:gemma/adapter``. A packaged model has the same name on every machine, so records that
-carry it are the same too. Nothing here opens a model or imports a heavy package.
+A model is a directory, a hub repository at a commit, or a model that comes with a package. The latter is written
+``testbed:llama/base`` or ``laptop:gemma/adapter``. A packaged model has the same name on every machine, so records
+that carry it are the same too. Nothing here opens a model or imports a heavy package.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX, packaged_director
 from slr.terminal.bad_input import expanded
 
 Family = Literal["llama", "qwen", "gemma", "other"]
-"""The family of architectures that a pair belongs to."""
+"""Family of architectures that a pair belongs to."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
@@ -26,9 +26,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 class ModelReference:
     """Where one model's checkpoint is.
 
-    ``location`` is a directory, a hub id such as ``Qwen/Qwen2.5-7B``, ``testbed:FAMILY/SIDE`` or
-    ``laptop:MODEL/PART``. A ``revision`` (commit, tag or branch) belongs to a hub id only; None is the head
-    of its main branch.
+    Attributes:
+        location: a directory, a hub id such as ``Qwen/Qwen2.5-7B``, ``testbed:FAMILY/SIDE`` or
+            ``laptop:MODEL/PART``.
+        revision: commit, tag or branch of a hub id; None for the head of its main branch. Only a hub id has one.
     """
 
     location: str
@@ -36,14 +37,14 @@ class ModelReference:
 
     @property
     def directory(self) -> Path | None:
-        """The local directory meant, or None for a hub id.
+        """The local directory that is meant, or None for a hub id.
 
         A hub id that is also the path of an existing directory means the directory. A laptop model is made
         out of its package when it is first asked for.
 
         Raises:
-            ValueError: if the location is neither, a revision is given for a directory, or a laptop model's
-                package is not installed.
+            ValueError: if the location is neither a directory nor a hub id, a revision is given for a directory, or a
+                laptop model's package is not installed.
         """
         directory = self._find_directory()
         if directory is not None and self.revision is not None:
@@ -55,9 +56,9 @@ class ModelReference:
 
     @property
     def public_name(self) -> str:
-        """What a reader on another machine is told: a hub id, a packaged model's name, or a directory's own name.
+        """Name for readers on other machines: a hub id, a packaged model's name, or a directory's own name.
 
-        Where a directory lies says nothing about the model, and may name the user.
+        The path of a directory says nothing about the model, and may name the user.
         """
         if not self.location or self.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)):
             return self.location
@@ -67,7 +68,7 @@ class ModelReference:
 
     @property
     def without_path(self) -> ModelReference:
-        """What records and manifests call it: the same under its ``public_name``."""
+        """The same model under its ``public_name``, as records and manifests call it."""
         return replace(self, location=self.public_name)
 
     def _find_directory(self) -> Path | None:
@@ -76,7 +77,7 @@ class ModelReference:
         path = expanded(Path(self.location), "the model")
         try:
             is_directory, is_there = path.is_dir(), path.exists()
-        except OSError:  # a name that is too long to be a path
+        except OSError:  # the name is too long to be a path
             is_directory = is_there = False
         if self.location and is_directory:
             return path
@@ -93,18 +94,26 @@ class ModelReference:
         return None
 
     def __str__(self) -> str:
+        """Write the location, and the revision if there is one."""
         return f"{self.location}@{self.revision}" if self.revision else self.location
 
 
 class UnusablePairError(ValueError):
-    """A pair that cannot be opened, loaded or computed with; the reason, and what to do."""
+    """A pair cannot be opened, loaded or computed with; the message has the reason and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairSpec:
-    """A pair by name. ``num_layers`` and ``num_parameters`` are for cost estimates before it is opened.
+    """A pair by name.
 
-    ``instruct`` is a LoRA adapter of the base model if ``instruct_is_adapter``.
+    Attributes:
+        name: name of the pair.
+        family: family of the architecture; "other" for a pair outside the presets, until its configuration is read.
+        base: the base model.
+        instruct: the instruct model, or a LoRA adapter of the base model.
+        instruct_is_adapter: whether ``instruct`` is an adapter.
+        num_layers: number of decoder layers, by which costs are estimated before the pair is opened; None if unknown.
+        num_parameters: number of weights of one model, for the same estimates; None if unknown.
     """
 
     name: str
@@ -121,7 +130,7 @@ class PairSpec:
         Records and manifests may be published, and a path may name the user.
         """
         locations = {side.location: side.public_name for side in (self.base, self.instruct)}
-        # The longest first, because one path may begin with the other.
+        # The longest path goes first, because one path may begin with the other.
         for path in sorted(locations, key=len, reverse=True):
             text = text.replace(path, locations[path])
         home = str(Path.home())
@@ -129,11 +138,11 @@ class PairSpec:
 
 
 Location = str | Path | ModelReference
-"""A directory, a hub id, a name such as ``testbed:llama/base``, or a reference with a revision."""
+"""Location of a model: a directory, a hub id, a name such as ``testbed:llama/base``, or a reference."""
 
 
 def as_reference(location: Location, revision: str | None = None) -> ModelReference:
-    """Return the reference that a location and, for a hub id, a revision mean."""
+    """Return the reference that a location means; a revision belongs to a hub id only."""
     if isinstance(location, ModelReference):
         return location if revision is None else replace(location, revision=revision)
     return ModelReference(str(location), revision)

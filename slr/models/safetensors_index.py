@@ -1,7 +1,7 @@
-"""What a checkpoint's safetensors files hold, read from their headers: no weight is read.
+"""Read from the headers of a checkpoint's safetensors files which tensors they hold, without reading a weight.
 
-A safetensors file is 8 bytes (the header's length, little-endian), the header (JSON: for every tensor its
-dtype, shape and the begin and end of its bytes), and the data. See
+A safetensors file has three parts: 8 bytes with the header's length (little-endian), the header, and the data. The
+header is JSON, and has for every tensor its dtype, its shape, and the begin and end of its bytes. See
 https://huggingface.co/docs/safetensors/index#format.
 """
 
@@ -21,9 +21,9 @@ from slr.files.untrusted import parse_json_object, read_json_object
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 MAX_HEADER_BYTES = 100_000_000
-"""The format's own limit."""
+"""Largest size of a header in bytes, which is the format's own limit."""
 MAX_SIZE = 2**48
-"""No tensor is larger in any direction."""
+"""Largest size of a tensor in any direction, and largest offset of its bytes."""
 
 TORCH_DTYPES: dict[str, torch.dtype] = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
@@ -31,12 +31,18 @@ TORCH_DTYPES: dict[str, torch.dtype] = {
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8,
     "U64": torch.uint64, "U32": torch.uint32, "U16": torch.uint16, "U8": torch.uint8, "BOOL": torch.bool,
 }  # fmt: skip
-"""What the format's names for dtypes mean."""
+"""The dtype that each of the format's names means."""
 
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor: its shape, its dtype by its safetensors name, and the shard file that holds it."""
+    """One tensor of the files.
+
+    Attributes:
+        shape: shape of the tensor.
+        dtype: safetensors name of its dtype.
+        shard: name of the file that holds it.
+    """
 
     shape: tuple[int, ...]
     dtype: str
@@ -45,7 +51,13 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class ShardHeader:
-    """The header of one file. ``extents`` has the first byte and the end of each tensor in the file."""
+    """The header of one file.
+
+    Attributes:
+        tensors: the tensors by name.
+        extents: first byte and end of each tensor, counted from the beginning of the file.
+        data_start: number of bytes before the data.
+    """
 
     tensors: dict[str, TensorEntry]
     extents: dict[str, tuple[int, int]]
@@ -54,7 +66,12 @@ class ShardHeader:
 
 @dataclass(frozen=True)
 class TensorIndex:
-    """All tensors of a checkpoint, and in words what is wrong with the files, one line each."""
+    """All tensors of a checkpoint.
+
+    Attributes:
+        tensors: the tensors by name.
+        problems: what is wrong with the files, a line each.
+    """
 
     tensors: dict[str, TensorEntry]
     problems: tuple[str, ...] = ()
@@ -76,7 +93,7 @@ class TensorIndex:
 def read_tensor_index(directory: Path) -> TensorIndex:
     """Read the headers of all shards of a checkpoint directory.
 
-    Missing, truncated and corrupt shards do not raise; they are the ``problems`` of the result.
+    Missing, truncated and corrupt shards do not raise. They become the ``problems`` of the result.
 
     Raises:
         ValueError: if the directory has no safetensors weights at all, or its index cannot be read.
@@ -88,7 +105,11 @@ def read_tensor_index(directory: Path) -> TensorIndex:
 
 
 def check_has_safetensors(file_names: list[str], where: str) -> None:
-    """Raise ``ValueError`` unless there are safetensors weights among the files of a checkpoint."""
+    """Check that there are safetensors weights among the files of a checkpoint.
+
+    Raises:
+        ValueError: if there are none; says what there is instead.
+    """
     if SINGLE_FILE in file_names or INDEX_FILE in file_names:
         return
     pickles = sorted(name for name in file_names if name.endswith((".bin", ".pt", ".pth")))
@@ -101,7 +122,7 @@ def check_has_safetensors(file_names: list[str], where: str) -> None:
 
 
 def read_weight_map(index_file: Path) -> dict[str, set[str]]:
-    """Names of the tensors that each shard should hold, from a checkpoint's index file.
+    """Read from a checkpoint's index file the names of the tensors that each shard should hold.
 
     Raises:
         ValueError: if the file is not such an index, or names a shard outside its own directory.
@@ -128,10 +149,11 @@ def read_shard_header(path: Path) -> ShardHeader:
     """Read and check the header of one safetensors file.
 
     Raises:
-        ValueError: if the header is not valid, or the file is shorter or longer than its header says.
+        ValueError: if the header is not valid, or the file is shorter or longer than its header says. The message
+            continues a sentence that begins with the file's name.
     """
     if not path.is_file():
-        raise ValueError("it is no regular file")
+        raise ValueError("it is no regular file")  # a pipe would be waited for without end
     file_size = path.stat().st_size
     with path.open("rb") as file:
         header_bytes = int.from_bytes(file.read(8), "little")
@@ -150,7 +172,12 @@ def read_shard_header(path: Path) -> ShardHeader:
 
 
 def parse_header(raw: bytes, shard: str, data_start: int) -> ShardHeader:
-    """The header from its JSON text.
+    """Parse and check a header.
+
+    Args:
+        raw: JSON text of the header.
+        shard: name of the file.
+        data_start: number of bytes before the data.
 
     Raises:
         ValueError: if it is not a header, or a tensor's extent does not fit its dtype and shape.
@@ -173,7 +200,11 @@ def parse_header(raw: bytes, shard: str, data_start: int) -> ShardHeader:
 
 
 def _parse_entry(name: str, value: Any, shard: str) -> tuple[TensorEntry, tuple[int, int]]:
-    """A tensor's entry, and the begin and end of its bytes in the data."""
+    """Parse a tensor's entry, and the begin and end of its bytes in the data.
+
+    Raises:
+        ValueError: if a field is missing, or is of another type than the format asks for.
+    """
     fields = value if isinstance(value, dict) else {}
     dtype, shape, offsets = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not (isinstance(dtype, str) and _are_sizes(shape) and _are_sizes(offsets) and len(offsets) == 2):
@@ -186,6 +217,7 @@ def _parse_entry(name: str, value: Any, shard: str) -> tuple[TensorEntry, tuple[
 
 def _are_sizes(value: Any) -> TypeGuard[list[int]]:
     """Whether it is a list of whole numbers that sizes in memory can have."""
+    # A boolean is a whole number to Python, but not in a header.
     return isinstance(value, list) and all(
         isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= MAX_SIZE for size in value
     )
@@ -203,6 +235,7 @@ def _check_extent(name: str, entry: TensorEntry, extent: tuple[int, int]) -> Non
 
 
 def _check_no_gaps(extents: Mapping[str, tuple[int, int]], data_start: int) -> None:
+    # The format allows neither gaps, which could hide data, nor bytes that belong to two tensors.
     position = data_start
     for name, (begin, end) in sorted(extents.items(), key=lambda item: item[1]):
         if begin != position:

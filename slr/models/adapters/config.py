@@ -1,7 +1,7 @@
-"""``adapter_config.json`` of a LoRA adapter: read and checked, before peft sees it.
+"""Read and check ``adapter_config.json`` of a LoRA adapter, before peft sees it.
 
-peft takes any value of a field as it is, and fails late, in the depths, or never. Here a field that is no part of a
-usable adapter is one line that names it.
+peft takes any value of a field as it is, and fails late, deep inside, or never. Here a field that no usable adapter has
+becomes one line that names it.
 """
 
 from __future__ import annotations
@@ -19,31 +19,36 @@ from slr.models.reference import ModelReference
 
 CONFIG_FILE = "adapter_config.json"
 MAX_CONFIG_BYTES = 10_000_000
+"""Largest size of the file in bytes."""
 MAX_RANK = 1_000_000
+"""Largest rank of an adapter."""
 
 EXACT_INITIALISATIONS = ("gaussian", "eva", "orthogonal", "mica")
-"""They leave the base model as it is, so that the adapter alone is what was trained."""
+"""Initialisations that leave the base model as it is, so that the adapter holds all that was trained."""
 
 MUTATING_INITIALISATIONS = ("pissa", "olora")
-"""They take a part out of the base model's weights, which peft does again when it loads the adapter."""
+"""Initialisations that take a part out of the base model's weights.
+
+peft takes the part out again when it loads the adapter.
+"""
 
 LOST_INITIALISATIONS = ("corda", "lora_ga", "loftq", "pissa_niter_N")
-"""They change the base model's weights in a way that peft does not do again when it loads the adapter.
+"""Initialisations that change the base model's weights in a way that peft does not repeat when it loads the adapter.
 
-Of LoftQ it does, where bitsandbytes and a GPU give the same numbers again.
+peft does repeat the change of LoftQ, but it is the same only if bitsandbytes and a GPU give the same numbers again.
 """
 
 UNMERGEABLE_FIELDS = ("alora_invocation_tokens", "arrow_config")
-"""Kinds of LoRA that act on some tokens only, so that no weights are equal to them."""
+"""Fields of LoRA kinds that act on some tokens only, so that no weights are equal to them."""
 
 REFUSED_FIELDS = ("monteclora_config", "kasa_config", "velora_config", "use_bdlora")
-"""Kinds of LoRA that peft can merge and that are not checked here."""
+"""Fields of LoRA kinds that peft can merge, but that are not checked here."""
 
 WITHOUT_EFFECT = (
     "auto_mapping", "corda_config", "eva_config", "inference_mode", "loftq_config", "lora_dropout", "lora_ga_config",
     "megatron_core", "peft_version", "qalora_group_size", "runtime_config",
 )  # fmt: skip
-"""Fields that say how the adapter was trained, and change nothing of what it computes."""
+"""Fields that say how the adapter was trained, and change nothing that it computes."""
 
 
 def _check_initialisation(value: bool | str) -> bool | str:
@@ -61,7 +66,7 @@ Rank = Annotated[int, Field(ge=1, le=MAX_RANK)]
 Number = Annotated[FiniteFloat, Field(gt=0)]
 Text = Annotated[str, Field(min_length=1)]
 PlainName = Annotated[str, Field(pattern=r"^[\w.-]+$")]
-"""peft puts it into a regular expression as it is, so it must be none itself."""
+"""Name without special characters, because peft puts it into a regular expression as it is."""
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 TokenIds = Annotated[list[Index], Field(min_length=1)]
 Initialisation = Annotated[bool | str, AfterValidator(_check_initialisation)]
@@ -73,8 +78,10 @@ _PLAIN_NAMES = "a list of plain names of modules (letters, digits, _, - and .)"
 class AdapterConfig(BaseModel):
     """The fields that decide what a LoRA adapter computes; each description says what the field must be.
 
-    The defaults are peft's. peft itself always writes the fields without one. ``unknown`` are the names of fields
-    that are set and that neither this class nor peft's own files have had so far.
+    The defaults are peft's. peft itself always writes the fields that have no default.
+
+    Attributes:
+        unknown: names of fields that are set, but that are unknown to this class and to all versions of peft so far.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
@@ -122,7 +129,7 @@ class AdapterConfig(BaseModel):
 
 
 def read_config_fields(directory: Path, reference: ModelReference) -> dict[str, Any]:
-    """The JSON object in ``adapter_config.json``, of which only the kind of adapter was checked.
+    """Read the JSON object in ``adapter_config.json``, and check only that the adapter is LoRA.
 
     Raises:
         ValueError: if there is no such file, it is no JSON object, or the adapter is not LoRA.
@@ -147,9 +154,9 @@ def parse_config(fields: Mapping[str, Any], reference: ModelReference) -> Adapte
     """Check the fields of an adapter's configuration.
 
     Raises:
-        ValueError: if a field has a value that peft cannot use, or that makes an adapter whose model cannot be had
-            from base model and adapter alone. The line names the field.
-    """
+        ValueError: if a field has a value that peft cannot use, or if base model and adapter alone do not give the
+            trained model. The message names the field.
+    """  # noqa: DOC501 - _refusal makes a ValueError
     _check_kind(fields, reference)
     try:
         config = AdapterConfig.model_validate({**fields, "unknown": tuple(_unknown(fields))})
@@ -159,8 +166,8 @@ def parse_config(fields: Mapping[str, Any], reference: ModelReference) -> Adapte
         config.layers_to_transform is not None or config.layers_pattern is not None
     ):
         raise ValueError(
-            f"{CONFIG_FILE} of {reference} has layers_to_transform or layers_pattern beside a target_modules that "
-            "is one expression, which peft refuses: write target_modules as a list"
+            f"{CONFIG_FILE} of {reference} has layers_to_transform or layers_pattern together with a target_modules "
+            "that is one expression, which peft refuses: write target_modules as a list"
         )
     if config.layers_pattern and config.layers_to_transform is None:
         raise ValueError(
@@ -221,6 +228,6 @@ def _refusal(error: ValidationError, fields: Mapping[str, Any], reference: Model
 
 
 def _others(directory: Path) -> str:
-    """Where adapters lie below a directory: peft saves all but the first into directories of their names."""
+    """Name an adapter below the directory, because peft saves all adapters but the first into subdirectories."""
     found = sorted(path.parent.name for path in directory.glob(f"*/{CONFIG_FILE}"))
     return f", such as its directory {directory / found[0]}" if found else ""

@@ -1,12 +1,12 @@
-"""PEFT LoRA adapters as the post-trained side of a pair: the instruct model is base model plus adapter.
+"""Open a PEFT LoRA adapter as the post-trained side of a pair: the instruct model is base model plus adapter.
 
-An adapter is a directory, or a repository on the hub, with ``adapter_config.json`` and
-``adapter_model.safetensors``. A tokenizer, chat template or generation configuration beside them takes the
-place of the base model's; of a tokenizer all files do, or none.
+An adapter is a directory, or a repository on the hub, with ``adapter_config.json`` and ``adapter_model.safetensors``.
+If a tokenizer, chat template or generation configuration lies next to them, it replaces the base model's. A tokenizer
+is replaced by all of its files or by none.
 
-Its merged model is the one that peft computes with it. What would not be is refused before a weight is read: a file
-that lacks tensors or has others than its configuration asks for, and changes that no checkpoint of the base model's
-architecture can hold.
+The merged model computes the same as peft does with the adapter. An adapter for which this would not hold is refused
+before a weight is read. Its file may lack tensors, or have other tensors than its configuration asks for. Or it changes
+the base model in a way that no checkpoint of that architecture can hold.
 """
 
 from __future__ import annotations
@@ -40,17 +40,19 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 PREFIX = "base_model.model."
-"""What peft puts before a tensor's name in the model."""
+"""Prefix that peft puts before a tensor's name in the model."""
 
 NUM_NAMES_SHOWN = 3
+"""Largest number of names in a list of a message."""
 NUM_LINES_SHOWN = 20
+"""Largest number of lines in a list of mismatches."""
 
 EMBEDDING_SUFFIXES = tuple(
     f"{module}.{part}weight"
     for module in ("embed_tokens", "lm_head", "wte", "embed_in", "embed_out")
     for part in ("", "base_layer.", "token_adapter.base_layer.")
 )
-"""Ends of the names of embeddings and heads, which have a row for each token."""
+"""Suffixes of the names of embeddings and heads, which have a row for each token."""
 
 _LORA_PART = re.compile(r"\.lora_.*$")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -59,10 +61,14 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA adapter that was opened: its configuration, and the shapes of its tensors; no weight was read.
+    """An opened LoRA adapter; no weight was read.
 
-    The revision of ``reference`` is the commit that was found. ``fields`` is what ``adapter_config.json`` holds,
-    ``config`` what of it counts.
+    Attributes:
+        reference: the adapter; on the hub, with the commit that was found as its revision.
+        directory: local directory of its files.
+        fields: content of ``adapter_config.json``.
+        config: the fields that decide what the adapter computes, checked.
+        shapes: shape of each tensor, by its name in the file.
     """
 
     reference: ModelReference
@@ -72,7 +78,7 @@ class Adapter:
     shapes: Mapping[str, Shape]
 
     def applied_to(self, base: Checkpoint) -> Checkpoint:
-        """The base checkpoint as an instruct one: with the adapter's name, and its tokenizer if it has one.
+        """Return the base checkpoint under the adapter's name, with the adapter's tokenizer if it has one.
 
         Raises:
             IncompatiblePairError: if the adapter has tensors that the model has no place for.
@@ -91,8 +97,13 @@ class Adapter:
         )
 
     def placed_in(self, base: Checkpoint) -> Placement:
-        """Where the adapter's tensors go in the base model; for the errors see ``applied_to``."""
-        from slr.models.adapters.placement import (  # with peft, which takes a second to import
+        """Find where the adapter's tensors go in the base model.
+
+        Raises:
+            IncompatiblePairError: as ``applied_to``.
+            ValueError: as ``applied_to``.
+        """
+        from slr.models.adapters.placement import (  # it imports peft, which takes a second
             peft_renames,
             place,
         )
@@ -107,6 +118,7 @@ class Adapter:
         self._check_biases(placement, base.layout)
         self._check_ranks(placement)
         if mismatches := tuple(self._mismatches(placement, base.layout)):
+            # peft may know the file's names as the old names of modules. Trying that takes time, so it comes last.
             if not peft_renames(self.config, base, self.shapes):
                 raise IncompatiblePairError(str(base.reference), str(self.reference), mismatches)
             placement = replace(placement, is_renamed=True)
@@ -115,13 +127,13 @@ class Adapter:
         if placement.ties == "apart":
             raise ValueError(
                 f"the adapter {self.reference} changes embedding or head of {base.reference} each for itself, but the "
-                "two share their weights there, so no checkpoint of that kind holds what was trained: save the base "
+                "two share their weights there, so no checkpoint of that kind holds the trained weights: save the base "
                 "model with tie_word_embeddings=False and a copy of the embedding as lm_head, and give that as BASE"
             )
         return placement
 
     def notes(self, base: Checkpoint) -> tuple[str, ...]:
-        """What is to be known about the adapter and its base model, a line each."""
+        """Write what the user may want to know about the adapter and its base model, a line each."""
         notes = []
         named = self.config.base_model_name_or_path
         if named and _names_another_model(named, base.reference):
@@ -131,7 +143,7 @@ class Adapter:
             )
         if self._changes_nothing():
             notes.append(
-                f"the adapter {self.reference} changes nothing: a factor of each of its updates is zero"
+                f"the adapter {self.reference} changes nothing, because each of its updates has a factor of zero"
             )
         if self.config.unknown:
             notes.append(
@@ -141,7 +153,7 @@ class Adapter:
         return tuple(notes)
 
     def merge_into(self, model: PreTrainedModel) -> PreTrainedModel:
-        """The model plus the adapter. The model that is given is used up.
+        """Merge the adapter into a model, which is used up, and return the merged model.
 
         Raises:
             ValueError: if the adapter holds numbers that are not finite, or peft cannot load or merge it.
@@ -168,12 +180,13 @@ class Adapter:
         return merged.eval().requires_grad_(False)
 
     def layer_of(self, tensor_name: str, layout: ModelLayout) -> int | None:
-        """The decoder layer that one of the adapter's tensors belongs to."""
+        """Find the decoder layer that one of the adapter's tensors belongs to."""
         return layout.layer_of(tensor_name.removeprefix(PREFIX))
 
     def _check_revision(self, base: ModelReference) -> None:
         named, revision = self.config.base_model_name_or_path, self.config.revision or ""
         found = base.revision or ""
+        # A branch or tag may mean any commit, so only two commits can be compared.
         if (
             named == base.location
             and _COMMIT.fullmatch(revision)
@@ -186,14 +199,20 @@ class Adapter:
             )
 
     def _check_ranks(self, placement: Placement) -> None:
-        """Say in one line if the file's tensors have other ranks than the configuration."""
+        """Check that the file's tensors have the ranks of the configuration.
+
+        Raises:
+            ValueError: if some have another rank. One line says it better than a line for each tensor.
+        """
         wrong: dict[str, tuple[int, int]] = {}
         for name, shape in self.shapes.items():
             expected = placement.needed.get(name, shape)
             axis = _rank_axis(name)
             if axis is None or len(shape) != 2 or len(expected) != 2 or shape == expected:
                 continue
-            if shape[1 - axis] != expected[1 - axis]:  # another model's, which is said elsewhere
+            # The other axis has the size of the base model's. If it differs, the adapter belongs to another model, and
+            # ``_mismatches`` says so.
+            if shape[1 - axis] != expected[1 - axis]:
                 return
             wrong[_module(name)] = shape[axis], expected[axis]
         if wrong:
@@ -201,17 +220,21 @@ class Adapter:
             raise ValueError(
                 f"{WEIGHTS_FILE} of {self.reference} has {len(wrong)} modules of another rank than r and rank_pattern "
                 f"in {CONFIG_FILE} say, such as {module} with {found} in place of {expected_rank}: correct the "
-                "configuration to what the adapter was trained with"
+                "configuration to the ranks that the adapter was trained with"
             )
 
     def _check_biases(self, placement: Placement, layout: ModelLayout) -> None:
-        """Biases of its own need ones in the base model to be merged into."""
+        """Check that the base model has a bias for each bias of the adapter, which is merged into it.
+
+        Raises:
+            ValueError: if it lacks one.
+        """
         modules = [_module(name) for name in placement.needed if name.endswith(".lora_B.bias")]
         if without := [module for module in modules if f"{module}.bias" not in layout.shapes]:
             raise ValueError(
                 f"the adapter {self.reference} has biases (lora_bias in {CONFIG_FILE}) for {len(without)} modules that "
                 f"have none in the base model, {_listed(without)}, so no checkpoint of that kind holds what was "
-                "trained: give an adapter without them"
+                "trained: give an adapter without biases"
             )
 
     def _mismatches(self, placement: Placement, layout: ModelLayout) -> Iterator[str]:
@@ -239,9 +262,10 @@ class Adapter:
             )
 
     def _changes_nothing(self) -> bool:
-        """Whether it is as peft makes it before any training."""
+        """Whether the adapter is as peft makes it before any training."""
         if self.config.changes_base_weights or any(_rank_axis(name) is None for name in self.shapes):
             return False
+        # An update is the product of two factors. peft begins with one of them zero, so that the update is zero.
         with safe_open(self.directory / WEIGHTS_FILE, framework="pt") as tensors:
             zero = {_module(name) for name in self.shapes if not tensors.get_tensor(name).any()}
         return zero == {_module(name) for name in self.shapes}
@@ -261,12 +285,16 @@ class Adapter:
 
 
 def open_adapter(location: Location, *, revision: str | None = None) -> Adapter:
-    """Read an adapter's configuration and header.
+    """Read an adapter's configuration and the header of its weight file.
+
+    Args:
+        location: directory or hub id of the adapter, or a reference to it.
+        revision: commit, tag or branch of a hub id.
 
     Raises:
         HubError: if the hub does not give it.
-        ValueError: if there is no PEFT adapter, it is not LoRA, has a configuration that peft cannot use, or has no
-            safetensors weights, or empty ones.
+        ValueError: if there is no PEFT adapter, or it is not LoRA, has a configuration that peft cannot use, or has
+            no safetensors weights or empty ones.
     """
     reference = as_reference(location, revision)
     directory = reference.directory
@@ -306,9 +334,10 @@ def _read_shapes(weights: Path, reference: ModelReference) -> dict[str, Shape]:
 
 
 def _unwrap_tied_head(adapted: Any) -> None:
-    """Leave a head that shares embedding and adapter with the embedding to what is merged into that.
+    """Take the adapter off a head that shares its weights and its adapter with the embedding.
 
-    peft would add the one change twice to the weights that the two share.
+    Merging the embedding's adapter changes the shared weights already. With the head's adapter too, peft would add the
+    same change twice.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -323,14 +352,14 @@ def _unwrap_tied_head(adapted: Any) -> None:
 
 
 def _rank_axis(name: str) -> int | None:
-    """The axis of a LoRA tensor that has the rank's size."""
+    """Find the axis of a LoRA tensor whose size is the rank; None for other tensors."""
     if ".lora_A" in name or ".lora_embedding_A" in name:
         return 0
     return 1 if ".lora_B" in name or ".lora_embedding_B" in name else None
 
 
 def _module(name: str) -> str:
-    """The module in the model that one of an adapter's tensors belongs to."""
+    """Find the module in the model that one of an adapter's tensors belongs to."""
     name = _LORA_PART.sub("", name.removeprefix(PREFIX))
     for part in (".weight", ".bias", ".base_layer", ".token_adapter.trainable_tokens_delta"):
         name = name.removesuffix(part)
@@ -338,7 +367,7 @@ def _module(name: str) -> str:
 
 
 def _misfit(shape: Shape, place: Shape | None, name: str) -> str | None:
-    """What is wrong with a tensor of that shape, given the shape that the base model has a place for."""
+    """Say what is wrong with a tensor's shape, given the shape that the base model has a place for; None if nothing."""
     if place is None:
         return "in the adapter, but the base model has no such module, or not under that name"
     if place == shape:
@@ -360,14 +389,14 @@ def _shown(name: str) -> str:
 
 
 def _listed(names: Iterable[str]) -> str:
-    """The first names, and how many more there are."""
+    """Write the first names, and how many more there are."""
     shown = [_shown(name) for name in names]
     more = len(shown) - NUM_NAMES_SHOWN
     return ", ".join(shown[:NUM_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _names_another_model(named: str, base: ModelReference) -> bool:
-    """Whether an adapter's name for its base model is that of another one than the base model given."""
+    """Whether an adapter's configuration names another base model than the one given."""
     if named == base.location:
         return False
     directory = base.directory
@@ -375,18 +404,18 @@ def _names_another_model(named: str, base: ModelReference) -> bool:
         return directory is None or Path(named).resolve() != directory.resolve()
     if directory is None and _HUB_ID.fullmatch(named):
         return True
-    # A model of the hub, or a directory of another machine, may lie here under its own name.
+    # A hub model, or a directory of another machine, may lie here under the same last name.
     return _model_name(Path(named)) != _model_name(directory or Path(base.location))
 
 
 def _is_directory(name: str) -> bool:
     try:
         return Path(name).is_dir()
-    except OSError:  # such as a name that is too long
+    except OSError:  # for example because the name is too long
         return False
 
 
 def _model_name(path: Path) -> str:
-    """The last part of a model's name, also where it lies in the hub's cache."""
+    """Find the last part of a model's name, even if the path is in the hub's cache."""
     cached = next((part for part in reversed(path.parts) if part.startswith("models--")), None)
     return (cached.split("--")[-1] if cached else path.name).lower()

@@ -1,7 +1,7 @@
-"""Regular expressions out of an adapter's configuration, matched in bounded time.
+"""Match the regular expressions of an adapter's configuration in bounded time.
 
-peft matches them with ``re``, which may backtrack for ever. Here they are matched once, against the names of the
-model's modules, and peft is given the names that they match.
+peft matches them with ``re``, which may backtrack without end. Here they are matched once, against the names of the
+model's modules, and peft gets the names that they match.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from collections.abc import Sequence
 import regex
 
 MATCHING_SECONDS = 5.0
-"""Seconds that one adapter's expressions may take together, even those of a model with thousands of modules."""
+"""Time in seconds that the expressions of one adapter may take together, even with thousands of modules."""
 
 SECONDS_FOR_A_NAME = 1.0
-"""Seconds that one expression may take for one name. Ordinary ones take microseconds."""
+"""Time in seconds that one expression may take for one name. Ordinary expressions take microseconds."""
 
 MAX_PATTERN_LENGTH = 20_000
-"""Characters of one expression. Tools that write the names of all modules into one stay below it."""
+"""Largest number of characters in an expression.
+
+Tools that write the names of all modules into one expression stay below it.
+"""
 
 _PLAIN = re.compile(r"\^?[\w.]+", re.ASCII)
 
@@ -30,10 +33,11 @@ class PatternMatcher:
     """Matches expressions against names until its time is over."""
 
     def __init__(self, seconds: float = MATCHING_SECONDS) -> None:
+        """Allow a number of seconds for all matches together."""
         self._seconds_left = seconds
 
     def full_matches(self, pattern: str, names: Sequence[str]) -> list[str]:
-        """The names that the whole pattern matches, as peft matches ``target_modules`` and ``exclude_modules``.
+        """Find the names that the whole pattern matches, as peft matches ``target_modules`` and ``exclude_modules``.
 
         Raises:
             ValueError: if the pattern is no regular expression, or takes too long.
@@ -41,17 +45,18 @@ class PatternMatcher:
         return self._matches(pattern, pattern, names)
 
     def suffix_matches(self, pattern: str, names: Sequence[str]) -> list[str]:
-        """The names that end with what the pattern matches, as peft matches keys of ``rank_pattern``.
+        """Find the names whose end the pattern matches, as peft matches keys of ``rank_pattern``.
 
         Raises:
             ValueError: as ``full_matches``.
         """
-        _compile(pattern)  # an error is to name the pattern as it was written
+        _compile(pattern)  # compiled alone first, so that an error names the pattern as it was written
         return self._matches(rf"(.*\.)?({pattern})$", pattern, names)
 
     def _matches(self, expression: str, pattern: str, names: Sequence[str]) -> list[str]:
         compiled = _compile(expression, pattern)
-        # There may be thousands, one for each module, and this is over sooner.
+        # There may be thousands of patterns, one for each module. A plain pattern can only match a name that ends like
+        # it, and comparing ends is much faster.
         if _PLAIN.fullmatch(pattern):
             names = [name for name in names if name.endswith(pattern.rpartition(".")[2].lstrip("^"))]
         try:
@@ -65,7 +70,7 @@ class PatternMatcher:
     def _is_match(self, compiled: regex.Pattern[str], name: str) -> bool:
         if self._seconds_left <= 0:
             raise TimeoutError
-        # The library's own limit counts processor time, which on a busy machine is a part of what passes.
+        # The library's own limit counts processor time. On a busy machine more time passes, so it is measured here.
         began = time.monotonic()
         try:
             return compiled.fullmatch(name, timeout=min(SECONDS_FOR_A_NAME, self._seconds_left)) is not None
@@ -74,7 +79,7 @@ class PatternMatcher:
 
 
 def shortened(value: object) -> str:
-    """A value for an error line, in at most 80 characters and on one line."""
+    """Write a value for an error line, in at most 80 characters and on one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 76
     text = short.repr(value)
@@ -91,7 +96,7 @@ def _compile(expression: str, pattern: str | None = None) -> regex.Pattern[str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            re.compile(expression)  # peft's own library, which knows less than regex does
+            re.compile(expression)  # peft uses this library, which knows less than regex does
             return regex.compile(expression)
     except (re.error, regex.error, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError(f"{shortened(pattern)} is no valid regular expression ({error})") from None

@@ -1,8 +1,8 @@
-"""Where peft puts the tensors of a LoRA adapter in a model, found out by peft itself on a model without weights.
+"""Find where peft puts the tensors of a LoRA adapter, by letting peft do it on a model without weights.
 
-What an adapter's file must hold follows from its configuration and the base model by peft's own rules, which have
-many cases. So the adapter is put into the base model on torch's meta device, where nothing is computed, and the
-result is looked at.
+The configuration and the base model decide which tensors an adapter's file must hold. peft's rules for this have many
+cases, so they are not repeated here. Instead peft puts the adapter into the base model on torch's meta device, where
+nothing is computed, and the result is read off.
 """
 
 from __future__ import annotations
@@ -25,17 +25,21 @@ from slr.models.checkpoint import Checkpoint
 from slr.models.layout import Shape, auto_class
 from slr.models.quiet_libraries import quiet_libraries
 
+# ``init_lora_weights`` is passed to peft by itself, and peft needs none of the other fields to place an adapter.
 _NOT_FOR_PEFT = {"unknown", "init_lora_weights", "base_model_name_or_path", "revision"}
 
 
 @dataclass(frozen=True)
 class Placement:
-    """The tensors of an adapter that peft would load, by their names in its file.
+    """The tensors that peft would load from an adapter's file, and what they change.
 
-    ``needed`` are those that the adapter consists of. ``accepted`` are those that may be there too: weights of the
-    base model, and copies. ``modules`` and ``parameters`` are what the adapter's LoRA changes, by their names in
-    the model. ``ties`` says how the adapter treats an embedding that is tied to the head; None if nothing of it
-    concerns the adapter. ``is_renamed``: the file names its tensors otherwise, and peft renames them.
+    Attributes:
+        needed: shape of each tensor that the adapter consists of, by its name in the file.
+        accepted: shape of each tensor that the file may hold too: weights of the base model, and copies.
+        modules: names in the model of the modules that LoRA changes.
+        parameters: names in the model of the parameters that LoRA changes without a module.
+        ties: how the adapter treats an embedding that is tied to the head; None if it changes neither.
+        is_renamed: whether the file has other names for its tensors, and peft renames them.
     """
 
     needed: Mapping[str, Shape]
@@ -47,12 +51,12 @@ class Placement:
 
 
 def peft_config(config: AdapterConfig, model: PreTrainedModel, *, initialise: bool) -> LoraConfig:
-    """The configuration for peft, in which names stand for every regular expression.
+    """Make the configuration for peft, with names in place of every regular expression.
 
     Args:
         config: the adapter's configuration.
         model: the base model, with or without weights.
-        initialise: let peft change the base model's weights as it did when the adapter was made.
+        initialise: whether peft may change the base model's weights as it did when the adapter was made.
 
     Raises:
         ValueError: if a regular expression is not valid or takes too long, or peft refuses a combination of fields.
@@ -66,9 +70,10 @@ def peft_config(config: AdapterConfig, model: PreTrainedModel, *, initialise: bo
             fields[field] = _in_field(field, lambda value=value: matcher.full_matches(value, modules))
     if fields.get("target_modules") == [] and config.target_modules:
         raise ValueError(
-            f"target_modules in {CONFIG_FILE} matches no module of the base model: give the one that the adapter was "
-            "made for"
+            f"target_modules in {CONFIG_FILE} matches no module of the base model: give the base model that the "
+            "adapter was made for"
         )
+    # peft matches the patterns of ranks against parameters too, because LoRA may change one without its module.
     names = [*modules, *(name for name, _ in model.named_parameters())]
     for field in ("rank_pattern", "alpha_pattern"):
         patterns = fields.pop(field, {})
@@ -79,14 +84,19 @@ def peft_config(config: AdapterConfig, model: PreTrainedModel, *, initialise: bo
 
 
 def place(config: AdapterConfig, base: Checkpoint) -> Placement:
-    """Put an adapter without weights into a base model without weights.
+    """Put an adapter without weights into a base model without weights, and read off where its tensors are.
+
+    Args:
+        config: the adapter's configuration.
+        base: the base model; its weights are not read.
 
     Raises:
-        ValueError: if peft refuses; one line that says why.
+        ValueError: if peft refuses; the message is one line that says why.
     """
     with quiet_libraries(), torch.device("meta"):
         placed = _placed(config, base)
         needed = get_peft_model_state_dict(placed, save_embedding_layers=False)
+    # peft inserts the adapter's own name, "default", into the names in memory, but not into those names in a file.
     every = {name.replace(".default", ""): tensor for name, tensor in placed.state_dict().items()}
     return Placement(
         needed={name: tuple(tensor.shape) for name, tensor in needed.items()},
@@ -98,9 +108,14 @@ def place(config: AdapterConfig, base: Checkpoint) -> Placement:
 
 
 def peft_renames(config: AdapterConfig, base: Checkpoint, shapes: Mapping[str, Shape]) -> bool:
-    """Whether peft finds a place for all tensors of a file by renaming them, and the adapter is whole then.
+    """Whether peft finds a place for all tensors of a file by renaming them, and the file lacks none.
 
     Earlier versions of transformers had other names for the modules of some architectures.
+
+    Args:
+        config: the adapter's configuration.
+        base: the base model; its weights are not read.
+        shapes: shape of each tensor, by its name in the file.
     """
     with quiet_libraries(), torch.device("meta"):
         placed = _placed(config, base)
@@ -108,14 +123,15 @@ def peft_renames(config: AdapterConfig, base: Checkpoint, shapes: Mapping[str, S
             result: Any = set_peft_model_state_dict(
                 placed, {name: torch.empty(shape) for name, shape in shapes.items()}
             )
-        except Exception:  # whatever it is, peft would end with it as well
+        except Exception:  # whatever the error is, loading the weights would end with it too
             return False
+    # A missing key of the base model is no fault, because the file holds the adapter alone.
     return not result.unexpected_keys and not any(".default" in name for name in result.missing_keys)
 
 
 def _placed(config: AdapterConfig, base: Checkpoint) -> Any:
-    """The base model with the adapter in it, both without weights; within ``torch.device("meta")``."""
-    # Which attention a configuration asks for is of no matter here, and it may not be installed.
+    """Build the base model with the adapter in it, both without weights; call it within ``torch.device("meta")``."""
+    # The attention that the configuration asks for makes no difference here, and may not be installed.
     model = auto_class(base.config).from_config(
         base.config, attn_implementation="eager", trust_remote_code=False
     )
@@ -136,7 +152,7 @@ def _adapted(model: PreTrainedModel, config: LoraConfig) -> nn.Module:
 
 
 def _by_name(patterns: Mapping[str, Any], names: Sequence[str], matcher: PatternMatcher) -> dict[str, Any]:
-    """A pattern for each name that one of the patterns matches, which matches that name alone; the first one counts."""
+    """Write for each name that some pattern matches a new pattern that matches it alone, with the first one's value."""
     values: dict[str, Any] = {}
     for pattern, value in patterns.items():
         for name in matcher.suffix_matches(pattern, names):
@@ -166,7 +182,8 @@ def _check_token_ids(config: AdapterConfig, model: Any) -> None:
 
 
 def _ties(config: AdapterConfig, model: Any) -> str | None:
-    """How embedding and head, which share their weights in the base model, are changed: together or not."""
+    """Say whether embedding and head, which share their weights in the base model, are changed together or apart."""
+    # A checkpoint with tied weights has one matrix for both. It can hold the merged model only if both get one change.
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     kinds = {_kind(embedding), _kind(head)}
     if kinds == {None}:

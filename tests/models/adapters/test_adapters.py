@@ -129,7 +129,7 @@ def test_modules_trained_in_full(make_adapter: MakeAdapter, tmp_path: Path) -> N
 
 def test_a_restored_layer_that_was_trained_in_full(make_adapter: MakeAdapter, tmp_path: Path) -> None:
     base, adapter = make_adapter(target_modules=["q_proj"], modules_to_save=["up_proj"])
-    with pytest.raises(ValueError, match="trained in full beside the adapter: write the hybrid as a merged"):
+    with pytest.raises(ValueError, match="trained in full, not by the adapter: write the hybrid as a merged"):
         build_adapter(resolve_pair(base, adapter=adapter), LayerInterval(0, 2), tmp_path / "hybrid")
     assert not (tmp_path / "hybrid").exists()
     pair = load_pair(base, adapter=adapter)
