@@ -1,15 +1,16 @@
 """Write a hybrid as an adapter: a LoRA adapter without the layers that are restored.
 
-Without its adapter a layer is the base model's, which is what restoring means. A partly restored layer keeps
-``1 - alpha`` of its adapter, for ``(1 - alpha) (base + adapter) + alpha base = base + (1 - alpha) adapter``.
+Restoring a layer means taking its adapter away, because a layer without its adapter is the base model's. A partly
+restored layer keeps ``1 - alpha`` of its adapter, because ``(1 - alpha) (base + adapter) + alpha base`` equals
+``base + (1 - alpha) adapter``.
 
-What is written::
+The output directory::
 
     OUTPUT/
       adapter_config.json         the adapter's, with the restored layers excluded
       adapter_model.safetensors   its other tensors
-      tokenizer, chat template, generation config, notices    the adapter's, where it has them
-      slr_manifest.json           where every tensor came from
+      tokenizer, chat template, generation config, notices    the adapter's, if it has them
+      slr_manifest.json           the origin of every tensor
       README.md                   a model card
 """
 
@@ -54,21 +55,21 @@ if TYPE_CHECKING:
 def build_adapter(
     spec: PairSpec, interval: LayerInterval, output_dir: str | Path, options: BuildOptions = DEFAULT_OPTIONS
 ) -> BuildManifest:
-    """Write the adapter that makes the hybrid out of the base model; no weight of a model is read.
+    """Write the adapter that turns the base model into the hybrid; no weight of the base model is read.
 
     Args:
-        spec: a pair whose instruct model is a PEFT LoRA adapter, as ``resolve_pair`` gives it.
+        spec: a pair whose instruct model is a PEFT LoRA adapter, from ``resolve_pair``.
         interval: the decoder layers to restore.
         output_dir: the directory to write.
-        options: the base model's share, and how the directory is written.
+        options: share of the base model, and how the directory is written.
 
     Raises:
         IncompatiblePairError: if the adapter does not fit the base model.
         HubError: if the hub does not give one of the two.
-        ValueError: if the pair has no adapter, the interval does not fit, nothing of the adapter would be left,
-            a layer to restore was trained in full beside its adapter, alpha is below 1 and the adapter is of a kind
-            that cannot be scaled, the output directory exists and is not to be overwritten, one of the two cannot
-            be opened, there are no records in the options' ``search_dir``, or the options ask to verify.
+        ValueError: if the pair has no adapter, one of the two cannot be opened, or the interval does not fit; if
+            nothing of the adapter would be left, a part of a layer to restore was trained in full, or alpha is below 1
+            and the adapter is of a kind that cannot be scaled; if the output directory exists and may not be
+            overwritten, there are no records in the options' ``search_dir``, or the options ask to verify.
     """
     if not spec.instruct_is_adapter:
         raise ValueError(f"{spec.name} has no adapter, so its hybrids cannot be written as one")
@@ -85,8 +86,8 @@ def build_adapter(
     placement = adapter.placed_in(base)
     if placement.is_renamed:
         raise ValueError(
-            f"the adapter {adapter.reference} names its tensors as an earlier version of transformers named the "
-            "model's modules: write the hybrid as a merged checkpoint (leave out --as-adapter), or load the adapter "
+            f"the adapter {adapter.reference} names its tensors after module names of an earlier version of "
+            "transformers: write the hybrid as a merged checkpoint (leave out --as-adapter), or load the adapter "
             "with the installed peft, save it with save_pretrained, and give that"
         )
     _check_scalable(adapter, options.alpha)
@@ -96,6 +97,7 @@ def build_adapter(
         origins[name] = TensorOrigin(source=source, shard=WEIGHTS_FILE)
     if not tensors:
         raise ValueError(f"layers {interval} are all that the adapter changes: the hybrid is the base model")
+    # Below alpha 1 the restored layers keep a share of their adapter, so the configuration must not exclude them.
     hybrid = adapter if options.alpha < 1 else _without_layers(adapter, placement, base, interval)
     _check_loadable(
         replace(hybrid, shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()}), base
@@ -120,6 +122,7 @@ def build_adapter(
         card = model_card(manifest, base.layout.layers_path, licences, crc)
         (partial / CARD_FILE).write_text(card, encoding="utf-8")
         write_end_tokens_of(opened.instruct, opened.instruct.generation, partial)
+        # The written adapter is opened as a user would open it, before the directory gets its name.
         written = open_adapter(partial).applied_to(base)
         check_speaks_like(opened.instruct.tokenizer, written.tokenizer, str(adapter.reference))
         return write_manifest(partial, manifest)
@@ -133,10 +136,10 @@ def _hybrid_tensors(
             yield name, tensor, "instruct"
         elif ".lora_" not in name:
             raise ValueError(
-                f"{name} was trained in full beside the adapter: write the hybrid as a merged checkpoint"
+                f"{name} was trained in full, not by the adapter: write the hybrid as a merged checkpoint"
             )
         elif alpha < 1:
-            # The product of A and B is what is added to a weight, so one of the two is scaled.
+            # The product of A and B is added to a weight, so scaling one of the two scales the change.
             is_scaled = ".lora_B" in name or ".lora_embedding_B" in name
             scaled = ((1 - alpha) * tensor.float()).to(tensor.dtype) if is_scaled else tensor
             yield name, scaled, "interpolated" if is_scaled else "instruct"
@@ -161,7 +164,7 @@ def _check_scalable(adapter: Adapter, alpha: float) -> None:
 def _without_layers(
     adapter: Adapter, placement: Placement, base: Checkpoint, interval: LayerInterval
 ) -> Adapter:
-    """The adapter with a configuration by which peft leaves the restored layers alone."""
+    """Make a configuration with which peft leaves the restored layers alone, and return the adapter with it."""
     if len(interval) == 0:
         return adapter
     numbers = "|".join(str(layer) for layer in range(*interval.ends))
@@ -169,10 +172,10 @@ def _without_layers(
     already = adapter.config.exclude_modules
     if isinstance(already, str):
         patterns.append(already)
-    elif already:  # names, by which peft excludes modules whose path ends with one
+    elif already:  # peft excludes modules whose path ends with one of these names
         patterns.append("(?:.*\\.)?(?:" + "|".join(re.escape(name) for name in already) + ")")
     changes: dict[str, Any] = {"exclude_modules": "|".join(f"(?:{pattern})" for pattern in patterns)}
-    if placement.parameters:  # peft does not exclude any of these, so the others are named
+    if placement.parameters:  # peft excludes no parameters, so the remaining ones are named
         changes["target_parameters"] = [
             name for name in placement.parameters if base.layout.layer_of(name) not in interval
         ]
@@ -181,7 +184,11 @@ def _without_layers(
 
 
 def _check_loadable(hybrid: Adapter, base: Checkpoint) -> None:
-    """Raise ``ValueError`` unless peft loads exactly what is to be written."""
+    """Check that peft loads exactly the tensors that will be written.
+
+    Raises:
+        ValueError: if it does not.
+    """
     try:
         hybrid.placed_in(base)
     except ValueError as error:

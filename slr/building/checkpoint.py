@@ -1,18 +1,17 @@
 """Write a hybrid as an ordinary checkpoint directory, straight from safetensors files: no model is built.
 
-What is written::
+The output directory::
 
     OUTPUT/
-      config.json, tokenizer, chat template           the instruct model's, byte for byte
-      generation_config.json                          the same, with all tokens that end an answer
-      model*.safetensors (and its index)                          the instruct model's files, with the
-                                                                  tensors of the restored layers replaced
-      slr_manifest.json                                           where every tensor came from
-      README.md                                                   a model card
+      config.json, tokenizer, chat template   the instruct model's, byte for byte
+      generation_config.json                  the same, with all tokens that end an answer
+      model*.safetensors (and its index)      the instruct model's files, with the tensors of the restored layers
+                                              replaced
+      slr_manifest.json                       the origin of every tensor
+      README.md                               a model card
 
-The directory appears under its name only when it is complete. Runs of tensors that stay as they are on disk
-are copied by the kernel, so that writing takes what copying the files takes, in memory that does not grow
-with the model.
+The directory gets its name only when it is complete. The kernel copies runs of tensors that stay as they are on disk.
+So writing takes as long as copying the files, and needs an amount of memory that does not grow with the model.
 """
 
 from __future__ import annotations
@@ -59,10 +58,15 @@ from slr.models.stored_tensors import StoredTensor, stored_tensors
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What ``build`` wrote, and where.
+    """The outcome of ``build``.
 
-    ``num_bytes`` of weights were written in ``seconds``. ``mergekit_yaml`` makes the same tensors with
-    mergekit; None where it cannot. ``notes`` are what the user may want to know, a line each.
+    Attributes:
+        output_dir: the directory.
+        manifest: its manifest.
+        num_bytes: size of the weight files in bytes.
+        seconds: time in seconds that writing them took.
+        mergekit_yaml: configuration with which mergekit makes the same tensors; None if it cannot.
+        notes: what the user may want to know, a line each.
     """
 
     output_dir: Path
@@ -74,7 +78,7 @@ class BuildReport:
 
     @property
     def num_restored(self) -> int:
-        """Number of tensors that are wholly or partly the base model's."""
+        """Number of tensors that come wholly or partly from the base model."""
         return sum(origin.source != "instruct" for origin in self.manifest.tensors.values())
 
 
@@ -88,23 +92,23 @@ def build(
 ) -> BuildReport:
     """Write the instruct model with the decoder layers of ``interval`` restored to the base model's.
 
-    If the instruct model is given as an adapter, the two are merged first, in a directory beside the output, for which
-    there must be room on disk until the hybrid is written.
+    If the instruct model is given as an adapter, it is first merged into the base model in a directory next to the
+    output. The disk needs room for both until the hybrid is written.
 
     Args:
-        spec: the pair, as ``resolve_pair`` gives it.
-        interval: the decoder layers to restore; empty: a copy of the instruct model.
+        spec: the pair, from ``resolve_pair``.
+        interval: the decoder layers to restore; the empty interval writes a copy of the instruct model.
         output_dir: the checkpoint directory to write.
-        options: the base model's share, and how the checkpoint is written.
-        on_progress: called with the bytes of weights checked, written and verified so far, and their total.
+        options: share of the base model, and how the checkpoint is written.
+        on_progress: called with the number of bytes of weights checked, written and verified so far, and their total.
 
     Raises:
-        IncompatiblePairError: if the two are no pair; every mismatch is a line of it.
+        IncompatiblePairError: if the two are no pair; the message has a line for each mismatch.
         HubError: if the hub does not give a model.
-        ValueError: if the interval does not fit, the output directory exists and is not to be overwritten, its disk
-            has no room, a checkpoint cannot be opened, a weight is not finite or would not be in the instruct model's
-            dtype, or there are no records in the options' ``search_dir``.
-        OSError: if the output cannot be written, or is found to differ from what it is made of.
+        ValueError: if the interval does not fit or a checkpoint cannot be opened; if the output directory exists and
+            may not be overwritten, or its disk has no room; if a weight is not finite, or would not be finite in the
+            instruct model's dtype; or if there are no records in the options' ``search_dir``.
+        OSError: if the output cannot be written, or differs from its sources.
     """
     output_dir = resolve_output(output_dir)
     check_output(output_dir, options.overwrite)
@@ -116,6 +120,7 @@ def build(
         check_space(output_dir, num_bytes)
         on_bytes = _check_numbers(opened.base, instruct, replacements, options, on_progress)
         crc = hybrid_scores(options.search_dir, *opened.sources, interval, options.alpha)
+        # All that can be refused has been checked, so from here on only the disk can fail.
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
             partial / shard: plan_hybrid_shard(instruct.directory / shard, replacements, options.alpha)
@@ -155,23 +160,24 @@ def build(
 
 
 def _open_with_weights(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> OpenedPair:
-    """Open a pair whose directories the output may be written beside, with all its weights."""
+    """Open a pair with all its weights, and check that writing the output leaves its directories whole."""
     opened = open_pair(spec)
     interval.check_within(opened.base.num_layers)
     opened = opened.with_local_weights()
     for source in opened.sources:
         check_apart(output_dir, source.directory)
-        small_files(source.directory)  # what must not be copied is said before anything is written
+        small_files(source.directory)  # it refuses files that must not be copied, before anything is written
     return opened
 
 
 @contextmanager
 def _instruct_on_disk(opened: OpenedPair, output_dir: Path) -> Iterator[Checkpoint]:
-    """Yield the instruct checkpoint; an adapter is merged beside the output, and that is removed at the end."""
+    """Yield the instruct checkpoint; an adapter is merged into a directory next to the output, removed at the end."""
     if opened.adapter is None:
         yield opened.instruct
         return
     output_dir.parent.mkdir(parents=True, exist_ok=True)
+    # The disk of the output is asked for room anyway, and the system's temporary directory is often small.
     with tempfile.TemporaryDirectory(dir=output_dir.parent, prefix=f".{output_dir.name}.merged-") as merged:
         yield write_merged_checkpoint(opened.base, opened.adapter, Path(merged))
 
@@ -183,7 +189,11 @@ def _check_numbers(
     options: BuildOptions,
     on_progress: Callable[[int, int], None] | None,
 ) -> Callable[[int], None]:
-    """Check that what goes into the hybrid is finite; return what counts the bytes that are written and verified."""
+    """Check that all numbers of the hybrid are finite.
+
+    Returns:
+        A function to call with the number of bytes written or verified.
+    """
     checked = (base, instruct) if options.verify else ()
     num_checked = bytes_to_check(instruct, replacements, options.alpha) + sum(map(num_weight_bytes, checked))
     on_bytes = _progress(on_progress, num_checked + _num_bytes(instruct) * (1 + options.verify))
@@ -194,7 +204,7 @@ def _check_numbers(
 
 
 def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
-    """The base model's tensors of the restored layers, by the names that the instruct model's files have for them."""
+    """Find the base model's tensors of the restored layers, by their names in the instruct model's files."""
     stored = {
         name: tensor
         for shard in base.index.shards
@@ -210,22 +220,25 @@ def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterva
 
 
 def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
-    """What the base model's files call a tensor of the instruct model's; only prefixes may be other ones."""
+    """Find the name that a tensor of the instruct model's files has in the base model's; only prefixes may differ."""
     if name in base.index.tensors or name not in instruct.conversion.destinations:
         return name
-    # A tensor that only one side has is no part of the model, or the two would have been no pair.
+    # A tensor that only one side has is no part of the model, because otherwise the two would be no pair.
     return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
 
 
 def _has_the_model_s_names(checkpoint: Checkpoint) -> bool:
-    """Where the files name tensors otherwise, mergekit would need to know the architecture; that was not tried."""
+    """Whether the files name all tensors as the model does.
+
+    Otherwise mergekit would need to know the architecture, which was not tried.
+    """
     places = checkpoint.conversion.destinations
     return all(name == places[name].model_name for name in places)
 
 
 def _left_over_notes(output_dir: Path) -> Iterator[str]:
     for path in left_over(output_dir):
-        yield f"{path} is of a build that was killed, unless it still runs: it may be removed"
+        yield f"{path} is left over from a build that was killed, unless the build still runs: it may be removed"
 
 
 def _origins(

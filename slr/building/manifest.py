@@ -1,4 +1,4 @@
-"""The manifest of a built checkpoint: what it is made of, tensor by tensor."""
+"""Record what a built checkpoint is made of, tensor by tensor, in its manifest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ TensorSource = Literal["base", "instruct", "interpolated"]
 
 
 class TensorOrigin(BaseModel):
-    """Where one tensor of a built checkpoint came from, and the file that it is in."""
+    """Where one tensor of a built checkpoint came from.
+
+    Attributes:
+        source: the model that it is from, or "interpolated" between both.
+        shard: name of the file that holds it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,13 +34,27 @@ class TensorOrigin(BaseModel):
 
 
 class BuildManifest(BaseModel):
-    """Models, revisions (None for a directory) and settings of a built checkpoint, and all its tensors.
+    """Models, settings and tensors of a built checkpoint.
 
-    ``instruct_is_adapter``: the instruct model is the base model with that LoRA adapter. ``interval`` is
-    half-open, ``alpha`` the base model's share within it. ``shards`` has each weight file
-    with its SHA-256, None unless the file was verified. ``end_tokens`` are those that the generation settings
-    name; None if there is no tokenizer. ``files`` are all that was written, as paths in the directory: what may
-    be overwritten. A manifest may be published, so models that are directories are in it by their names.
+    A manifest may be published, so it has the name of a directory in place of its path.
+
+    Attributes:
+        slr_version: version of slr that wrote the checkpoint.
+        architecture: name of the model's class.
+        base: public name of the base model.
+        base_revision: commit of the base model; None for a directory.
+        instruct: public name of the instruct model or adapter.
+        instruct_revision: commit of the instruct model or adapter; None for a directory.
+        instruct_is_adapter: whether the instruct model is the base model with the LoRA adapter ``instruct``.
+        interval: restored layers, half-open.
+        num_layers: number of decoder layers.
+        alpha: share of the base model within the interval, in (0, 1].
+        dtype: dtype of the weights.
+        notes: what the user may want to know, a line each.
+        end_tokens: tokens that end an answer, as the generation settings name them; None without a tokenizer.
+        shards: SHA-256 of each weight file in hexadecimal; None if it was not computed.
+        tensors: origin of each tensor.
+        files: paths of all written files in the directory, which are the ones that may be overwritten.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,7 +87,7 @@ def manifest_of(
     shards: Mapping[str, str | None],
     tensors: Mapping[str, TensorOrigin],
 ) -> BuildManifest:
-    """Return the manifest of a hybrid of a pair; it names no path, because it may be published.
+    """Make the manifest of a hybrid of a pair. It names no path, because it may be published.
 
     Args:
         opened: the pair.
@@ -99,9 +118,9 @@ def manifest_of(
 
 
 def write_manifest(directory: Path, manifest: BuildManifest) -> BuildManifest:
-    """Write the manifest of a directory that is else complete; returns it with all its files listed."""
+    """Write the manifest into a directory that is otherwise complete, and return it with all files listed."""
     path = directory / MANIFEST_FILE
-    path.touch()
+    path.touch()  # so that the list of files has the manifest itself
     files = (file.relative_to(directory).as_posix() for file in directory.rglob("*") if file.is_file())
     manifest = manifest.model_copy(update={"files": tuple(sorted(files))})
     path.write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -109,19 +128,19 @@ def write_manifest(directory: Path, manifest: BuildManifest) -> BuildManifest:
 
 
 def read_manifest(directory: Path) -> BuildManifest | None:
-    """The manifest of a directory that slr wrote; None if there is none that can be read."""
+    """Read the manifest of a directory that slr wrote; None if there is none that can be read."""
     path = directory / MANIFEST_FILE
     if path.is_symlink() or not path.is_file():
         return None
     try:
         return BuildManifest.model_validate_json(path.read_bytes())
-    except ValueError:  # pydantic's is one
+    except ValueError:  # pydantic's ValidationError is one
         return None
 
 
 def slr_version() -> str:
-    """The installed version of this package."""
+    """Find the installed version of this package."""
     try:
         return metadata.version("slr")
-    except metadata.PackageNotFoundError:  # used from a source tree that is not installed
+    except metadata.PackageNotFoundError:  # the package is used from a source tree
         return "not installed"

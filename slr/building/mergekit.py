@@ -1,4 +1,4 @@
-"""The same hybrid as a configuration for mergekit (https://github.com/arcee-ai/mergekit)."""
+"""Write a hybrid as a configuration for mergekit (https://github.com/arcee-ai/mergekit)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,17 @@ from slr.models.reference import ModelReference
 def equivalent_yaml(
     manifest: BuildManifest, layers_path: str | None, base: ModelReference, instruct: ModelReference
 ) -> str | None:
-    """Text for ``mergekit-yaml`` that makes a built checkpoint's tensors.
+    """Write the configuration with which ``mergekit-yaml`` makes a built checkpoint's tensors.
 
-    None for a hybrid that is made with an adapter, for mergekit would have to be given the merged model; and
-    without ``layers_path``, where the files do not name tensors as the model does.
+    Args:
+        manifest: the checkpoint's manifest.
+        layers_path: path of the list of decoder layers; None if the files do not name tensors as the model does.
+        base: the base model.
+        instruct: the instruct model.
+
+    Returns:
+        The text; None without ``layers_path``, and for a hybrid made with an adapter, because mergekit would need the
+        merged model.
     """
     if manifest.instruct_is_adapter or layers_path is None:
         return None
@@ -42,21 +49,21 @@ def mergekit_yaml(
     alpha: float = 1.0,
     layers_path: str = "model.layers",
 ) -> str:
-    """Text for ``mergekit-yaml`` that makes the same tensors as ``slr build``.
+    """Write the configuration with which ``mergekit-yaml`` makes the same tensors as ``slr build``.
 
-    An interval that touches neither end is mergekit's ``passthrough`` of slices. At either end that would
-    take the embeddings, or the final norm and the LM head, from the base model too, for mergekit gives
-    these to the first and the last slice. So there, and for alpha below 1, it is ``linear`` with weights
-    that hold for the decoder layers only.
+    An interval that touches neither end becomes mergekit's ``passthrough`` of slices. At either end that would take
+    the embeddings, or the final norm and the LM head, from the base model too, because mergekit counts them to the
+    first and the last slice. So at either end, and for alpha below 1, the interval becomes ``linear`` with weights for
+    the decoder layers only.
 
     Args:
         base: the base model; a directory is written as an absolute path.
-        instruct: the instruct model, in the same way.
+        instruct: the instruct model; a directory is written as an absolute path.
         interval: the restored layers.
-        num_layers: of the model.
-        dtype: of the hybrid: the instruct model's.
-        alpha: the base model's share within the interval.
-        layers_path: where the tensors of the decoder layers are, by name.
+        num_layers: number of decoder layers of the model.
+        dtype: dtype of the hybrid, which is the instruct model's.
+        alpha: share of the base model within the interval, in (0, 1].
+        layers_path: path of the list of decoder layers.
 
     Raises:
         ValueError: if the interval does not fit the model.
@@ -89,7 +96,7 @@ def mergekit_yaml(
 
 def _mergekit_name(reference: ModelReference) -> str:
     directory = reference.directory
-    # JSON's quoting is YAML's, too; a path may have characters that mean something to YAML.
+    # A path may have characters that mean something to YAML. JSON's quoting is also valid YAML.
     return json.dumps(str(reference) if directory is None else str(directory.resolve()))
 
 

@@ -16,7 +16,12 @@ from slr.models.safetensors_index import INDEX_FILE
 
 
 def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path) -> Checkpoint:
-    """Merge the adapter into the base model, in its dtype, and write it; the weights of both are local.
+    """Merge an adapter into its base model, in the base model's dtype, and write the merged model.
+
+    Args:
+        base: the base model, with its weights in local files.
+        adapter: the adapter.
+        directory: the directory to write into.
 
     Returns:
         The new checkpoint under the adapter's name.
@@ -27,7 +32,8 @@ def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path)
     merged = adapter.merge_into(load_weights(base, base.dtype, device=None))
     with quiet_libraries():
         merged.save_pretrained(directory)
-    # The adapter's files, such as its generation settings, go over the base model's; a tokenizer is of one of them.
+    # The adapter's files, such as its generation settings, replace the base model's. The tokenizer is copied apart,
+    # because all of its files must come from one of the two.
     for source_dir in (base.directory, adapter.directory):
         copy_small_files(source_dir, directory, leave_out=(INDEX_FILE, CONFIG_FILE), with_tokenizer=False)
     copy_tokenizer(files_that_speak(base.directory, adapter.directory), directory)

@@ -1,4 +1,4 @@
-"""The model card of a built checkpoint: what it is and where it came from, in the hub's format."""
+"""Write the model card of a built checkpoint in the hub's format: what it is and where it came from."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from slr.terminal.literal_text import in_markdown
 CARD_FILE = "README.md"
 
 MAX_CARD_BYTES = 1_000_000
+"""Largest size in bytes of a model card that is searched for a licence."""
 MAX_FIELD_LENGTH = 200
-"""Larger cards and longer fields are no licences."""
-
+"""Number of characters that are kept of a field of somebody's model card."""
 
 TAGS = ("merge", "selective-layer-restoration")
 
@@ -47,33 +47,47 @@ CITATION = """\
 
 @dataclass(frozen=True)
 class Licence:
-    """A licence as a model card's front matter states it: an id of the hub's list, or "other" with a name."""
+    """A licence as the front matter of a model card states it.
+
+    Attributes:
+        id: id in the hub's list, or "other".
+        name: name of a licence that is not in the list.
+        link: address of its text.
+    """
 
     id: str
     name: str | None = None
     link: str | None = None
 
     def __str__(self) -> str:
+        """Write the name, or the id of a licence without one."""
         return self.name or self.id
 
 
 @dataclass(frozen=True)
 class Licences:
-    """Of the two models that a hybrid is made of; None where a checkpoint does not say."""
+    """Licences of the two models that a hybrid is made from.
+
+    Attributes:
+        base: licence of the base model; None if it is not known.
+        instruct: licence of the instruct model or adapter; None if it is not known.
+    """
 
     base: Licence | None = None
     instruct: Licence | None = None
 
     @property
     def common(self) -> Licence | None:
-        """The licence of the hybrid, where both have the same."""
+        """The licence of the hybrid, if both models have the same; otherwise None."""
         return self.base if self.base == self.instruct else None
 
 
 def find_licence(reference: ModelReference, directory: Path) -> Licence | None:
-    """The licence that the front matter of a model's README.md names; None if it is not known.
+    """Find the licence that the front matter of a model's README.md names; None if it is not known.
 
-    ``directory`` has the model's files, where they are local. A hub model's README.md is fetched.
+    Args:
+        reference: the model. The README.md of a hub model is downloaded.
+        directory: directory of the files of a local model.
     """
     if reference.directory is None:
         try:
@@ -89,26 +103,26 @@ def find_licence(reference: ModelReference, directory: Path) -> Licence | None:
         return None
     try:
         fields = metadata_load(card) or {}
-    except (YAMLError, ValueError, RecursionError):  # a card for readers alone
+    except (YAMLError, ValueError, RecursionError):  # the card has no front matter that a program can read
         return None
     licence, name, link = (_one_line(fields.get(key)) for key in ("license", "license_name", "license_link"))
     return Licence(licence, name, link) if licence else None
 
 
 def find_licences(base: ModelSource, instruct: ModelSource) -> Licences:
-    """Return the licences of a pair's two models, as they were given."""
+    """Find the licences of a pair's two models."""
     return Licences(*(find_licence(source.reference, source.directory) for source in (base, instruct)))
 
 
 def _one_line(value: Any) -> str | None:
-    """A field of somebody's card as one line of plain text; None if it is no text."""
+    """Write a field of somebody's card as one line of plain text; None if it is no text."""
     if not isinstance(value, str):
         return None
     return " ".join("".join(c if c.isprintable() else " " for c in value).split())[:MAX_FIELD_LENGTH] or None
 
 
 def _text(value: object) -> str:
-    """A name as Markdown that shows it and means nothing else."""
+    """Write a name as Markdown that shows it literally."""
     return in_markdown(_one_line(str(value)) or "")
 
 
@@ -118,19 +132,19 @@ def model_card(
     licences: Licences | None = None,
     crc: Sequence[HybridScore] | None = None,
 ) -> str:
-    """Text of README.md.
+    """Write the text of README.md.
 
     Args:
-        manifest: of the checkpoint.
-        layers_path: where the tensors of the decoder layers are, by name; None: not as the model names them.
-        licences: of the two models, as far as they are known.
-        crc: the search's scores of this hybrid, if it was measured.
+        manifest: manifest of the checkpoint.
+        layers_path: path of the list of decoder layers; None if the files do not name tensors as the model does.
+        licences: licences of the two models, as far as they are known.
+        crc: the search's scores of this hybrid; None if they were not measured.
     """
     licences = licences or Licences()
     base = ModelReference(manifest.base, manifest.base_revision)
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
     start, end = manifest.interval
-    share = "" if manifest.alpha == 1 else f" to {manifest.alpha:g} parts of 1"
+    share = "" if manifest.alpha == 1 else f" by a share of {manifest.alpha:g}"
     base_name, instruct_name, instruct_title = _text(base), _text(instruct), _text(instruct.location)
     if manifest.instruct_is_adapter:
         instruct_name = f"{base_name} with the adapter {instruct_name}"
@@ -140,11 +154,10 @@ def model_card(
 ---
 # {instruct_title}, layers {start}:{end} restored
 
-The decoder layers are those of {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0,
-the end not included) were restored{share} to {base_name} by Selective Layer Restoration, which is to give a
-post-trained model diversity back without training. Embeddings, final norm, LM head, tokenizer, chat template
-and generation settings are those of {instruct_name}. `{MANIFEST_FILE}` says of every tensor where it came from.
-Made with slr {manifest.slr_version}.
+This is {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not included) were
+restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a post-trained model
+diversity back without training. All other layers, embeddings, final norm, LM head, tokenizer, chat template and generation settings
+come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from. Made with slr {manifest.slr_version}.
 
 | | model | revision | licence |
 | --- | --- | --- | --- |
@@ -153,7 +166,7 @@ Made with slr {manifest.slr_version}.
 
 ## Licence
 
-It is made from both models: the licences and terms of use of {_text(base.location)} and of {instruct_title} both
+It is made from both models, so the licences and terms of use of both {_text(base.location)} and {instruct_title}
 apply to it. {_licence_advice(licences)}
 
 ## Diversity
@@ -193,16 +206,18 @@ def _source_row(side: str, reference: ModelReference, licence: Licence | None) -
 
 
 def _is_on_hub(reference: ModelReference) -> bool:
-    """A manifest has the commit of every hub model, and none of a directory."""
+    """Whether a model in a manifest is on the hub, because then the manifest has its commit."""
     return reference.revision is not None
 
 
 def _licence_advice(licences: Licences) -> str:
     unknown = [side for side in ("base", "instruct") if getattr(licences, side) is None]
     if unknown:
-        return f"Of the {' and the '.join(unknown)} model no licence is known here: look it up before you publish this."
+        return f"The licence of the {' and the '.join(unknown)} model is not known: look it up before you publish this."
     if licences.common is None:
-        return "They are not the same: see what each asks for (notices, names, uses) before you publish this."
+        return (
+            "The two licences differ: see what each asks for (notices, names, uses) before you publish this."
+        )
     common = _text(licences.common)
     return f"Both are under {common}: see what it asks for (notices, names, uses) before you publish this."
 
@@ -220,11 +235,10 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[HybridScore] | None) -> 
         f"{_cell(row.diversity_difference)} |"
         for row in crc
     )
-    return f"""Asked for one random character out of a stated set (CRC), *validity* is the probability on the
-characters of the set, *diversity* the normalised entropy among them, both from 0 to 1: means over
-{crc[0].num_prompts} prompts with 95% intervals; the validity over the instruct model's is a ratio of two
-means, with Fieller's interval. The selection prompts are those that layers are chosen by, the held-out ones were
-not looked at.
+    return f"""Each prompt asks for one random character out of a stated set (CRC). *Validity* is the probability of
+the characters of the set, and *diversity* is the normalised entropy among them. Both are from 0 to 1, and are means
+over {crc[0].num_prompts} prompts with 95% intervals. The validity divided by the instruct model's is a ratio of two
+means, with Fieller's interval. The layers are chosen by the selection prompts, without the held-out prompts.
 
 | model | prompts | validity | diversity | validity / instruct's | diversity less instruct's |
 | --- | --- | --- | --- | --- | --- |

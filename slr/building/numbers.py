@@ -1,4 +1,4 @@
-"""Is every number of a hybrid in range; decided before any is written."""
+"""Check that every number of a hybrid is in range, before any is written."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def check_hybrid(
     alpha: float,
     on_bytes: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Check every number that goes into a hybrid, before any is written; see ``bytes_to_check``.
+    """Check every number that goes into a hybrid, before any is written.
 
     Args:
-        base: where the replacements come from.
-        instruct: what they go into.
-        replacements: the base model's tensors by the names that they have in the hybrid.
-        alpha: the base model's share in them.
-        on_bytes: called with the number of bytes after each that were read.
+        base: the checkpoint that the replacements come from.
+        instruct: the checkpoint that they go into.
+        replacements: the base model's tensors, by their names in the hybrid.
+        alpha: share of the base model in them, in (0, 1].
+        on_bytes: called after each chunk with the number of bytes read; ``bytes_to_check`` gives their total.
 
     Raises:
-        ValueError: if one is not finite, or is not any more when it is converted or interpolated.
+        ValueError: if a number is not finite, or is no longer finite after it was converted or interpolated.
     """
     for name, own in weights_on_disk(instruct).items():
         replacement = replacements.get(name)
@@ -50,7 +50,13 @@ def check_hybrid(
 
 
 def bytes_to_check(instruct: Checkpoint, replacements: Mapping[str, StoredTensor], alpha: float) -> int:
-    """Number of bytes that ``check_hybrid`` reads."""
+    """Count the bytes that ``check_hybrid`` reads.
+
+    Args:
+        instruct: the checkpoint that the replacements go into.
+        replacements: the base model's tensors, by their names in the hybrid.
+        alpha: share of the base model in them, in (0, 1].
+    """
     return sum(
         tensor.end - tensor.begin
         for name, own in weights_on_disk(instruct).items()
@@ -61,15 +67,25 @@ def bytes_to_check(instruct: Checkpoint, replacements: Mapping[str, StoredTensor
 def _sources(own: StoredTensor, base: StoredTensor | None, alpha: float) -> tuple[StoredTensor, ...]:
     if base is None:
         return (own,)
+    # At alpha 1 nothing of the instruct model's tensor is left, so its numbers make no difference.
     return (base,) if alpha == 1 else (base, own)
 
 
 def _check_computed(name: str, tensor: ComputedTensor, largest: float, where: str) -> None:
-    """Compute what goes into a hybrid where ``largest``, the largest magnitude of its sources, says it could overflow.
+    """Compute a tensor and check its numbers, if they could overflow.
 
-    It cannot below half of the dtype's largest number: no difference of two numbers exceeds twice the larger one.
+    Args:
+        name: name of the tensor, for the message.
+        tensor: the tensor that is computed.
+        largest: largest magnitude of the tensors that it is computed from.
+        where: name of the base model, for the message.
+
+    Raises:
+        ValueError: if a number overflows.
     """
     dtype = tensor.instruct.dtype
+    # Interpolation computes the difference of two numbers, which is at most twice the larger one. So below half of the
+    # dtype's largest number nothing overflows, and the tensor need not be computed twice.
     if largest <= torch.finfo(dtype).max / 2:
         return
     for chunk in tensor.chunks():

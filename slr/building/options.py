@@ -1,4 +1,4 @@
-"""How a hybrid is written, whatever it is made of."""
+"""Options of writing a hybrid, as a checkpoint or as an adapter."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from slr.intervals import check_alpha
 
 @dataclass(frozen=True, kw_only=True)
 class BuildOptions:
-    """How a hybrid is written.
+    """Options of writing a hybrid.
 
     Attributes:
         alpha: share of the base model within the interval, in (0, 1].
         overwrite: whether to replace an existing directory that slr wrote, once the new one is complete.
-        verify: whether to read everything from the disk again, compare it with what it is made of, and put the SHA-256
-            of each weight file into the manifest. Numbers that are not finite are then refused in any part of both
-            models, not only in what goes into the hybrid.
-        search_dir: output directory of a search over the same pair, for the CRC scores in the model card; None: the
-            card has none.
+        verify: whether to read all weight files from the disk again, compare them with their sources, and put their
+            SHA-256 into the manifest. Then numbers that are not finite are refused in every part of both models, not
+            only in the hybrid.
+        search_dir: output directory of a search over the same pair. The model card takes its CRC scores from there;
+            None for a card without scores.
 
     Raises:
         ValueError: if alpha is not in (0, 1].
@@ -31,6 +31,7 @@ class BuildOptions:
     search_dir: Path | None = None
 
     def __post_init__(self) -> None:
+        """Check alpha."""
         check_alpha(self.alpha)
 
 

@@ -1,4 +1,4 @@
-"""Directories that are written: complete or not there at all, with the small files of what they are made from."""
+"""Write a directory completely or not at all, and copy the small files of its sources into it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from slr.models.hub import SMALL_FILE_PATTERNS
 from slr.terminal.bad_input import expanded
 
 SCRATCH_KINDS = ("partial", "replaced", "merged")
-"""``.NAME.KIND-*`` is beside NAME while it is written: what is written, what it replaces, a merged adapter."""
+"""Kinds of hidden directories ``.NAME.KIND-*`` that are next to NAME while it is written.
+
+They hold the new directory, the one that it replaces, and the model that an adapter was merged into.
+"""
 
 
 def resolve_output(output: str | Path) -> Path:
-    """The directory that is meant, as an absolute path.
+    """Make the path of an output directory absolute.
 
     Raises:
-        ValueError: if it is a link, for what it leads to would be replaced; or of a user that is not known.
+        ValueError: if it is a link, because the directory behind it would be replaced; or if it begins with the home
+            directory of a user that is not known.
     """
     path = expanded(Path(output), "the output directory")
     if path.is_symlink():
@@ -34,10 +38,10 @@ def resolve_output(output: str | Path) -> Path:
 
 
 def check_output(output_dir: Path, overwrite: bool) -> None:
-    """Raise unless the directory is free, or may be overwritten and holds nothing but what slr wrote.
+    """Check that the directory is free, or that it may be overwritten and holds exactly the files that slr wrote.
 
     Raises:
-        ValueError: with the first file that slr did not write, or that it wrote and that is not there.
+        ValueError: if not; names the first file that slr did not write, or that is missing.
     """
     if not output_dir.exists():
         return
@@ -51,13 +55,13 @@ def check_output(output_dir: Path, overwrite: bool) -> None:
         )
     if any(output_dir.iterdir()) and (problem := _not_ours(output_dir)) is not None:
         raise ValueError(
-            f"{output_dir} {problem}: it is not overwritten, for only what slr build wrote is. Choose another output "
-            "directory, or remove it yourself"
+            f"{output_dir} {problem}: it is not overwritten, because slr build overwrites only its own output. Choose "
+            "another output directory, or remove it yourself"
         )
 
 
 def _not_ours(directory: Path) -> str | None:
-    """In words why a directory is not just what slr wrote; None if it is."""
+    """Say in words why a directory is not exactly what slr wrote; None if it is."""
     manifest = read_manifest(directory)
     if manifest is None:
         return f"has no readable {MANIFEST_FILE}"
@@ -75,7 +79,7 @@ def _not_ours(directory: Path) -> str | None:
 
 
 def check_apart(output_dir: Path, source: Path) -> None:
-    """Raise unless overwriting the output leaves a source whole, and everything that it links to.
+    """Check that overwriting the output leaves a source whole, and all files that it links to.
 
     Raises:
         ValueError: if the source, or a file that it links to, is in the output directory.
@@ -88,7 +92,11 @@ def check_apart(output_dir: Path, source: Path) -> None:
 
 
 def check_space(output_dir: Path, num_bytes: int) -> None:
-    """Raise ``ValueError`` unless the disk of the output directory, which may not exist yet, has that much room."""
+    """Check that the disk of the output directory has room for a number of bytes; the directory need not exist yet.
+
+    Raises:
+        ValueError: if it has less room.
+    """
     existing = next(parent for parent in output_dir.parents if parent.exists())
     free = shutil.disk_usage(existing).free
     if num_bytes > free:
@@ -99,7 +107,7 @@ def check_space(output_dir: Path, num_bytes: int) -> None:
 
 
 def left_over(output_dir: Path) -> list[Path]:
-    """Hidden directories beside the output that a build of it wrote into and did not come to remove."""
+    """Find the hidden directories next to the output that a build of it used and did not remove."""
     kinds = "|".join(SCRATCH_KINDS)
     name = re.compile(rf"\.{re.escape(output_dir.name)}\.({kinds})-\w+")
     return sorted(path for path in output_dir.parent.glob(".*") if name.fullmatch(path.name))
@@ -107,12 +115,12 @@ def left_over(output_dir: Path) -> list[Path]:
 
 @contextmanager
 def complete_or_absent(output_dir: Path) -> Iterator[Path]:
-    """A directory to write into, which gets its name at the end, or is removed if anything fails.
+    """Make a directory to write into, which gets its name at the end, or is removed if anything fails.
 
-    Where the process is killed, it stays under a hidden name; see ``left_over``.
+    If the process is killed, the directory stays under a hidden name; see ``left_over``.
 
     Raises:
-        OSError: if what is written does not fit the disk; the message says so.
+        OSError: if the disk is full; the message says what to do.
     """
     output_dir.parent.mkdir(parents=True, exist_ok=True)
     partial = output_dir.with_name(f".{output_dir.name}.partial-{secrets.token_hex(4)}")
@@ -134,6 +142,7 @@ def _move_into_place(partial: Path, output_dir: Path) -> None:
     if not output_dir.exists():
         partial.rename(output_dir)
         return
+    # The old directory is renamed first and removed last, so that at no time both are lost.
     replaced = partial.with_name(partial.name.replace(".partial-", ".replaced-"))
     output_dir.rename(replaced)
     try:
@@ -145,11 +154,11 @@ def _move_into_place(partial: Path, output_dir: Path) -> None:
 
 
 def small_files(source_dir: Path) -> list[Path]:
-    """What a checkpoint or adapter has beside its weights.
+    """Find the files of a checkpoint or adapter besides its weights.
 
     Raises:
-        ValueError: if one is a link that leads out of the directory, and not into the blobs of the hub's cache:
-            copied, it would give away a file that belongs to no checkpoint.
+        ValueError: if a file is a link that leads out of the directory and not into the blobs of the hub's cache.
+            Copying it could publish a private file.
     """
     found = sorted({path for pattern in SMALL_FILE_PATTERNS for path in source_dir.glob(pattern)})
     files = [path for path in found if path.is_file()]
@@ -163,7 +172,12 @@ def small_files(source_dir: Path) -> list[Path]:
 
 
 def leads_into_checkpoint(path: Path, directory: Path) -> bool:
-    """Whether a file of a checkpoint's directory really is there, or among the blobs of the hub's cache."""
+    """Whether a file of a checkpoint's directory really is there, or is a blob in the hub's cache.
+
+    Args:
+        path: the file, perhaps a link.
+        directory: the directory.
+    """
     directory = directory.resolve()
     resolved = path.resolve()
     blobs = directory.parent.parent / "blobs"
@@ -175,7 +189,17 @@ def leads_into_checkpoint(path: Path, directory: Path) -> bool:
 def copy_small_files(
     source_dir: Path, output_dir: Path, leave_out: Collection[str], *, with_tokenizer: bool = True
 ) -> None:
-    """Copy what ``small_files`` finds over what is there; but not these names."""
+    """Copy the files that ``small_files`` finds, and replace files of the same name.
+
+    Args:
+        source_dir: directory of the checkpoint or adapter.
+        output_dir: directory to copy into.
+        leave_out: names of files that are not copied.
+        with_tokenizer: whether files of the tokenizer are copied.
+
+    Raises:
+        ValueError: as ``small_files``.
+    """
     for source in small_files(source_dir):
         name = source.relative_to(source_dir).as_posix()
         is_wanted = with_tokenizer or not is_tokenizer_file(name)

@@ -1,4 +1,4 @@
-"""CRC scores of a hybrid that is built, out of the records of the search over the same two checkpoints."""
+"""Find the CRC scores of a hybrid in the records of a search over the same two checkpoints."""
 
 from __future__ import annotations
 
@@ -26,10 +26,18 @@ RECORDS_FILE = "crc_search.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class HybridScore:
-    """CRC of one model on one prompt set: means over prompts, and how they compare to the instruct model's.
+    """CRC scores of one model on one prompt set, compared with the instruct model's.
 
-    ``validity_ratio`` is the validity over the instruct model's. Both comparisons are by paired prompts, and None for
-    the instruct model itself. All four are None if the model's logits are not finite on a prompt.
+    All four estimates are None if the model's logits are not finite on a prompt.
+
+    Attributes:
+        model: kind of the model.
+        prompt_set: the prompt set.
+        num_prompts: number of prompts.
+        validity: mean validity, in [0, 1].
+        diversity: mean diversity, in [0, 1].
+        validity_ratio: validity divided by the instruct model's, by paired prompts; None for the instruct model.
+        diversity_difference: diversity minus the instruct model's, by paired prompts; None for the instruct model.
     """
 
     model: ModelKind
@@ -44,17 +52,18 @@ class HybridScore:
 def hybrid_scores(
     search_dir: Path | None, base: ModelSource, instruct: ModelSource, interval: LayerInterval, alpha: float
 ) -> tuple[HybridScore, ...] | None:
-    """Scores of instruct model, hybrid and base model, as far as the search measured them.
+    """Find the scores of instruct model, hybrid and base model, as far as a search measured them.
 
     Args:
-        search_dir: the output directory of ``slr search``; None: there was no search.
-        base: the base model of the hybrid.
-        instruct: its instruct model or adapter.
-        interval: its restored layers.
-        alpha: the base model's share within them; a search is over whole restoration.
+        search_dir: output directory of ``slr search``; None if there was no search.
+        base: base model of the hybrid.
+        instruct: instruct model or adapter of the hybrid.
+        interval: restored layers of the hybrid.
+        alpha: share of the base model within them. Records of a search are at alpha 1 only.
 
     Returns:
-        None without a search; None with a warning if the search was over other weights, or did not measure this hybrid.
+        The scores; None without a search. Also None, with a warning, if the search was over other weights or did not
+        measure this hybrid.
 
     Raises:
         ValueError: if there are no records in the directory, or they cannot be read.
@@ -69,7 +78,7 @@ def hybrid_scores(
     scores = [score for score in of_kind(records, CrcScore) if score.pair == pair]
     if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
         reason = why_not if pair is None else "the records hold no score of this hybrid"
-        logger.warning("%s: %s; the model card has no numbers, and says so", store.path, reason)
+        logger.warning("%s: %s; the model card says that there are no numbers", store.path, reason)
         return None
     return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, interval))
 
@@ -77,7 +86,7 @@ def hybrid_scores(
 def _pair_of(
     records: Sequence[AnyRecord], base: ModelSource, instruct: ModelSource
 ) -> tuple[str | None, str]:
-    """Name of the pair in the records that has these models as they are now; or None, and why it has none."""
+    """Find the name of the pair in the records that has these models as they are now; or None, and the reason."""
     infos = {record.pair: record for record in of_kind(records, PairInfo)}
     files = {side.directory: checkpoint_digests(side.directory) for side in (base, instruct)}
     why_not = "the records are of no complete search"
@@ -85,6 +94,7 @@ def _pair_of(
         if record.pair not in infos:
             continue
         info = infos[record.pair]
+        # A hub model is known by its commit, so its record has no digests to compare.
         now = record.model_copy(
             update={
                 "base_files": None
@@ -103,7 +113,7 @@ def _pair_of(
 
 
 def _is_of_hub(source: ModelSource, location: str, revision: str | None) -> bool:
-    """Whether a model is the one on the hub that the records name, by repository and commit."""
+    """Whether a model is the hub model that the records name, by repository and commit."""
     return revision is not None and source.reference == ModelReference(location, revision)
 
 

@@ -1,8 +1,8 @@
 """Write one safetensors file of a hybrid: a copy of the instruct model's with some tensors replaced.
 
-A replaced tensor has the shape and dtype of the one it stands for, so the file keeps the instruct model's
-header byte for byte, and consists of *pieces*: runs of bytes that are in a source file as they are, copied
-by the kernel where it can, and tensors that are computed chunk by chunk. Memory does not grow with the model.
+A replacement has the shape and dtype of the tensor that it replaces, so the file keeps the instruct model's header byte
+for byte. It consists of *pieces*. Some are runs of bytes that a source file holds as they are; the kernel copies them
+if it can. The others are tensors that are computed chunk by chunk, so memory does not grow with the model.
 """
 
 from __future__ import annotations
@@ -22,46 +22,61 @@ from slr.models.safetensors_index import TORCH_DTYPES, read_shard_header
 from slr.models.stored_tensors import StoredTensor
 
 CHUNK_ELEMENTS = 2**18
-"""Numbers that are converted or interpolated at once: few enough to stay in a CPU's cache."""
+"""Number of elements converted or interpolated at once: few enough to stay in a CPU's cache."""
 
 CHUNK_BYTES = 2**18
-"""Bytes that are read at once, for the same reason."""
+"""Number of bytes read at once: few enough to stay in a CPU's cache."""
 
 COPY_BYTES = 64 * 2**20
-"""Bytes that the kernel copies in one call."""
+"""Largest number of bytes that the kernel copies in one call."""
 
 COPY_ALIGNMENT = 2**16
-"""A call is to begin at a multiple of this: Linux copies so many bytes at a time, and caches those that begin there
-in one piece, but others in many small ones, which takes a third longer."""
+"""Alignment in bytes of the place in the target at which a call begins.
+
+Linux copies 64 KiB at a time, and caches an aligned unit as one piece. It caches other units in many small pieces,
+which takes a third longer.
+"""
 
 NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-"""What ``copy_file_range`` fails with between file systems, or where one cannot do it."""
+"""Error numbers of ``copy_file_range`` between file systems, or on a file system that cannot do it."""
 
 
 @dataclass(frozen=True)
 class CopiedBytes:
-    """A piece that is ``path``'s bytes from ``begin`` to ``end``."""
+    """A piece that is copied from a source file.
+
+    Attributes:
+        path: the source file.
+        begin: position of the first byte.
+        end: position after the last byte.
+    """
 
     path: Path
     begin: int
     end: int
 
     def chunks(self) -> Iterator[bytearray | memoryview]:
-        """Its bytes in order."""
+        """Read its bytes in order."""
         with self.path.open("rb") as file:
             yield from _read(file, self.begin, self.end)
 
 
 @dataclass(frozen=True)
 class ComputedTensor:
-    """A piece that is converted from the base model's tensor, or interpolated between the two."""
+    """A piece that is converted from the base model's tensor, or interpolated between both models' tensors.
+
+    Attributes:
+        instruct: tensor of the instruct model.
+        base: tensor of the base model, of the same shape.
+        alpha: share of the base model, in (0, 1]; 1 for a tensor that is only converted.
+    """
 
     instruct: StoredTensor
     base: StoredTensor
     alpha: float
 
     def chunks(self) -> Iterator[bytearray | memoryview]:
-        """Its bytes in order."""
+        """Compute its bytes in order."""
         with self.instruct.path.open("rb") as instruct_file, self.base.path.open("rb") as base_file:
             base_chunks = _read_tensor(base_file, self.base)
             if self.alpha == 1:
@@ -70,7 +85,8 @@ class ComputedTensor:
                 return
             instruct_chunks = _read_tensor(instruct_file, self.instruct)
             for instruct_chunk, base_chunk in zip(instruct_chunks, base_chunks, strict=True):
-                # The base is rounded to the instruct model's dtype first, as in a pair that was loaded.
+                # A loaded pair has both models in the instruct model's dtype, so the base model's numbers are rounded
+                # to it first. Otherwise the built hybrid would differ from the one in memory.
                 converted = base_chunk.to(self.instruct.dtype)
                 yield _bytes(interpolate_tensor(instruct_chunk, converted, self.alpha))
 
@@ -80,14 +96,28 @@ Piece = CopiedBytes | ComputedTensor
 
 @dataclass(frozen=True)
 class HybridShard:
-    """What one file of a hybrid consists of, in order; it is laid out as ``instruct_shard`` is."""
+    """The plan of one file of a hybrid.
+
+    Attributes:
+        instruct_shard: file of the instruct model with the same layout.
+        pieces: the pieces of the file, in order.
+    """
 
     instruct_shard: Path
     pieces: tuple[Piece, ...]
 
 
 def computed_tensor(own: StoredTensor, base: StoredTensor | None, alpha: float) -> ComputedTensor | None:
-    """What is computed for a tensor of a hybrid; None where bytes of one of the two models are copied."""
+    """Decide how a tensor of a hybrid is computed.
+
+    Args:
+        own: tensor of the instruct model.
+        base: tensor of the base model that replaces it; None if it stays.
+        alpha: share of the base model, in (0, 1].
+
+    Returns:
+        The computation; None if the bytes of one of the two tensors are copied.
+    """
     is_copied = base is None or (alpha == 1 and base.dtype == own.dtype)
     return None if base is None or is_copied else ComputedTensor(own, base, alpha)
 
@@ -95,13 +125,16 @@ def computed_tensor(own: StoredTensor, base: StoredTensor | None, alpha: float) 
 def plan_hybrid_shard(
     instruct_shard: Path, replacements: Mapping[str, StoredTensor], alpha: float
 ) -> HybridShard:
-    """The pieces of a hybrid's file; bytes that follow one another in a source are one piece.
+    """Plan the pieces of a hybrid's file.
 
     Args:
-        instruct_shard: an existing safetensors file.
-        replacements: base tensors by name, of the same shape as the instruct model's; another dtype is
+        instruct_shard: file of the instruct model.
+        replacements: the base model's tensors by name, of the same shapes as the instruct model's. Another dtype is
             converted to the instruct model's.
-        alpha: the base model's share in a replaced tensor.
+        alpha: share of the base model in a replaced tensor, in (0, 1].
+
+    Raises:
+        ValueError: if the file is damaged.
     """
     header = read_shard_header(instruct_shard)
     pieces: list[Piece] = [CopiedBytes(instruct_shard, 0, header.data_start)]
@@ -113,6 +146,7 @@ def plan_hybrid_shard(
             continue
         source = base or own
         last = pieces[-1]
+        # Bytes that follow one another in a source become one piece, because few large copies are faster than many.
         if isinstance(last, CopiedBytes) and (last.path, last.end) == (source.path, source.begin):
             pieces[-1] = replace(last, end=source.end)
         else:
@@ -121,7 +155,17 @@ def plan_hybrid_shard(
 
 
 def write_hybrid_shard(plan: HybridShard, output: Path, on_bytes: Callable[[int], None]) -> None:
-    """Write ``output``, which must not exist; ``on_bytes`` is told the number of bytes after each that were written."""
+    """Write a file of a hybrid.
+
+    Args:
+        plan: the plan of the file.
+        output: the file to write, which must not exist.
+        on_bytes: called after each chunk with the number of bytes written.
+
+    Raises:
+        OSError: if the file exists or cannot be written.
+        ValueError: if a source file ends too early.
+    """
     with output.open("xb", buffering=0) as target:
         for piece in plan.pieces:
             if isinstance(piece, CopiedBytes):
@@ -133,13 +177,18 @@ def write_hybrid_shard(plan: HybridShard, output: Path, on_bytes: Callable[[int]
 
 
 def verify_hybrid_shard(plan: HybridShard, output: Path, on_bytes: Callable[[int], None]) -> str:
-    """Read ``output`` from the disk again and compare every byte with what it was to be made of.
+    """Read a file of a hybrid from the disk again, and compare every byte with its sources.
+
+    Args:
+        plan: the plan of the file.
+        output: the written file.
+        on_bytes: called after each chunk with the number of bytes read.
 
     Returns:
         The SHA-256 of the file, in hexadecimal.
 
     Raises:
-        OSError: if a byte differs; the message names the tensor.
+        OSError: if a byte differs; names the tensor.
     """
     digest = hashlib.sha256()
     with output.open("rb") as file:
@@ -157,24 +206,30 @@ def verify_hybrid_shard(plan: HybridShard, output: Path, on_bytes: Callable[[int
 
 
 def _copy(piece: CopiedBytes, target: FileIO, on_bytes: Callable[[int], None]) -> None:
-    """Copy without passing through this process where the system can do that, by reading and writing elsewhere."""
+    """Copy a piece in the kernel, or by reading and writing where the kernel cannot do it."""
     position = piece.begin
     with piece.path.open("rb", buffering=0) as source:
         while position < piece.end:
+            # The first call copies only up to the next multiple, so that all later calls begin aligned.
             wanted = -target.tell() % COPY_ALIGNMENT or COPY_BYTES
             copied = _copy_in_kernel(source, target, position, min(wanted, piece.end - position))
             if copied == 0:
                 break
             position += copied
             on_bytes(copied)
+    # Whatever the kernel did not copy is left; for a source that ended too early, reading raises a clear error.
     for data in replace(piece, begin=position).chunks():
         _write_all(target, data)
         on_bytes(len(data))
 
 
 def _copy_in_kernel(source: FileIO, target: FileIO, position: int, wanted: int) -> int:
-    """Number of bytes that were copied to the target's end; 0 where it cannot be done, or the source ended."""
-    if not hasattr(os, "copy_file_range"):  # Linux only
+    """Copy bytes to the target's end, and return their number; 0 if the kernel cannot do it, or the source ended.
+
+    Raises:
+        OSError: if copying fails for another reason, such as a full disk.
+    """
+    if not hasattr(os, "copy_file_range"):  # only Linux has it
         return 0
     try:
         return os.copy_file_range(source.fileno(), target.fileno(), wanted, offset_src=position)
@@ -185,15 +240,16 @@ def _copy_in_kernel(source: FileIO, target: FileIO, position: int, wanted: int) 
 
 
 def _write_all(target: FileIO, data: bytearray | memoryview) -> None:
+    # An unbuffered file may write only a part of what it is given.
     rest = memoryview(data)
     while rest:
         rest = rest[target.write(rest) :]
 
 
 def _forget_cached(file: BufferedReader) -> None:
-    """Have the file read from the disk, not from what the system still remembers of its writing."""
-    os.fsync(file.fileno())
-    if hasattr(os, "posix_fadvise"):  # not on macOS
+    """Drop the system's cache of a file, so that it is read from the disk and not from memory."""
+    os.fsync(file.fileno())  # only pages that are on the disk can be dropped
+    if hasattr(os, "posix_fadvise"):  # macOS does not have it
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
@@ -211,7 +267,10 @@ def _difference(
 
 
 def _read_tensor(file: BufferedReader, tensor: StoredTensor) -> Iterator[torch.Tensor]:
-    """The tensor's numbers in order, in pieces of the same number of elements for every dtype."""
+    """Read a tensor's numbers in order.
+
+    Every chunk has the same number of elements whatever the dtype, so that chunks of two tensors can be combined.
+    """
     for data in _read(file, tensor.begin, tensor.end, CHUNK_ELEMENTS * tensor.dtype.itemsize):
         yield torch.frombuffer(data, dtype=tensor.dtype)
 

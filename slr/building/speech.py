@@ -1,4 +1,4 @@
-"""How a hybrid speaks: as its instruct model does, which is made sure of when the hybrid is written."""
+"""Make sure that a written hybrid speaks as its instruct model does: the same tokenizer, and answers that end."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from slr.models.opened_pair import OpenedPair
 
 
 def hybrid_notes(opened: OpenedPair) -> tuple[str, ...]:
-    """Return what the user may want to know of a hybrid of the pair, a line each."""
+    """Write what the user may want to know about a hybrid of the pair, a line each."""
     adapter_notes = opened.adapter.notes(opened.base) if opened.adapter is not None else ()
     return (*opened.differences, *opened.conversions, *_speech_notes(opened), *adapter_notes)
 
 
 def _speech_notes(opened: OpenedPair) -> Iterator[str]:
-    """What of them is about the hybrid's tokenizer and about the tokens that end an answer."""
+    """Yield the notes about the hybrid's tokenizer and the tokens that end an answer."""
     if opened.instruct.end_tokens is None:
         yield f"the instruct model {opened.instruct.reference} has no tokenizer, so the hybrid has none"
         return
@@ -42,9 +42,9 @@ def make_it_speak(speaker: Checkpoint, generation: GenerationConfig, output_dir:
     """Write the tokens that end an answer into a checkpoint, and check that it has the speaker's tokenizer.
 
     Args:
-        speaker: the instruct side.
-        generation: settings of the checkpoint.
-        output_dir: the checkpoint, with all its other files.
+        speaker: the instruct checkpoint.
+        generation: generation settings of the written checkpoint.
+        output_dir: directory of the written checkpoint, with all its other files.
 
     Raises:
         ValueError: if its tokenizer is another one.
@@ -56,6 +56,12 @@ def make_it_speak(speaker: Checkpoint, generation: GenerationConfig, output_dir:
 
 
 def write_end_tokens_of(speaker: Checkpoint, generation: GenerationConfig, output_dir: Path) -> None:
-    """Have the generation settings in a directory name all tokens that end the speaker's answers."""
+    """Write generation settings that name all tokens which end the speaker's answers; nothing without a tokenizer.
+
+    Args:
+        speaker: the instruct checkpoint.
+        generation: the other generation settings.
+        output_dir: directory to write into.
+    """
     if speaker.end_tokens is not None:
         write_end_tokens(generation, speaker.end_tokens, output_dir)

@@ -137,10 +137,10 @@ def test_the_card_says_what_was_restored_and_how_to_cite() -> None:
     ("base", "instruct", "front_matter", "advice"),
     [
         (Licence("apache-2.0"), Licence("apache-2.0"), ("apache-2.0", None), "Both are under apache-2.0:"),
-        (Licence("apache-2.0"), Licence("mit"), (None, None), "They are not the same:"),
-        (Licence("mit"), None, (None, None), "Of the instruct model no licence is known here: look it up"),
-        (None, None, (None, None), "Of the base and the instruct model no licence is known here"),
-        (Licence("other", "x", "LICENSE"), Licence("other", "y", "LICENSE"), (None, None), "not the same"),
+        (Licence("apache-2.0"), Licence("mit"), (None, None), "The two licences differ:"),
+        (Licence("mit"), None, (None, None), "The licence of the instruct model is not known: look it up"),
+        (None, None, (None, None), "The licence of the base and the instruct model is not known"),
+        (Licence("other", "x", "LICENSE"), Licence("other", "y", "LICENSE"), (None, None), "licences differ"),
         (
             Licence("other", "x", "LICENSE"),
             Licence("other", "x", "LICENSE"),
@@ -156,7 +156,7 @@ def test_licences(
     data = read_by_the_hub(card)
     assert (data.get("license"), data.get("license_name")) == front_matter
     assert advice in card
-    assert "licences and terms of use of meta-llama/Llama-3.1-8B and of" in card
+    assert "licences and terms of use of both meta-llama/Llama-3.1-8B and" in card
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_cards_of_directories(checkpoint_pairs: CheckpointPairs, tmp_path: Path)
     card = (output / "README.md").read_text()
     assert "base_model" not in card
     assert "mergekit" not in card
-    assert "0.5 parts of 1" in card
+    assert "by a share of 0.5" in card
 
 
 def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_build_takes_the_figures_of_the_search(checkpoint_pairs: CheckpointPairs
     card = (output / "README.md").read_text()
     assert "| this model, layers 1:3 | held-out | 0.750 | 0.500 | 0.750 | 0.250 |" in card
     assert "| instruct | selection | 1.000 | 0.250 |  |  |" in card
-    assert "means over\n2 prompts" in card
+    assert "means\nover 2 prompts" in card
 
 
 @pytest.mark.parametrize(
