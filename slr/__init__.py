@@ -1,6 +1,7 @@
 """Selective Layer Restoration: give a post-trained language model its diversity back.
 
-The public API; ``__init__.pyi`` lists it. Every name is imported on first use, so that ``import slr`` costs nothing:
+This is the public API. ``__init__.pyi`` lists its names. Each is imported on first use, because importing torch and
+transformers takes seconds. From a pair to samples:
 
 >>> import slr
 >>> pair = slr.load_pair("testbed-llama")

@@ -1,4 +1,4 @@
-"""What ``slr`` exports, and from where. This is the only list: ``__init__.py`` reads it."""
+"""List the names that ``slr`` exports, and where each is defined. ``__init__.py`` reads this list."""
 
 from .building.adapter import build_adapter as build_adapter
 from .building.checkpoint import BuildReport as BuildReport

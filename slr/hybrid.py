@@ -1,8 +1,7 @@
-"""Hybrids in memory: an instruct model some of whose decoder layers are the base model's.
+"""Make hybrids in memory: instruct models in which some decoder layers are the base model's.
 
-A hybrid at alpha 1 is a choice of layer modules. Only the containers along the path to the layers are
-copied, never a tensor, and nothing in the pair is altered, so there is nothing to undo and any number
-of hybrids can be in use at once.
+A hybrid at alpha 1 is a choice of layer modules. Only the containers along the path to the layers are copied, never a
+tensor. Nothing in the pair is altered, so there is nothing to undo, and any number of hybrids can be in use at once.
 """
 
 from __future__ import annotations
@@ -34,12 +33,19 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> PreTrainedModel:
-    """The instruct model with the layers of ``interval`` restored to the base model's.
+    """Restore the layers of an interval of the instruct model to the base model's.
 
-    Every parameter and buffer of those decoder layers becomes ``(1 - alpha) * instruct + alpha * base``;
-    embeddings, final norm, LM head and generation settings stay the instruct model's. At alpha 1 the
-    hybrid shares all its tensors with the pair; below 1 the layers of the interval are new. The empty
-    interval is the instruct model bit for bit.
+    Every parameter and buffer of these decoder layers becomes ``(1 - alpha) * instruct + alpha * base``. Embeddings,
+    final norm, LM head and generation settings stay the instruct model's. The empty interval gives the instruct model
+    bit for bit.
+
+    Args:
+        pair: the two models; they are not altered.
+        interval: the decoder layers to restore.
+        alpha: share of the base model within the interval, in (0, 1].
+
+    Returns:
+        The hybrid. At alpha 1 it shares all its tensors with the pair. Below 1 the layers of the interval are new.
 
     Raises:
         ValueError: if the interval does not fit the model, alpha is not in (0, 1], or a layer's tensors
@@ -50,7 +56,7 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
     base_layers = decoder_layers(pair.base_model)
     interval.check_within(len(instruct_layers))
     for model in (pair.instruct_model, pair.base_model):
-        install_capturing_hooks(model)  # for the hybrid's ``output_hidden_states``
+        install_capturing_hooks(model)  # a hybrid's ``output_hidden_states`` needs the hooks of both models
     layers = list(instruct_layers)
     for index in range(*interval.ends):
         _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
@@ -64,9 +70,13 @@ def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> Pre
 
 
 def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
-    """The soup: every parameter and buffer of the model is ``(1 - alpha) * instruct + alpha * base``.
+    """Make the soup: every parameter and buffer of the model is ``(1 - alpha) * instruct + alpha * base``.
 
     All tensors are new. Alpha 0 gives the instruct model's weights bit for bit, alpha 1 the base model's.
+
+    Args:
+        pair: the two models; they are not altered.
+        alpha: share of the base model, in [0, 1].
 
     Raises:
         ValueError: if alpha is not in [0, 1], or the tensors differ in name or shape.
@@ -81,7 +91,7 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
         _interpolated_layer(*both, alpha)
         for both in zip(decoder_layers(instruct), decoder_layers(base), strict=True)
     ]
-    # Without their layers the two are small enough to be interpolated now.
+    # Without their layers the two models are small enough to be interpolated in memory.
     instruct_frame, base_frame = (
         with_layers(model, [nn.Identity() for _ in layers]) for model in (instruct, base)
     )
@@ -89,9 +99,18 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
 
 
 def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float) -> torch.Tensor:
-    """``(1 - alpha) * instruct + alpha * base``, in the instruct tensor's dtype; 16-bit ones are computed in float32.
+    """Compute ``(1 - alpha) * instruct + alpha * base``.
 
-    Tensors of whole numbers are not interpolated: the instruct model's are kept.
+    The arithmetic is in float32 where the dtype has 16 bits. Tensors of whole numbers are not interpolated, and the
+    instruct model's is kept.
+
+    Args:
+        instruct: tensor of the instruct model, of any shape.
+        base: tensor of the base model, of the same shape.
+        alpha: share of the base model.
+
+    Returns:
+        A new tensor in the instruct tensor's dtype.
     """
     if not instruct.is_floating_point():
         return instruct.clone()
@@ -99,11 +118,16 @@ def interpolate_tensor(instruct: torch.Tensor, base: torch.Tensor, alpha: float)
 
 
 def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:
-    """A model that shares everything with ``model`` but has the given decoder layers instead.
+    """Make a model that shares everything with ``model`` except its decoder layers.
+
+    Args:
+        model: the model; it is not altered.
+        layers: the decoder layers of the new model, first to last.
 
     Raises:
         ValueError: if a function other than accelerate's has replaced the model's forward.
     """
+    # Each module on the path to the list of layers is copied, because a module holds its children by reference.
     *parents, list_name = decoder_layers_path(model).split(".")
     clone = shallow_copy(model)
     clone.generation_config = copy.copy(model.generation_config)
@@ -117,18 +141,19 @@ def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:
 
 
 def shallow_copy(module: ModuleT) -> ModuleT:
-    """A module with the same tensors and submodules, whose own attributes can be changed freely.
+    """Copy a module so that its attributes can be changed freely, while it shares its tensors and submodules.
 
     Raises:
         ValueError: if a function other than accelerate's has replaced ``forward`` on this very module.
     """
+    # A forward in the module's own attributes is bound to the module, so a copy would compute with the original.
     if "forward" in vars(module) and not is_dispatched(module):
         raise ValueError(
-            f"{type(module).__name__} has a forward function of its own, with which a copy would compute what "
-            "the original does: load the pair anew, and change its models after hybrids are made"
+            f"{type(module).__name__} has a forward function of its own, so a copy would compute the same as the "
+            "original: load the pair anew, and change its models after hybrids are made"
         )
     clone = cast(ModuleT, module.__new__(type(module)))
-    # The registries (submodules, hooks, ...) are dictionaries and must not be shared; what they hold may be.
+    # The registries (submodules, hooks, ...) are dictionaries and must not be shared, but their contents may be.
     clone.__dict__.update(
         {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
     )
@@ -138,7 +163,7 @@ def shallow_copy(module: ModuleT) -> ModuleT:
 
 
 class _MixedLayer(LayerOnDisk):
-    """A layer between two that are on disk, mixed anew whenever it is called; the instruct one stands in for it."""
+    """A layer interpolated between two layers on disk, anew at each call; its ``stand_in`` is the instruct layer."""
 
     def __init__(self, instruct: nn.Module, base: nn.Module, alpha: float) -> None:
         super().__init__(instruct)
@@ -147,7 +172,8 @@ class _MixedLayer(LayerOnDisk):
 
     @contextmanager
     def loaded(self) -> Iterator[nn.Module]:
-        """Read both, and mix them."""
+        """Read both layers, and interpolate between them."""
+        # The instruct layer's tensors are freed at the end of the context, so they may be overwritten.
         with weights_in_memory(self.stand_in) as mixed:
             with weights_in_memory(self.base) as base:
                 _interpolate_into(mixed, base, self._alpha)
@@ -167,7 +193,7 @@ def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
 
 @torch.no_grad()
 def _interpolate_into(target: nn.Module, base: nn.Module, alpha: float) -> None:
-    # A tensor that is shared, as by a tied head, comes once.
+    # ``parameters`` gives a shared tensor once, such as a tied head, so it is not interpolated twice.
     for tensor, other in zip(_each_tensor(target), _each_tensor(base), strict=True):
         tensor.copy_(interpolate_tensor(tensor, other, alpha))
 
@@ -177,7 +203,7 @@ def _each_tensor(module: nn.Module) -> list[torch.Tensor]:
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    # One walk over the submodules, for restoring must stay under a millisecond.
+    # This walks the submodules once for parameters and buffers, because restoring must stay under a millisecond.
     return [
         (f"{path}.{name}" if path else name, tensor)
         for path, part in module.named_modules()

@@ -1,4 +1,4 @@
-"""Ranges of decoder layers: half-open, zero-based, validated on construction; and their share of the base."""
+"""Ranges of decoder layers, half-open and zero-based, and the base model's share within them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from dataclasses import dataclass
 class LayerInterval:
     """The decoder layers ``start, start + 1, ..., end - 1``.
 
-    ``start == end`` is the empty interval: nothing restored, the instruct model itself.
+    If ``start == end``, the interval is empty. No layer is restored, and the hybrid is the instruct model.
+
+    Attributes:
+        start: first layer, counted from 0.
+        end: layer after the last one.
 
     Raises:
         ValueError: if ``start`` is negative or ``end`` is smaller than ``start``.
@@ -19,6 +23,11 @@ class LayerInterval:
     end: int
 
     def __post_init__(self) -> None:
+        """Check the two ends.
+
+        Raises:
+            ValueError: as the class says.
+        """
         if self.start < 0 or self.end < self.start:
             raise ValueError(
                 f"layer interval {self.start}:{self.end} is not valid: expected 0 <= start <= end "
@@ -27,7 +36,7 @@ class LayerInterval:
 
     @classmethod
     def parse(cls, text: str) -> LayerInterval:
-        """Read ``"12:20"``: layers 12 to 19.
+        """Read an interval such as ``"12:20"``, which is layers 12 to 19.
 
         Raises:
             ValueError: if the text is not two whole numbers with a colon between them.
@@ -40,7 +49,11 @@ class LayerInterval:
         return cls(int(start), int(end))
 
     def check_within(self, num_layers: int) -> None:
-        """Raise ``ValueError`` unless the interval lies within a model of ``num_layers`` layers."""
+        """Check that the interval lies within a model of ``num_layers`` layers.
+
+        Raises:
+            ValueError: if it ends beyond the last layer.
+        """
         if self.end > num_layers:
             raise ValueError(
                 f"layer interval {self} does not fit a model of {num_layers} decoder layers: "
@@ -49,21 +62,28 @@ class LayerInterval:
 
     @property
     def ends(self) -> tuple[int, int]:
-        """``start`` and ``end``, as records hold them."""
+        """The pair of ``start`` and ``end``, as records hold it."""
         return self.start, self.end
 
     def __len__(self) -> int:
+        """Count the layers."""
         return self.end - self.start
 
     def __contains__(self, layer: object) -> bool:
+        """Whether a layer is in the interval; None, which stands for no layer, is in no interval."""
         return isinstance(layer, int) and self.start <= layer < self.end
 
     def __str__(self) -> str:
+        """Write the interval as ``parse`` reads it."""
         return f"{self.start}:{self.end}"
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise ``ValueError`` unless alpha, the base model's share within an interval, is in (0, 1]."""
+    """Check alpha, the base model's share within an interval.
+
+    Raises:
+        ValueError: if it is not in (0, 1].
+    """
     if not 0 < alpha <= 1:
         raise ValueError(
             f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
@@ -71,7 +91,7 @@ def check_alpha(alpha: float) -> None:
 
 
 def all_intervals(num_layers: int) -> list[LayerInterval]:
-    """Every non-empty interval of ``num_layers`` layers, by start and then by end.
+    """List every non-empty interval of ``num_layers`` layers, by start and then by end.
 
     There are ``num_layers * (num_layers + 1) / 2`` of them.
 

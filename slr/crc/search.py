@@ -1,21 +1,22 @@
-"""CRC scores of every layer interval, exactly, with all work shared that hybrids have in common.
+"""Search all layer intervals for their CRC scores, exactly, and share the work that hybrids have in common.
 
-The hybrid that restores layers ``start..end-1`` has, on entering layer k, a hidden state that depends
-only on where its interval starts and ends below k. So the states are advanced rather than the hybrids:
+A hybrid restores the layers ``start..end-1``. Its hidden state on entering layer k depends only on where its interval
+starts and ends below k. Many hybrids agree in this, so the search advances states rather than hybrids:
 
-* the *prefix*: instruct layers only, the beginning of every hybrid;
-* for each start, an *open* state: restored from ``start`` up to now;
-* the *closed* states: restored from ``start`` up to some end, instruct since.
+* the *prefix*, which has passed instruct layers only and is the beginning of every hybrid;
+* for each start an *open* state, which has passed base layers from ``start`` to now;
+* the *closed* states, which have passed base layers from ``start`` to some end, and instruct layers since.
 
-Layer k of the instruct model turns a copy of each open state into a new closed one and advances the
-closed ones; layer k of the base model advances the open ones. For L layers that makes
-``count_layer_evaluations(L)``, about L^3/6 layer evaluations, where one hybrid after the other takes
-about L^3/2. On a CPU starts are taken one by one, so at most L + 1 states are held at once, and a search that is
-stopped goes on at the next start. Where layers are on disk (``slr.models.streaming``), or on a GPU, as many starts
-are walked together as the memory budget holds states for, so that a layer is read once for all of them.
-How a state is put through a layer, and what is saved there, is in ``slr.crc.tree_forward``.
+At layer k, the instruct layer turns a copy of each open state into a new closed state, and advances the closed states.
+The base layer advances the open states. For a model of n layers this takes ``count_layer_evaluations(n)``, about
+n^3/6 layer evaluations. One hybrid after the other would take about n^3/2.
 
-Before a search its own way of computing is checked on a short case against a hybrid's plain forward.
+On a CPU the starts are walked one by one. So at most n + 1 states are held at once, and a search that was stopped goes
+on at the next start. If layers are on disk (``slr.models.streaming``), or on a GPU, several starts are walked together,
+so that a layer is read once for all of them. The memory budget limits how many. ``slr.crc.tree_forward`` says how a
+state passes a layer, and what is saved there.
+
+Before a search starts, its results are compared with a hybrid's plain forward on a short case.
 
 Shape letters: R states (hybrids), S starts, N tokens of the tree, D hidden size, P prompts, C characters.
 """
@@ -67,7 +68,12 @@ from slr.terminal.progress import OnProgress
 
 @dataclass(frozen=True)
 class ScoredInterval:
-    """CRC scores of the hybrid that restores ``interval``."""
+    """CRC scores of one hybrid.
+
+    Attributes:
+        interval: the restored layers.
+        scores: scores of the hybrid, a number for each prompt.
+    """
 
     interval: LayerInterval
     scores: PromptScores
@@ -75,7 +81,14 @@ class ScoredInterval:
 
 @dataclass(frozen=True)
 class SearchCounts:
-    """What a search computed: layer evaluations are of one state each, tokens are summed over them."""
+    """Amount of work of a search.
+
+    Attributes:
+        layer_evaluations: number of layer evaluations; each takes one state through one layer.
+        tokens_computed: number of tokens, summed over the layer evaluations.
+        seconds: time of the search in seconds, with its check against a plain forward, but without the instruct
+            model's scores.
+    """
 
     layer_evaluations: int
     tokens_computed: int
@@ -84,7 +97,13 @@ class SearchCounts:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """CRC scores of the instruct model and of every interval, by start and then by end."""
+    """The outcome of a search.
+
+    Attributes:
+        instruct: CRC scores of the instruct model.
+        intervals: CRC scores of every interval, by start and then by end.
+        counts: amount of work.
+    """
 
     instruct: PromptScores
     intervals: tuple[ScoredInterval, ...]
@@ -92,9 +111,9 @@ class SearchResult:
 
     @property
     def candidates(self) -> list[Candidate[LayerInterval]]:
-        """The intervals that can be chosen, with their means over the prompts.
+        """The intervals that can be chosen, with means over the prompts.
 
-        Intervals whose logits are NaN or infinite on a prompt are left out.
+        An interval whose logits are NaN or infinite on a prompt is left out.
         """
         return candidates_of(self._scored(), self.instruct)
 
@@ -104,8 +123,8 @@ class SearchResult:
         """Choose the interval of highest diversity among those valid enough; see ``slr.select``.
 
         Args:
-            min_validity_ratio: least share of the instruct model's validity that the choice must keep, in (0, 1].
-            margin: whether the lower end of the share's 95% interval must keep it, not only the share itself.
+            min_validity_ratio: smallest share of the instruct model's validity that a choice must keep, in (0, 1].
+            margin: whether the lower end of the share's 95% interval must reach it, and not only the share itself.
 
         Returns:
             The selection; its ``interval`` is what to restore.
@@ -128,7 +147,19 @@ class SearchResult:
 def count_tokens_computed(
     pair: ModelPair, encoded: EncodedPrompts, memory_budget_bytes: int
 ) -> tuple[int, int]:
-    """Layer evaluations of a search over all starts, and the tokens that they compute in all."""
+    """Count the layer evaluations of a search over all starts, and the tokens that they compute.
+
+    Args:
+        pair: the two models.
+        encoded: the P prompts.
+        memory_budget_bytes: bytes for hidden states and intermediates. A small budget splits the prompts into groups.
+
+    Returns:
+        The number of layer evaluations, and the number of tokens summed over them.
+
+    Raises:
+        ValueError: if the budget does not hold the states of a single prompt.
+    """
     groups = _prompt_groups(encoded, pair, memory_budget_bytes)
     evaluations = count_layer_evaluations(pair.num_layers)
     tree_tokens = sum(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
@@ -147,16 +178,16 @@ def search(
 
     Args:
         pair: the two models, on one device; they are not altered.
-        prompts: the CRC prompts; None: the selection set.
+        prompts: the CRC prompts; None for the selection set.
         alpha: share of the base model within the interval, in (0, 1].
-        memory_budget_bytes: bytes for hidden states and intermediates, besides the two models; None: see
+        memory_budget_bytes: bytes for hidden states and intermediates, besides the two models; None for the result of
             ``memory_budget``.
-        on_progress: called after every layer call with the layer evaluations done, and their total.
+        on_progress: called after every layer call with the number of layer evaluations done, and their total.
 
     Raises:
-        ValueError: if there are no prompts, a character of theirs is no single token, or the model's attention cannot
-            be used.
-        RuntimeError: if the check against a plain forward fails: the architecture is not supported.
+        UnusablePairError: if a hybrid cannot be computed layer by layer, or its scores differ from a plain forward's.
+        ValueError: if there are no prompts, one of their characters is no single token, the model's attention cannot
+            be used, or the budget does not hold the states of a single prompt.
     """
     encoded = encode_prompts(load_prompts("selection") if prompts is None else prompts, pair.tokenizer)
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
@@ -180,23 +211,24 @@ def iter_search(
     memory_budget_bytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[int, list[ScoredInterval]]]:
-    """Score every interval, a start layer at a time.
+    """Score every interval, one start layer after the other.
 
     Args:
         pair: the two models, on one device; they are not altered.
-        encoded: the prompts, for the pair's tokenizer.
-        alpha: the base model's share within the interval, in (0, 1].
-        starts: the start layers to do, by default all; a resumed search names those still missing.
-        memory_budget_bytes: for hidden states and intermediates, beside the two models; None: see
+        encoded: the P prompts, encoded by the pair's tokenizer.
+        alpha: share of the base model within the interval, in (0, 1].
+        starts: the start layers to score; None for all. A resumed search names the missing ones.
+        memory_budget_bytes: bytes for hidden states and intermediates, besides the two models; None for the result of
             ``memory_budget``.
-        on_progress: called after every layer call with the layer evaluations done, and their total.
+        on_progress: called after every layer call with the number of layer evaluations done, and their total.
 
     Yields:
         The start layer, and the scored intervals that begin there, by end.
 
     Raises:
-        UnusablePairError: if a hybrid's plain forward fails, or gives other scores.
-        ValueError: if a start is no layer of the model.
+        UnusablePairError: if a hybrid cannot be computed layer by layer, or its scores differ from a plain forward's.
+        ValueError: if a start is no layer of the model, the model's attention cannot be used, or the budget does not
+            hold the states of a single prompt.
     """
     todo = sorted(set(range(pair.num_layers) if starts is None else starts))
     if todo and not 0 <= todo[0] <= todo[-1] < pair.num_layers:
@@ -222,7 +254,7 @@ def _iter_log_probs(
     memory_budget_bytes: int,
     on_progress: OnProgress | None = None,
 ) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield a start and the log-probabilities (R, P, C) of the intervals from it, by end."""
+    """Yield each start with the log-probabilities (R, P, C) of the intervals that begin there, by end."""
     groups = _prompt_groups(encoded, pair, memory_budget_bytes)
     progress = _Progress(count_layer_evaluations(pair.num_layers, starts) * len(groups), on_progress)
     base_layers = _base_layers(pair, alpha)
@@ -237,21 +269,22 @@ def _iter_log_probs(
 
 
 def _base_layers(pair: ModelPair, alpha: float) -> list[nn.Module]:
-    """The layers that an interval restores; below alpha 1 they are new, and as large as the model."""
+    """Make the layers that intervals restore; below alpha 1 they are new, and as large as the model."""
     return tree_layers(restore(pair, LayerInterval(0, pair.num_layers), alpha))
 
 
 def _passes(pair: ModelPair, starts: Sequence[int], num_affordable_states: int) -> list[list[int]]:
-    """Rising starts in runs that are walked together.
+    """Split rising starts into runs that are walked together.
 
-    One start at a time keeps a CPU's cache warm and is a stop at which a search can go on. Layers that must be
-    read from disk, or that a GPU would compute for a few states at a time, are walked for as many as fit.
+    On a CPU each start is a run, because this keeps the cache warm, and a stopped search goes on at the next run. If
+    layers are read from disk, or a GPU would compute only a few states at a time, a run has as many starts as fit.
     """
     if pair.instruct_model.device.type == "cpu" and not is_streamed(pair.instruct_model):
         return [[start] for start in starts]
     passes: list[list[int]] = []
     left = 0
     for start in starts:
+        # At the end of a walk, every interval that begins at the start has a state of its own.
         states = pair.num_layers - start
         if states > left:
             passes.append([])
@@ -274,7 +307,10 @@ class _Progress:
 
 
 class _Walk:
-    """The walk over the layers for one group of prompts; starts are to be asked for in rising order."""
+    """The walk over the layers for one group of prompts.
+
+    Passes must ask for starts in rising order, because the walk keeps the prefix from one pass to the next.
+    """
 
     def __init__(
         self,
@@ -292,27 +328,39 @@ class _Walk:
         self._base_layers = base_layers
         self._prefix_1ND = inputs.embedded_1ND.clone()
         self._prefix_layer = 0
+        # Half of the budget is for intermediates, and one state is the prefix.
         self.num_affordable_states = memory_budget_bytes // 2 // self._prefix_1ND.nbytes - 1
 
     @torch.inference_mode()
     def pass_from(self, starts: Sequence[int]) -> dict[int, NDArray[np.float64]]:
-        """Log-probabilities (R, P, C) of the intervals that begin at each of the starts, by end."""
+        """Compute the log-probabilities (R, P, C) of the intervals that begin at each of the starts, by end.
+
+        Args:
+            starts: start layers in rising order, all after the starts of the pass before.
+        """
         last = self._num_layers - 1
         shape = self._prefix_1ND.shape[1:]
+        # An interval from ``start`` may end before any of the layers start + 1 to last, which makes last - start closed
+        # states. The interval that ends after the last layer never closes, so it needs no row.
         closed_RND = self._prefix_1ND.new_empty(sum(last - start for start in starts), *shape)
         open_SND = self._prefix_1ND.new_empty(len(starts), *shape)
         closed: list[tuple[int, int]] = []
         num_open = 0
+        # All starts left to do lie at or after the prefix's layer. So the walk begins there with the prefix alone, and
+        # no pass computes the layers before it again.
         for layer in range(self._prefix_layer, last + 1):
-            # Every interval that is open may end here, and goes on as a closed one beside itself.
+            # Every open interval may end here. A copy of its state goes on as closed, and the state itself stays open.
             closed_RND[len(closed) : len(closed) + num_open] = open_SND[:num_open]
             closed += [(start, layer) for start in starts[:num_open]]
             if num_open < len(starts) and starts[num_open] == layer:
                 open_SND[num_open] = self._prefix_1ND[0]
                 num_open += 1
+            # The last layer is left to ``finish``, which computes it for the last tokens of the prompts only.
             if layer == last:
                 break
             through_instruct = [closed_RND[: len(closed)]]
+            # The prefix stops at this pass's last start: the next pass begins its starts after that layer, and goes on
+            # from the same state.
             if layer < starts[-1]:
                 through_instruct.append(self._prefix_1ND)
                 self._prefix_layer = layer + 1
@@ -326,12 +374,17 @@ class _Walk:
 
 
 def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes: int) -> list[list[int]]:
-    """Split the prompts into as few groups as let a group's states fit half the memory budget."""
+    """Split the prompts into as few groups as possible, so that a group's states fit half the memory budget.
+
+    Raises:
+        ValueError: if the states of a single prompt do not fit; says how large a budget would do.
+    """
     config = pair.instruct_model.config.get_text_config(decoder=True)
     token_bytes = config.hidden_size * torch.finfo(pair.instruct_model.dtype).bits // 8
     affordable = memory_budget_bytes // 2 // (token_bytes * (pair.num_layers + 1))
     num_prompts = len(encoded.prompts)
     largest = 0
+    # Prompts of one group share tokens in a tree, and a few large groups compute less than many small ones.
     for num_groups in range(1, num_prompts + 1):
         bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
         groups = [list(range(low, high)) for low, high in pairwise(bounds)]
@@ -347,6 +400,7 @@ def _prompt_groups(encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes
 
 def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, alpha: float) -> None:
     """Compare the search with a plain forward, for one hybrid."""
+    # The interval is one layer in the middle, so the hybrid's state has been prefix, open and closed.
     start = pair.num_layers // 2
     end = start + 1
     exact = replace(

@@ -1,6 +1,6 @@
-"""Choose the interval (or the soup) from CRC means: highest diversity among those valid enough.
+"""Choose the interval (or the soup) of highest diversity among those valid enough, by their CRC means.
 
-Source of the rule: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The margin and the tie-break are ours.
+The rule is from Zhang, Wang and Soh 2026 (arXiv 2602.06665). The margin and the tie-break are ours.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from slr.intervals import LayerInterval
 from slr.statistics.uncertainty import Estimate, estimate_ratio
 
 MIN_VALIDITY_RATIO = 0.9
-"""Least share of the instruct model's validity that an admissible choice keeps, in (0, 1]."""
+"""Smallest share of the instruct model's validity that an admissible choice keeps, in (0, 1]."""
 
 Choice = LayerInterval | float
-"""A restored interval, or the alpha of a soup."""
+"""Choice of one model: a restored interval, or the alpha of a soup."""
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice)
 ChoiceT_co = TypeVar("ChoiceT_co", bound=Choice, covariant=True)
 
 
 class Scores(Protocol):
-    """CRC validity and diversity of one model, a number a prompt; None where a number is undefined."""
+    """CRC validity and diversity of one model, a number for each prompt."""
 
     @property
     def validity(self) -> tuple[float | None, ...]:
-        """Validity of each prompt, in [0, 1]; None where logits are NaN or infinite."""
+        """Validity on each prompt, in [0, 1]; None where logits are NaN or infinite."""
         ...
 
     @property
     def diversity(self) -> tuple[float | None, ...]:
-        """Diversity of each prompt, in [0, 1]; None where it is undefined."""
+        """Diversity on each prompt, in [0, 1]; None where it is undefined."""
         ...
 
 
@@ -42,9 +42,12 @@ class Scores(Protocol):
 class Candidate(Generic[ChoiceT_co]):
     """One model that could be chosen, with its CRC means over the selection prompts.
 
-    ``choice`` is a restored interval, or the alpha of a soup. ``diversity`` is None where no prompt has one.
-    ``validity_ratio`` is its validity over the instruct model's, by paired prompts; None where that is not known, and
-    then a rule with a margin does not admit it.
+    Attributes:
+        choice: a restored interval, or the alpha of a soup.
+        validity: mean validity, in [0, 1].
+        diversity: mean diversity, in [0, 1]; None if it is undefined on every prompt.
+        validity_ratio: validity divided by the instruct model's, by paired prompts; None if it is not known. A rule
+            with a margin does not admit a candidate without it.
     """
 
     choice: ChoiceT_co
@@ -54,7 +57,7 @@ class Candidate(Generic[ChoiceT_co]):
 
     @property
     def change(self) -> tuple[float, float]:
-        """How far the candidate departs from the instruct model; of equals, the smaller one is chosen."""
+        """Size of the change to the instruct model; of equally diverse candidates, the smallest change is chosen."""
         if isinstance(self.choice, LayerInterval):
             return len(self.choice), self.choice.start
         return self.choice, 0.0
@@ -62,10 +65,12 @@ class Candidate(Generic[ChoiceT_co]):
 
 @dataclass(frozen=True)
 class SelectionRule:
-    """Which candidates are valid enough to be chosen.
+    """The rule that says which candidates are valid enough to be chosen.
 
-    Without ``margin``: validity >= ``min_validity_ratio`` x the instruct model's. With it, the lower end of the
-    ratio's 95% interval must be at least ``min_validity_ratio``, which only a candidate clearly above it reaches.
+    Attributes:
+        min_validity_ratio: smallest share of the instruct model's validity that a candidate must keep, in (0, 1].
+        margin: whether the lower end of the share's 95% interval must reach it, and not only the share itself. Only a
+            candidate clearly above the ratio does.
 
     Raises:
         ValueError: if the ratio is not in (0, 1].
@@ -75,22 +80,28 @@ class SelectionRule:
     margin: bool = False
 
     def __post_init__(self) -> None:
+        """Check the ratio.
+
+        Raises:
+            ValueError: if it is not in (0, 1].
+        """
         if not 0 < self.min_validity_ratio <= 1:
             raise ValueError(f"min_validity_ratio is {self.min_validity_ratio}, expected a number in (0, 1]")
 
     def __str__(self) -> str:
+        """Write the rule in words."""
         words = f"validity at least {self.min_validity_ratio:g} x the instruct model's"
         return f"{words}, on the selection prompts with a 95% margin" if self.margin else words
 
     def admits(self, candidate: Candidate[Choice], instruct_validity: float) -> bool:
-        """Whether the candidate is valid enough."""
+        """Whether a candidate is valid enough."""
         if self.margin:
             low = _ratio_low(candidate)
             return low is not None and low >= self.min_validity_ratio
         return self.is_kept(candidate.validity, instruct_validity)
 
     def is_kept(self, validity: float, instruct_validity: float) -> bool:
-        """Whether a mean validity is at least the rule's share of the instruct model's, with or without a margin."""
+        """Whether a mean validity is at least the rule's share of the instruct model's; the margin does not count."""
         return validity >= self.min_validity_ratio * instruct_validity
 
 
@@ -99,10 +110,13 @@ PAPER_RULE = SelectionRule()
 
 @dataclass(frozen=True)
 class Selection(Generic[ChoiceT_co]):
-    """The outcome: ``chosen`` is None where no candidate is admissible, and ``reason`` says why in words.
+    """The outcome of a choice.
 
-    ``ranking`` holds every admissible candidate, the best first. ``min_validity`` is the least validity that the
-    rule admits; with a margin it takes more than that.
+    Attributes:
+        chosen: the chosen candidate; None if no candidate is admissible.
+        ranking: every admissible candidate, the best first.
+        min_validity: smallest validity that the rule admits without a margin; with a margin more is needed.
+        reason: why this candidate was chosen, or why none was, in words.
     """
 
     chosen: Candidate[ChoiceT_co] | None
@@ -132,15 +146,15 @@ def select(
 ) -> Selection[ChoiceT]:
     """Choose the candidate of highest diversity among those valid enough.
 
-    Ties go to the shorter, then the earlier interval; among soups, to the smaller alpha. Choices that are
-    ``not_finite``, whose logits are NaN or infinite, were left out of the candidates; the reason says so.
+    Of equally diverse intervals, the shorter one is chosen, then the earlier one. Of equally diverse soups, the one
+    with the smaller alpha is chosen.
 
     Args:
         candidates: intervals, or soups, with means over the same prompts.
-        instruct_validity: the instruct model's mean validity over these prompts.
-        min_validity_ratio: the least share of it that a choice must keep, in (0, 1].
-        margin: whether the lower end of the share's 95% interval must keep it, not only the share itself.
-        not_finite: further choices, which have no mean; they can only be left out.
+        instruct_validity: mean validity of the instruct model over these prompts, in [0, 1].
+        min_validity_ratio: smallest share of it that a choice must keep, in (0, 1].
+        margin: whether the lower end of the share's 95% interval must reach it, and not only the share itself.
+        not_finite: choices that are no candidates, because their logits are NaN or infinite. The reason counts them.
 
     Raises:
         ValueError: if there is no candidate at all, or the ratio is not in (0, 1].
@@ -168,11 +182,11 @@ def select(
 def candidates_of(
     scored: Iterable[tuple[ChoiceT, Scores]], instruct: Scores | None
 ) -> list[Candidate[ChoiceT]]:
-    """Return the means of every choice that has a validity on each prompt; the others are ``not_finite_of`` them.
+    """Make a candidate of every choice that has a validity on each prompt; ``not_finite_of`` gives the others.
 
     Args:
-        scored: choices with their scores, a number a prompt.
-        instruct: scores of the instruct model on the same prompts; None: no ratio to it is known.
+        scored: choices with their scores, a number for each prompt.
+        instruct: scores of the instruct model on the same prompts; None if the ratio to it is not known.
     """
     found = []
     for choice, scores in scored:
@@ -202,7 +216,7 @@ def _whose(rule: SelectionRule, instruct_validity: float) -> str:
 
 
 def _highest(candidates: Sequence[Candidate[Choice]], rule: SelectionRule) -> str:
-    """Of what the rule compares."""
+    """Write the highest value that the rule compares with its bound."""
     if not candidates:
         return ""
     if not rule.margin:
@@ -223,10 +237,12 @@ def _left_out(choices: Sequence[Choice]) -> str:
 
 
 def pareto_front(candidates: Sequence[Candidate[ChoiceT]]) -> list[Candidate[ChoiceT]]:
-    """The candidates that no other one beats in validity and diversity at once, by rising validity.
+    """Find the candidates that no other one beats in validity and diversity at once, by rising validity.
 
-    Candidates without a diversity are never on the front. Of exact duplicates all are kept.
+    Candidates without a diversity are never on the front. All exact duplicates are kept.
     """
+    # By falling validity, a candidate is on the front if it is more diverse than all before it. Of equal validity the
+    # most diverse comes first, so it hides the others.
     front: list[Candidate[ChoiceT]] = []
     best_diversity = float("-inf")
     defined = [(c.validity, c.diversity, c) for c in candidates if c.diversity is not None]
