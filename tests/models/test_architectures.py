@@ -90,6 +90,13 @@ NOT_SEARCHED: dict[str, dict[str, Any]] = {
     },
     "mamba": STATE_SPACE,
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "gemma4_text": {
+        "head_dim": 8,
+        "global_head_dim": 16,  # of the layers with full attention only
+        "hidden_size_per_layer_input": 8,
+        "vocab_size_per_layer_input": VOCAB_SIZE,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+    },
     "gpt2": {},
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
