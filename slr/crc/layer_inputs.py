@@ -10,6 +10,7 @@ tokens of the longest prompt.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from slr.crc.token_tree import ATTENTION_NAME, KeysAndValues, TokenTree, TreeAttention
 from slr.hybrid import shallow_copy, with_layers
 from slr.models.decoder import decoder_layers
+from slr.models.streaming import LayerOnDisk
 from slr.models.transformers_internals import attention_implementation, set_attention_implementation
 
 
@@ -130,8 +132,12 @@ class _Recorder(nn.Module):
         except AttributeError:  # such as a layer's attention type, which some models look at
             return getattr(super().__getattr__("_layer"), name)
 
-    def forward(self, hidden_states: torch.Tensor, **arguments: Any) -> torch.Tensor:
-        self._calls.append((hidden_states, arguments))
+    def forward(self, hidden_states: torch.Tensor, *positional: Any, **named: Any) -> torch.Tensor:
+        layer = self._layer
+        while isinstance(layer, LayerOnDisk):
+            layer = layer.stand_in
+        _, *names = inspect.signature(layer.forward).parameters
+        self._calls.append((hidden_states, {**dict(zip(names, positional, strict=False)), **named}))
         return hidden_states
 
 

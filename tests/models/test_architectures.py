@@ -61,6 +61,12 @@ LINEAR = {
     "layer_types": ["linear_attention", "full_attention", "full_attention"],
 }
 STATE_SPACE = {"state_size": 8, "time_step_rank": 4}
+GEMMA4 = {
+    "head_dim": 8,
+    "global_head_dim": 16,  # of layers with full attention
+    "sliding_window": 16,
+    "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+}
 ZAMBA = {
     "mamba_d_state": 8,
     "mamba_headdim": 16,
@@ -74,9 +80,10 @@ SEARCHED: dict[str, dict[str, Any]] = {
     "deepseek_v3": {**LATENT, **EXPERTS},
     "minicpm3": LATENT,
     "glm4_moe_lite": {**LATENT, **EXPERTS},
+    "gemma4_text": {**GEMMA4, "hidden_size_per_layer_input": 0},
     "gpt_oss": {"head_dim": 8, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 16},
 }
-"""With multi-head latent attention, or attention sinks."""
+"""With multi-head latent attention, attention sinks, or heads of several sizes."""
 
 NOT_SEARCHED: dict[str, dict[str, Any]] = {
     "qwen3_next": {**EXPERTS, **LINEAR, "head_dim": 8, "shared_expert_intermediate_size": 24},
@@ -90,6 +97,7 @@ NOT_SEARCHED: dict[str, dict[str, Any]] = {
     },
     "mamba": STATE_SPACE,
     "lfm2": {"layer_types": ["conv", "full_attention", "conv"]},
+    "gemma4_text": {**GEMMA4, "hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": VOCAB_SIZE},
     "gpt2": {},
 }
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -137,9 +145,10 @@ def test_searched_and_built(model_type: str, tmp_path: Path) -> None:
     base, instruct = write_pair(tmp_path, model_type, SEARCHED[model_type])
     pair = load_pair(base, instruct)
     hybrid = restore(pair, INTERVAL)
-    found = {scored.interval: scored.scores for scored in search(pair, PROMPTS).intervals}
     expected = score_model(hybrid, encode_prompts(PROMPTS, pair.tokenizer))
-    assert found[INTERVAL].validity == pytest.approx(expected.validity, abs=1e-5)
+    for searched in (pair, load_pair(base, instruct, stream=True)):
+        found = {scored.interval: scored.scores for scored in search(searched, PROMPTS).intervals}
+        assert found[INTERVAL].validity == pytest.approx(expected.validity, abs=1e-5)
     built = load_model(
         build(resolve_pair(base, instruct), INTERVAL, tmp_path / "out", BuildOptions(verify=True)).output_dir
     ).model
