@@ -117,7 +117,7 @@ def search(
     with output_lock(output_dir, processes):
         if processes.is_main:
             check_account(wandb, output_dir)
-        # The pair is loaded before anything is written, so that an unusable pair leaves no files behind.
+        # The pair is loaded before anything is written, so that an unusable pair is reported at once.
         pair = load_spec(
             spec,
             dtype=torch_dtype,

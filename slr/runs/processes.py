@@ -43,7 +43,7 @@ class Processes:
 
     def gather(self, items: Sequence[T]) -> list[T]:
         """Collect the items of all processes, in the order of the processes; every process must call this."""
-        # A lone process does not import accelerate, which takes seconds.
+        # A lone process exchanges nothing, so it does not import accelerate.
         if self.count == 1:
             return list(items)
         from accelerate.utils import gather_object

@@ -32,7 +32,7 @@ def _finite(value: Any) -> Any:
     if isinstance(value, dict):
         value = value.values()
     if isinstance(value, Collection) and not isinstance(value, str | bytes):
-        # pydantic checks typed fields itself, but free-form objects can have numbers at any depth.
+        # A free-form object can have numbers at any depth.
         for part in value:
             _finite(part)
     return value
