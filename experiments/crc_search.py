@@ -1,4 +1,4 @@
-"""Run ``slr run crc_search``, with the same options; see ``--help``."""
+"""Run ``slr run crc_search``; the options are the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``slr run creative_writing``, with the same options; see ``--help``."""
+"""Run ``slr run creative_writing``; the options are the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``slr run decoding_methods``, with the same options; see ``--help``."""
+"""Run ``slr run decoding_methods``; the options are the same."""
 
 import sys
 

@@ -1,10 +1,13 @@
-"""Do vLLM and transformers sample the same answers from a checkpoint, and at what speed?
+"""Do vLLM and transformers sample the same answers from a checkpoint, and how fast?
 
-Run it with the python of an environment that has vLLM (docs/vllm.md). Both engines get the same prompts, settings and
-seeds. For each prompt, how far the two engines' answers are apart is compared with how far they are when it is
-drawn at random which engine gave which answer (a permutation test); the p-values of all prompts are combined by
-Fisher's method. The last rows show that the test notices a difference: transformers against itself at another
-temperature. Ends with status 1 if the engines differ by more than chance.
+Run this with the Python of an environment that has vLLM (docs/vllm.md). Both engines get the same prompts, settings
+and seeds.
+
+A permutation test compares the distance between the two engines' answers to a prompt with the distances when the
+answers are divided between the engines at random. Fisher's method combines the p-values of all prompts. The last rows
+compare transformers with itself at another temperature. They show that the test notices a difference.
+
+The exit status is 1 if the engines differ by more than chance.
 """
 
 from __future__ import annotations
@@ -25,13 +28,21 @@ SETTINGS = {
     "top-k 20, top-p 0.9, temperature 0.7": SamplingConfig(temperature=0.7, min_p=0.0, top_p=0.9, top_k=20),
 }
 NOTICED = "min-p 0.1"
+"""Name of the settings whose change of temperature the test must notice."""
 NOTICED_TEMPERATURE = 1.5
-"""What the test must notice: these settings at this temperature."""
+"""Temperature of the changed settings."""
 
-Checkpoint = Annotated[Path | None, typer.Option(help="with a chat template; by default laptop's SmolLM2")]
-Samples = Annotated[int, typer.Option(min=1, help="of each prompt")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="of each sample")]
-Dtype = Annotated[str, typer.Option(parser=one_of(DTYPES), metavar="|".join(DTYPES))]
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="checkpoint with a chat template; by default the SmolLM2 of the preset laptop"
+    ),
+]
+Samples = Annotated[int, typer.Option(min=1, metavar="N", help="number of samples of each prompt")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, metavar="N", help="largest number of tokens of a sample")]
+Dtype = Annotated[
+    str, typer.Option(parser=one_of(DTYPES), metavar="|".join(DTYPES), help="dtype of the weights")
+]
 
 
 def measure(
@@ -40,7 +51,7 @@ def measure(
     max_new_tokens: MaxNewTokens = 8,
     dtype: Dtype = "float32",
 ) -> int:
-    """Sample with both engines, and print how well they agree and how fast they are."""
+    """Sample with both engines, and print their speeds and how well they agree."""
     import torch
 
     from slr.costs import engine_agreement as ea
@@ -48,9 +59,11 @@ def measure(
     from slr.models.start_models import start_model_directory
     from slr.sampling.vllm_engine import import_vllm
 
+    # vLLM is imported first, so that a missing vLLM is reported before transformers samples.
     import_vllm()
     opened = with_local_weights(open_checkpoint(checkpoint or start_model_directory("smollm2")))
     settings = {name: replace(config, max_new_tokens=max_new_tokens) for name, config in SETTINGS.items()}
+    # A test that never finds a difference would prove nothing, so it must find this one.
     control = replace(settings[NOTICED], temperature=NOTICED_TEMPERATURE)
     of_model = opened.directory, getattr(torch, dtype), samples
     ours = ea.drawn_by_transformers(*of_model, {**settings, "control": control})

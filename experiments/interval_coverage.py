@@ -1,17 +1,19 @@
-"""Which 95% interval of a mean over n prompts holds the true mean, at the n at hand and with data like ours?
+"""Which 95% interval of a mean over n prompts covers the true mean, with our numbers of prompts and data like ours?
 
-The criterion, fixed before the first run: a method is fit for an n if, of the intervals that it gives, at least 93%
-hold the true mean for every one of the distributions in REQUIRED. They are what the tables hold: means of scores,
-skewed ones, proportions with many exact zeros or ones, 0/1 outcomes, paired differences of which many are exactly
-zero. The distributions in EXTREME are reported and not required: of their long tails n values seldom show any.
-Of the methods that are fit for every n, or from some n on, the simplest with the least width is taken; below that n no
-interval is printed. A sample of equal values gives no interval by any method, because it does not show its spread.
+The criterion was fixed before the first run. A method is fit for an n if at least 93% of its intervals cover the true
+mean, for every distribution in REQUIRED. These distributions are like the data in the tables: means of scores, skewed
+means, proportions with many exact zeros or ones, 0/1 outcomes, and paired differences of which many are exactly zero.
+The distributions in EXTREME are reported and not required, because n values seldom show anything of their long tails.
 
-The first run showed what no method in closed form did well, differences of which 80% are exactly zero; the methods that
-ask for a number of values that differ from the most frequent one were added then, the criterion was not changed.
+The choice is among the methods that are fit for every n, or from some n on. The simplest of them with the least width
+is taken. Below that n no interval is printed. No method gives an interval for equal values, because they do not show
+their spread.
 
-All samples of a cell are drawn anew, 20,000 of them for the methods in closed form (standard error of a coverage of
-0.93: 0.002) and 4,000 for those that resample (0.004).
+In the first run no method in closed form did well for differences of which 80% are exactly zero. Then the methods were
+added that need some values that differ from the most frequent one. The criterion was not changed.
+
+Every cell draws new samples: 20,000 for a method in closed form, and 4,000 for a method that resamples. The standard
+error of a coverage of 0.93 is 0.002 in the first case and 0.004 in the second.
 """
 
 from __future__ import annotations
@@ -26,8 +28,11 @@ from slr.statistics import interval_coverage as ic
 from slr.terminal.command_line import run_function, whole_numbers
 
 SEED, FIT = 20260206, 0.93
+"""Seed of all samples, and the lowest coverage at which a method is fit."""
 DRAWN, RESAMPLED = 20_000, 4_000
+"""Numbers of samples in a cell, for a method in closed form and for one that resamples."""
 WIDENED_T = partial(ic.student_t, level=0.97)
+# The tables print this interval, so all its coverages are shown.
 PRINTED = ic.where_enough_differ(WIDENED_T, 3)
 SIZES = "2,3,4,5,6,8,10,13,16,20,24,32,40,60,100"
 CHANGES = ic.normal(0.1, 0.2)
@@ -56,14 +61,23 @@ METHODS: dict[str, tuple[ic.Method, int]] = {
     "t at 0.97, 2 differ": (ic.where_enough_differ(WIDENED_T, 2), DRAWN),
     "t at 0.97, 3 differ": (PRINTED, DRAWN),
 }
+# The logit exists only between 0 and 1, so this method is tried on proportions alone.
 LOGIT = {"logit t": (ic.logit_t, DRAWN)}
 
 
 def measure(
-    sizes: Annotated[str, typer.Option(help="numbers of values, 2 and more, comma-separated")] = SIZES,
-    at_most: Annotated[int, typer.Option(metavar="SAMPLES", help="for a look: fewer a cell")] = DRAWN,
+    sizes: Annotated[
+        str, typer.Option(metavar="N,...", help="numbers of values, each at least 2, comma-separated")
+    ] = SIZES,
+    at_most: Annotated[
+        int,
+        typer.Option(metavar="SAMPLES", help="largest number of samples in a cell; fewer for a quick look"),
+    ] = DRAWN,
 ) -> None:
-    """Print, in Markdown, the lowest coverage of every method, and all coverages of what is printed."""
+    """Print the lowest coverage of every method, and all coverages of the interval that the tables print.
+
+    The output is Markdown.
+    """
     numbers = whole_numbers(sizes, "--sizes", at_least=2)
     print(ic.lowest_table(METHODS, REQUIRED, numbers, SEED, FIT, at_most=at_most))
     print("Proportions alone:\n")

@@ -1,4 +1,4 @@
-"""Run ``slr run judge``, with the same options; see ``--help``."""
+"""Run ``slr run judge``; the options are the same."""
 
 import sys
 

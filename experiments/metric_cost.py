@@ -1,8 +1,10 @@
-"""How much faster is our self-BLEU than nltk's and fast-bleu's, on the same texts, and is it the same number?
+"""How much faster is our self-BLEU than nltk's and fast-bleu's, and is it the same number?
 
-Random texts with the word frequencies of a language (Zipf's law), each implementation in turn in one process.
-nltk comes with the extras dev and peers. fast-bleu, in C++, is left out where it is not installed: pip install
-fast-bleu==0.0.90 compiles it.
+All implementations get the same random texts, whose words are as frequent as in a language (Zipf's law). They run one
+after the other in one process.
+
+nltk comes with the extras dev and peers. fast-bleu is written in C++ and is left out if it is not installed;
+`pip install fast-bleu==0.0.90` compiles it.
 """
 
 from __future__ import annotations
@@ -24,20 +26,27 @@ from slr.terminal.tables import print_table
 SEED = 20260206
 ZIPF_EXPONENT = 1.3
 OUR_REPEATS = 5
+"""Number of times that slr and fast-bleu are timed; the median is printed."""
+# nltk is by far the slowest, so that a second run would hardly change the ratio.
 NLTK_REPEATS = 1
-"""How often each is timed; the median is printed."""
+"""Number of times that nltk is timed."""
 
 
 def measure(
-    num_samples: Annotated[int, typer.Option(min=2, help="texts")] = 128,
-    num_words: Annotated[int, typer.Option(min=1, help="words in each")] = 200,
+    num_samples: Annotated[int, typer.Option(min=2, metavar="N", help="number of texts")] = 128,
+    num_words: Annotated[int, typer.Option(min=1, metavar="N", help="number of words in each text")] = 200,
 ) -> None:
-    """Measure all, and print the times, their ratios and how far the values are apart."""
+    """Time every implementation, and print the median times, their ratios, and the differences of the values.
+
+    Raises:
+        ValueError: if nltk is not installed.
+    """
     if find_spec("nltk") is None:
         raise ValueError("nltk is not installed: pip install nltk==3.10.4")
     texts = random_texts(num_samples, num_words)
     ours, our_seconds = timed(self_bleu_like_nltk, texts, OUR_REPEATS)
     rows = [("slr", f"{our_seconds:.4f}", f"{ours:.12f}", "", "")]
+    # fast-bleu has to be compiled, so the comparison must also work without it.
     others = {"nltk": (nltk_self_bleu, NLTK_REPEATS)}
     if find_spec("fast_bleu") is not None:
         others["fast-bleu"] = (fast_bleu_self_bleu, OUR_REPEATS)
@@ -55,18 +64,18 @@ def measure(
 
 
 def random_texts(num_samples: int, num_words: int) -> list[str]:
-    """Texts of words drawn by Zipf's law."""
+    """Make texts of words that are drawn by Zipf's law."""
     numbers = np.random.default_rng(SEED).zipf(ZIPF_EXPONENT, size=(num_samples, num_words))
     return [" ".join(f"w{number}" for number in row) for row in numbers]
 
 
 def self_bleu_like_nltk(texts: Sequence[str]) -> float | None:
-    """Ours over all orders, also those that a text is too short for, as the other two have it."""
+    """Compute our self-BLEU over all orders, even if a text is too short for some, as nltk and fast-bleu do."""
     return self_bleu(texts, effective_order=False)
 
 
 def nltk_self_bleu(texts: Sequence[str]) -> float:
-    """Mean of nltk's sentence BLEU of each text against all the others, smoothed by its method 1."""
+    """Compute the mean of nltk's sentence BLEU of each text against all others, smoothed by its method 1."""
     from nltk.translate.bleu_score import (  # pyright: ignore[reportMissingImports]
         SmoothingFunction,
         sentence_bleu,
@@ -82,7 +91,7 @@ def nltk_self_bleu(texts: Sequence[str]) -> float:
 
 
 def fast_bleu_self_bleu(texts: Sequence[str]) -> float:
-    """The same by fast-bleu, which smooths by method 1 as it stands."""
+    """Compute the same mean with fast-bleu, whose default smoothing is method 1."""
     from fast_bleu import SelfBLEU  # pyright: ignore[reportMissingImports]
 
     return float(np.mean(SelfBLEU([words(text) for text in texts]).get_score()[4]))
@@ -91,7 +100,16 @@ def fast_bleu_self_bleu(texts: Sequence[str]) -> float:
 def timed(
     metric: Callable[[Sequence[str]], float | None], texts: Sequence[str], num_repeats: int
 ) -> tuple[float, float]:
-    """The metric, and the median of the seconds that it took."""
+    """Compute a metric several times.
+
+    Args:
+        metric: function of the texts.
+        texts: texts to compute it for.
+        num_repeats: number of times that it is computed.
+
+    Returns:
+        The metric, and the median of its times in seconds.
+    """
     value, seconds = None, []
     for _ in range(num_repeats):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Run ``slr run open_qa``, with the same options; see ``--help``."""
+"""Run ``slr run open_qa``; the options are the same."""
 
 import sys
 

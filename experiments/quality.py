@@ -1,4 +1,4 @@
-"""Run ``slr run quality``, with the same options; see ``--help``."""
+"""Run ``slr run quality``; the options are the same."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Run ``slr run reasoning``, with the same options; see ``--help``."""
+"""Run ``slr run reasoning``; the options are the same."""
 
 import sys
 

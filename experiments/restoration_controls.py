@@ -1,4 +1,4 @@
-"""Run ``slr run restoration_controls``, with the same options; see ``--help``."""
+"""Run ``slr run restoration_controls``; the options are the same."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""What does making a hybrid in memory cost, against copying the restored layers' weights?
+"""What does it cost to make a hybrid in memory, against copying the weights of the restored layers?
 
-A random Llama pair of hidden size 64; both methods in turn, medians over repetitions.
+The pair is a random Llama pair of hidden size 64. Each method runs several times, and the medians are printed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from slr.terminal.tables import print_table
 
 
 def measure(
-    layers: Annotated[int, typer.Option(min=1)] = 32, repetitions: Annotated[int, typer.Option(min=1)] = 50
+    layers: Annotated[int, typer.Option(min=1, metavar="N", help="number of decoder layers")] = 32,
+    repetitions: Annotated[int, typer.Option(min=1, metavar="N", help="number of runs of each method")] = 50,
 ) -> None:
-    """Measure and print both."""
+    """Measure both methods, and print their median times and the ratio."""
     from slr.costs.random_pairs import random_pair
     from slr.costs.search_cost import CostCase
     from slr.hybrid import restore
@@ -29,6 +30,7 @@ def measure(
 
     case = CostCase(num_layers=layers, hidden_size=64, intermediate_size=128)
     pair = random_pair(case.pair_name, case.config)
+    # All layers are restored, so that both methods handle the same layers.
     interval = LayerInterval(0, layers)
     shared = _median(lambda: restore(pair, interval), repetitions)
     copied = _median(lambda: copy.deepcopy(decoder_layers(pair.base_model)), repetitions)
@@ -43,6 +45,7 @@ def measure(
 
 
 def _median(work: Callable[[], object], repetitions: int) -> float:
+    """Measure the median of the seconds that a function takes."""
     seconds = []
     for _ in range(repetitions):
         began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Run ``slr run all``, with the same options; see ``--help``."""
+"""Run ``slr run all``; the options are the same."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""What does sampling cost, all samples of several prompts in one batch, against generate prompt by prompt?
+"""How fast is sampling all samples of several prompts in one batch, against generate prompt by prompt?
 
-Writing requests to an instruct model in float32, on the first GPU or the CPU, by slr and by transformers'
-``generate`` in turn. Tokens are counted up to the one that ends an answer.
+An instruct model answers writing requests in float32, on the first GPU or else on the CPU. slr and generate, a method
+of transformers, take turns. The tokens of an answer count up to the one that ends it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from slr.terminal.tables import print_table
 
 SAMPLING = SamplingConfig(temperature=1.0, min_p=0.1, max_new_tokens=64)
 
-Pair = Annotated[str, typer.Option(help="a preset's pair; its instruct model is used")]
-Prompts = Annotated[int, typer.Option(min=1, help="writing requests")]
-Samples = Annotated[int, typer.Option(min=1, help="of each request")]
-PromptsInGroup = Annotated[int, typer.Option(min=1, help="in one batch of slr")]
-Repetitions = Annotated[int, typer.Option(min=1, help="of both methods, in turn")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="a tiny case, to see that it runs")]
+Pair = Annotated[str, typer.Option(metavar="PAIR", help="a preset's pair, whose instruct model is used")]
+Prompts = Annotated[int, typer.Option(min=1, metavar="N", help="number of writing requests")]
+Samples = Annotated[int, typer.Option(min=1, metavar="N", help="number of samples of each request")]
+PromptsInGroup = Annotated[
+    int, typer.Option(min=1, metavar="N", help="number of requests in one batch of slr")
+]
+Repetitions = Annotated[int, typer.Option(min=1, metavar="N", help="number of runs of each method")]
+Smoke = Annotated[bool, typer.Option("--smoke", help="measure a tiny case, to see that the script works")]
 
 
 def measure(
@@ -34,13 +36,14 @@ def measure(
     repetitions: Repetitions = 3,
     smoke: Smoke = False,
 ) -> None:
-    """Measure both methods in turn, and print every repetition and the ratio of the medians."""
+    """Measure both methods in turn, and print every repetition and the ratio of the median speeds."""
     import torch
     import transformers
 
     from slr.costs.sampling_cost import time_sampling, writing_requests
     from slr.models.loading import load_pair
 
+    # A smoke run overrides the other options, so that it is always fast.
     if smoke:
         prompts, samples, prompts_in_group, repetitions = 3, 2, 2, 1
     requests = writing_requests(prompts)

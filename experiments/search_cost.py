@@ -1,9 +1,10 @@
-"""What does scoring every interval cost, by the shared search and by one hybrid after the other?
+"""What does it cost to score every interval, by the shared search and by a loop over hybrids?
 
-Pairs of random weights, each method in a process of its own, one after the other in the same run. The search
-scores all intervals, the loop an even sample of at most 80 of them, because each takes it the same time.
+The pairs have random weights. Both methods run one after the other, each in its own process. The search scores all
+intervals. The loop scores an even sample of at most 80 of them, because every hybrid takes it the same time.
 
-With --shape: one search of a pair that has exactly the shape of a real model, on a GPU; shortened on a CPU.
+With --shape, the script measures one search of a pair that has exactly the shape of a real model, on a GPU. On a CPU
+the shape is shortened.
 """
 
 from __future__ import annotations
@@ -25,11 +26,22 @@ from slr.terminal.stopping import say_when_stopped
 
 SMOKE = (CostCase(num_layers=2, hidden_size=64, intermediate_size=128, num_prompts=2),)
 SHAPES = ("llama-8b", "qwen-7b", "gemma-9b")
-Layers = Annotated[str, typer.Option(help="comma-separated numbers of layers")]
-OutputDir = Annotated[Path | None, typer.Option(help="results/search_cost by default, with -smoke if smoke")]
-Smoke = Annotated[bool, typer.Option("--smoke", help="a tiny case, to see that it runs")]
-Shape = Annotated[str | None, typer.Option(parser=one_of(SHAPES), metavar="|".join(SHAPES))]
-Profile = Annotated[Path | None, typer.Option(help="for --shape: write what took longest here")]
+Layers = Annotated[str, typer.Option(metavar="N,...", help="numbers of layers of the pairs, comma-separated")]
+OutputDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="directory for the records; by default results/search_cost, with -smoke in a smoke run",
+    ),
+]
+Smoke = Annotated[bool, typer.Option("--smoke", help="measure a tiny case, to see that the script works")]
+Shape = Annotated[
+    str | None,
+    typer.Option(parser=one_of(SHAPES), metavar="|".join(SHAPES), help="search a pair of this shape instead"),
+]
+Profile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="with --shape: write a profile of the search to this file")
+]
 
 
 def measure(
@@ -41,13 +53,13 @@ def measure(
     profile: Profile = None,
     wandb: Wandb = "offline",
 ) -> None:
-    """Measure what is missing, and print all of it."""
+    """Measure the cases that are not on record, and print all of them."""
     output_dir = output_dir or Path("results") / ("search_cost-smoke" if smoke else "search_cost")
     say_when_stopped(f"what is in {output_dir} is kept, the same command goes on from there")
     if shape is not None:
         from slr.costs.shape_cost import measure_shape
 
-        # Each call measures anew, because machines differ; the record goes to a file of its own.
+        # Each call measures anew, because machines differ. The record has its own file, so that no other one is lost.
         chosen, _ = choose_device_and_dtype(device, None)
         cost = measure_shape(shape, chosen, num_layers=1 if smoke else None, profile=profile)
         print(cost)

@@ -1,7 +1,8 @@
 """Can a pair be searched that is larger than the memory?
 
-Writes a pair of random bfloat16 weights, and scores its intervals in a process that may not have as much memory
-(the system's limit on a process's data, RLIMIT_DATA): streamed, and then loaded whole, which is to fail.
+The script writes a pair with random bfloat16 weights. Then it scores the pair's intervals in a process whose memory is
+limited to less than the pair takes (RLIMIT_DATA, the system's limit on a process's data). First the pair is streamed.
+Then it is loaded whole, which must fail.
 """
 
 from __future__ import annotations
@@ -22,11 +23,21 @@ from slr.terminal.command_line import run_function
 
 NUM_PROMPTS = 2
 SHARD_BYTES = 500_000_000
+"""Largest size of a weight file in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A Llama shape with the testbed's tokenizer, computed in float32, and the limit in MiB."""
+    """A Llama shape with the testbed's tokenizer, and a limit of memory.
+
+    Attributes:
+        num_hidden_layers: number of decoder layers.
+        hidden_size: width of the hidden states.
+        intermediate_size: width of the MLPs.
+        num_attention_heads: number of query heads.
+        num_key_value_heads: number of key and value heads.
+        limit_mib: limit of the searching process's memory in MiB.
+    """
 
     num_hidden_layers: int = 16
     hidden_size: int = 2048
@@ -40,12 +51,19 @@ SMOKE = Case(num_hidden_layers=12, hidden_size=1024, intermediate_size=4096, lim
 
 
 def measure(
-    work_dir: Path = Path("results/streamed_search_memory"),
-    smoke: Annotated[bool, typer.Option("--smoke", help="a smaller pair under a smaller limit")] = False,
+    work_dir: Annotated[Path, typer.Option(metavar="DIR", help="directory for the pair")] = Path(
+        "results/streamed_search_memory"
+    ),
+    smoke: Annotated[bool, typer.Option("--smoke", help="search a smaller pair under a lower limit")] = False,
     search: Annotated[str | None, typer.Option(hidden=True)] = None,
 ) -> int:
-    """Write the pair, run both ways; 0 if the streamed one succeeds and the other does not."""
+    """Write the pair and search it both ways.
+
+    Returns:
+        0 if the streamed search succeeds and the other one runs out of memory; otherwise 1.
+    """
     case = SMOKE if smoke else Case()
+    # The limit holds for a whole process, so the script starts itself once for each way.
     if search is not None:
         limit = case.limit_mib * 2**20
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
@@ -82,6 +100,7 @@ def _search(directory: Path, stream: bool) -> int:
         pair = load_pair(directory / "base", directory / "instruct", dtype=torch.float32, stream=stream)
         began = time.perf_counter()
         result = search(pair, load_prompts("selection")[:NUM_PROMPTS], memory_budget_bytes=256 * 2**20)
+    # torch and safetensors report a lack of memory by errors of other kinds.
     except (MemoryError, RuntimeError, OSError) as error:
         if "memory" not in str(error).lower() and not isinstance(error, MemoryError):
             raise

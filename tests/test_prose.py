@@ -93,6 +93,19 @@ def test_public_functions_of_three_parameters_need_args() -> None:
     assert rules_broken(source) == ["3 parameters and no Args section"]
     assert rules_broken(source.replace("f(", "_f(")) == []
     assert rules_broken(source.replace("numbers.", "numbers.\n\n    Args:\n        a: one.\n    ")) == []
+
+
+def test_options_of_a_command_line_need_no_args_because_their_help_describes_them() -> None:
+    source = """from slr.cli.options import Device
+Count = Annotated[int, typer.Option(help="one")]
+
+def add(a: Device, b: Count, c: Annotated[int, typer.Option(help="one")]) -> int:
+    return 0
+"""
+    assert rules_broken(source) == []
+    assert rules_broken(source.replace("c:", "d: int, e: int, f: int, c:")) == [
+        "3 parameters and no Args section"
+    ]
     assert rules_broken('class C:\n    def f(self, a, b):\n        """Add two."""\n') == []
 
 

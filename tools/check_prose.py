@@ -14,20 +14,24 @@ import io
 import re
 import sys
 import tokenize
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-CHECKED = ("README.md", "docs", "slr")
+CHECKED = ("README.md", "docs", "slr", "experiments", "analysis")
 
 FINISHED: tuple[str, ...] = (
     "README.md",
     "docs",
+    "analysis",
+    "experiments",
     "slr/__init__.py",
     "slr/building",
     "slr/chat",
+    "slr/cli",
+    "slr/costs",
     "slr/crc/layer_check.py",
     "slr/crc/layer_evaluations.py",
     "slr/crc/layer_inputs.py",
@@ -45,6 +49,13 @@ FINISHED: tuple[str, ...] = (
     "slr/intervals.py",
     "slr/metrics",
     "slr/models",
+    "slr/runs/measure_versions.py",
+    "slr/runs/output_lock.py",
+    "slr/runs/processes.py",
+    "slr/runs/provenance.py",
+    "slr/runs/record_checks.py",
+    "slr/runs/record_lines.py",
+    "slr/runs/script.py",
     "slr/sampling",
     "slr/seeding.py",
     "slr/statistics",
@@ -58,7 +69,13 @@ MIN_COMMENT_SHARE = 0.02
 """Smallest allowed number of comment lines for each line of code."""
 
 MIN_PARAMETERS_WITH_ARGS = 3
-"""Number of parameters, without ``self`` and ``cls``, from which on a public function needs an ``Args`` section."""
+"""Number of parameters, without ``self`` and ``cls``, from which on a public function needs an ``Args`` section.
+
+Options of a command line do not count, because their own help describes them.
+"""
+
+OPTIONS_MODULE = "slr.cli.options"
+"""Module whose names are all annotations of options."""
 
 _PRONOUN = r"(?:it|they|he|she|we|you|there|to|not|nothing|none|neither)"
 _VERB = (
@@ -306,6 +323,7 @@ def _literal_text(node: ast.Constant | ast.JoinedStr) -> str:
 
 def _missing_args(path: str, module: ast.Module) -> Iterator[Finding]:
     """Public functions of several parameters whose docstring does not say what these are."""
+    options = set(_option_annotations(module))
     for owner in (module, *(node for node in module.body if isinstance(node, ast.ClassDef))):
         if isinstance(owner, ast.ClassDef) and owner.name.startswith("_"):
             continue
@@ -313,11 +331,28 @@ def _missing_args(path: str, module: ast.Module) -> Iterator[Finding]:
             if not isinstance(function, ast.FunctionDef) or function.name.startswith("_"):
                 continue
             arguments = function.args
-            names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-            count = len([name for name in names if name not in ("self", "cls")])
+            parameters = (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+            count = len(
+                [a for a in parameters if a.arg not in ("self", "cls") and not _is_option(a, options)]
+            )
             if count >= MIN_PARAMETERS_WITH_ARGS and "Args:" not in (ast.get_docstring(function) or ""):
                 rule = f"{count} parameters and no Args section"
                 yield Finding(path=path, line=function.lineno, rule=rule, text=function.name)
+
+
+def _option_annotations(module: ast.Module) -> Iterator[str]:
+    """Names in a module that annotate options of a command line."""
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and "typer." in ast.unparse(statement.value):
+            yield from map(ast.unparse, statement.targets)
+        elif isinstance(statement, ast.ImportFrom) and statement.module == OPTIONS_MODULE:
+            yield from (alias.name for alias in statement.names)
+
+
+def _is_option(parameter: ast.arg, options: Collection[str]) -> bool:
+    """Whether a parameter is an option of a command line; ``options`` are the names of their annotations."""
+    annotation = ast.unparse(parameter.annotation) if parameter.annotation else ""
+    return "typer." in annotation or annotation in options
 
 
 def _blanked(match: re.Match[str]) -> str:

@@ -1,4 +1,7 @@
-"""The command line ``slr``, a module for each command. Heavy packages load when a command runs."""
+"""The command line ``slr``, with a module for each command.
+
+A command imports heavy packages when it runs, so help and errors in the arguments appear at once.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +25,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status, which ``slr.terminal.command_line`` explains.
 
     Args:
-        arguments: such as ``["run", "all", "--smoke"]``; by default the process's.
+        arguments: command line without the program's name, such as ``["run", "all", "--smoke"]``; by default
+            the process's.
     """
-    # Imports make hundreds of thousands of objects that stay; to look for garbage among them every 700 takes a second.
+    # The imports make hundreds of thousands of objects that stay. By default Python looks for garbage after every 700
+    # of them, which takes a second in all.
     gc.set_threshold(100_000, 10, 10)
     return run_app(app, (sys.argv[1:] if arguments is None else arguments) or ["--help"])

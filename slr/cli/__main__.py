@@ -1,4 +1,4 @@
-"""Run the command line as ``python -m slr.cli``, which launchers that take a module need."""
+"""Run the command line as ``python -m slr.cli``, because some launchers take a module and no program."""
 
 from slr.cli import main
 

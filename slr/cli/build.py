@@ -20,36 +20,51 @@ EXAMPLE = "Example: slr build Qwen/Qwen2.5-7B Qwen/Qwen2.5-7B-Instruct --layers 
 
 def build(
     base: Base,
-    layers: Annotated[str, typer.Option(help="layers to restore, START:END, from 0, END not included")],
-    output: Annotated[Path, typer.Option(help="directory to write")],
+    layers: Annotated[
+        str,
+        typer.Option(
+            metavar="START:END", help="interval to restore; layers count from 0, END is not included"
+        ),
+    ],
+    output: Annotated[Path, typer.Option(metavar="DIR", help="directory to write")],
     instruct: Instruct = None,
     adapter: Adapter = None,
     as_adapter: Annotated[
-        bool, typer.Option("--as-adapter", help="write an adapter of BASE again, not a merged checkpoint")
+        bool,
+        typer.Option("--as-adapter", help="write an adapter of BASE, not a checkpoint; needs --adapter"),
     ] = False,
     alpha: Annotated[
         float,
         typer.Option(
-            parser=number, metavar="NUMBER", help="the base model's share within the layers, in (0, 1]"
+            parser=number, metavar="NUMBER", help="share of the base model in the interval, in (0, 1]"
         ),
     ] = 1.0,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="replace what slr build wrote there")
+        bool, typer.Option("--overwrite", help="replace what slr build wrote to --output before")
     ] = False,
     verify: Annotated[
-        bool, typer.Option("--verify", help="read it again, compare it with both models, record SHA-256")
+        bool,
+        typer.Option(
+            "--verify",
+            help="read the checkpoint again, compare it with both models, and record SHA-256 digests",
+        ),
     ] = False,
     search_dir: Annotated[
-        Path | None, typer.Option(help="output directory of slr search, for figures in the model card")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="output directory of slr search; the model card then has its figures"
+        ),
     ] = None,
 ) -> int:
-    """Write the hybrid as a checkpoint that any tool for checkpoints can load.
+    """Write a hybrid as an ordinary checkpoint, or as an adapter.
 
-    It has the instruct model's tokenizer, chat template and generation settings, a manifest that says where
-    every tensor came from (slr_manifest.json), and a model card. Of an adapter's hybrid, --as-adapter writes
-    a few megabytes that peft loads onto BASE.
+    The checkpoint has the instruct model's tokenizer, chat template and generation settings. A manifest
+    (slr_manifest.json) says where every tensor comes from, and a model card describes the hybrid.
+
+    If the post-trained model is an adapter, --as-adapter writes the hybrid as an adapter too. It takes a few
+    megabytes, and peft loads it onto BASE.
     """
     say_when_stopped("nothing unfinished is used, give the same command again")
 
@@ -59,6 +74,7 @@ def build(
 
     interval = LayerInterval.parse(layers)
     options = BuildOptions(alpha=alpha, overwrite=overwrite, verify=verify, search_dir=search_dir)
+    # The build renames a finished directory into place, so its parent must be writable.
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
     share = "" if alpha == 1 else f" at alpha {alpha:g}"
     if as_adapter and instruct is not None:

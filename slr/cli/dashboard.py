@@ -1,4 +1,4 @@
-"""``slr dashboard``: make the W&B workspace and report of this project."""
+"""``slr dashboard``: save the W&B workspace and report of a project."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ EXAMPLE = "Example: slr dashboard --wandb my-team/slr"
 
 
 def dashboard(
-    wandb: Annotated[str, typer.Option(metavar="ENTITY/PROJECT", help="where the runs are")],
+    wandb: Annotated[str, typer.Option(metavar="ENTITY/PROJECT", help="W&B project that has the runs")],
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="write the definition there; touch no network")
+        Path | None,
+        typer.Option(metavar="FILE", help="write the definition to this file instead; touch no network"),
     ] = None,
 ) -> int:
-    """Save a new view of the runs and a new report in Weights & Biases; delete older ones there."""
+    """Save a new view and a new report of the runs in W&B.
+
+    Earlier views and reports stay there. Delete them in W&B if you no longer need them.
+    """
     check_installed("wandb_workspaces", "slr dashboard")
 
     from slr.analysis.dashboard import save_dashboard

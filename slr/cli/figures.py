@@ -1,4 +1,4 @@
-"""``slr figures``: make every figure and table from records alone."""
+"""``slr figures``: draw every figure and table from records alone."""
 
 from __future__ import annotations
 
@@ -19,28 +19,31 @@ EXAMPLE = "Example: slr figures --results-dir results/laptop --output-dir figure
 def figures(
     results_dir: Annotated[
         Path,
-        typer.Option(help="holds a directory of records for each preset, or the *.jsonl of one run"),
+        typer.Option(
+            metavar="DIR", help="records: a directory for each preset, or the *.jsonl files of one run"
+        ),
     ] = Path("results"),
-    output_dir: Annotated[Path, typer.Option(help="figures, tables and the page go here")] = Path(
-        "paper_figures"
-    ),
+    output_dir: Annotated[
+        Path, typer.Option(metavar="DIR", help="directory for figures, tables and the page that shows them")
+    ] = Path("paper_figures"),
     preset: Annotated[
         str | None,
-        typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help="only this one of those there"),
+        typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help="draw this preset only"),
     ] = None,
     wandb: Annotated[
         str | None,
         typer.Option(
             metavar="ENTITY/PROJECT",
-            help="fetch the records from this W&B project first, into from_wandb/ in --results-dir",
+            help="first fetch the records of this W&B project into from_wandb/ in --results-dir",
         ),
     ] = None,
 ) -> int:
-    """Make every figure and table from records alone, for every preset that has records.
+    """Draw every figure and table from records alone.
 
-    It needs no model. What has not been measured is a gap that names the command to run. Either everything is new in
-    the end, or nothing is.
+    Every preset that has records is drawn; no model is needed. A figure or table without records is a gap that
+    names the command to run. The files are replaced together at the end: all of them are new, or none is.
     """
+    # `slr run all` starts this command as a child, which must end if `slr run all` is killed.
     die_with_parent()
     say_when_stopped("records and figures are as they were, the same command draws anew")
     check_environment(uses_wandb=wandb is not None)

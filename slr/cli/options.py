@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have, with their help."""
+"""Arguments and options that several commands share, with their help."""
 
 from __future__ import annotations
 
@@ -12,24 +12,40 @@ from slr.terminal.bad_input import DTYPES
 from slr.terminal.command_line import one_of
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
-PRESET_HELP = "; ".join(f"{preset.name}: {preset.description}" for preset in PRESETS.values())
+PRESET_HELP = "pairs to run:\n\n" + "\n\n".join(
+    f"{preset.name}: {preset.description}" for preset in PRESETS.values()
+)
 
-Base = Annotated[str, typer.Argument(metavar="BASE", help=f"pre-trained model: {MODEL_HELP}")]
+Base = Annotated[str, typer.Argument(metavar="BASE", help=f"base model: {MODEL_HELP}; or a preset's pair")]
 Instruct = Annotated[
     str | None,
-    typer.Argument(metavar="[INSTRUCT]", help="post-trained model, as BASE; none if BASE is a preset's pair"),
+    typer.Argument(
+        metavar="INSTRUCT",
+        help="post-trained model, given like BASE; leave it out if BASE is a preset's pair",
+    ),
 ]
 Adapter = Annotated[
-    str | None, typer.Option(help="in place of INSTRUCT, a PEFT LoRA adapter of BASE: directory or hub id")
+    str | None,
+    typer.Option(
+        metavar="ADAPTER", help="PEFT LoRA adapter of BASE instead of INSTRUCT: directory or hub id"
+    ),
 ]
-Revision = Annotated[str | None, typer.Option(help="commit, tag or branch, for a model on the hub")]
-Device = Annotated[str | None, typer.Option(help="such as cuda:0; by default the first GPU, else the CPU")]
+Revision = Annotated[
+    str | None, typer.Option(metavar="REVISION", help="commit, tag or branch of a model on the hub")
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DEVICE", help="such as cuda:0; by default the first GPU, or the CPU if there is none"
+    ),
+]
+# An option with a parser of its own shows no choices in the help, so the metavar lists them.
 Dtype = Annotated[
     str | None,
     typer.Option(
         parser=one_of(DTYPES),
         metavar="|".join(DTYPES),
-        help="by default float32 on a CPU, and the checkpoints' own on a GPU",
+        help="dtype of the weights; by default float32 on a CPU and the checkpoint's own on a GPU",
     ),
 ]
 DeviceMap = Annotated[
@@ -37,7 +53,7 @@ DeviceMap = Annotated[
     typer.Option(
         parser=one_of(("auto",)),
         metavar="auto",
-        help="spread each model over all GPUs, for models that one does not hold",
+        help="spread each model over all GPUs, if one GPU cannot hold it",
     ),
 ]
 Wandb = Annotated[
@@ -45,6 +61,6 @@ Wandb = Annotated[
     typer.Option(
         parser=one_of(get_args(WandbMode)),
         metavar="|".join(get_args(WandbMode)),
-        help="mirror to Weights & Biases",
+        help="mirror the records to Weights & Biases",
     ),
 ]

@@ -1,4 +1,4 @@
-"""``slr run``: run an experiment, or all of them, on the pairs of a preset."""
+"""``slr run``: run one experiment, or all of them, on the pairs of a preset."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
 from slr.terminal.stopping import run_child, say_when_stopped
 
+# With -P, no module of the working directory can stand in for a package of the same name.
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}
-"""The package that an experiment needs beyond those that the project always installs, by the experiment's name."""
+"""Name of the optional package that an experiment needs, by the experiment's name."""
 EXAMPLE = "Example: slr run all --preset laptop"
 
 
@@ -31,19 +32,28 @@ def run(
         str, typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help=PRESET_HELP)
     ] = "testbed",
     families: Annotated[
-        str | None, typer.Option(help="comma-separated, such as llama,gemma; all by default")
+        str | None,
+        typer.Option(metavar="FAMILIES", help="comma-separated, such as llama,gemma; by default all"),
     ] = None,
     output_dir: Annotated[
         Path | None,
-        typer.Option(help="records go here; results/PRESET by default, with -smoke in a smoke run"),
+        typer.Option(
+            metavar="DIR",
+            help="directory for the records; by default results/PRESET, in a smoke run with -smoke",
+        ),
     ] = None,
     figures_dir: Annotated[
         Path | None,
-        typer.Option(help=f"of {ALL}: figures and tables go here; paper_figures/PRESET by default"),
+        typer.Option(
+            metavar="DIR",
+            help=f"directory for the figures and tables of {ALL}; by default paper_figures/PRESET",
+        ),
     ] = None,
-    smoke: Annotated[bool, typer.Option("--smoke", help="a few prompts only, to see that all runs")] = False,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="run a few prompts only, to see that everything works")
+    ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="list the cells with an estimate of their cost")
+        bool, typer.Option("--dry-run", help="only list the cells, with an estimate of their cost")
     ] = False,
     wandb: Wandb = "offline",
     device: Device = None,
@@ -54,14 +64,14 @@ def run(
         typer.Option(
             parser=one_of(get_args(Engine)),
             metavar="|".join(get_args(Engine)),
-            help="what samples answers; vllm has to be installed",
+            help="what samples the answers; vllm must be installed separately",
         ),
     ] = "transformers",
 ) -> int:
-    """Run an experiment on the pairs of a preset, and before it those that it builds on.
+    """Run one experiment, or all of them, on the pairs of a preset.
 
-    Of all experiments, figures and tables are drawn at the end. What is on record already is not done again, so a run
-    that was stopped goes on where it was.
+    The experiments that it builds on run first. If all experiments run, their figures and tables are drawn at the
+    end. What is on record is not done again, so the same command continues a run that was stopped.
     """
     check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
     check_environment(uses_wandb=wandb != "disabled")
@@ -71,7 +81,7 @@ def run(
     from slr.runs.script import ScriptOptions, run_script
 
     output_dir = output_dir or Path("results") / f"{preset}{'-smoke' if smoke else ''}"
-    # What a smoke run draws must not stand where real results do.
+    # The figures of a smoke run must not replace real results.
     default_figures_dir = output_dir / "figures" if smoke else Path("paper_figures") / preset
     options = ScriptOptions(
         output_dir=output_dir,
@@ -87,6 +97,7 @@ def run(
     )
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
     experiments = chosen_experiments(experiment, preset, smoke)
+    # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
         print_plan(experiments, options)
         return 0
@@ -99,5 +110,5 @@ def run(
 
 
 def draw(results_dir: Path, figures_dir: Path) -> int:
-    """Make figures and tables from the records, in a process of its own, as anyone can do later."""
+    """Draw figures and tables with ``slr figures`` in another process, and return its exit status."""
     return run_child([*DRAW, "--results-dir", str(results_dir), "--output-dir", str(figures_dir)])

@@ -1,4 +1,4 @@
-"""``slr score``: CRC validity and diversity of one checkpoint."""
+"""``slr score``: print CRC validity and diversity of one checkpoint."""
 
 from __future__ import annotations
 
@@ -15,13 +15,20 @@ EXAMPLE = "Example: slr score google/gemma-2-9b --chat-template-from google/gemm
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)],
     chat_template_from: Annotated[
-        str | None, typer.Option(help="model whose tokenizer renders the prompts, for a base model")
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="model whose chat template renders the prompts, if MODEL has none"
+        ),
     ] = None,
     revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,
 ) -> int:
-    """Print CRC validity and diversity of one checkpoint, with 95% intervals."""
+    """Print CRC validity and diversity of one checkpoint.
+
+    Each value is a mean over prompts with its 95% confidence interval. The selection prompts choose the interval
+    in slr search; the held-out prompts are not used for the choice.
+    """
     from slr.chat.template import check_template
     from slr.crc.prompts import PROMPT_SETS, load_prompts
     from slr.crc.scoring import encode_prompts, score_model
@@ -36,6 +43,7 @@ def score(
     renderer = open_checkpoint(chat_template_from) if chat_template_from else checkpoint
     tokenizer = check_tokenizer_fits(checkpoint, renderer)
     check_template(tokenizer, checkpoint.num_embeddings)
+    # The prompts are encoded before the weights are loaded, so that an unsuitable tokenizer is found at once.
     encoded = {prompt_set: encode_prompts(load_prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS}
     loaded = load_opened(checkpoint, dtype=torch_dtype, device=device)
     rows = []

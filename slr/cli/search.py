@@ -1,4 +1,4 @@
-"""``slr search``: score every layer range of a pair, choose one, and say how to build it."""
+"""``slr search``: score every interval of a pair, choose one, and print the command that builds its hybrid."""
 
 from __future__ import annotations
 
@@ -30,7 +30,12 @@ def search(
     base: Base,
     instruct: Instruct = None,
     adapter: Adapter = None,
-    output_dir: Annotated[Path | None, typer.Option(help="default: results/NAME-OF-THE-PAIR")] = None,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="directory for records and figures; by default results/NAME-OF-THE-PAIR"
+        ),
+    ] = None,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     device: Device = None,
@@ -38,27 +43,35 @@ def search(
     stream: Annotated[
         bool | None,
         typer.Option(
-            help="leave the layers on disk and read each when needed; by default if the pair does not fit"
+            help="read each layer from disk when it is needed; by default only if the pair does not fit into memory"
         ),
     ] = None,
     device_map: DeviceMap = None,
     min_validity: Annotated[
         float,
         typer.Option(
-            parser=number, metavar="RATIO", help="share of the instruct model's validity to keep, in (0, 1]"
+            parser=number,
+            metavar="RATIO",
+            help="share of the instruct model's validity that the choice must keep, in (0, 1]",
         ),
     ] = MIN_VALIDITY_RATIO,
     margin: Annotated[
-        bool, typer.Option("--margin", help="choose carefully: the share's 95% interval must keep RATIO too")
+        bool,
+        typer.Option(
+            "--margin",
+            help="choose more carefully: the lower end of that share's 95% confidence interval must reach RATIO too",
+        ),
     ] = False,
     wandb: Wandb = "disabled",
 ) -> int:
-    """Score every layer range by CRC, choose the best one, and say how to build it.
+    """Score every interval of a pair by CRC and choose the best one.
 
-    BASE and INSTRUCT are two checkpoints of one architecture, or BASE and --adapter a model and a LoRA
-    adapter of it; or BASE alone is the name of a preset's pair, such as testbed-llama. Records, heatmap and
-    trade-off plot go to the output directory. A search that was stopped goes on where it was; with another
-    --min-validity or --margin it chooses anew out of the same scores.
+    BASE and INSTRUCT are two checkpoints of one architecture. In place of INSTRUCT, --adapter takes a LoRA
+    adapter of BASE. BASE alone can be the name of a preset's pair, such as testbed-llama.
+
+    Records, heatmap and trade-off plot go to the output directory. The slr build command for the choice is
+    printed at the end. The same command continues a search that was stopped. With another --min-validity or
+    --margin it chooses anew from the same scores.
     """
     say_when_stopped("the same command goes on from the records that are there")
     check_environment(uses_wandb=wandb != "disabled")
@@ -104,7 +117,7 @@ def search(
     with output_lock(output_dir, processes):
         if processes.is_main:
             check_account(wandb, output_dir)
-        # Loaded before anything is written, so that what is wrong with the pair is said at once.
+        # The pair is loaded before anything is written, so that an unusable pair is reported at once.
         pair = load_spec(
             spec,
             dtype=torch_dtype,
@@ -118,7 +131,7 @@ def search(
         if processes.is_main:
             for note in pair.notes:
                 print(visible(f"note: {note}"), file=sys.stderr)
-        # With the commits that were found, because a branch of a hub model moves on.
+        # The record names the commits that were found, because a branch of a hub model can move.
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
         )
@@ -126,6 +139,7 @@ def search(
         check_still_there(output_dir)
         if outcome.failed:
             return 1
+        # The main process alone reports, because all processes share one output directory.
         if not processes.is_main:
             return 0
         records = store_of(experiment, output_dir).read()
@@ -152,6 +166,7 @@ def _print_report(report: CrcReport) -> None:
     print(f"{visible(report.interval_reason)}\n")
     rows = []
     for line in report.models:
+        # A comparison of the reference with itself would always give 1 and 0.
         is_reference = line.model == "instruct"
         rows.append(
             (
@@ -194,7 +209,7 @@ def _model_name(model: str, report: CrcReport) -> str:
 def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
     option = ["--adapter"] if spec.instruct_is_adapter else []
     locations = [location.location for location in (spec.base, spec.instruct)]
-    # A path that begins with a dash would be taken for an option.
+    # Without "./", the command line would read a path that begins with a dash as an option.
     base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
     words = ["slr", "build", base, *option, instruct, "--layers", str(interval)]
     for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):

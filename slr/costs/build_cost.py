@@ -1,6 +1,7 @@
-"""What writing a hybrid costs, by ``slr build``, by mergekit and by copying the instruct model with ``cp``.
+"""Cost of writing a hybrid by ``slr build`` and by mergekit, against copying the instruct model with ``cp``.
 
-Each runs in a process of its own on a random Llama pair; ``experiments/build_cost.py`` says what is measured.
+Each method runs in its own process on a random Llama pair. ``experiments/build_cost.py`` describes the measured
+quantities.
 """
 
 from __future__ import annotations
@@ -23,16 +24,25 @@ if TYPE_CHECKING:
     from transformers import LlamaConfig
 
 ALPHA = 0.5
+"""Share of the base model in the interval, for the method that interpolates."""
 SLR = (sys.executable, "-m", "slr")
 SLR_IMPORTS = (sys.executable, "-c", "import slr.building.checkpoint")
 WRITING_SECONDS = re.compile(r"MB in ([\d.]+) s")
+"""Pattern of the seconds of writing that ``slr build`` prints."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The shape of the pair, as a Llama configuration names it, and how its weights are stored.
+    """The shape of a random pair, and how its weights are stored.
 
-    ``shard_bytes`` is the most that a weight file holds.
+    Attributes:
+        num_hidden_layers: number of decoder layers.
+        hidden_size: width of the hidden states.
+        intermediate_size: width of the MLPs.
+        num_attention_heads: number of query heads.
+        num_key_value_heads: number of key and value heads.
+        vocab_size: number of tokens.
+        shard_bytes: largest size of a weight file in bytes.
     """
 
     num_hidden_layers: int = 16
@@ -50,7 +60,7 @@ class Shape:
 
     @property
     def config(self) -> LlamaConfig:
-        """The shape as transformers has it, with one matrix for embeddings and head."""
+        """Configuration of this shape for transformers, with one matrix for embeddings and head."""
         from transformers import LlamaConfig
 
         fields = asdict(self)
@@ -71,7 +81,14 @@ SMOKE = Shape(
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
-    """A command that writes ``output``, and one of the same program that ends after its imports."""
+    """A way to write a hybrid, as a command.
+
+    Attributes:
+        name: name in records and tables.
+        command: command that writes the hybrid.
+        output: directory that the command writes.
+        imports: command of the same program that ends after its imports; None if there are no imports to measure.
+    """
 
     name: str
     command: Sequence[str | Path]
@@ -80,7 +97,11 @@ class Method:
 
 
 def write_pair(work_dir: Path, shape: Shape) -> list[Path]:
-    """Write a random pair of the shape, unless it is there; returns the directories of base and instruct model."""
+    """Write a random pair of the shape, unless it is there.
+
+    Returns:
+        The directories of the base model and the instruct model.
+    """
     from slr.costs.random_pairs import byte_level_tokenizer, write_random_pair
 
     return write_random_pair(
@@ -94,11 +115,11 @@ def methods_for(
     """List the methods in the order in which they are measured.
 
     Args:
-        work_dir: gets what the methods write.
-        base: checkpoint whose middle half of layers is restored.
-        instruct: checkpoint that gets them.
-        shape: of both.
-        mergekit: the program ``mergekit-yaml``; None leaves it out.
+        work_dir: directory for everything that the methods write.
+        base: checkpoint of the base model; the middle half of its layers is restored.
+        instruct: checkpoint of the instruct model.
+        shape: shape of both.
+        mergekit: path of the program ``mergekit-yaml``; None leaves mergekit out.
     """
     import torch
 
@@ -144,20 +165,27 @@ def methods_for(
 
 
 def measure_methods(methods: Sequence[Method], repetitions: int, shape: Shape) -> list[BuildCost]:
-    """Run all methods in turn, several times, and take the medians of each. The last output of each is left there.
+    """Run all methods in turn, several times, and take the median of each quantity.
+
+    The output of each method's last run stays on the disk.
 
     Args:
-        methods: what to measure; ``methods_for`` makes them.
-        repetitions: how often each is run.
-        shape: of the pair, for the records.
+        methods: methods to measure; ``methods_for`` makes them.
+        repetitions: number of runs of each method.
+        shape: shape of the pair, for the records.
+
+    Returns:
+        One record for each method, in order.
     """
     imports = {method.name: run_measured(method.imports) for method in methods if method.imports}
     runs: dict[str, list[ProcessCost]] = {method.name: [] for method in methods}
+    # The methods take turns, so that a slow phase of the machine hits all of them alike.
     for repetition in range(repetitions):
         for method in methods:
             shutil.rmtree(method.output, ignore_errors=True)
             runs[method.name].append(run_measured(method.command))
-            if repetition < repetitions - 1:  # else the cache would fill up; the last are compared
+            # Old outputs would push the sources out of the page cache. The last ones are compared afterwards.
+            if repetition < repetitions - 1:
                 shutil.rmtree(method.output)
     return [_medians(shape, name, costs, imports.get(name)) for name, costs in runs.items()]
 
@@ -166,6 +194,7 @@ def _medians(
     shape: Shape, method: str, costs: Sequence[ProcessCost], imports: ProcessCost | None
 ) -> BuildCost:
     seconds = statistics.median(cost.seconds for cost in costs)
+    # slr build prints its seconds of writing. Of another program, everything but the imports counts as writing.
     own_words = [float(found[1]) for cost in costs if (found := WRITING_SECONDS.search(cost.output))]
     key = f"{shape.pair_name}/{method}"
     return BuildCost(
@@ -185,7 +214,12 @@ def _medians(
 
 
 def print_costs(costs: Sequence[BuildCost], num_bytes: int) -> None:
-    """Print a line for each method; the ratio is to the writing time of the first method, ``cp``."""
+    """Print a table with a row for each method.
+
+    Args:
+        costs: records of the methods; the ratios are relative to the writing time of the first one, ``cp``.
+        num_bytes: size of the instruct checkpoint in bytes.
+    """
     columns = ("", "seconds", "to disk", "writing", "ratio", "CPU s", "MB")
     print_table(
         (*columns, "imports: seconds", "CPU s", "MB"),
@@ -207,7 +241,7 @@ def print_costs(costs: Sequence[BuildCost], num_bytes: int) -> None:
 
 
 def compare(ours: Path, theirs: Path) -> str:
-    """Say whether two checkpoints have the same tensors, bit for bit, under the same names."""
+    """Say in a sentence whether two checkpoints have the same tensors, bit for bit, under the same names."""
     import torch
     from safetensors import safe_open
 
@@ -215,7 +249,7 @@ def compare(ours: Path, theirs: Path) -> str:
 
     indexes = [read_tensor_index(directory).tensors for directory in (ours, theirs)]
     if indexes[0].keys() != indexes[1].keys():
-        return f"other tensors: {', '.join(sorted(indexes[0].keys() ^ indexes[1].keys()))}"
+        return f"tensors in only one of the checkpoints: {', '.join(sorted(indexes[0].keys() ^ indexes[1].keys()))}"
     different = []
     for name in indexes[0]:
         tensors = []

@@ -1,4 +1,4 @@
-"""Sample the same prompts by transformers and by vLLM, and compare how far their answers are apart."""
+"""Sample the same prompts with transformers and with vLLM, and test whether the answers differ by more than chance."""
 
 from __future__ import annotations
 
@@ -25,30 +25,39 @@ THINGS = (
     *("a colour", "an animal", "a fruit", "a country", "a city", "a planet", "a number from 1 to 10"),
     *("a first name", "a musical instrument", "a sport", "a month", "a river"),
 )
-"""What the models are asked to name."""
+"""Things that the models are asked to name, one a prompt."""
 
 VIEWS: dict[str, Callable[[str], list[str]]] = {
     "whole answer": lambda text: [text],
     "first word": lambda text: (text.split() or [""])[:1],
     "all words": str.split,
 }
-"""What of an answer is counted. Long answers are seldom the same, so the words say more."""
+"""The parts of an answer that are counted, by the name of the view.
+
+Two long answers are seldom equal, so their words tell more.
+"""
 
 DIFFERENT = 0.001
-"""Combined p-value below which the engines differ."""
+"""Combined p-value below which the engines count as different."""
 
 SAMPLES_TOGETHER = 256
-"""Number of samples in one call of an engine."""
+"""Largest number of samples in one call of an engine."""
 
 Draw = Callable[[list[list[int]], int, SamplingConfig, list[int]], "list[list[Sample]]"]
-"""An engine: samples prompts, a number of answers to each, with the settings, with a seed for each prompt."""
+"""An engine. It takes the prompts' token ids, the number of samples of each, the settings, and a seed for each."""
 Settings = Mapping[str, SamplingConfig]
-"""Sampling settings by a name for them."""
+"""Sampling settings by their names."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What one engine drew with one of the settings: texts of each prompt, tokens in all, and seconds."""
+    """The answers of one engine with one of the settings.
+
+    Attributes:
+        texts: texts of the samples, for each prompt.
+        num_tokens: number of tokens of all samples.
+        seconds: wall-clock time of drawing them, in seconds.
+    """
 
     texts: list[list[str]]
     num_tokens: int
@@ -58,16 +67,16 @@ class Drawn:
 def drawn_by_transformers(
     checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
 ) -> dict[str, Drawn]:
-    """Sample by transformers, on the first GPU or else the CPU.
+    """Sample with transformers, on the first GPU or else on the CPU.
 
     Args:
         checkpoint: directory of a model with a chat template.
-        dtype: of the weights.
-        num_samples: answers to each prompt.
-        settings: what to sample with.
+        dtype: dtype of the weights.
+        num_samples: number of samples of each prompt.
+        settings: settings to sample with, by name.
 
     Returns:
-        What was drawn with each of the settings, by the settings' name.
+        The answers with each of the settings, by name.
     """
     import torch
 
@@ -88,13 +97,24 @@ def drawn_by_transformers(
 def drawn_by_vllm(
     checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
 ) -> dict[str, Drawn]:
-    """Sample by vLLM; arguments and result are those of ``drawn_by_transformers``."""
+    """Sample with vLLM.
+
+    Args:
+        checkpoint: directory of a model with a chat template.
+        dtype: dtype of the weights.
+        num_samples: number of samples of each prompt.
+        settings: settings to sample with, by name.
+
+    Returns:
+        The answers with each of the settings, by name.
+    """
     from slr.models.checkpoint import open_checkpoint
     from slr.sampling.vllm_engine import VllmEngine
 
     opened = open_checkpoint(checkpoint)
     assert opened.tokenizer is not None
     assert opened.end_tokens is not None
+    # Both engines end an answer at the same tokens, because otherwise this choice alone would set them apart.
     end_tokens = opened.end_tokens.ids
     with VllmEngine(checkpoint, opened.tokenizer, dtype) as engine:
 
@@ -116,7 +136,7 @@ def _prompts(checkpoint: Path) -> list[list[int]]:
 
 
 def _draw_all(draw: Draw, prompts: list[list[int]], num_samples: int, settings: Settings) -> dict[str, Drawn]:
-    # Libraries set themselves up in the first call.
+    # A library sets itself up in its first call, which must not count as sampling time.
     draw(prompts[:1], 2, SamplingConfig(max_new_tokens=2), [0])
     return {name: _draw(draw, prompts, num_samples, name, config) for name, config in settings.items()}
 
@@ -135,10 +155,14 @@ def _draw(draw: Draw, prompts: list[list[int]], num_samples: int, name: str, con
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """How far two engines' answers are apart, as means over prompts, in one view of an answer.
+    """How far the answers of two engines are apart, in one view of an answer.
 
-    ``by_chance`` is the distance when it is drawn at random which engine gave which answer; ``combined_p`` combines the
-    p-values of all prompts by Fisher's method; ``share_significant`` is the share of them below 0.05.
+    Attributes:
+        view: name of the view.
+        distance: total variation distance of the counted parts, mean over prompts, in [0, 1].
+        by_chance: the same distance if the answers are divided between the engines at random.
+        share_significant: share of the prompts whose p-value is below 0.05.
+        combined_p: p-values of all prompts, combined by Fisher's method.
     """
 
     view: str
@@ -154,7 +178,11 @@ class Agreement:
 
 
 def agreements(first: Drawn, second: Drawn) -> list[Agreement]:
-    """Compare the answers of two engines to the same prompts, in every view."""
+    """Compare the answers of two engines to the same prompts.
+
+    Returns:
+        One comparison for each view.
+    """
     found = []
     for view, parts_of in VIEWS.items():
         tests = [
@@ -178,7 +206,7 @@ def agreements(first: Drawn, second: Drawn) -> list[Agreement]:
 
 
 def print_speeds(drawn: Sequence[tuple[str, str, Drawn]]) -> None:
-    """Print a line for each settings' name, engine and what it drew."""
+    """Print a table of speeds; each row is given as the settings' name, the engine's name, and its answers."""
     rows = [
         (name, engine, f"{of.num_tokens:,}", f"{of.seconds:.1f}", f"{of.num_tokens / of.seconds:.0f}")
         for name, engine, of in drawn
@@ -188,7 +216,7 @@ def print_speeds(drawn: Sequence[tuple[str, str, Drawn]]) -> None:
 
 
 def print_agreements(found: Mapping[str, Sequence[Agreement]]) -> None:
-    """Print a line for each comparison, by its name, and view."""
+    """Print a table with a row for each view of each comparison, which are given by the comparison's name."""
     columns = ("compared", "counted", "distance", "by chance", "p < 0.05", "combined p")
     rows = [
         (

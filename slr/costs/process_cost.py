@@ -1,4 +1,7 @@
-"""What a command costs that runs in a process of its own: seconds, and memory that is really its own. Linux only."""
+"""Time and memory that a command takes in its own process.
+
+Memory is read from ``/proc``, so this works on Linux only.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 POLL_SECONDS = 0.005
+"""Seconds between two readings of the memory."""
 NO_HUB = {"HF_HUB_OFFLINE": "1"}
+"""Environment of a measured command, which must not wait for a network."""
 
 _RSS_ANON = re.compile(r"^RssAnon:\s+(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessCost:
-    """Seconds until the process ended, and until all that was written was on the disk, by a sync after it.
+    """Time and memory that a command took.
 
-    ``cpu_seconds`` are those that it computed for, by itself and in the kernel, whatever else was running.
-    ``peak_memory_bytes`` is the most anonymous memory that it had at any of the moments at which it was
-    looked at, every 5 ms: pages of files that are mapped or cached are the system's, and do not count.
-    ``output`` is what it printed.
+    Attributes:
+        seconds: wall-clock seconds until the process ended.
+        cpu_seconds: seconds of CPU time, in the process and in the kernel for it. A busy machine does not lengthen
+            them.
+        seconds_synced: wall-clock seconds until a sync after the process had brought everything to the disk.
+        peak_memory_bytes: largest anonymous memory in bytes, of readings every 5 ms. Mapped or cached pages of files
+            do not count, because they belong to the system.
+        output: text that the command printed.
     """
 
     seconds: float
@@ -36,17 +45,19 @@ class ProcessCost:
 
 
 def run_measured(command: Sequence[str | Path]) -> ProcessCost:
-    """Run a command to its end; what was written before it is put on the disk first.
+    """Run a command to its end and measure it.
 
     Raises:
-        RuntimeError: if it fails; the message has the end of what it printed.
+        RuntimeError: if the command fails; the message has the end of its output.
     """
+    # Data that earlier programs wrote would otherwise go to the disk in the command's time.
     os.sync()
     peak = 0
     cpu_before = _cpu_seconds_of_children()
     began = time.perf_counter()
+    # The output goes to a file, because a full pipe would stop the process: nobody reads it meanwhile.
     with (
-        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,  # a pipe would stop a talkative process
+        tempfile.TemporaryFile("w+", encoding="utf-8") as printed,
         subprocess.Popen(
             command, stdout=printed, stderr=subprocess.STDOUT, env={**os.environ, **NO_HUB}
         ) as process,
@@ -54,7 +65,8 @@ def run_measured(command: Sequence[str | Path]) -> ProcessCost:
         status = Path(f"/proc/{process.pid}/status")
         while process.poll() is None:
             found = _RSS_ANON.search(status.read_text())
-            peak = max(peak, 1024 * int(found[1]) if found else 0)  # one that has just ended has none
+            # A process that has just ended has no memory, and the line is missing.
+            peak = max(peak, 1024 * int(found[1]) if found else 0)
             time.sleep(POLL_SECONDS)
         seconds = time.perf_counter() - began
         cpu_seconds = _cpu_seconds_of_children() - cpu_before
@@ -74,6 +86,6 @@ def run_measured(command: Sequence[str | Path]) -> ProcessCost:
 
 
 def _cpu_seconds_of_children() -> float:
-    """Of the child processes that have ended."""
+    """CPU seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

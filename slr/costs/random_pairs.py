@@ -1,6 +1,6 @@
-"""Pairs of models with random weights, in memory and on disk: what a measurement of cost needs.
+"""Pairs of models with random weights, in memory and on disk, which measurements of cost use.
 
-What a search or a build costs depends on shapes, not on what the weights say.
+The cost of a search or a build depends on the shapes of the weights, and not on their values.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from slr.models.loading import ModelPair, avoid_cudnn_attention, family_of
 from slr.models.presets import find_pair
 
 TOKENIZER_OF = find_pair("testbed-llama").instruct
-"""A model that ships with the package: no tokenizer is fetched, and none of these pairs has one of its own."""
+"""Model whose tokenizer random pairs use. It ships with the package, so nothing is downloaded."""
 SIDES = ("base", "instruct")
+"""Names of the two models, and of their directories. The place of a name is the seed of its weights."""
 
 
 def load_testbed_tokenizer() -> PreTrainedTokenizerBase:
@@ -33,14 +34,15 @@ def load_testbed_tokenizer() -> PreTrainedTokenizerBase:
 def random_pair(
     name: str, config: PreTrainedConfig, device: str = "cpu", dtype: torch.dtype = torch.float32
 ) -> ModelPair:
-    """Make two models of a configuration on a device, with the testbed's tokenizer.
+    """Make two models of one configuration on a device, with the testbed's tokenizer.
 
     Args:
-        name: of the pair, in records.
-        config: the shape of both models.
-        device: where the weights are made, so that a CPU never holds those of a GPU.
-        dtype: of the weights.
+        name: name of the pair in records.
+        config: configuration of both models.
+        device: device on which the weights are made, so that a large model never passes through the CPU's memory.
+        dtype: dtype of the weights.
     """
+    # The models run with the same attention as loaded ones, so that their cost is the same.
     avoid_cudnn_attention()
     attention = model_layout(config, name).attention
     models = []
@@ -63,26 +65,30 @@ def random_pair(
 def write_random_pair(
     directory: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerBase, shard_bytes: int
 ) -> list[Path]:
-    """Write two bfloat16 checkpoints, a shard at a time, unless they are there; memory never holds more than a shard.
+    """Write two bfloat16 checkpoints of one configuration, unless they are there.
+
+    Memory never holds more than one shard.
 
     Args:
-        directory: gets ``base/`` and ``instruct/``.
-        config: the shape of both models.
-        tokenizer: is saved with both.
-        shard_bytes: the most that a weight file holds.
+        directory: parent of the directories ``base`` and ``instruct``.
+        config: configuration of both models.
+        tokenizer: tokenizer that is saved with both.
+        shard_bytes: largest size of a weight file in bytes.
 
     Returns:
-        The two directories.
+        The directories of the base model and the instruct model.
     """
     written = [directory / side for side in SIDES]
     for seed, checkpoint in enumerate(written):
-        if not (checkpoint / "tokenizer.json").exists():  # it is written last
+        # The tokenizer is written last, so a checkpoint that has it is complete.
+        if not (checkpoint / "tokenizer.json").exists():
             _write_checkpoint(checkpoint, config, seed, shard_bytes)
             tokenizer.save_pretrained(checkpoint)
     return written
 
 
 def _write_checkpoint(directory: Path, config: PreTrainedConfig, seed: int, shard_bytes: int) -> None:
+    # On the meta device a model has names and shapes, but no weights that take memory.
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
     tensors = model.state_dict()
@@ -106,7 +112,7 @@ def _write_checkpoint(directory: Path, config: PreTrainedConfig, seed: int, shar
 
 
 def byte_level_tokenizer(vocab_size: int) -> PreTrainedTokenizerBase:
-    """Make a byte-level BPE tokenizer of that many tokens: bytes, and merges of two of the tokens before."""
+    """Make a byte-level BPE tokenizer of ``vocab_size`` tokens: the bytes, and merges of two earlier tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 

@@ -1,4 +1,4 @@
-"""Time sampling by slr, all samples of several prompts in one batch, against ``generate`` prompt by prompt."""
+"""Speed of sampling with slr, which batches the samples of several prompts, against ``generate`` prompt by prompt."""
 
 from __future__ import annotations
 
@@ -18,12 +18,18 @@ from slr.testbed.writing import Genre, held_out_writing_requests
 
 Tokens = list[list[int]]
 Draw = Callable[[ModelPair, Tokens, int, int], int]
-"""Draws a number of samples of each prompt with a seed, and gives the number of tokens."""
+"""A method. It takes the pair, the prompts, the number of samples of each, and a seed, and returns a token count."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timing:
-    """One repetition of one method: tokens up to the one that ends each answer, and the seconds they took."""
+    """One repetition of one method.
+
+    Attributes:
+        method: name of the method.
+        num_tokens: number of tokens of all answers, each up to its end token.
+        seconds: wall-clock time in seconds.
+    """
 
     method: str
     num_tokens: int
@@ -31,19 +37,19 @@ class Timing:
 
     @property
     def tokens_per_second(self) -> float:
-        """By this the methods compare."""
+        """Tokens per second, by which the methods are compared."""
         return self.num_tokens / self.seconds
 
 
 def writing_requests(number: int) -> list[str]:
-    """Choose requests of all genres and subjects evenly.
+    """Choose writing requests evenly over all genres and subjects.
 
     Raises:
-        ValueError: if there are fewer.
+        ValueError: if ``number`` is below 1 or above the number of requests.
     """
     texts = [request.text for genre in get_args(Genre) for request in held_out_writing_requests(genre)]
     if not 1 <= number <= len(texts):
-        raise ValueError(f"{number} prompts are asked for, expected 1 to {len(texts)}")
+        raise ValueError(f"the number of prompts is {number}, expected 1 to {len(texts)}")
     return [texts[place * len(texts) // number] for place in range(number)]
 
 
@@ -56,15 +62,18 @@ def time_sampling(
     prompts_in_group: int,
     repetitions: int,
 ) -> list[Timing]:
-    """Sample answers of the instruct model by both methods in turn.
+    """Sample answers of the instruct model with both methods in turn.
 
     Args:
-        pair: of which the instruct model is used.
+        pair: pair whose instruct model is used.
         requests: texts of the prompts.
-        num_samples: answers to each.
-        config: temperature, min-p and length; ``generate`` gets the same.
-        prompts_in_group: prompts in one batch of slr.
-        repetitions: how often each method is timed.
+        num_samples: number of samples of each prompt.
+        config: temperature, min-p and largest number of new tokens, for both methods.
+        prompts_in_group: number of prompts in one batch of slr.
+        repetitions: number of times that each method is timed.
+
+    Returns:
+        All repetitions, in the order in which they ran.
     """
     prompts = render_chats(pair.tokenizer, requests)
     methods: dict[str, Draw] = {
@@ -72,9 +81,10 @@ def time_sampling(
         "generate": _draw_by_generate(config),
     }
     for draw in methods.values():
-        # Libraries set themselves up in the first calls; that is no part of either method.
+        # Libraries set themselves up in the first calls, which is not part of either method.
         draw(pair, prompts[:2], num_samples, 0)
     timings = []
+    # The methods take turns, so that a slow phase of the machine hits both alike.
     for repetition in range(repetitions):
         for name, draw in methods.items():
             seed = seed_from_key("sampling_cost", pair.name, name, str(repetition))
@@ -117,6 +127,7 @@ def _draw_by_generate(config: SamplingConfig) -> Draw:
                 top_p=1.0,
             )
             answers = generated[:, len(prompt) :].tolist()
+            # slr decodes its answers too, so decoding belongs to both times.
             pair.tokenizer.batch_decode(answers, skip_special_tokens=True)
             num_tokens += sum(_length(answer, ends) for answer in answers)
         return num_tokens
@@ -125,4 +136,5 @@ def _draw_by_generate(config: SamplingConfig) -> Draw:
 
 
 def _length(answer: Sequence[int], ends: set[int]) -> int:
+    """Number of tokens up to the end token; the padding behind it does not count."""
     return next((place + 1 for place, token in enumerate(answer) if token in ends), len(answer))

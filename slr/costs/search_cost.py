@@ -1,7 +1,7 @@
-"""Measure the search against the plain loop on a pair of random weights, each in a process of its own.
+"""Cost of the shared search against a plain loop over hybrids, on a pair with random weights.
 
-A process of its own makes the peak memory the method's. Both methods are given the same pair and the same
-prompts; the loop batches the prompts of one hybrid by their length.
+Each method runs in its own process, so that the process's peak memory is the method's. Both methods get the
+same pair and the same prompts. The loop batches the prompts of one hybrid by their length.
 """
 
 from __future__ import annotations
@@ -39,10 +39,17 @@ Method = Literal["shared", "loop"]
 
 @dataclass(frozen=True, kw_only=True)
 class CostCase:
-    """The shape of a random Llama pair with the testbed's tokenizer, and how many prompts it is asked.
+    """The shape of a random Llama pair with the testbed's tokenizer, and the number of prompts.
 
-    The loop takes the same time for every hybrid, so an even sample of them is enough:
-    at most ``max_loop_hybrids``.
+    Attributes:
+        num_layers: number of decoder layers.
+        hidden_size: width of the hidden states.
+        intermediate_size: width of the MLPs.
+        num_attention_heads: number of query heads.
+        num_key_value_heads: number of key and value heads.
+        num_prompts: number of selection prompts.
+        max_loop_hybrids: largest number of hybrids that the loop scores. It takes the same time for every
+            hybrid, so an even sample of them is enough.
     """
 
     num_layers: int
@@ -60,7 +67,7 @@ class CostCase:
 
     @property
     def config(self) -> LlamaConfig:
-        """The shape as transformers has it, with the vocabulary of the testbed."""
+        """Configuration of this shape for transformers, with the testbed's vocabulary."""
         from transformers import LlamaConfig
 
         from slr.costs.random_pairs import load_testbed_tokenizer
@@ -79,7 +86,11 @@ METHODS: tuple[Method, ...] = ("shared", "loop")
 
 
 def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
-    """Measure both methods on each case and record it, unless it is on record; returns all records."""
+    """Measure both methods on each case, and record what is not on record yet.
+
+    Returns:
+        All records of the file, earlier ones included.
+    """
     store = ResultsStore(path)
     for case in cases:
         for method in METHODS:
@@ -89,14 +100,22 @@ def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
 
 
 def measure(case: CostCase, method: Method) -> SearchCost:
-    """Score every interval of the case's pair by one method, in a new process."""
+    """Score the intervals of the case's pair with one method, in a new process."""
+    # A forked process would start with this process's memory, which would count as the method's.
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_measure_here, (case, method, os.getpid()))
 
 
 def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, smoke: bool) -> None:
-    """Mirror what ``measure_cases`` recorded in ``output_dir/search_cost.jsonl`` to W&B, a run for each case."""
+    """Mirror the records of ``output_dir/search_cost.jsonl`` to W&B, with one run for each case.
+
+    Args:
+        cases: cases whose records are mirrored.
+        output_dir: directory in which ``measure_cases`` wrote the records.
+        mode: whether W&B is used, and how.
+        smoke: whether the runs are marked as smoke runs.
+    """
     for case in cases:
         random_weights = ModelReference(case.pair_name)
         spec = PairSpec(
@@ -111,7 +130,7 @@ def mirror_costs(cases: Sequence[CostCase], output_dir: Path, mode: WandbMode, s
 
 
 def cost_experiment(case: CostCase) -> Experiment[CostCase]:
-    """What W&B is told of a case. Its work is no cells, for each method needs a process of its own."""
+    """Describe a case to the W&B mirror; it has no cells, because each method is measured in its own process."""
     return Experiment(
         name="search_cost",
         question="What does scoring every interval cost?",
@@ -123,7 +142,10 @@ def cost_experiment(case: CostCase) -> Experiment[CostCase]:
 
 
 def print_costs(costs: Sequence[SearchCost]) -> None:
-    """Print a line for each case: time, hybrids and peak memory of both methods, and their ratio a hybrid."""
+    """Print a table with a row for each case.
+
+    It shows the time, hybrids and peak memory of both methods, and the ratio of their times for one hybrid.
+    """
     by_pair = {(cost.pair, cost.method): cost for cost in costs}
     rows = []
     for pair in dict.fromkeys(cost.pair for cost in costs):
@@ -148,7 +170,7 @@ def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
     pair = random_pair(case.pair_name, case.config)
     encoded = encode_prompts(load_prompts("selection")[: case.num_prompts], pair.tokenizer)
     run = _run_search if method == "shared" else _run_loop
-    # Libraries set themselves up in the first calls; that is no part of either method.
+    # Libraries set themselves up in the first calls, which is not part of either method.
     run(pair, encoded.subset([0, 1]), case, lambda _done, _total: None)
     with progress_bar(f"{case.pair_name}: {method}") as on_progress:
         began = time.perf_counter()
@@ -175,7 +197,7 @@ def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
 def _run_search(
     pair: ModelPair, encoded: EncodedPrompts, _case: CostCase, on_progress: OnProgress
 ) -> tuple[int, int, int]:
-    """Intervals scored, layer evaluations, and tokens computed; the same for the loop."""
+    """Run the search; return the numbers of intervals, layer evaluations, and tokens computed."""
     from slr.crc.search import search
 
     result = search(pair, encoded.prompts, on_progress=on_progress)
@@ -185,6 +207,7 @@ def _run_search(
 def _run_loop(
     pair: ModelPair, encoded: EncodedPrompts, case: CostCase, on_progress: OnProgress
 ) -> tuple[int, int, int]:
+    """Run the loop; return the same numbers as ``_run_search``."""
     from slr.crc.scoring import score_model
     from slr.hybrid import restore
     from slr.intervals import all_intervals

@@ -1,8 +1,8 @@
-"""Measure one whole search of a pair in a real model's shape, against the fastest that the device multiplies.
+"""Cost of one whole search of a pair in a real model's shape, against the device's peak speed.
 
 The weights are random and made on the device, in bfloat16 on a GPU and in float32 on a CPU. The prompts are the
-real ones, in the tokens of the testbed's tokenizer, for no tokenizer is fetched: what a search costs depends on how
-many tokens there are, not on which.
+real ones. The testbed's tokenizer encodes them, because no tokenizer is downloaded: the cost of a search depends on
+the number of tokens, and not on which tokens they are.
 """
 
 from __future__ import annotations
@@ -71,28 +71,33 @@ SHAPES: dict[str, PreTrainedConfig] = {
         tie_word_embeddings=True,
     ),
 }
-"""Llama-3.1-8B, Qwen2.5-7B and Gemma-2-9b."""
+"""Configurations of Llama-3.1-8B, Qwen2.5-7B and Gemma-2-9b, by the names of their shapes."""
 
 CPU_LAYERS = 3
 CPU_PROMPTS = 2
 CPU_VOCABULARY = 8192
-"""What is left of a shape on a CPU, at the same widths."""
+"""Numbers of layers, prompts and tokens that are left of a shape on a CPU; its widths stay."""
 
 PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
-"""Rows and columns of the square matrices by which a device's peak is measured."""
+"""Number of rows and columns of the square matrices that measure a device's peak speed."""
 
 WARM_UP_STARTS = 8
-"""Start layers that are searched beforehand, the last ones: few evaluations, but calls as large as any."""
+"""Number of start layers that warm up the search. They are the last ones: few evaluations, but full-size calls."""
 
 DTYPE = {"cpu": torch.float32, "cuda": torch.bfloat16}
-"""In which each computes well."""
+"""The dtype in which each kind of device computes well."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeCost:
-    """One search. ``flops`` are of matrices alone, an upper bound: at the last layer they count for all tokens.
+    """Cost of one search.
 
-    ``peak_flops_per_second`` is a large matrix product's on the same device; ``shortened`` says to what, if so.
+    Attributes:
+        record: time, memory and counts of the search.
+        flops: floating-point operations of the matrix products. They are an upper bound, because they count all tokens
+            at the last layer.
+        peak_flops_per_second: speed of a large matrix product on the same device.
+        shortened: in words, what the shape was shortened to; None if it is whole.
     """
 
     record: SearchCost
@@ -101,6 +106,7 @@ class ShapeCost:
     shortened: str | None
 
     def __str__(self) -> str:
+        """Describe the search and its cost in a few lines."""
         record, peak = self.record, self.peak_flops_per_second
         speed = self.flops / record.seconds
         lines = [
@@ -109,7 +115,7 @@ class ShapeCost:
             "by the testbed's tokenizer",
             f"  {record.seconds:.1f} s; {record.tokens_computed:,} tokens through a layer, "
             f"{self.flops / 1e12:,.1f} TFLOP",
-            f"  {speed / 1e12:.2f} TFLOP/s, {speed / peak:.0%} of a large matrix product's {peak / 1e12:.2f}",
+            f"  {speed / 1e12:.2f} TFLOP/s, {speed / peak:.0%} of a large matrix product's {peak / 1e12:.2f} TFLOP/s",
             f"  peak memory {(record.peak_memory_bytes or 0) / 1e9:.1f} GB",
         ]
         return "\n".join([*([f"SHORTENED {self.shortened}"] if self.shortened else []), *lines])
@@ -117,7 +123,12 @@ class ShapeCost:
 
 @dataclass(frozen=True, kw_only=True)
 class ShapeSettings:
-    """What a record's hash of the configuration is of."""
+    """The settings from which a record's configuration hash is made.
+
+    Attributes:
+        config: configuration of the models, as JSON.
+        num_prompts: number of prompts.
+    """
 
     config: str
     num_prompts: int
@@ -126,9 +137,15 @@ class ShapeSettings:
 def measure_shape(
     name: str, device: str, profile: Path | None = None, num_layers: int | None = None
 ) -> ShapeCost:
-    """Search a random pair of the shape once; under torch's profiler once more if there is a file for what it says.
+    """Search a random pair of a shape once and measure it.
 
-    On a CPU the shape is shortened. ``num_layers`` is for tests: fewer than the shape has.
+    On a CPU the shape is shortened.
+
+    Args:
+        name: name of the shape in ``SHAPES``.
+        device: device to search on, such as ``cuda:0``.
+        profile: file for the table of torch's profiler, under which the search runs once more; None for no profile.
+        num_layers: number of layers, if fewer than the shape has; for smoke runs and tests.
 
     Raises:
         OSError: if the profile cannot be written.
@@ -139,7 +156,7 @@ def measure_shape(
     )
     encoded = encode_prompts(load_prompts("selection")[:num_prompts], pair.tokenizer)
     budget = memory_budget(pair.instruct_model)
-    # Libraries set themselves up in the first calls, and memory is set apart for calls of full size.
+    # In the first calls libraries set themselves up, and memory is set apart for calls of full size.
     late = range(max(0, pair.num_layers - WARM_UP_STARTS), pair.num_layers)
     list(iter_search(pair, encoded, starts=late, memory_budget_bytes=budget))
     peak_speed = _peak_flops_per_second(device)
@@ -162,7 +179,7 @@ def measure_shape(
 def _case(
     shape: PreTrainedConfig, device: str, num_layers: int | None
 ) -> tuple[PreTrainedConfig, int, str | None]:
-    """Configuration, number of prompts, and in words to what the shape is shortened."""
+    """Return the configuration, the number of prompts, and in words what the shape is shortened to."""
     config = copy.deepcopy(shape)
     num_prompts = len(load_prompts("selection"))
     on_cpu = torch.device(device).type == "cpu"
@@ -172,6 +189,7 @@ def _case(
     if num_layers is None:
         return config, num_prompts, None
     config.num_hidden_layers = num_layers
+    # The list of layer types must be as long as the number of layers.
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:num_layers]
     why = "for a CPU " if on_cpu else ""
@@ -186,14 +204,16 @@ def _case(
 
 
 def _peak_flops_per_second(device: str, repetitions: int = 10) -> float:
-    """Of a large matrix product in the search's dtype, the median of several."""
+    """Measure the speed of a large matrix product in the search's dtype, as the median of several."""
     kind = torch.device(device).type
     size = PEAK_MATRIX_SIZE[kind]
     left, right = torch.randn(2, size, size, device=device, dtype=DTYPE[kind])
     seconds = []
-    for _ in range(repetitions + 1):  # the first is no measurement: it sets the library up
+    # The first product is not counted, because the library sets itself up in it.
+    for _ in range(repetitions + 1):
         began = time.perf_counter()
         torch.matmul(left, right)
+        # A GPU computes in the background. Without this wait, the clock would stop before the product is there.
         if kind == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - began)
@@ -201,12 +221,13 @@ def _peak_flops_per_second(device: str, repetitions: int = 10) -> float:
 
 
 def _count_flops(config: PreTrainedConfig, record: SearchCost) -> float:
-    """Of a layer's four attention and three MLP matrices for every token, and of the LM head."""
+    """Count the operations of a layer's four attention and three MLP matrices for every token, and of the LM head."""
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     queries, keys = (heads * head_dim for heads in (config.num_attention_heads, config.num_key_value_heads))
     layer_weights = config.hidden_size * (2 * queries + 2 * keys + 3 * config.intermediate_size)
     head_rows = record.num_intervals * record.num_prompts
     head_weights = config.hidden_size * config.vocab_size
+    # Each weight takes one multiplication and one addition.
     return 2 * (layer_weights * record.tokens_computed + head_weights * head_rows)
 
 

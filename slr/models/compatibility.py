@@ -118,28 +118,21 @@ def _config_mismatches(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
 
 
 def _field(config: PreTrainedConfig, field: str) -> Any:
-<<<<<<< HEAD
     """Read a field's value; where the configuration leaves it out, the value that the model takes instead.
-=======
-    """A field's value with what it stands for where a configuration leaves it out; a list where layers differ in it.
->>>>>>> hard
 
-    It is None also where the architecture has no such field, because its models ignore what a file says about it.
+    It is None also where the architecture has no such field, because its models ignore what a file says about it. It
+    is a list where the layers differ in it.
     """
     decoder = config.get_text_config(decoder=True)
-<<<<<<< HEAD
-    # Some architectures read ``head_dim`` without declaring it.
-    if field == "head_dim":
-=======
-    # Such a configuration, as Gemma 4 has it, refuses to be asked as a whole.
+    # Gemma 4's configuration refuses to give such a field for the whole model.
     if field in (getattr(decoder, "per_layer_attributes", None) or ()):
         return [_own_field(layer, field) for layer in decoder.per_layer_config]
     return _own_field(decoder, field)
 
 
 def _own_field(decoder: PreTrainedConfig, field: str) -> Any:
-    if field == "head_dim":  # read by architectures that do not declare it, too
->>>>>>> hard
+    # Some architectures read ``head_dim`` without declaring it.
+    if field == "head_dim":
         return getattr(decoder, field, None) or decoder.hidden_size // decoder.num_attention_heads
     if decoder.attribute_map.get(field, field) not in {own.name for own in dataclasses.fields(decoder)}:
         return None

@@ -1,10 +1,12 @@
-"""One run at a time on an output directory, by a lock that the operating system frees with the process.
+"""A lock that lets one run at a time use an output directory.
 
-    OUTPUT_DIR/.slr.lock    there while a run holds it, with its process and host. After a kill it stays, unlocked
+    OUTPUT_DIR/.slr.lock    exists while a run holds the lock, and names the run's process and host
 
-A run of several launched processes has one lock, which its main process holds. Reading needs none. While a run holds
-the directory, it also notices that the directory was removed, because records written from then on would lie in
-another one of the same name, without the earlier ones.
+The operating system frees the lock when the process ends. After a kill the file stays, but it is not locked.
+
+The main process holds the lock for all launched processes of a run. Reading records needs no lock. A run that
+holds the directory also notices when it is removed. Records written after that would lie in a new directory of
+the same name, without the earlier ones.
 """
 
 from __future__ import annotations
@@ -25,10 +27,10 @@ from slr.runs.processes import ALONE, Processes
 LOCK_FILE = ".slr.lock"
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
-"""What a file system without locks answers."""
+"""Error numbers of a file system that has no locks."""
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 _WINDOWS_LOCK_OFFSET = 2**30
-"""Beyond the file's content, which others must be able to read."""
+"""Offset of the locked byte. It is behind the file's content, because Windows lets nobody else read locked bytes."""
 
 
 class OutputInUseError(ValueError):
@@ -37,7 +39,13 @@ class OutputInUseError(ValueError):
 
 @dataclass(frozen=True)
 class _Held:
-    """A directory in use by this process. ``directory_fd`` stays open, so that no other one gets its number."""
+    """A directory that this process holds.
+
+    Attributes:
+        directory_fd: descriptor of the directory. It stays open, so that no other directory gets its inode number.
+        lock: the locked file; None if this process needs no lock or cannot have one.
+        created: directories that were made for this run, the innermost first.
+    """
 
     directory_fd: int | None
     lock: IO[str] | None
@@ -45,16 +53,23 @@ class _Held:
 
 
 _held: dict[Path, _Held] = {}
-"""By resolved path; a run within the run that holds the directory needs no lock of its own."""
+"""Directories that this process holds, by resolved path. A run inside such a run needs no lock of its own."""
 
 
 @contextmanager
 def output_lock(output_dir: Path, processes: Processes = ALONE) -> Iterator[None]:
-    """Hold the directory, which is made if it is not there, and removed at the end if nothing was put into it.
+    """Hold an output directory.
+
+    The directory is made if it does not exist, and removed at the end if it is still empty. A directory that exists
+    but cannot be written needs no lock.
+
+    Args:
+        output_dir: directory to hold.
+        processes: launched processes that share the run; the main one takes the lock.
 
     Raises:
-        OutputInUseError: if another run holds it.
-        OSError: if it cannot be made. One that is there but cannot be written needs no lock.
+        OutputInUseError: if another run holds the directory.
+        OSError: if the directory cannot be made.
     """
     path = output_dir.resolve()
     if path in _held:
@@ -69,6 +84,7 @@ def output_lock(output_dir: Path, processes: Processes = ALONE) -> Iterator[None
         except BaseException:
             _remove_empty(created)
             raise
+    # The other processes open the directory, so the main process must have made it before.
     processes.wait_for_everyone()
     _held[path] = _Held(_open_directory(path), lock, created)
     try:
@@ -78,7 +94,11 @@ def output_lock(output_dir: Path, processes: Processes = ALONE) -> Iterator[None
 
 
 def check_still_there(output_dir: Path) -> None:
-    """Raise ``OSError`` if a directory that this process holds was removed, or replaced by another one."""
+    """Check that a directory that this process holds is still the same one.
+
+    Raises:
+        OSError: if it was removed or replaced by another one.
+    """
     held = _held.get(output_dir.resolve())
     if held is None or held.directory_fd is None:
         return
@@ -94,7 +114,11 @@ def check_still_there(output_dir: Path) -> None:
 
 
 def _make_directories(path: Path) -> tuple[Path, ...]:
-    """Those that were not there, the innermost first."""
+    """Make a directory with its parents, and return the ones that did not exist, the innermost first.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
     missing = tuple(parent for parent in (path, *path.parents) if not parent.exists())
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -104,8 +128,17 @@ def _make_directories(path: Path) -> tuple[Path, ...]:
 
 
 def _lock(output_dir: Path) -> IO[str] | None:
-    """The locked file; None, perhaps after a note, where there can be no lock."""
+    """Lock a directory.
+
+    Returns:
+        The locked file. None if the directory cannot be written or, after a note, if the file system has no locks.
+
+    Raises:
+        OutputInUseError: if another run holds the lock.
+        OSError: if the file cannot be written.
+    """
     path = output_dir / LOCK_FILE
+    # Another run may remove its file between our opening and our locking of it. Then we try again with a new file.
     while True:
         try:
             file = path.open("a+", encoding="utf-8")
@@ -121,7 +154,7 @@ def _lock(output_dir: Path) -> IO[str] | None:
             file.close()
             path.unlink(missing_ok=True)
             print(
-                f"note: the file system of {output_dir} has no locks ({error.strerror}): see to it yourself that only "
+                f"note: the file system of {output_dir} has no locks ({error.strerror}): make sure yourself that only "
                 "one run uses the directory",
                 file=sys.stderr,
             )
@@ -132,11 +165,10 @@ def _lock(output_dir: Path) -> IO[str] | None:
                     f"{output_dir} is in use by {_holder(file)}: wait until that run has ended, or give another "
                     "--output-dir"
                 )
-        if _is_file_at(path, file):  # and not one that another run has just removed
+        if _is_file_at(path, file):
             _write_holder(file)
-            if hasattr(
-                os, "register_at_fork"
-            ):  # a forked child would keep the lock after this process was killed
+            # Without this, a forked child would keep the lock after this process was killed.
+            if hasattr(os, "register_at_fork"):
                 os.register_at_fork(after_in_child=file.close)
             return file
         file.close()
@@ -169,7 +201,8 @@ def _is_file_at(path: Path, file: IO[str]) -> bool:
 
 
 def _write_holder(file: IO[str]) -> None:
-    with suppress(OSError):  # a full disk, of which the first record tells
+    # The disk may be full. The first record will report that.
+    with suppress(OSError):
         file.truncate(0)
         file.write(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
         file.flush()
@@ -180,15 +213,17 @@ def _holder(file: IO[str]) -> str:
     try:
         holder = json.loads(file.read())
         return f"process {holder['process']} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):  # it has only just begun
+    # The holder has only just begun, and has not written its name yet.
+    except (ValueError, KeyError, TypeError):
         return "another process"
 
 
 def _open_directory(path: Path) -> int | None:
-    """None on Windows, where a directory with an open file cannot be removed."""
+    """Open a directory; None on Windows, where nobody can remove a directory with an open file."""
     try:
         return None if sys.platform == "win32" else os.open(path, os.O_RDONLY)
-    except OSError:  # another process of this run made it, and this machine does not see it yet
+    # The main process made the directory on another machine, and this machine does not see it yet.
+    except OSError:
         return None
 
 
@@ -197,10 +232,12 @@ def _release(path: Path) -> None:
     if held.directory_fd is not None:
         os.close(held.directory_fd)
     if held.lock is not None:
+        # The file is removed while it is still locked, so that no run can lock a file that is about to go.
         if _is_file_at(path / LOCK_FILE, held.lock):
             with suppress(OSError):
                 (path / LOCK_FILE).unlink()
-        with suppress(OSError):  # what could not be written before
+        # Closing tries once more to write what a full disk did not take.
+        with suppress(OSError):
             held.lock.close()
     _remove_empty(held.created)
 

@@ -1,8 +1,8 @@
-"""The processes that share an experiment's work: one, or as many as a launcher started.
+"""The processes that share an experiment's work: one, or several that a launcher started.
 
-``accelerate launch`` and torchrun start the same script several times and tell each process, in the
-environment, which one it is. All of them go through the same plan, and exchange what they made by ``gather``,
-which everyone must reach; nothing else is communicated, and no model is spread over them.
+``accelerate launch`` and torchrun start the same script several times. Environment variables give each process its
+number. All processes go through the same plan and exchange their results with ``gather``, which every one of them
+must call. They exchange nothing else, and no model is spread over them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,19 @@ from typing import TypeVar
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=30)
-"""For the process that has most to do. One that dies is noticed by the launcher, which ends the others."""
+"""Longest time that a process waits for the slowest one. If one dies, the launcher ends the others earlier."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Processes:
-    """Which of ``count`` processes this is, in all and on this machine; by default the only one."""
+    """The place of this process among the launched ones; by default it is the only one.
+
+    Attributes:
+        index: number of this process, from 0.
+        count: number of processes.
+        local_index: number of this process among the processes on its machine, from 0.
+        local_count: number of processes on this machine.
+    """
 
     index: int = 0
     count: int = 1
@@ -31,11 +38,12 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the one that draws, mirrors and shows progress."""
+        """Whether this process draws, mirrors and shows progress."""
         return self.index == 0
 
     def gather(self, items: Sequence[T]) -> list[T]:
-        """The items of all processes, those of the first one first. Every process must call this."""
+        """Collect the items of all processes, in the order of the processes; every process must call this."""
+        # A lone process exchanges nothing, so it does not import accelerate.
         if self.count == 1:
             return list(items)
         from accelerate.utils import gather_object
@@ -43,25 +51,36 @@ class Processes:
         return gather_object(list(items))
 
     def from_main(self, make: Callable[[], T]) -> T:
-        """What the main process makes, for all: so they go on from the same, whatever a file system caches."""
+        """Call ``make`` on the main process and give every process the result.
+
+        All processes then go on from equal data, even if a network file system shows them different files.
+        """
         [made] = self.gather([make()] if self.is_main else [])
         return made
 
     def wait_for_everyone(self) -> None:
-        """Return when every process has called this."""
+        """Wait until every process has called this."""
         self.gather([])
 
     def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
-        """The part of the items that is for this process, in order; each item is in one process's part."""
+        """Select this process's part of the items, in order; every item belongs to exactly one process.
+
+        Args:
+            items: items to divide, the same on every process.
+            costs: estimated cost of each item, in any unit.
+        """
         return [items[index] for index in divide(costs, self.count)[self.index]]
 
 
 ALONE = Processes()
-"""No other process."""
+"""The place of a process without any others."""
 
 
 def divide(costs: Sequence[float], num_parts: int) -> list[list[int]]:
-    """Indices of items, divided into parts of about the same cost: dearest first, each to the cheapest part."""
+    """Divide items into parts of about the same cost, as lists of their indices.
+
+    The most expensive items are placed first, each into the part that is cheapest so far.
+    """
     parts: list[list[int]] = [[] for _ in range(num_parts)]
     by_cost = [(0.0, number) for number in range(num_parts)]
     for index in sorted(range(len(costs)), key=lambda index: -costs[index]):
@@ -72,15 +91,13 @@ def divide(costs: Sequence[float], num_parts: int) -> list[list[int]]:
 
 
 def launched_processes() -> Processes:
-    """Those that the launcher started, connected; alone, and without importing anything, where there is none.
-
-    They are connected over gloo, also where there are GPUs: only records are exchanged, and NCCL would give
-    up waiting after minutes.
+    """Connect to the other processes that a launcher started; without a launcher, import nothing.
 
     Raises:
-        ValueError: if the environment names no process of a launcher. Without a rank, for one, every process would be
-            the first, and wait ``LONGEST_WAIT`` for the others.
-    """
+        ValueError: if an environment variable of the launcher is missing or wrong.
+    """  # noqa: DOC501 - _no_launcher makes a ValueError
+    # Every variable is checked here. Without a rank, for example, every process would take itself for the first one and
+    # wait LONGEST_WAIT for the others.
     count = _number_of("WORLD_SIZE", 1, 10**6, missing=1)
     if count == 1:
         return ALONE
@@ -93,6 +110,8 @@ def launched_processes() -> Processes:
 
     from accelerate import PartialState
 
+    # The processes are connected over gloo, even on GPUs, because they exchange records only and NCCL would give up
+    # waiting after minutes.
     state = PartialState(cpu=True, backend="gloo", timeout=LONGEST_WAIT)
     return Processes(
         index=state.process_index,
@@ -103,7 +122,11 @@ def launched_processes() -> Processes:
 
 
 def _number_of(variable: str, lowest: int, highest: int, missing: int | None = None) -> int:
-    """The number in an environment variable; ``missing`` where it is not set."""
+    """Read a number from an environment variable; ``missing`` is taken if the variable is not set.
+
+    Raises:
+        ValueError: if it is no number from ``lowest`` to ``highest``.
+    """  # noqa: DOC501 - _no_launcher makes a ValueError
     text = os.environ.get(variable, "" if missing is None else str(missing)).strip()
     if not (text.isdecimal() and len(text) < 10 and lowest <= int(text) <= highest):
         raise _no_launcher(variable, f"a number from {lowest} to {highest}")
@@ -111,9 +134,10 @@ def _number_of(variable: str, lowest: int, highest: int, missing: int | None = N
 
 
 def _no_launcher(variable: str, expected: str) -> ValueError:
+    """Make the error for a variable that no launcher would set so."""
     found = f"is {os.environ[variable][:40]!r}" if variable in os.environ else "is not set"
-    beside = "" if variable == "WORLD_SIZE" else f" beside WORLD_SIZE={os.environ['WORLD_SIZE']}"
+    beside = "" if variable == "WORLD_SIZE" else f" and WORLD_SIZE is {os.environ['WORLD_SIZE']}"
     return ValueError(
         f"{variable} {found}{beside}, expected {expected}: unset WORLD_SIZE, or start the script with accelerate "
-        "launch, which sets all of them"
+        "launch, which sets all these variables"
     )

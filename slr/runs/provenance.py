@@ -1,4 +1,4 @@
-"""Where results come from: code, settings and machine, without the machine's name or paths."""
+"""Provenance of results: code, settings and device, without the name or paths of the machine."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from typing import Any
 from slr.runs.records import Provenance
 
 PACKAGES = ("slr", "torch", "transformers", "numpy")
+"""Packages whose versions a record names."""
 
 
 def provenance(cell: str, config_hash: str, device: str) -> Provenance:
-    """Provenance of a record that is made now by the cell of that key, on a device in words."""
+    """Describe where a record comes from that is made now.
+
+    Args:
+        cell: key of the cell that makes the record.
+        config_hash: hash of its configuration, from ``config_hash``.
+        device: device in words, from ``describe_device``.
+    """
     commit, dirty = _code_version()
     return Provenance(
         cell=cell,
@@ -35,18 +42,25 @@ def provenance(cell: str, config_hash: str, device: str) -> Provenance:
 
 
 def config_hash(config: Any, dtype: str, without: Collection[str] = ()) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a dataclass and a dtype, as canonical JSON.
+    """Hash a configuration and a dtype.
 
-    ``without`` names fields of the dataclass that do not count.
+    Args:
+        config: a dataclass whose fields JSON can hold.
+        dtype: name of the dtype.
+        without: names of fields that do not count.
+
+    Returns:
+        The first 12 hexadecimal digits of the SHA-256 of both as canonical JSON.
     """
     settings = {name: value for name, value in asdict(config).items() if name not in without}
+    # Sorted keys make the hash independent of the order in which the fields are declared.
     content = {"config": settings, "dtype": dtype}
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def describe_device(device: str) -> str:
-    """A device in words: the accelerator's name, or the CPU with its number of threads."""
+    """Describe a device in words: the GPU's name, or the CPU with its number of threads."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -57,17 +71,18 @@ def describe_device(device: str) -> str:
 
 
 def peak_memory_bytes(device: str) -> int:
-    """The most memory used so far: on an accelerator by tensors, on the CPU by this process in all."""
+    """Peak memory so far in bytes: of tensors on a GPU, and of this whole process on a CPU."""
     import torch
 
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB, macOS in bytes
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def reset_peak_memory(device: str) -> None:
-    """Have ``peak_memory_bytes`` of an accelerator count from now on; a process's own cannot be reset."""
+    """Make ``peak_memory_bytes`` of a GPU count from now on; the peak of a process cannot be reset."""
     import torch
 
     if torch.device(device).type == "cuda":
@@ -76,10 +91,10 @@ def reset_peak_memory(device: str) -> None:
 
 @cache
 def _code_version() -> tuple[str, bool | None]:
-    """Commit of the checkout that the package is in, and whether its code has changes."""
+    """Find the commit of the checkout that has this package, and whether its code has uncommitted changes."""
     here = Path(__file__).parent
     try:
-        # Fails for an installed package whose virtual environment lies in some other checkout.
+        # This fails for an installed package, even if its virtual environment is inside some other checkout.
         _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         changes = _git(here, "status", "--porcelain", ":/slr", ":/experiments")
@@ -96,7 +111,7 @@ def _git(directory: Path, *arguments: str) -> str:
 
 
 def installed_version(package: str) -> str | None:
-    """The version of an installed package; None if it is not installed, as slr is not in a mere checkout."""
+    """Find the version of a package; None if it is not installed, for example slr in a plain checkout."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

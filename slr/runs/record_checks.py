@@ -1,4 +1,4 @@
-"""What is held to be true of the numbers in a record: ranges, equal lengths, names that occur once."""
+"""Checks of the values in a record: limits of numbers, equal lengths, and names that occur once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 VALIDITY_TOLERANCE = 1e-4
-"""By so much a sum of probabilities may be above 1: logits of some hundreds are only so exact in float32."""
+"""Largest amount by which a sum of probabilities may exceed 1, because float32 rounds logits of a few hundred."""
 DIVERSITY_TOLERANCE = 1e-6
+"""Largest amount by which a normalised entropy may leave [0, 1] through rounding."""
 
 
 def _ordered(ends: tuple[int, int]) -> tuple[int, int]:
@@ -21,12 +22,17 @@ def _ordered(ends: tuple[int, int]) -> tuple[int, int]:
 
 
 def _finite(value: Any) -> Any:
-    """The value, if no number anywhere in it is NaN or infinite."""
+    """Return the value if no number anywhere in it is NaN or infinite.
+
+    Raises:
+        ValueError: if one is.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"a number in it is {value}, expected finite numbers")
     if isinstance(value, dict):
         value = value.values()
     if isinstance(value, Collection) and not isinstance(value, str | bytes):
+        # A free-form object can have numbers at any depth.
         for part in value:
             _finite(part)
     return value
@@ -44,16 +50,20 @@ Count = Annotated[int, Field(ge=0)]
 AtLeastOne = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Cosine = Annotated[float, Field(ge=-1.001, le=1.001)]
-"""Of vectors in float32, normalised by themselves."""
+"""Cosine of two float32 vectors of unit length; rounding can take it slightly out of [-1, 1]."""
 JudgedScore = Annotated[int, Field(ge=1, le=10)]
 LayerEnds = Annotated[tuple[int, int], AfterValidator(_ordered)]
-"""First layer, and the one after the last."""
+"""Ends of an interval: its first layer, and the layer behind its last one."""
 FiniteObject = Annotated[dict[str, Any], AfterValidator(_finite_object)]
 Name = Annotated[str, Field(min_length=1)]
 
 
 def check_equal_lengths(**arrays: Sequence[object] | None) -> None:
-    """Raise ``ValueError`` unless all that are given have the same length."""
+    """Check that all arrays that are given have the same length; None stands for an array that is not.
+
+    Raises:
+        ValueError: if they do not.
+    """
     lengths = {name: len(array) for name, array in arrays.items() if array is not None}
     if len(set(lengths.values())) > 1:
         said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -61,13 +71,21 @@ def check_equal_lengths(**arrays: Sequence[object] | None) -> None:
 
 
 def check_unique(name: str, values: Sequence[object]) -> None:
-    """Raise ``ValueError`` if a value occurs twice."""
+    """Check that no value occurs twice.
+
+    Raises:
+        ValueError: if one does.
+    """
     if len(set(values)) < len(values):
         twice = next(value for index, value in enumerate(values) if value in values[:index])
-        raise ValueError(f"{name} has {twice!r} twice, expected each once")
+        raise ValueError(f"{name} has {twice!r} twice, expected each value once")
 
 
 def check_interval_within(interval: tuple[int, int] | None, num_layers: int) -> None:
-    """Raise ``ValueError`` if the interval ends beyond the last layer."""
+    """Check that an interval ends at the last layer or before; None for no interval.
+
+    Raises:
+        ValueError: if it ends behind the last layer.
+    """
     if interval is not None and interval[1] > num_layers:
         raise ValueError(f"the interval {interval[0]}:{interval[1]} does not fit {num_layers} layers")

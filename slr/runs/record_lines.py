@@ -1,4 +1,4 @@
-"""One record as one line of JSON: checked when it is written as when it is read."""
+"""One record as one line of JSON, checked both when it is written and when it is read."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from slr.runs.records import RECORD_ADAPTER, SCHEMA_VERSION, AnyRecord
 
 
 def line_of(record: AnyRecord) -> str:
-    """The record as a line of JSON that ``record_of`` reads.
+    """Write a record as a line of JSON that ``record_of`` reads.
 
     Raises:
-        ValueError: if it cannot be read again: a number is out of its range or not finite, or a text is no Unicode.
+        ValueError: if the line could not be read again, because a number is outside its limits or not finite, or a
+            text is not valid Unicode.
     """
     try:
         line = record.model_dump_json()
@@ -32,10 +33,10 @@ def line_of(record: AnyRecord) -> str:
 
 
 def record_of(line: bytes) -> AnyRecord:
-    """The record that a line holds, brought to today's schema version.
+    """Read the record of a line, in the schema version of today.
 
     Raises:
-        ValueError: with what is wrong with the line and what to do.
+        ValueError: if the line is no valid record; the message says what is wrong with it and what to do.
     """
     version = _version_of(line)
     try:
@@ -45,7 +46,7 @@ def record_of(line: bytes) -> AnyRecord:
     except (LookupError, TypeError, AttributeError) as error:
         raise ValueError(
             f"is a record of schema version {version} that lacks a part of it ({type(error).__name__}: {error}), so "
-            f"that it cannot be read as version {SCHEMA_VERSION}; mend the line, or delete the file to start anew"
+            f"it cannot be read as version {SCHEMA_VERSION}; mend the line, or delete the file to start anew"
         ) from None
     except ValidationError as error:
         if version > SCHEMA_VERSION:
@@ -59,6 +60,7 @@ def record_of(line: bytes) -> AnyRecord:
 
 
 def _in_words(error: ValidationError) -> str:
+    # Later problems often follow from the first one.
     problem = error.errors(include_url=False)[0]
     where = ".".join(map(str, problem["loc"]))
     what = problem["msg"].removeprefix("Value error, ")
@@ -66,7 +68,7 @@ def _in_words(error: ValidationError) -> str:
 
 
 def _version_of(line: bytes) -> int:
-    """The schema version that a line claims; 0 if it claims none."""
+    """Find the schema version that a line claims to have; 0 if it claims none."""
     try:
         version = json.loads(line)["provenance"]["schema_version"]
     except (ValueError, LookupError, TypeError, RecursionError):

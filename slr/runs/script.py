@@ -1,4 +1,4 @@
-"""Run experiments on the pairs of a preset, draw what they found, and mirror it: what ``slr run`` does."""
+"""Run experiments on the pairs of a preset, draw their figures, and mirror their records: the work of ``slr run``."""
 
 from __future__ import annotations
 
@@ -29,15 +29,24 @@ from slr.terminal.literal_text import visible
 from slr.terminal.progress import format_seconds
 
 Draw = Callable[[Path, Path], int]
-"""Makes figures from the records of one directory into another; gives an exit status."""
+"""A function that draws figures. It takes the directories of records and figures, and returns an exit status."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScriptOptions:
-    """Which pairs are run, how, and where the results go.
+    """The options of a run: which pairs, how, and where the results go.
 
-    ``families`` are separated by commas; None means all. ``dtype`` None is the checkpoints' own. A ``smoke`` run takes
-    a few prompts only.
+    Attributes:
+        output_dir: directory for the records.
+        figures_dir: directory for figures and tables.
+        preset: name of the preset.
+        families: families of the pairs to run, separated by commas; None for all.
+        smoke: whether the experiments run a few prompts only.
+        wandb: whether W&B is used, and how.
+        device: device such as ``cuda:0``; None for the first GPU or else the CPU.
+        dtype: dtype of the weights; None for float32 on a CPU and the checkpoints' own dtype on a GPU.
+        device_map: "auto" to spread each model over all GPUs.
+        engine: what samples the answers.
     """
 
     output_dir: Path
@@ -52,10 +61,10 @@ class ScriptOptions:
     engine: Engine = "transformers"
 
     def pairs(self) -> list[PairSpec]:
-        """The pairs of the preset that are in the families.
+        """List the preset's pairs that belong to the chosen families.
 
         Raises:
-            ValueError: if the preset has no such family.
+            ValueError: if the preset has no pair of a family.
         """
         preset = PRESETS[self.preset]
         if self.families is None:
@@ -73,19 +82,19 @@ class ScriptOptions:
 def run_script(experiments: Sequence[AnyExperiment], options: ScriptOptions, draw: Draw | None = None) -> int:
     """Run the experiments on the preset's pairs, then draw and mirror the results.
 
-    Several processes that ``accelerate launch`` started share the work; the first one draws and mirrors.
+    If ``accelerate launch`` started several processes, they share the work, and the first one draws and mirrors.
 
     Args:
-        experiments: in the order in which they are run on each pair.
-        options: which pairs, how and where.
-        draw: makes the figures from the records at the end, before all is mirrored to W&B.
+        experiments: experiments in the order in which they run on each pair.
+        options: which pairs, how, and where the results go.
+        draw: draws the figures from the records at the end, before the records are mirrored to W&B; None for none.
 
     Returns:
-        0 if every cell is done, 1 if one failed, 2 if a pair cannot be used.
+        The exit status: 0 if every cell is done, 1 if one failed, 2 if a pair cannot be used.
 
     Raises:
-        ValueError: if an option is wrong or the directory is in use.
-        OSError: if the disk takes no records.
+        ValueError: if an option is wrong or the output directory is in use.
+        OSError: if records cannot be written.
     """
     specs = options.pairs()
     check_output_directory(options.output_dir, "--output-dir")
@@ -121,7 +130,7 @@ def _run_on_own_directory(
     status = _measure(experiments, specs, settings)
     if processes.is_main:
         status = max(status, _draw_and_mirror(experiments, specs, options, draw))
-    # A process that ends with a failure has the launcher end the others too, which may be drawing.
+    # When one process fails, the launcher ends the others too. The main process may still be drawing.
     processes.wait_for_everyone()
     return status
 
@@ -136,7 +145,8 @@ def _draw_and_mirror(
     images: list[Path] = []
     if draw is not None:
         drawn = draw(options.output_dir, options.figures_dir)
-        status = max(drawn, FAILED) if drawn else 0  # below 0 where a signal ended it
+        # The status is negative if a signal ended the child.
+        status = max(drawn, FAILED) if drawn else 0
         images = sorted(options.figures_dir.rglob("*.png")) if status == 0 else []
     for experiment in experiments:
         for spec in specs:
@@ -145,7 +155,8 @@ def _draw_and_mirror(
 
 
 def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
-    """Run all experiments pair by pair; a pair that cannot be loaded does not keep the others from it."""
+    """Run all experiments pair by pair; a pair that cannot be loaded is reported, and the next one follows."""
+    # Every process goes through the same pairs, so only one of them reports.
     say = partial(print, file=sys.stderr) if settings.processes.is_main else lambda _: None
     status = 0
     began = time.monotonic()

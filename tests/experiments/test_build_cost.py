@@ -38,7 +38,10 @@ def test_prints_and_records_all_methods(tmp_path: Path, capsys: pytest.CaptureFi
     tensors = load_file(shard)
     tensors["lm_head.weight"] = next(iter(tensors.values())).clone()
     save_file(tensors, shard)
-    assert compare(tmp_path / "copy", tmp_path / "slr") == "other tensors: lm_head.weight"
+    assert (
+        compare(tmp_path / "copy", tmp_path / "slr")
+        == "tensors in only one of the checkpoints: lm_head.weight"
+    )
 
 
 def test_says_that_mergekit_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
