@@ -83,6 +83,7 @@ def build_adapter(
     interval.check_within(base.num_layers)
     for source in opened.sources:
         check_apart(output_dir, source.directory)
+    notes = hybrid_notes(opened)
     placement = adapter.placed_in(base)
     if placement.is_renamed:
         raise ValueError(
@@ -115,7 +116,7 @@ def build_adapter(
             interval,
             options.alpha,
             dtype=next(iter(tensors.values())).dtype,
-            notes=hybrid_notes(opened),
+            notes=notes,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},
             tensors=origins,
         )

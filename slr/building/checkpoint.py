@@ -113,6 +113,7 @@ def build(
     output_dir = resolve_output(output_dir)
     check_output(output_dir, options.overwrite)
     opened = _open_with_weights(spec, interval, output_dir)
+    notes = hybrid_notes(opened)  # which tries the chat template, before a weight is read
     with ExitStack() as stack:
         instruct = stack.enter_context(_instruct_on_disk(opened, output_dir))
         replacements = _base_tensors(opened.base, instruct, interval)
@@ -134,7 +135,6 @@ def build(
             path.name: verify_hybrid_shard(plan, path, on_bytes) if options.verify else None
             for path, plan in plans.items()
         }
-        notes = hybrid_notes(opened)
         manifest = manifest_of(
             opened,
             interval,
