@@ -13,7 +13,7 @@ from yaml import YAMLError
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.mergekit import equivalent_yaml
 from slr.building.output_directory import leads_into_checkpoint
-from slr.building.search_scores import HybridScore
+from slr.crc.report import ModelSummary
 from slr.models.adapters.opening import WEIGHTS_FILE
 from slr.models.hub import HubError, fetch_card
 from slr.models.opened_pair import ModelSource
@@ -130,7 +130,7 @@ def model_card(
     manifest: BuildManifest,
     layers_path: str | None,
     licences: Licences | None = None,
-    crc: Sequence[HybridScore] | None = None,
+    crc: Sequence[ModelSummary] | None = None,
 ) -> str:
     """Write the text of README.md.
 
@@ -223,7 +223,7 @@ def _licence_advice(licences: Licences) -> str:
     return f"Both are under {common}: see what it asks for (notices, names, uses) before you publish this."
 
 
-def _crc_section(manifest: BuildManifest, crc: Sequence[HybridScore] | None) -> str:
+def _crc_section(manifest: BuildManifest, crc: Sequence[ModelSummary] | None) -> str:
     if crc is None:
         return (
             "Not measured on these weights. `slr score` measures CRC validity and diversity of a checkpoint, and\n"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from slr.crc.prompts import PROMPT_SETS
-from slr.crc.report import summarise
+from slr.crc.report import ModelSummary, summarise
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
 from slr.models.opened_pair import ModelSource
@@ -16,42 +15,16 @@ from slr.models.reference import ModelReference
 from slr.runs.records import AnyRecord, Configuration, CrcScore, PairInfo
 from slr.runs.results import of_kind
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
-from slr.statistics.uncertainty import Estimate
-from slr.vocabulary import ModelKind, PromptSet
+from slr.vocabulary import PromptSet
 
 logger = logging.getLogger(__name__)
 
 RECORDS_FILE = "crc_search.jsonl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class HybridScore:
-    """CRC scores of one model on one prompt set, compared with the instruct model's.
-
-    All four estimates are None if the model's logits are not finite on a prompt.
-
-    Attributes:
-        model: kind of the model.
-        prompt_set: the prompt set.
-        num_prompts: number of prompts.
-        validity: mean validity, in [0, 1].
-        diversity: mean diversity, in [0, 1].
-        validity_ratio: validity divided by the instruct model's, by paired prompts; None for the instruct model.
-        diversity_difference: diversity minus the instruct model's, by paired prompts; None for the instruct model.
-    """
-
-    model: ModelKind
-    prompt_set: PromptSet
-    num_prompts: int
-    validity: Estimate | None
-    diversity: Estimate | None
-    validity_ratio: Estimate | None
-    diversity_difference: Estimate | None
-
-
 def hybrid_scores(
     search_dir: Path | None, base: ModelSource, instruct: ModelSource, interval: LayerInterval, alpha: float
-) -> tuple[HybridScore, ...] | None:
+) -> tuple[ModelSummary, ...] | None:
     """Find the scores of instruct model, hybrid and base model, as far as a search measured them.
 
     Args:
@@ -121,21 +94,9 @@ def _is_hybrid(score: CrcScore, interval: LayerInterval) -> bool:
     return score.model == "hybrid" and score.interval == interval.ends
 
 
-def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval) -> list[HybridScore]:
+def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval) -> list[ModelSummary]:
     of_set = [score for score in scores if score.prompt_set == prompt_set]
     instruct = next(score for score in of_set if score.model == "instruct")
     hybrid = [score for score in of_set if _is_hybrid(score, interval)]
     base = [score for score in of_set if score.model == "base"]
-    return [
-        HybridScore(
-            model=score.model,
-            prompt_set=prompt_set,
-            num_prompts=len(score.prompt_ids),
-            validity=summary.validity,
-            diversity=summary.diversity,
-            validity_ratio=summary.validity_ratio,
-            diversity_difference=summary.diversity_difference,
-        )
-        for score in (instruct, *hybrid, *base)
-        for summary in (summarise(score, instruct),)
-    ]
+    return [summarise(score, instruct) for score in (instruct, *hybrid, *base)]

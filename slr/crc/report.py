@@ -50,6 +50,7 @@ class ModelSummary:
     category: Category | None
     interval: LayerInterval | None
     alpha: float | None
+    num_prompts: int
     validity: Estimate | None
     diversity: Estimate | None
     validity_ratio: Estimate | None
@@ -274,6 +275,7 @@ def summarise(score: CrcScore, instruct: CrcScore, category: Category | None = N
         category=category,
         interval=_interval(score),
         alpha=score.alpha,
+        num_prompts=len(wanted),
         validity=estimate_mean(validity) if is_finite else None,
         diversity=estimate_mean(diversity) if is_finite else None,
         validity_ratio=estimate_ratio(validity, of_instruct[0]) if is_compared else None,

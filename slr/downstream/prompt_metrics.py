@@ -234,7 +234,7 @@ def _parsed(samples: Samples) -> tuple[str | None, ...]:
         method=samples.prompting,
         dialect="testbed" if samples.source == "testbed" else "english",
         seed=samples.seed_key,
-    ).answers
+    )
 
 
 def _answers(samples: Samples) -> list[str]:

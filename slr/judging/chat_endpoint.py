@@ -172,11 +172,6 @@ class ChatEndpoint:
             limits=Limits.from_environment(prefix),
         )
 
-    @property
-    def requests_sent(self) -> int:
-        """In this run, retries included."""
-        return self._requests_sent
-
     def ask_all(self, requests: Sequence[ChatRequest]) -> list[str]:
         """The replies, in the order of the requests; several are asked at a time.
 

@@ -27,11 +27,6 @@ def precision(answers: Answers) -> float | None:
     return sum(answer is not None for answer in answers) / len(answers)
 
 
-def distinct_right(answers: Answers) -> int:
-    """Number of different right answers; 0 if there are no samples."""
-    return len(_counts(answers))
-
-
 def coverage_at_k(answers: Answers, num_right: int, k: int) -> float:
     """Compute the expected share of the right answers in k of the n samples, drawn without replacement.
 

@@ -16,7 +16,6 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from slr.metrics.pass_at_k import pass_at_k_curve
 from slr.metrics.words import words
 
 SMOOTHING_COUNT = 0.1
@@ -132,23 +131,6 @@ def compression_ratio(texts: Sequence[str]) -> float | None:
         return None
     data = "\n".join(texts).encode()
     return len(data) / len(gzip.compress(data, compresslevel=9, mtime=0))
-
-
-def vocabulary_growth(texts: Sequence[str]) -> tuple[float, ...]:
-    """Compute the expected number of different words in k of the n texts, for k from 1 to n; empty without texts.
-
-    The formula is ``sum over words of 1 - C(n - m, k) / C(n, k)``, for a word in m texts. It is the exact
-    mean over all orders of the texts, not over a sample of orders.
-
-    Source: rarefaction, Hurlbert 1971 (Ecology 52), with texts as the units drawn.
-    """
-    tokenized = _tokenize(texts)
-    num_texts_with = Counter(word for tokens in tokenized for word in set(tokens))
-    expected_K = np.zeros(len(tokenized))
-    # Words in equally many texts have the same curve, so each curve is computed once.
-    for num_texts, num_words in Counter(num_texts_with.values()).items():
-        expected_K += num_words * pass_at_k_curve(len(tokenized), num_texts)
-    return tuple(float(expected) for expected in expected_K)
 
 
 def _ngram_matches(

@@ -16,7 +16,7 @@ An English reply is read in the first of these formats that finds an answer:
    next one or to the end of the reply.
 2. JSON: objects with a ``text``, ``response`` or ``answer`` and a ``probability``, anywhere in the reply. A
    list of strings counts only if the reply is nothing else.
-3. Lines, unless long answers were asked for: lines with a number ("1.", "1)"), or else lines with a bullet
+3. Lines: the ones with a number ("1.", "1)"), or else lines with a bullet
    ("-", "*"), or else all lines except introductions ("Sure!", "Here are five cities:"). A single line is
    split at its numbers or, if it has no marker, at its commas.
 
@@ -53,18 +53,6 @@ ENGLISH_WORDINGS: dict[PromptingMethod, str] = {
         "Write one per line, as: answer | probability"
     ),
 }
-ENGLISH_WORDINGS_FOR_LONG_ANSWERS: dict[PromptingMethod, str] = {
-    "direct": "{request}",
-    "list": (
-        "{request}\n\nGive {count} different answers and nothing else. "
-        "Write each of them between tags, as: <answer> ... </answer>"
-    ),
-    "verbalized": (
-        "{request}\n\nGive {count} different answers with the probability of each, and nothing else. "
-        'Write each of them between tags, as: <answer probability="0.2"> ... </answer>'
-    ),
-}
-
 _BLOCK = re.compile(
     r"<(?P<tag>answer|response)\b(?P<attributes>[^<>]*)>(?P<body>.*?)(?=</(?P=tag)\b|<(?P=tag)\b|\Z)",
     re.IGNORECASE | re.DOTALL,
@@ -119,25 +107,20 @@ _TESTBED_LINE = re.compile(r"^(?P<answer>.*\S)\s*:\s*(?P<number>[0-9]*\.[0-9]+)$
 _CUT_TESTBED_PROBABILITY = re.compile(r"\s*:\s*[0-9.]*$")
 
 
-def compose_english_request(
-    method: PromptingMethod, request: str, count: int, *, long_answers: bool = False
-) -> str:
+def compose_english_request(method: PromptingMethod, request: str, count: int) -> str:
     """Write the request for several answers to an open question or a writing request.
 
     Args:
         method: the prompting method; "direct" leaves the request unchanged.
         request: the request for one answer.
         count: number of answers to ask for.
-        long_answers: whether answers have several lines, like stories and poems, and are asked for between
-            tags.
 
     Raises:
         ValueError: if ``count`` is below 2.
     """
     if count < 2:
         raise ValueError(f"got count {count}, expected at least 2: for one answer use the method 'direct'")
-    wordings = ENGLISH_WORDINGS_FOR_LONG_ANSWERS if long_answers else ENGLISH_WORDINGS
-    return wordings[method].format(request=request, count=count)
+    return ENGLISH_WORDINGS[method].format(request=request, count=count)
 
 
 def compose_testbed_request(
@@ -169,7 +152,7 @@ def compose_testbed_request(
     return wordings[wording].format(count=NUMBERS[count], things=things)
 
 
-def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tuple[str, ...]:
+def parse_list(text: str, dialect: Dialect) -> tuple[str, ...]:
     """Read the answers of a reply to a "list" request, in their order; never raises.
 
     In English the reply has one of the formats of the module. In the testbed it is ``x, y, z`` on the first
@@ -178,7 +161,6 @@ def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tu
     Args:
         text: the reply.
         dialect: "english" or "testbed".
-        long_answers: whether only blocks and JSON are read, because lines would be pieces of a text.
 
     Returns:
         The answers; empty if nothing can be read.
@@ -186,7 +168,7 @@ def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tu
     if dialect == "testbed":
         return _split_at_commas(_first_line(text))
     structured = _blocks(text) or _json_answers(text)
-    if structured or long_answers:
+    if structured:
         return tuple(answer for answer, _ in structured)
     lines = _lines(text)
     if len(lines) == 1 and lines[0].marker == "none":
@@ -196,7 +178,7 @@ def parse_list(text: str, dialect: Dialect, *, long_answers: bool = False) -> tu
     )
 
 
-def parse_verbalized(text: str, dialect: Dialect, *, long_answers: bool = False) -> tuple[StatedAnswer, ...]:
+def parse_verbalized(text: str, dialect: Dialect) -> tuple[StatedAnswer, ...]:
     """Read the answers of a reply to a "verbalized" request with their probabilities; never raises.
 
     In English the reply has one of the formats of the module, or lines such as "x | 0.2", "x: 0.20", "x
@@ -207,7 +189,6 @@ def parse_verbalized(text: str, dialect: Dialect, *, long_answers: bool = False)
     Args:
         text: the reply.
         dialect: "english" or "testbed".
-        long_answers: whether only blocks and JSON are read, because lines would be pieces of a text.
 
     Returns:
         The answers; empty if nothing can be read. A probability is None where it is missing or not in [0, 1].
@@ -216,7 +197,7 @@ def parse_verbalized(text: str, dialect: Dialect, *, long_answers: bool = False)
     if dialect == "testbed":
         return _stated_in_testbed_lines(text)
     structured = _blocks(text) or _json_answers(text)
-    if structured or long_answers:
+    if structured:
         return tuple(structured)
     return tuple(_stated_in_lines(_lines(text)))
 
@@ -237,26 +218,13 @@ def draw_answer(answers: Sequence[StatedAnswer], rng: random.Random) -> str | No
     return rng.choices([answer for answer, _ in answers], weights=weights)[0]
 
 
-@dataclass(frozen=True, kw_only=True)
-class DrawnSamples:
-    """One drawn answer for each call; None where the reply could not be parsed."""
-
-    answers: tuple[str | None, ...]
-
-    @property
-    def failure_share(self) -> float | None:
-        """Share of the calls without an answer, in [0, 1]; None if there were no calls."""
-        return self.answers.count(None) / len(self.answers) if self.answers else None
-
-
 def draw_samples(
     texts: Sequence[str],
     *,
     method: PromptingMethod,
     dialect: Dialect,
     seed: int | str,
-    long_answers: bool = False,
-) -> DrawnSamples:
+) -> tuple[str | None, ...]:
     """Draw one answer out of the raw text of each call; with "direct" it is the text itself.
 
     Call i draws with a generator of its own, seeded by ``seed`` and i, so it does not depend on other calls.
@@ -266,18 +234,20 @@ def draw_samples(
         method: the prompting method.
         dialect: "english" or "testbed".
         seed: seed of the draws.
-        long_answers: whether only blocks and JSON are read.
+
+    Returns:
+        One answer for each call; None where the reply could not be parsed.
     """
     if method == "direct":
-        return DrawnSamples(answers=tuple(texts))
+        return tuple(texts)
     drawn: list[str | None] = []
     for index, text in enumerate(texts):
         if method == "list":
-            answers = tuple((answer, None) for answer in parse_list(text, dialect, long_answers=long_answers))
+            answers = tuple((answer, None) for answer in parse_list(text, dialect))
         else:
-            answers = parse_verbalized(text, dialect, long_answers=long_answers)
+            answers = parse_verbalized(text, dialect)
         drawn.append(draw_answer(answers, random.Random(f"{seed}/{index}")))
-    return DrawnSamples(answers=tuple(drawn))
+    return tuple(drawn)
 
 
 def _probability(text: str) -> float | None:

@@ -13,7 +13,8 @@ from slr.building.checkpoint import build
 from slr.building.manifest import BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.options import BuildOptions
-from slr.building.search_scores import RECORDS_FILE, HybridScore, ModelSource, hybrid_scores
+from slr.building.search_scores import RECORDS_FILE, ModelSource, hybrid_scores
+from slr.crc.report import ModelSummary
 from slr.intervals import LayerInterval
 from slr.models.digests import checkpoint_digests
 from slr.models.presets import resolve_pair
@@ -250,13 +251,17 @@ def test_models_on_the_hub_are_the_same_at_the_same_commit(
     figures = hybrid_scores(tmp_path, base, instruct, INTERVAL, 1.0)
     assert (figures is not None) == is_found
     if figures is not None:
-        assert figures[1] == HybridScore(
+        assert figures[1] == ModelSummary(
             model="hybrid",
             prompt_set="selection",
+            category=None,
+            interval=INTERVAL,
+            alpha=None,
             num_prompts=2,
             validity=Estimate(0.75, None, None, 2),
             diversity=Estimate(0.5, None, None, 2),
             validity_ratio=Estimate(0.75, None, None, 2),
+            validity_difference=figures[1].validity_difference,
             diversity_difference=figures[1].diversity_difference,
         )
 

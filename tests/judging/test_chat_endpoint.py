@@ -64,7 +64,6 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         assert len(server.bodies) == 5
         again = endpoint(server, tmp_path)
         assert again.ask_all(numbered(5)) == first
-        assert again.requests_sent == 0
     assert len(server.bodies) == 5
 
 
@@ -94,9 +93,8 @@ def test_whatever_matters_is_asked_anew(tmp_path: Path, request_change: dict, en
 )
 def test_tries_again_after_a_failure(tmp_path: Path, bad: Answer) -> None:
     with chat_server(lambda _, number: bad if number == 0 else completion("Me.")) as server:
-        asked = endpoint(server, tmp_path)
-        assert asked.ask(REQUEST) == "Me."
-        assert asked.requests_sent == 2
+        assert endpoint(server, tmp_path).ask(REQUEST) == "Me."
+    assert len(server.bodies) == 2
 
 
 def test_waits_as_long_as_the_server_says(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from slr.metrics.coverage import (
     answer_entropy,
     coverage_at_k,
     coverage_curve,
-    distinct_right,
     ideal_coverage_at_k,
     precision,
 )
@@ -24,20 +23,16 @@ def covered_by_subsets(answers: list[str | None], num_right: int, k: int) -> flo
     return sum(shares) / len(shares)
 
 
-def test_precision_and_distinct_right() -> None:
+def test_precision() -> None:
     assert precision(MIXED) == 5 / 7
     assert precision(["a", "a"]) == 1.0
     assert precision([None]) == 0.0
     assert precision([]) is None
-    assert distinct_right(MIXED) == 3
-    assert distinct_right([None]) == 0
-    assert distinct_right([]) == 0
 
 
 def test_answers_may_be_false() -> None:
     """Only None is a wrong answer: 0, an empty text and an empty tuple are right."""
     assert precision([0, "", ()]) == 1.0
-    assert distinct_right([0, "", ()]) == 3
 
 
 @pytest.mark.parametrize(

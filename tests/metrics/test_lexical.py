@@ -3,13 +3,12 @@ from __future__ import annotations
 import gzip
 from collections import Counter
 from collections.abc import Iterator
-from itertools import combinations
 from typing import TypeVar
 
 import numpy as np
 import pytest
 
-from slr.metrics.lexical import compression_ratio, distinct_n, num_words, self_bleu, vocabulary_growth
+from slr.metrics.lexical import compression_ratio, distinct_n, num_words, self_bleu
 from slr.metrics.words import words
 
 T = TypeVar("T")
@@ -244,21 +243,6 @@ def test_compression_ratio_of_nothing_is_none(texts: list[str]) -> None:
     assert compression_ratio(texts) is None
 
 
-def test_vocabulary_growth_is_the_mean_over_subsets() -> None:
-    texts = ["a b c", "a a d", "", "a b e f", "g"]
-    bags = [set(words(text)) for text in texts]
-    expected = [np.mean([len(set().union(*subset)) for subset in combinations(bags, k)]) for k in range(1, 6)]
-    assert vocabulary_growth(texts) == pytest.approx(expected, abs=1e-13)
-
-
-def test_vocabulary_growth_of_simple_texts() -> None:
-    assert vocabulary_growth(["a b"] * 3) == pytest.approx((2, 2, 2), abs=1e-14)
-    assert vocabulary_growth(["a b", "c d", "e f"]) == pytest.approx((2, 4, 6), abs=1e-14)
-    assert vocabulary_growth(["word"]) == (1.0,)
-    assert vocabulary_growth(["", ""]) == (0.0, 0.0)
-    assert vocabulary_growth([]) == ()
-
-
 def test_refuses_ngrams_of_no_words() -> None:
     with pytest.raises(ValueError, match="n is 0"):
         distinct_n(["a"], 0)
@@ -275,5 +259,3 @@ def test_refuses_one_text_in_place_of_samples() -> None:
         self_bleu("a b c")
     with pytest.raises(ValueError, match="got one text"):
         compression_ratio("a b c")
-    with pytest.raises(ValueError, match="got one text"):
-        vocabulary_growth("a b c")

@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from slr.tasks.prompting_methods import (
-    DrawnSamples,
     compose_english_request,
     compose_testbed_request,
     draw_answer,
@@ -49,9 +48,6 @@ def test_english_requests():
         "Name a city.\n\nGive 3 different answers with the probability of each. "
         "Write one per line, as: answer | probability"
     )
-    long = compose_english_request("verbalized", "Write a poem.", 3, long_answers=True)
-    assert '<answer probability="0.2"> ... </answer>' in long
-    assert "<answer> ... </answer>" in compose_english_request("list", "Write a poem.", 3, long_answers=True)
     with pytest.raises(ValueError, match="count 1, expected at least 2"):
         compose_english_request("list", "Name a city.", 1)
 
@@ -264,18 +260,13 @@ def test_testbed_verbalized(text: str, answers: tuple):
     assert parse_verbalized(text, "testbed") == answers
 
 
-def test_long_answers_are_read_from_blocks_only():
+def test_answers_of_several_lines_are_read_from_blocks():
     text = (
         'Here they are:\n<answer probability="0.25">\nA fox, 0.5\n\n1. ran\n</answer>\n'
         '<answer probability="0.75">*An* owl\nslept</answer>'
     )
-    assert parse_verbalized(text, "english", long_answers=True) == (
-        ("A fox, 0.5\n\n1. ran", 0.25),
-        ("*An* owl\nslept", 0.75),
-    )
-    assert parse_list(text, "english", long_answers=True) == ("A fox, 0.5\n\n1. ran", "*An* owl\nslept")
-    assert parse_list("1. A fox\nran\n2. An owl\nslept", "english", long_answers=True) == ()
-    assert parse_verbalized("A fox | 0.2", "english", long_answers=True) == ()
+    assert parse_verbalized(text, "english") == (("A fox, 0.5\n\n1. ran", 0.25), ("*An* owl\nslept", 0.75))
+    assert parse_list(text, "english") == ("A fox, 0.5\n\n1. ran", "*An* owl\nslept")
 
 
 @pytest.mark.parametrize("dialect", ["english", "testbed"])
@@ -283,13 +274,12 @@ def test_random_text_never_raises(dialect):
     rng = random.Random(1)
     for _ in range(1500):
         text = "".join(rng.choices(PIECES, k=rng.randint(0, 40)))
-        for long_answers in (False, True):
-            answers = parse_list(text, dialect, long_answers=long_answers)
-            assert all(answer and answer == answer.strip() for answer in answers), text
-            for answer, probability in parse_verbalized(text, dialect, long_answers=long_answers):
-                assert answer, text
-                assert answer == answer.strip(), text
-                assert probability is None or 0 <= probability <= 1, text
+        answers = parse_list(text, dialect)
+        assert all(answer and answer == answer.strip() for answer in answers), text
+        for answer, probability in parse_verbalized(text, dialect):
+            assert answer, text
+            assert answer == answer.strip(), text
+            assert probability is None or 0 <= probability <= 1, text
 
 
 @pytest.mark.parametrize("separator", [" | ", ": ", " - ", " (", ", probability "])
@@ -334,18 +324,15 @@ def test_draw_from_nothing():
 def test_drawn_samples():
     texts = ["a: 0.00\nb: 1.00", "", "c: 1.00\nd"]
     drawn = draw_samples(texts, method="verbalized", dialect="testbed", seed=0)
-    assert drawn.answers == ("b", None, "c")
-    assert drawn.failure_share == pytest.approx(1 / 3)
-    assert draw_samples(texts, method="direct", dialect="testbed", seed=0).answers == tuple(texts)
-    assert DrawnSamples(answers=()).failure_share is None
+    assert drawn == ("b", None, "c")
+    assert draw_samples(texts, method="direct", dialect="testbed", seed=0) == tuple(texts)
 
 
 def test_draws_do_not_depend_on_other_calls():
     texts = ["1. a\n2. b\n3. c"] * 50
-    drawn = draw_samples(texts, method="list", dialect="english", seed="key").answers
+    drawn = draw_samples(texts, method="list", dialect="english", seed="key")
     assert set(drawn) == {"a", "b", "c"}
     assert (
-        draw_samples(["1. z", *texts[1:30]], method="list", dialect="english", seed="key").answers[1:]
-        == drawn[1:30]
+        draw_samples(["1. z", *texts[1:30]], method="list", dialect="english", seed="key")[1:] == drawn[1:30]
     )
-    assert draw_samples(texts, method="list", dialect="english", seed="other").answers != drawn
+    assert draw_samples(texts, method="list", dialect="english", seed="other") != drawn
