@@ -90,7 +90,7 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr run crc_search --wandb disabled", ["WORLD_SIZE is 'two'"], {"WORLD_SIZE": "two"}),
     _given("slr run crc_search --wandb disabled", ["WORLD_SIZE is '-1'", "from 1 to"], {"WORLD_SIZE": "-1"}),
     _given(
-        "slr run crc_search --wandb disabled", ["RANK is not set beside WORLD_SIZE=2"], {"WORLD_SIZE": "2"}
+        "slr run crc_search --wandb disabled", ["RANK is not set and WORLD_SIZE is 2"], {"WORLD_SIZE": "2"}
     ),
     _given("slr search testbed-llama", ["RANK is not set", "unset WORLD_SIZE"], {"WORLD_SIZE": "2"}),
     _given("slr search testbed-llama", ["RANK is '5'", "from 0 to 1"], {"WORLD_SIZE": "2", "RANK": "5"}),
