@@ -1,8 +1,8 @@
 """Scores by lm-evaluation-harness of models in memory, without a checkpoint on disk.
 
-A task is either lm-eval's own, by its name there, or one of ``slr/harness/tasks``. Seeds, prompts and metrics equal those
-on lm-eval's command line. The same model, as a checkpoint, gets the same numbers there. lm-eval is imported only when it
-is needed, because that takes seconds.
+A task is either lm-eval's own, by its name there, or one of ``slr/harness/tasks``. Seeds, prompts and metrics are as on
+lm-eval's command line, where the same model as a checkpoint gets the same numbers. lm-eval is imported only when it is
+needed, because that takes seconds.
 
 Source: Gao et al., "A framework for few-shot language model evaluation" (zenodo.org/records/12608602).
 """
