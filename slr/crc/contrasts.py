@@ -14,17 +14,25 @@ REFERENCES: dict[ModelKind, tuple[ModelKind, ...]] = {
     "hybrid": ("instruct", "soup"),
     "soup": ("instruct",),
 }
-"""What each model is compared with."""
+"""Models with which each model is compared."""
 
 
 def crc_contrasts(records: Sequence[AnyRecord], pair: str, selection: CrcSelection) -> list[Contrast]:
     """Every model of one pair against its references, in validity and diversity, paired by held-out prompt.
 
-    P-values are Holm-corrected over the contrasts of the pair and metric. A model of which the search chose none is
-    left out.
+    P-values are Holm-corrected over the contrasts of the pair and metric. If the search chose no hybrid or no soup, it
+    is left out.
+
+    Args:
+        records: records of the study, maybe of several pairs.
+        pair: name of the pair.
+        selection: the search's choice.
+
+    Returns:
+        The contrasts, by metric and model.
 
     Raises:
-        ValueError: if a model that was chosen, or the instruct model, has no held-out scores.
+        ValueError: if the instruct model, or a model that was chosen, has no held-out scores.
     """
     chosen: dict[ModelKind, tuple[tuple[int, int] | None, float | None] | None] = {
         "instruct": (None, None),

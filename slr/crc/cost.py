@@ -1,4 +1,4 @@
-"""The record of what a search cost."""
+"""The record of the cost of a search."""
 
 from __future__ import annotations
 
@@ -25,18 +25,21 @@ def measured_cost(
     method: Literal["shared", "loop"] = "shared",
     num_intervals: int | None = None,
 ) -> SearchCost:
-    """Record what scoring intervals cost this process, whose peak memory is taken to be the method's.
+    """Record what it cost this process to score intervals. Its peak memory counts as the method's.
 
     Args:
         pair: the models that were searched.
         encoded: the prompts by which they were scored.
         header: the record's experiment, pair and provenance.
-        device: where the peak memory is read.
-        seconds: wall-clock time of the scoring.
-        layer_evaluations: evaluations of one layer on one model's state.
-        tokens_computed: tokens summed over these evaluations.
+        device: device whose peak memory is read.
+        seconds: wall time of the scoring in seconds.
+        layer_evaluations: number of times that one layer processed one model's hidden states.
+        tokens_computed: number of tokens, summed over the layer evaluations.
         method: the shared search, or the plain loop over hybrids.
-        num_intervals: how many intervals were scored; all by default.
+        num_intervals: number of intervals scored; None for all.
+
+    Returns:
+        The record.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a CRC study found, put together from its records: numbers with 95% intervals, nothing rounded."""
+"""Reports on CRC studies, made from their records: numbers with 95% intervals, not rounded."""
 
 from __future__ import annotations
 
@@ -26,23 +26,35 @@ from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_m
 from slr.vocabulary import ModelKind, PromptSet
 
 Category = Literal["letters", "digits"]
+"""Kind of characters that a prompt asks for."""
 CATEGORIES: tuple[Category, ...] = ("letters", "digits")
 
 NUM_BEST = 5
-"""So many of the best admissible intervals are reported."""
+"""Number of the best admissible intervals in a report."""
 
 
 KEPT = {True: "kept", False: "missed"}
-"""What is said of a rule."""
+"""Word for whether a model keeps the rule."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSummary:
-    """One model on one prompt set: means over prompts, and how they compare to the instruct model's, by paired prompts.
+    """One model on one prompt set, with comparisons to the instruct model that are paired by prompt.
 
-    ``category`` is set where only the set's prompts of that category are meant. ``validity_ratio`` is the validity over
-    the instruct model's. Ratio and differences are None for the instruct model, which is not compared with itself. All
-    five are None where the model's logits are not finite on one of the prompts.
+    Ratio and differences are None for the instruct model, because it is not compared with itself. All five estimates
+    are None if the model's logits are not finite on one of the prompts.
+
+    Attributes:
+        model: kind of model.
+        prompt_set: set of prompts.
+        category: kind of characters, if only prompts for these count; None for all prompts.
+        interval: restored layers; None unless the model is a hybrid.
+        alpha: share of the base model's weights, from 0 to 1; None where the model has none.
+        validity: mean probability of a valid character.
+        diversity: mean entropy among valid characters, from 0 to 1.
+        validity_ratio: validity divided by the instruct model's.
+        validity_difference: validity minus the instruct model's.
+        diversity_difference: diversity minus the instruct model's.
     """
 
     model: ModelKind
@@ -62,9 +74,20 @@ class ModelSummary:
 class CrcReport:
     """The outcome for one pair by one rule.
 
-    ``models`` has base, instruct, the chosen hybrid and the chosen soup on both prompt sets, as far as
-    there are records; ``by_category`` has the same for letters and digits apart. ``best`` are the best
-    admissible intervals, the chosen one first; ``front`` is the Pareto front of all intervals.
+    Attributes:
+        pair: name of the pair.
+        family: name of the model family.
+        num_layers: number of decoder layers.
+        rule: the rule of the choice.
+        instruct_validity: the instruct model's mean validity on the selection prompts.
+        interval: the chosen interval; None if there is none.
+        interval_reason: why it was chosen, or why there is none.
+        soup_alpha: the chosen soup's share of the base model's weights; None if there is none.
+        soup_reason: why it was chosen, or why there is none.
+        models: base, instruct, the chosen hybrid and the chosen soup on both prompt sets, if they were scored.
+        by_category: the same for letters and digits separately.
+        best: the best admissible intervals, the chosen one first.
+        front: the Pareto front of all intervals.
     """
 
     pair: str
@@ -83,7 +106,7 @@ class CrcReport:
 
     @property
     def min_validity(self) -> float:
-        """The least validity that the rule admits; with a margin it takes more than that."""
+        """Smallest validity that the rule admits. A rule with a margin demands more than that."""
         return self.rule.min_validity_ratio * self.instruct_validity
 
     def admits(self, candidate: Candidate[Choice]) -> bool:
@@ -93,7 +116,7 @@ class CrcReport:
     def keeps_rule(self, model: ModelKind, prompt_set: PromptSet) -> bool | None:
         """Whether the mean validity on these prompts is at least the rule's share of the instruct model's.
 
-        None where it is not measured, and of the instruct model.
+        It is None for the instruct model, and where the validity was not measured.
         """
         summary, instruct = self.summary(model, prompt_set), self.summary("instruct", prompt_set)
         if model == "instruct" or summary is None or summary.validity is None:
@@ -105,7 +128,16 @@ class CrcReport:
     def summary(
         self, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
     ) -> ModelSummary | None:
-        """The summary of that model on that prompt set, if there is one."""
+        """The summary of one model on one prompt set.
+
+        Args:
+            model: kind of model.
+            prompt_set: set of prompts.
+            category: kind of characters; None for all prompts.
+
+        Returns:
+            The summary; None if there is none.
+        """
         for summary in (*self.models, *self.by_category):
             if (summary.model, summary.prompt_set, summary.category) == (model, prompt_set, category):
                 return summary
@@ -113,24 +145,24 @@ class CrcReport:
 
 
 def scored_intervals(records: Sequence[AnyRecord]) -> list[tuple[LayerInterval, CrcScore]]:
-    """Return every interval of one pair with its scores on the selection prompts."""
+    """Every interval of one pair with its scores on the selection prompts."""
     hybrids = (score for score in _scores(records, "selection") if score.model == "hybrid")
     return [(LayerInterval(*score.interval), score) for score in hybrids if score.interval is not None]
 
 
 def scored_soups(records: Sequence[AnyRecord]) -> list[tuple[float, CrcScore]]:
-    """Return the alpha of every soup of one pair with its scores on the selection prompts."""
+    """The alpha of every soup of one pair with its scores on the selection prompts."""
     soups = (score for score in _scores(records, "selection") if score.model == "soup")
     return [(score.alpha, score) for score in soups if score.alpha is not None]
 
 
 def interval_candidates(records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
-    """Return the means of every interval of one pair that has a validity on each selection prompt."""
+    """The means of every interval of one pair that has a validity on each selection prompt."""
     return candidates_of(scored_intervals(records), _instruct(records))
 
 
 def soup_candidates(records: Sequence[AnyRecord]) -> list[Candidate[float]]:
-    """Return the means of every soup of one pair that has a validity on each selection prompt."""
+    """The means of every soup of one pair that has a validity on each selection prompt."""
     return candidates_of(scored_soups(records), _instruct(records))
 
 
@@ -139,12 +171,15 @@ def _instruct(records: Sequence[AnyRecord]) -> CrcScore | None:
 
 
 def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None = None) -> CrcReport:
-    """Put the records of one pair together.
+    """Make the report on one pair.
 
     Args:
-        records: of a CRC study, maybe of several pairs.
-        pair: the one that is meant.
-        rule: what the choice was made by. None: the paper's rule, or the first one that there is a choice by.
+        records: records of a CRC study, maybe of several pairs.
+        pair: name of the pair.
+        rule: the rule of the choice; None for the paper's rule, or if there is no choice by it, the first other one.
+
+    Returns:
+        The report.
 
     Raises:
         ValueError: if the pair's study is not complete.
@@ -154,6 +189,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
     rule = _rule_of(selection)
     intervals = interval_candidates(records)
     ranking = select(
+        # The record has only the choice. The ranking is made again, because a report shows the next best intervals too.
         intervals,
         selection.instruct_validity,
         rule.min_validity_ratio,
@@ -196,7 +232,7 @@ def _rule_of(selection: CrcSelection) -> SelectionRule:
 
 
 def rule_in_words(report: CrcReport) -> list[str]:
-    """Whether the chosen hybrid and the chosen soup keep the rule on the held-out prompts, and what to do if not."""
+    """Sentences on whether the chosen hybrid and soup keep the rule on the held-out prompts, and what to do if not."""
     ratio = report.rule.min_validity_ratio
     models: tuple[ModelKind, ...] = ("hybrid", "soup")
     sentences = []
@@ -221,7 +257,7 @@ def rule_in_words(report: CrcReport) -> list[str]:
 
 
 def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
-    """Return the measured costs of searches by METHOD/METRIC, as W&B shows them."""
+    """The measured costs of searches by METHOD/METRIC, as W&B shows them."""
     summary: dict[str, float | None] = {}
     for cost in of_kind(records, SearchCost):
         summary |= {
@@ -237,7 +273,7 @@ def cost_summary(records: Sequence[AnyRecord]) -> dict[str, float | None]:
 def _model_summaries(
     records: Sequence[AnyRecord], selection: CrcSelection, category: Category | None
 ) -> list[ModelSummary]:
-    """Summaries of the compared models on both prompt sets, as far as they are scored."""
+    """Summaries of the compared models on both prompt sets, if they are scored."""
     wanted: tuple[tuple[ModelKind, tuple[int, int] | None, float | None], ...] = (
         ("base", None, None),
         ("instruct", None, None),
@@ -253,12 +289,15 @@ def _model_summaries(
 
 
 def summarise(score: CrcScore, instruct: CrcScore, category: Category | None = None) -> ModelSummary:
-    """Put one model's scores together.
+    """Summarise one model's scores.
 
     Args:
-        score: of the model, on one prompt set.
-        instruct: of the instruct model, on the same prompts.
-        category: of the prompts that count; by default all do.
+        score: scores of the model, on one prompt set.
+        instruct: scores of the instruct model, on the same prompts.
+        category: kind of characters, to count only prompts for these; None for all prompts.
+
+    Returns:
+        The summary.
     """
     wanted = [
         index
@@ -267,6 +306,7 @@ def summarise(score: CrcScore, instruct: CrcScore, category: Category | None = N
     ]
     validity, diversity = ([values[i] for i in wanted] for values in (score.validity, score.diversity))
     of_instruct = [instruct.validity[i] for i in wanted], [instruct.diversity[i] for i in wanted]
+    # A mean over the other prompts would not be comparable: where logits overflow is no accident.
     is_finite = None not in validity
     is_compared = is_finite and score.model != "instruct"
     return ModelSummary(

@@ -1,7 +1,7 @@
-"""The CRC study of one pair: score models, intervals and soups; choose; check on held-out prompts.
+"""The CRC study of one pair: score models, intervals and soups; choose; check the choice on held-out prompts.
 
-Its cells, in order: ``models``, ``search`` (a batch of records for each start layer), ``soups`` (one for
-each alpha), ``selection`` and ``held_out``. Several processes divide the start layers and the alphas.
+Its cells, in order: ``models``, ``search`` (one batch of records for each start layer), ``soups`` (one batch for each
+alpha), ``selection`` and ``held_out``. Several processes divide the start layers and the alphas among them.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
 
 TYPICAL_PROMPT_TOKENS = 60
+"""Number of tokens that all CRC prompts share, with the chat template; for cost estimates only."""
 TYPICAL_TREE_TOKENS = 20
-"""Tokens of a CRC prompt with its chat template, and those it does not share: for cost estimates only."""
+"""Number of tokens of a CRC prompt that it does not share with others; for cost estimates only."""
 
 
 def _prompts_digest() -> str:
@@ -52,12 +53,16 @@ def _prompts_digest() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class CrcStudyConfig:
-    """What the study's results depend on, beside the pair and the dtype.
+    """All that the study's results depend on, except the pair and the dtype.
 
-    ``min_validity_ratio`` and ``margin`` are the rule by which interval and soup are chosen, see ``SelectionRule``.
-    Choices by several rules may stand in one output directory, because no score depends on them. ``max_prompts`` is
-    how many prompts of each set are used; None: all. ``prompts_digest`` stands for the prompts themselves: after a
-    change of one, old results cannot be gone on from.
+    Choices by several rules may share one output directory, because no score depends on the rule.
+
+    Attributes:
+        min_validity_ratio: smallest allowed validity, as a share of the instruct model's; see ``SelectionRule``.
+        margin: whether the validity must keep a margin of error above that share; see ``SelectionRule``.
+        soup_alphas: shares of the base model's weights, from 0 to 1, one for each soup.
+        max_prompts: number of prompts of each set; None for all.
+        prompts_digest: digest of the prompts. After a change of a prompt, a study cannot continue from old results.
     """
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO
@@ -67,7 +72,12 @@ class CrcStudyConfig:
     prompts_digest: str = field(default_factory=_prompts_digest)
 
     def __post_init__(self) -> None:
-        _ = self.rule  # which checks its fields
+        """Check every setting.
+
+        Raises:
+            ValueError: if a setting is out of its range.
+        """
+        _ = self.rule  # making the rule checks its two fields
         if not self.soup_alphas or not all(0 <= alpha <= 1 for alpha in self.soup_alphas):
             raise ValueError(f"soup_alphas are {self.soup_alphas}, expected at least one number in [0, 1]")
         if self.max_prompts is not None and self.max_prompts < 1:
@@ -75,11 +85,11 @@ class CrcStudyConfig:
 
     @property
     def rule(self) -> SelectionRule:
-        """By which interval and soup are chosen."""
+        """The rule by which interval and soup are chosen."""
         return SelectionRule(self.min_validity_ratio, self.margin)
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
-        """The prompts of a set; where they are not all, letters and digits in turn."""
+        """The prompts of a set. If they are not all used, letters and digits take turns."""
         prompts = load_prompts(prompt_set)
         if self.max_prompts is None:
             return prompts
@@ -91,14 +101,14 @@ class CrcStudyConfig:
 
 
 FULL = CrcStudyConfig()
-"""What every preset and ``slr search`` take, but for the rule, which ``slr search`` may change."""
+"""Configuration of every preset and of ``slr search``, which may change the rule."""
 
 SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
-"""Small enough to see in seconds that everything runs; its numbers mean nothing."""
+"""Configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
 
 
 def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
-    """The experiment ``crc_search``."""
+    """Make the experiment ``crc_search``."""
     return Experiment(
         name="crc_search",
         question="Which layers hold the collapse of diversity?",
@@ -113,7 +123,7 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
 
 
 def _is_wanted(record: AnyRecord, rule: SelectionRule) -> bool:
-    """Whether it is no choice by another rule."""
+    """Whether the record is a score, or a choice by this rule."""
     if not isinstance(record, CrcSelection):
         return True
     return (record.min_validity_ratio, record.margin) == (rule.min_validity_ratio, rule.margin)
@@ -213,7 +223,11 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
 
 
 def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
-    """Say which of the two models overflows on which prompt, found by plain forwards, one prompt at a time."""
+    """Find out which of the two models overflows on which prompt, by plain forward passes, and refuse the pair.
+
+    Raises:
+        UnusablePairError: always.
+    """
     from slr.crc.scoring import score_model
 
     pair = context.pair
@@ -223,12 +237,15 @@ def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
         except ValueError as error:
             raise UnusablePairError(f"{context.spec.name}: {error}") from error
     raise UnusablePairError(
-        f"{context.spec.name}: logits are NaN or infinite where prompts are computed together"
+        f"{context.spec.name}: logits are NaN or infinite when prompts are computed together"
     )
 
 
 def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    """A batch a start layer. The cost is recorded only if the whole search was one run of one process."""
+    """Score the missing intervals, one batch for each start layer.
+
+    The cost is recorded only if one process did the whole search in one run, because only then it is the search's.
+    """
     from slr.crc.search import count_tokens_computed, iter_search
     from slr.crc.tree_forward import memory_budget
 
@@ -322,7 +339,7 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    """What of the choice is not there yet: a choice by another rule may have been the same interval or soup."""
+    """Score the choice on held-out prompts, unless a choice by another rule was the same interval or soup."""
     from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate, restore
 
@@ -409,7 +426,7 @@ def _pair_info(context: CellContext) -> PairInfo:
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> RunMirror:
-    """The choice, means of all compared models, what the search cost, and every interval and soup."""
+    """The choice, the means of all compared models, the cost of the search, and every interval and soup."""
     report = crc_report(records, pair, rule)
     summary: dict[str, Any] = {
         "hybrid/interval": None if report.interval is None else str(report.interval),

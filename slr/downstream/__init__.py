@@ -1,1 +1,1 @@
-"""The downstream experiments: what base, instruct and restored models write, answer and work out."""
+"""Downstream experiments: what base, instruct, hybrid and soup write and answer."""

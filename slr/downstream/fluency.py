@@ -1,6 +1,6 @@
-"""Fluency of answers: the mean log-probability of their tokens, given the request, under a model that wrote none.
+"""Fluency of answers: mean log-probability of their tokens, given the request, under a model that wrote none of them.
 
-A proxy: it favours what is typical, and so works against diversity; it only shows answers that fall apart.
+It is a proxy. It favours typical text, and so works against diversity. It only shows answers that fall apart.
 
 Shape letters: B batch, T tokens, V vocabulary.
 """
@@ -14,22 +14,30 @@ if TYPE_CHECKING:
     from slr.models.loading import LoadedModel
 
 MAX_TOKENS = 2048
-"""Of a request and its answer together, also where the model could read more: a limit on memory."""
+"""Number of tokens that a request and its answer may have together, whatever the model can read; it limits memory."""
 
 BATCH_TOKENS = 1024
-"""Padded tokens scored together, unless one row has more: the logits of a large vocabulary fill the memory."""
+"""Number of padded tokens that are scored together, because the logits of a large vocabulary fill the memory.
+
+One row may have more.
+"""
 
 
 class FluencyModel:
     """A language model that scores answers to requests."""
 
     def __init__(self, loaded: LoadedModel) -> None:
+        """Score by a model that is loaded already.
+
+        Args:
+            loaded: the model with its tokenizer.
+        """
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
 
     @staticmethod
     def load(location: str, device: str) -> FluencyModel:
-        """The model of a checkpoint, in float32.
+        """Load the model of a checkpoint in float32.
 
         Raises:
             ValueError: see ``slr.load_pair``.
@@ -41,29 +49,32 @@ class FluencyModel:
         return FluencyModel(load_model(location, dtype=torch.float32, device=device))
 
     def score(self, requests: Sequence[str], texts: Sequence[str]) -> tuple[float | None, ...]:
-        r"""Mean log-probability of an answer's tokens given its request, in nats a token; None for a blank answer.
+        r"""Mean log-probability of an answer's tokens given its request, in nats a token.
 
-        The request is rendered by this model's own chat template. Without one it is a line of a plain document,
-        ``request + "\n"`` behind the tokenizer's first token (or, without that, the token that ends a text).
-        The answer's tokens follow as they are, without the token that ends a turn. Request and answer are
-        tokenized each for itself, as in sampling.
+        The model's own chat template renders the request. Without a template the request is a line of a plain document,
+        ``request + "\n"``, after the tokenizer's first token. If there is no first token, the token that ends a text
+        takes its place. The answer's tokens follow, without a token that ends a turn. Request and answer are tokenized
+        separately, as in sampling.
 
-        An answer is cut where it and the request fill the model's window, or 2048 tokens if that is less; None
-        if the request alone fills it.
+        An answer is cut where request and answer fill the model's window, or 2048 tokens if that is less.
 
         Args:
-            requests: what each text is an answer to; as many as texts.
+            requests: the request of each answer; as many as texts.
             texts: the answers.
 
+        Returns:
+            One value for each answer; None for a blank answer, and where the request alone fills the window.
+
         Raises:
-            ValueError: if the numbers of requests and texts differ, one text is given in place of a sequence,
-                or there is no chat template and no token that a text could begin with.
+            ValueError: if the numbers of requests and texts differ, if a text is given in place of a sequence, or if
+                there is neither a chat template nor a token that a text could begin with.
         """
         if isinstance(requests, str) or isinstance(texts, str) or len(requests) != len(texts):
             raise ValueError(
                 f"got {_how_many(requests, 'request')} and {_how_many(texts, 'text')}: expected two sequences, "
                 "with the request of each text"
             )
+        # Requests and answers occur many times: all samples of a prompt share one request, and samples may be equal.
         prompts = {request: self._render(request) for request in dict.fromkeys(requests)}
         answers = {text: self._tokenize(text) if text.strip() else [] for text in dict.fromkeys(texts)}
         room = self._window()
@@ -104,7 +115,7 @@ class FluencyModel:
         return self._tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _mean_log_probs(self, rows: Sequence[tuple[list[int], list[int]]]) -> list[float]:
-        """Mean log-probability of the second part's tokens of each row, given all before them."""
+        """Mean log-probability of the tokens of each row's second part, given all tokens before them."""
         import torch
         from torch.nn.functional import cross_entropy
 
@@ -116,10 +127,10 @@ class FluencyModel:
         )
         start_B1 = torch.tensor([[len(prompt)] for prompt, _ in rows], device=device)
         end_B1 = torch.tensor([[len(prompt) + len(answer)] for prompt, answer in rows], device=device)
-        # The token before the first answer of all says what follows it; logits before it would be thrown away.
+        # The logits at a place predict the next token. Logits before the first answer in the batch are not needed.
         first = int(start_B1.min())
         with torch.inference_mode():
-            # Right padding needs no mask: a token never looks to its right.
+            # Right padding needs no mask, because a token never looks to its right.
             logits_BTV = self._model(
                 input_ids=tokens_BT, use_cache=False, logits_to_keep=longest - first + 1
             ).logits[:, :-1]
@@ -132,7 +143,7 @@ class FluencyModel:
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of rows of like length, in batches of few enough tokens after padding, and never empty ones."""
+    """Batches of row indices. Rows of a batch have similar lengths, and few enough tokens after padding."""
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
         if batch and lengths[index] * (len(batch) + 1) > BATCH_TOKENS:

@@ -1,6 +1,6 @@
-"""The methods that are compared: a model, a way to sample from it, and a way to ask it; each with one id.
+"""The methods that are compared. A method is a model, a way to sample from it, and a way to ask it, with one id.
 
-Which interval or share a model stands for comes from the pair's ``crc_search`` records, never from here.
+The layers or shares of a model always come from the pair's ``crc_search`` records, and never from here.
 """
 
 from __future__ import annotations
@@ -25,22 +25,28 @@ if TYPE_CHECKING:
 
 
 def model_rank(model: ComparedModel) -> int:
-    """The place of a compared model in tables and figures."""
+    """The place of a compared model in tables and figures, from 0."""
     return get_args(ComparedModel).index(model)
 
 
 TEMPERATURES = (0.7, 1.0, 1.3, 1.6)
+"""Temperatures compared, each with min-p 0.1."""
 MIN_PS = (0.02, 0.05, 0.2)
-"""Values of min-p besides 0.1, which is that of temperature 1."""
+"""Values of min-p compared, at temperature 1. The value 0.1 is among the temperatures already."""
 TOP_PS = (0.8, 0.9, 0.95)
+"""Values of top-p compared, at temperature 1 and without min-p."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Method:
     """A model, a way to sample from it, and a way to ask it.
 
-    The number of new tokens in ``sampling`` does not count, because the task sets it. ``references`` has the ids of
-    the methods that this one is compared with.
+    Attributes:
+        id: unique name.
+        model: kind of model.
+        sampling: settings of sampling. Its number of new tokens does not count, because the task sets it.
+        prompting: way to ask.
+        references: ids of the methods with which this one is compared.
     """
 
     id: str
@@ -56,8 +62,9 @@ BASELINES = (
     Method(id="hybrid", model="hybrid", references=("instruct", "soup")),
     Method(id="soup", model="soup", references=("instruct",)),
 )
+"""Methods of most experiments."""
 _RANDOM_PLACES: dict[ComparedModel, int] = {"random-1": 0, "random-2": 1, "random-3": 2}
-"""Places of the random intervals among those that are shuffled."""
+"""Place in the shuffled list of intervals, for each random interval."""
 _OTHER_INTERVALS: tuple[ComparedModel, ...] = ("early", "late", *_RANDOM_PLACES)
 CONTROLS = (
     Method(id="instruct", model="instruct"),
@@ -65,12 +72,13 @@ CONTROLS = (
     Method(id="soup", model="soup", references=("instruct",)),
     *(Method(id=model, model=model, references=("instruct",)) for model in _OTHER_INTERVALS),
 )
+"""Methods that show whether it matters which layers are restored."""
 
 
 def _at_setting(
     setting: str, sampling: SamplingConfig | None = None, prompting: PromptingMethod = "direct"
 ) -> tuple[Method, ...]:
-    """Instruct, the hybrid and the soup at one setting, each compared only with others at the same setting."""
+    """Instruct, hybrid and soup at one setting. Each is compared only with others at the same setting."""
     compared: tuple[tuple[ComparedModel, tuple[ComparedModel, ...]], ...] = (
         ("instruct", ()),
         ("hybrid", ("instruct", "soup")),
@@ -97,24 +105,25 @@ DECODING = tuple(
     )
     for method in _at_setting(setting, sampling)
 )
-"""Temperatures are with min-p 0.1, as everywhere; min-p and top-p are at temperature 1, each alone."""
+"""Methods at several settings of sampling: temperatures with min-p 0.1, and min-p and top-p alone at temperature 1."""
 PROMPTING = tuple(
     method
     for prompting in get_args(PromptingMethod)
     for method in _at_setting(prompting, prompting=prompting)
 )
+"""Methods with several ways to ask."""
 
 
 def selection_of(results: Results, pair: str) -> CrcSelection | None:
-    """What the search chose for a pair, or None if it has not yet.
+    """The search's choice for a pair; None if the pair has not been searched.
 
-    An experiment's results have only the choice by its own rule, see ``Experiment.is_wanted``.
+    An experiment's results have only the choice by the experiment's own rule; see ``Experiment.is_wanted``.
     """
     return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
 
 
 def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
-    """The part of a pair's search results that every comparison depends on: an experiment's ``inputs``.
+    """The part of a pair's search results on which every comparison depends, as ``inputs`` of an experiment.
 
     Raises:
         ValueError: if the pair has not been searched.
@@ -129,10 +138,10 @@ def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
 
 
 def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval | None:
-    """The layers that a compared model restores; None if it is no such hybrid, or there is none to be had.
+    """The layers that a compared model restores; None if it restores none, or if there is no such interval.
 
-    Random intervals have the length of the chosen one and are drawn from a seed of the pair's name, without the
-    chosen, the first and the last interval.
+    Random intervals have the length of the chosen one. Their order comes from a seed of the pair's name. The chosen,
+    the first and the last interval are not among them.
     """
     if selection.interval is None or model in ("base", "instruct", "soup"):
         return None
@@ -149,14 +158,15 @@ def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval 
         for start in range(1, num_layers - length)
         if start != chosen.start
     ]
-    # Intervals were called ranges when seeds were first drawn; the same intervals follow only from the same key.
+    # Intervals were called ranges when the first seeds were drawn. Only the same key gives the same intervals.
     random.Random(seed_from_key("random ranges", selection.pair)).shuffle(others)
     place = _RANDOM_PLACES[model]
+    # A model of few layers has fewer than three other intervals of this length.
     return others[place] if place < len(others) else None
 
 
 def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
-    """Whether the search gave what the model is made of; and whether it is another than the hybrid itself."""
+    """Whether the search gave what the model is made of, and the model differs from the hybrid."""
     if model in ("base", "instruct"):
         return True
     if model == "soup":
@@ -170,23 +180,40 @@ def is_available(model: ComparedModel, selection: CrcSelection) -> bool:
 def available_references(
     method: Method, methods: Sequence[Method], selection: CrcSelection
 ) -> tuple[str, ...]:
-    """Ids of the methods that this one is compared with, less those that the search found nothing for.
+    """The ids of the methods with which a method is compared, without methods that the search gave nothing for.
+
+    Args:
+        method: the method.
+        methods: all methods of the experiment.
+        selection: the search's choice.
+
+    Returns:
+        The ids, in the order of ``method.references``.
 
     Raises:
-        ValueError: if a reference is none of ``methods``.
+        ValueError: if a reference is not among ``methods``.
     """
     by_id = {other.id: other for other in methods}
     for reference in method.references:
         if reference not in by_id:
             raise ValueError(
-                f"{method.id!r} is to be compared with {reference!r}, which is none of the experiment's methods: "
+                f"{method.id!r} is to be compared with {reference!r}, which is not among the experiment's methods: "
                 f"expected one of {', '.join(map(repr, by_id))}"
             )
     return tuple(id_ for id_ in method.references if is_available(by_id[id_].model, selection))
 
 
 def make_model(pair: ModelPair, model: ComparedModel, selection: CrcSelection) -> PreTrainedModel:
-    """The compared model in memory; see ``is_available``."""
+    """Make a compared model in memory.
+
+    Args:
+        pair: the loaded pair.
+        model: kind of model, one that ``is_available``.
+        selection: the search's choice.
+
+    Returns:
+        The model. Unless it is a soup, it shares its tensors with the pair.
+    """
     from slr.hybrid import interpolate, restore
 
     if model == "base":

@@ -21,12 +21,18 @@ if TYPE_CHECKING:
     from slr.sampling.generation import Sample
 
 Draw = Callable[[Sequence[Sequence[int]], int, SamplingConfig, Sequence[int]], "list[list[Sample]]"]
-"""Samples prompts, as token ids: so many of each, with these settings, with a seed for each prompt."""
+"""Samples answers, given token ids of each prompt, a number of samples, the settings, and a seed for each prompt."""
 
 
 @dataclass(frozen=True)
 class OpenedModel:
-    """``draw`` samples from it; the tokenizer and the tokens that end an answer are the pair's."""
+    """A model that can be sampled from.
+
+    Attributes:
+        family: name of the model family.
+        tokenizer: the pair's tokenizer.
+        draw: samples answers, which end at the pair's end tokens.
+    """
 
     family: Family
     tokenizer: PreTrainedTokenizerBase
@@ -37,8 +43,8 @@ class OpenedModel:
 def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedModel]) -> Iterator[OpenedModel]:
     """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
 
-    vLLM needs a checkpoint directory, which lies in the output directory for as long as the model is open, and
-    the accelerator's memory, so the pair is given up for it.
+    vLLM needs a checkpoint directory, which lies in the output directory while the model is open. It also needs the
+    accelerator's memory, so the pair is freed first.
     """
     if context.settings.engine == "vllm":
         context.settings.output_dir.mkdir(parents=True, exist_ok=True)
@@ -53,9 +59,9 @@ def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedMod
 
 
 def end_tokens_of_pair(pair: ModelPair) -> list[int]:
-    """Ids of the tokens that end an answer, of every model compared: those of the instruct model.
+    """Ids of the tokens that end an answer. All compared models use the instruct model's.
 
-    Instruct models may be trained to write an end of the text after that of the turn, and hybrids may not.
+    Instruct models may have learned to write an end of the text after the end of the turn. Hybrids may not write it.
     """
     from slr.sampling.generation import end_tokens_of
 
@@ -71,6 +77,7 @@ def _opened_by_vllm(
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
     end_tokens = end_tokens_of_pair(pair)
     make(pair).save_pretrained(checkpoint)
+    # The last reference to the pair outside ``pair_on_demand`` goes, or its memory could not be freed.
     del pair
     context.pair_on_demand.give_up()
     with VllmEngine(checkpoint, tokenizer, dtype) as engine:

@@ -1,6 +1,6 @@
-"""What one prompt's samples are worth: every metric of a task, made from a record's raw texts.
+"""Metrics of one prompt's samples, made from a record's raw texts.
 
-Torch-free. Only embeddings and fluency come from elsewhere, namely from the record's measures.
+No torch is needed: embeddings and fluency were computed before and come from the record of measures.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from slr.tasks.reasoning import ReasoningProblem, is_right
 from slr.vocabulary import Source, TaskName
 
 Aspect = Literal["diversity", "quality", "both", "length"]
+"""Property of the samples that a metric is about."""
 
 MetricId = Literal[
     "accepted",
@@ -59,14 +60,18 @@ MetricId = Literal[
 ]
 
 FEWEST_FIRST_WORDS = 4
-"""Distinct-n at equal length looks at no fewer words than this, so that every n-gram up to 4 has room."""
+"""Smallest number of words at which distinct-n is compared at equal length, so that n-grams up to n = 4 fit."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that each prompt's samples have.
+    """A number that describes one prompt's samples.
 
-    ``id`` names it in code and W&B, ``label`` where people read; ``aspect`` is what it speaks of.
+    Attributes:
+        id: name in code and in W&B.
+        label: name for people.
+        aspect: property that the number is about.
+        of: computes the number from a record of samples and its measures; None where it is not defined.
     """
 
     id: MetricId
@@ -76,9 +81,9 @@ class Metric:
 
 
 RightAnswers = Sequence[str | None]
-"""For each sample the right answer that it gives, or None."""
+"""Right answer that each sample gives; None where a sample gives none."""
 ReadAnswers = Callable[[Samples], RightAnswers | None]
-"""Reads the answers in the samples of an open question; None where it is not known what they are."""
+"""Reads the answers in the samples of an open question; None where the answers are not known."""
 
 _DISTINCT: tuple[tuple[int, MetricId, MetricId], ...] = (
     (1, "distinct_1", "distinct_1_first"),
@@ -86,23 +91,27 @@ _DISTINCT: tuple[tuple[int, MetricId, MetricId], ...] = (
     (3, "distinct_3", "distinct_3_first"),
     (4, "distinct_4", "distinct_4_first"),
 )
-"""For each n the metrics of whole texts and of their first words."""
+"""n, the metric of whole texts, and the metric of their first words."""
 _PASS_AT: tuple[tuple[int, MetricId], ...] = (
     (1, "pass_at_1"),
     (4, "pass_at_4"),
     (16, "pass_at_16"),
     (64, "pass_at_64"),
 )
+"""Number of samples k, and the metric pass@k."""
 
 
 def metrics_of(task: TaskName, source: Source, num_samples: int, first_words: int) -> tuple[Metric, ...]:
     """The metrics of a task.
 
     Args:
-        task: what was asked.
-        source: of the prompts; it decides how the quality of a text is measured.
-        num_samples: of each prompt.
-        first_words: number of words of each text that distinct-n at equal length looks at.
+        task: the task.
+        source: origin of the prompts, which decides how the quality of a text is measured.
+        num_samples: number of samples of each prompt.
+        first_words: number of words of each text at which distinct-n is compared at equal length.
+
+    Returns:
+        The metrics, in the order of the tables.
     """
     share_cut = Metric("share_cut", "share cut", "length", _share_cut)
     if task == "creative_writing":
@@ -126,12 +135,30 @@ def metrics_of(task: TaskName, source: Source, num_samples: int, first_words: in
 
 
 def precision_metric(id_: MetricId, label: str, read: ReadAnswers | None = None) -> Metric:
-    """Share of samples that give a right answer, as ``read`` reads them; by default as the rules do."""
+    """Make the metric for the share of samples that give a right answer.
+
+    Args:
+        id_: id of the metric.
+        label: name for people.
+        read: reads the answers; None for the rules.
+
+    Returns:
+        The metric, from 0 to 1.
+    """
     return _answer_metric(id_, label, "quality", lambda answers, _: precision(answers), read or right_answers)
 
 
 def coverage_metric(id_: MetricId, label: str, read: ReadAnswers | None = None) -> Metric:
-    """Share of all right answers that the samples give, as ``read`` reads them; by default as the rules do."""
+    """Make the metric for the share of all right answers that the samples give.
+
+    Args:
+        id_: id of the metric.
+        label: name for people.
+        read: reads the answers; None for the rules.
+
+    Returns:
+        The metric, from 0 to 1.
+    """
     return _answer_metric(id_, label, "diversity", _coverage, read or right_answers)
 
 
@@ -151,6 +178,7 @@ def _answer_metric(
 
 def _writing_metrics(source: Source, first_words: int) -> tuple[Metric, ...]:
     quality = (
+        # The testbed's grammar judges its texts exactly. English has only proxies.
         (Metric("accepted", "accepted by the grammar", "quality", _accepted),)
         if source == "testbed"
         else (
@@ -189,7 +217,7 @@ def _writing_metrics(source: Source, first_words: int) -> tuple[Metric, ...]:
 
 
 def equal_length(samples: Iterable[Samples]) -> int:
-    """The number of words at which methods are compared: the smallest median number of words of any method."""
+    """Number of words at which methods are compared: the smallest median number of words of any method."""
     texts: dict[str, list[str]] = {}
     for record in samples:
         texts.setdefault(record.method, []).extend(_answers(record))
@@ -198,23 +226,23 @@ def equal_length(samples: Iterable[Samples]) -> int:
 
 
 def right_answers(samples: Samples) -> list[str | None]:
-    """Of each sample of an open question, the right answer that it gives, or None."""
+    """The right answer that each sample of an open question gives; None where it gives none."""
     key = question_key(samples.source, samples.prompt_id)
     return [None if answer is None else key.recognise(answer) for answer in _parsed(samples)]
 
 
 def coverage_curve_of(samples: Samples) -> tuple[float, ...]:
-    """Coverage at k for every k up to the number of samples."""
+    """Coverage at k for every k up to the number of samples, from 0 to 1."""
     return coverage_curve(right_answers(samples), question_key(samples.source, samples.prompt_id).num_right)
 
 
 def num_right_of(samples: Samples) -> int:
-    """How many right answers the question has."""
+    """Number of right answers that the question has."""
     return question_key(samples.source, samples.prompt_id).num_right
 
 
 def num_solved(samples: Samples) -> int:
-    """How many samples of a reasoning problem are right."""
+    """Number of samples of a reasoning problem that are right."""
     assert samples.expected is not None
     problem = ReasoningProblem(samples.prompt_id, samples.text, samples.expected)
     return sum(
@@ -223,12 +251,12 @@ def num_solved(samples: Samples) -> int:
 
 
 def pass_curve_of(samples: Samples) -> tuple[float, ...]:
-    """pass@k of a reasoning problem for every k up to the number of samples."""
+    """pass@k of a reasoning problem for every k up to the number of samples, from 0 to 1."""
     return tuple(pass_at_k_curve(len(samples.texts), num_solved(samples)).tolist())
 
 
 def _parsed(samples: Samples) -> tuple[str | None, ...]:
-    """One answer a sample, by its prompting method; None where it could not be read."""
+    """One answer for each sample, as its prompting method gives it; None where it could not be read."""
     return draw_samples(
         samples.texts,
         method=samples.prompting,
@@ -243,6 +271,7 @@ def _answers(samples: Samples) -> list[str]:
 
 def _unparsed(samples: Samples, _: SampleMeasures | None) -> float | None:
     if samples.prompting == "direct":
+        # An answer to a direct question is the text itself, which cannot fail to be read.
         return None
     parsed = _parsed(samples)
     return sum(answer is None for answer in parsed) / len(parsed)

@@ -1,6 +1,6 @@
-"""Downstream records put together: means over prompts with intervals, and contrasts between methods.
+"""Reports on downstream records: means over prompts with intervals, and contrasts between methods.
 
-Torch-free. Nothing here depends on the order of the records. What a method is compared with is what its records name.
+No torch is needed. Nothing here depends on the order of the records. A method is compared with what its records name.
 """
 
 from __future__ import annotations
@@ -20,14 +20,20 @@ from slr.statistics.uncertainty import Estimate, estimate_mean
 from slr.vocabulary import PromptingMethod
 
 ALL_GENRES = "all genres"
-"""The group that pools the prompts of every genre."""
+"""Group that pools the prompts of every genre."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricValues:
-    """One metric of every method on one group of prompts, before anything is averaged.
+    """One metric of every method on one group of prompts, before any mean is taken.
 
-    ``values`` has, for each method's id, a number for each prompt and seed, or None where it is not defined.
+    Attributes:
+        pair: name of the pair.
+        family: name of the model family.
+        group: genre or kind of question.
+        metric: the metric.
+        methods: the methods, in the order of the tables.
+        values: metric by method id, prompt id and seed; None where it is not defined.
     """
 
     pair: str
@@ -38,22 +44,29 @@ class MetricValues:
     values: Mapping[str, Mapping[str, Mapping[int, float | None]]]
 
     def prompt_means(self, method: str) -> dict[str, float | None]:
-        """For each prompt the mean over its seeds; None where no seed has a value."""
+        """The mean over seeds for each prompt; None where no seed has a value."""
         return {
             prompt: _mean_defined(of_prompt.values()) for prompt, of_prompt in self.values[method].items()
         }
 
     def seed_means(self, method: str) -> tuple[float | None, ...]:
-        """For each seed the mean over prompts."""
+        """The mean over prompts for each seed; None where no prompt has a value."""
         seeds = sorted({seed for of_prompt in self.values[method].values() for seed in of_prompt})
         return tuple(_mean_defined(of.get(seed) for of in self.values[method].values()) for seed in seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodSummary:
-    """One metric of one method on one group of prompts: the mean over prompts, each the mean over its seeds.
+    """One metric of one method on one group of prompts.
 
-    ``seed_means`` has the mean over prompts of each seed.
+    Attributes:
+        pair: name of the pair.
+        family: name of the model family.
+        group: genre or kind of question.
+        method: the method.
+        metric: the metric.
+        estimate: mean over prompts with its interval; each prompt counts with the mean over its seeds.
+        seed_means: mean over prompts, for each seed.
     """
 
     pair: str
@@ -74,8 +87,11 @@ def metric_values(
 
     Args:
         records: samples and measures, of any pairs, in any order.
-        pair: the pair's name.
-        metrics: what to compute; by default all metrics of the samples' task.
+        pair: name of the pair.
+        metrics: metrics to compute; None for all metrics of the samples' task.
+
+    Returns:
+        The values of each metric on each group.
     """
     records = list(records)
     samples = of_kind(of_pair(records, pair), Samples)
@@ -116,7 +132,7 @@ def _of_metric(
 
 
 def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
-    """The same metric over the prompts of all groups; how many words it looks at differs, and is left out."""
+    """The same metric over the prompts of all groups. The number of first words differs by group, so it is left out."""
     first = groups[0]
     is_constant = first.metric.id == "first_words"
     methods = {method.id: method for group in groups for method in group.methods}
@@ -138,7 +154,7 @@ def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
 
 
 def _methods(samples: Sequence[Samples]) -> tuple[Method, ...]:
-    """Each method once: by prompting, then sampling setting, then model."""
+    """Each method once: by way to ask, then by setting of sampling, then by model."""
     methods = {
         record.method: Method(
             id=record.method,
@@ -153,7 +169,7 @@ def _methods(samples: Sequence[Samples]) -> tuple[Method, ...]:
 
 
 def _place(method: Method) -> tuple[object, ...]:
-    """Where a method stands in a table, whatever the order of the records."""
+    """Sort key: the place of a method in a table, whatever the order of the records."""
     return (
         get_args(PromptingMethod).index(method.prompting),
         method.sampling.temperature,
@@ -185,13 +201,14 @@ FAMILY = (
     "Holm-corrected over the contrasts of a pair and metric; contrasts over all genres are a family of their own, "
     "apart from contrasts by genre"
 )
+"""Sentence on the correction of p-values, for captions."""
 
 
 def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
-    """Every method against each of its references, in every metric that is no length; see ``FAMILY``.
+    """Every method against each of its references, in every metric that is not a length; see ``FAMILY``.
 
     Raises:
-        ValueError: if a reference has no samples, or not for the same prompts.
+        ValueError: if a reference has no samples, or not the same prompts.
     """
     comparisons = [
         _comparison(of_metric, method, reference)
@@ -200,6 +217,7 @@ def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
         for method in of_metric.methods
         for reference in method.references
     ]
+    # A metric that is not defined for this pair would only enlarge the family of tests.
     defined = [c for c in comparisons if any(v is not None for v in (*c.values, *c.reference_values))]
     return make_contrasts(defined, lambda c: (c.pair, c.metric, c.group == ALL_GENRES))
 
@@ -207,7 +225,7 @@ def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
 def _comparison(values: MetricValues, method: Method, reference: str) -> Comparison:
     if reference not in values.values:
         raise ValueError(
-            f"{values.pair}: {method.id!r} is compared with {reference!r}, of which there are no samples "
+            f"{values.pair}: {method.id!r} is compared with {reference!r}, which has no samples "
             f"({values.group}): run the experiment to its end"
         )
     reference_model = next(other.model for other in values.methods if other.id == reference)
@@ -234,7 +252,7 @@ def _check_same_prompts(
     if alone:
         raise ValueError(
             f"{values.pair}: {method!r} and {reference!r} do not have samples for the same prompts of "
-            f"{values.group} ({alone[0]!r} is in one of them only): run the experiment to its end"
+            f"{values.group} ({alone[0]!r} is in only one of them): run the experiment to its end"
         )
 
 

@@ -1,10 +1,10 @@
 """A downstream study of one pair: sample by every method on every prompt, then measure the samples.
 
-Its cells, in order: ``problems`` (reasoning only), one for each method and seed, and ``measures``. A method whose
-model the search found nothing for is left out, and the tables say so.
+Its cells, in order: ``problems`` (reasoning only), one for each method and seed, and ``measures``. If the search gave
+nothing for a method's model, the method is left out, and the tables say so.
 
-Prompts are sampled in fixed groups, for the last bits of a model's numbers depend on what is in a batch. A group
-of which a record is missing is drawn anew as a whole, and gives equal records.
+Prompts are sampled in fixed groups, because the last bits of a model's numbers depend on what else is in the batch. If
+a group lacks a record, all of it is drawn again, which gives equal records.
 """
 
 from __future__ import annotations
@@ -51,25 +51,37 @@ if TYPE_CHECKING:
     from slr.metrics.semantic import SentenceEncoder
 
 TYPICAL_PROMPT_TOKENS = 60
+"""Number of tokens in a prompt, for cost estimates only."""
 TYPICAL_ANSWER_SHARE = 0.5
-"""Of the largest number of new tokens."""
+"""Length of an answer as a share of the largest number of new tokens, for cost estimates only."""
 TYPICAL_ANSWER_TOKENS = 400
-"""At most, for few answers go on for as long as they may. All three are for cost estimates only."""
+"""Largest number of tokens in an answer, for cost estimates only: few answers use all the tokens that they may."""
 
 
 RECORDS_MEASURED_TOGETHER = 64
+"""Number of records of samples that are measured at a time, and then written."""
 TEXTS_SHOWN = 4
-"""Of each prompt's samples, so many are in W&B's table; all are in the records that go there as an artifact."""
+"""Number of each prompt's samples in W&B's table. All are in the records, which W&B gets as an artifact."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DownstreamConfig:
-    """What the results depend on, beside the pair, the search's choice and the dtype.
+    """All that the results depend on, except the pair, the search's choice and the dtype.
 
-    ``num_prompts`` is of each genre, of questions, or of problems that the instruct model gets wrong, out of
-    ``num_candidates``. ``batch_size`` is the largest number of samples drawn together. ``fluency_models`` has names of
-    pairs, each with a checkpoint that is none of those compared, under which the pair's samples are scored.
-    ``last_number_counts`` makes the last number of a text without a marked answer its answer to a reasoning problem.
+    Attributes:
+        task: the task.
+        source: origin of the prompts.
+        methods: the methods compared.
+        num_prompts: number of prompts: of each genre, of questions, or of problems that the instruct model gets wrong.
+        num_samples: number of samples of each prompt, method and seed.
+        max_new_tokens: largest number of tokens in an answer.
+        num_seeds: number of repetitions of sampling.
+        num_candidates: number of problems that may be tried to find ``num_prompts`` that the instruct model gets wrong.
+        batch_size: largest number of samples drawn together.
+        num_asked_for: number of answers that a prompting method asks for.
+        last_number_counts: whether a text without a marked answer gives its last number as the answer.
+        fluency_models: names of pairs, each with the checkpoint that scores the fluency of the pair's samples. It is
+            none of the models compared.
     """
 
     task: TaskName
@@ -91,11 +103,11 @@ class DownstreamConfig:
         return max(1, self.batch_size // self.num_samples)
 
     def fluency_model_of(self, pair: str) -> str | None:
-        """The checkpoint under which the pair's samples are scored, if there is one."""
+        """The checkpoint that scores the fluency of the pair's samples; None if there is none."""
         return dict(self.fluency_models).get(pair)
 
     def shortened(self) -> DownstreamConfig:
-        """Small enough to see in seconds that everything runs; its numbers mean nothing."""
+        """The configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
         return dataclasses.replace(
             self,
             num_prompts=1,
@@ -109,7 +121,17 @@ class DownstreamConfig:
 def downstream_experiment(
     name: str, question: str, config: DownstreamConfig, crc: CrcStudyConfig
 ) -> Experiment[DownstreamConfig]:
-    """An experiment that compares methods on one task, with the choice of the search ``crc``."""
+    """Make an experiment that compares methods on one task.
+
+    Args:
+        name: name of the experiment and of its file of records.
+        question: what the experiment answers, in words.
+        config: the task, the methods and the size.
+        crc: configuration of the search whose choice is used.
+
+    Returns:
+        The experiment.
+    """
     return Experiment(
         name=name,
         question=question,
@@ -125,7 +147,7 @@ def downstream_experiment(
 
 
 def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
-    """The search's choice, and the model that fluency is measured under as it is now."""
+    """The search's choice, and digests of the fluency model's present files."""
     location = config.fluency_model_of(spec.name)
     files = None if location is None else files_of(ModelReference(location))
     of_fluency_model = {f"{part} of the fluency model": digest for part, digest in (files or {}).items()}
@@ -133,7 +155,7 @@ def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[
 
 
 def _versions(config: DownstreamConfig) -> dict[str, str]:
-    """Of everything that samples and what is stored about them depend on, but the models."""
+    """Versions of everything that samples and their stored measures depend on, except the models."""
     versions = {**SAMPLING, "requests": _requests_digest(config)}
     if config.task == "reasoning":
         versions |= READING_OF_ANSWERS
@@ -143,8 +165,9 @@ def _versions(config: DownstreamConfig) -> dict[str, str]:
 
 
 def _requests_digest(config: DownstreamConfig) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all requests; GSM8K's are known by its revision."""
+    """The first 12 hexadecimal digits of the SHA-256 of all requests. The revision stands for GSM8K's requests."""
     requests: list[Any] = [GSM8K_REVISION]
+    # GSM8K would have to be downloaded here, before it is known whether anything is left to do.
     if config.source != "hub" or config.task != "reasoning":
         prompts = load_task(config.task, config.source, config.num_candidates or config.num_prompts)
         requests = [
@@ -189,6 +212,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
 def _sampling_cell(
     spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, needs: tuple[str, ...]
 ) -> Cell:
+    # Creative writing has this number of prompts of each of three genres.
     num_prompts = config.num_prompts * (3 if config.task == "creative_writing" else 1)
     return Cell(
         key=f"{spec.name}/{method.id}/seed={seed}",
@@ -200,7 +224,7 @@ def _sampling_cell(
 
 
 def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_samples: int) -> Cost:
-    """Of so many samples to each prompt, whose prefill is computed once."""
+    """Estimate the cost of sampling. The prompt is computed once for all of its samples."""
     answer = min(config.max_new_tokens * TYPICAL_ANSWER_SHARE, TYPICAL_ANSWER_TOKENS)
     sampled = round(num_prompts * num_samples * answer)
     tokens = num_prompts * TYPICAL_PROMPT_TOKENS + sampled
@@ -213,7 +237,7 @@ def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_sample
 
 
 def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[TaskPrompt, ...] | None:
-    """The prompts to sample; None as long as it is not known which problems they are."""
+    """The prompts to sample; None while the problems are not chosen yet."""
     if config.task != "reasoning":
         return load_task(config.task, config.source, config.num_prompts)
     chosen = results.find(ProblemSet, ProblemSet.key_of(pair))
@@ -237,7 +261,7 @@ def _sample_keys(
 
 
 def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
-    """Greedy answers of the instruct model, in order, until enough of them are wrong."""
+    """Find enough problems, in order, that the instruct model's greedy answer gets wrong."""
     from slr.chat.template import render_chats
 
     assert config.num_candidates is not None
@@ -251,6 +275,7 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
             requests = render_chats(instruct.tokenizer, [prompt.text for prompt in group])
             answers = instruct.draw(requests, 1, greedy, [0] * len(group))
             for prompt, (answer,) in zip(group, answers, strict=True):
+                # A whole batch is answered, but problems after the last one needed do not count.
                 if len(wrong) < config.num_prompts:
                     tried.append(prompt.id)
                     assert prompt.expected is not None
@@ -286,6 +311,7 @@ def _sample(
                 render_chats(model.tokenizer, requests),
                 config.num_samples,
                 sampling,
+                # These keys hold the original names, so that draws stay equal when an id changes.
                 [seed_from_key(context.experiment.name, key) for key in seed_keys],
             )
             yield [
@@ -332,9 +358,9 @@ def _request(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> st
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
-    """Means of all metrics, how long answers are, curves over k, and a table of texts that one can read.
+    """Means of all metrics, lengths of answers, curves over k, and a table of readable texts.
 
-    A group that has the task's own name is the only one, and left out of the names.
+    If a group has the task's own name, it is the only one, and names are without it.
     """
     samples = of_kind(records, Samples)
     summary: dict[str, Any] = {}
@@ -358,7 +384,7 @@ def _prefix(group: str) -> str:
 
 
 def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
-    """Coverage of open questions, or pass@k of problems, at every k and by group: the mean over prompts and seeds."""
+    """Coverage of open questions, or pass@k of problems, for every k, by group: means over prompts and seeds."""
     of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass_at_k", pass_curve_of)}
     if not samples or samples[0].task not in of_task:
         return {}
@@ -385,14 +411,14 @@ def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) ->
 
 
 def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
-    """Embeddings, and fluency where there is a model for it."""
+    """Embed the samples, and score their fluency if there is a model for it."""
     records = [
         record
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)
         if SampleMeasures.key_of(record.key) not in context.results
     ]
     location = config.fluency_model_of(context.spec.name)
-    # Held by this generator alone, so that it is given up with the cell.
+    # Only this generator holds the model, so that its memory is freed when the cell ends.
     fluency_model = _open_fluency_model(location, context.settings.device) if location and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
         group = records[first : first + RECORDS_MEASURED_TOGETHER]
@@ -409,7 +435,7 @@ def _measures_of(
 ) -> list[AnyRecord]:
     from slr.metrics.semantic import ENCODER_PACKAGE, embedding_diversity
 
-    # Many texts of like length make full batches; of the same text, only one is encoded.
+    # Many texts of similar length make full batches. Equal texts are encoded once.
     texts = list(dict.fromkeys(text for record in records for text in (record.text, *record.texts)))
     encoder = _encoder(context.settings.device)
     embeddings = dict(zip(texts, encoder.encode(texts), strict=True))
@@ -437,7 +463,7 @@ def _measures_of(
 
 
 def _fluency(model: FluencyModel, records: Sequence[Samples]) -> list[tuple[float | None, ...]]:
-    """Of each record's samples, given the request that was put to the sampled model."""
+    """Fluency of each record's samples in nats a token, given the request that the sampled model got."""
     requests = [record.request for record in records for _ in record.texts]
     scores = iter(model.score(requests, [text for record in records for text in record.texts]))
     return [tuple(islice(scores, len(record.texts))) for record in records]
@@ -445,6 +471,7 @@ def _fluency(model: FluencyModel, records: Sequence[Samples]) -> list[tuple[floa
 
 @cache
 def _encoder(device: str) -> SentenceEncoder:
+    # All cells of a process share one encoder, so that it is loaded once.
     from slr.metrics.semantic import SentenceEncoder
 
     return SentenceEncoder(device=device)

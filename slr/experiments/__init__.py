@@ -1,4 +1,4 @@
-"""The experiments: each module asks one question, and holds the configuration that answers it for every preset."""
+"""The experiments. Each module asks one question, and holds the configuration that answers it for every preset."""
 
 NAMES = (
     "crc_search",
@@ -12,7 +12,7 @@ NAMES = (
     "judge",
     "canonicalise",
 )
-"""Names of the modules and of what they run, in the order of a whole run."""
+"""Names of the modules and of their experiments, in the order of a whole run."""
 
 ALL = "all"
-"""What runs them all, in place of a name."""
+"""Name that stands for all experiments."""

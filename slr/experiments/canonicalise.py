@@ -1,7 +1,7 @@
 """Which right answers to open questions do the rules miss?
 
-The answers of ``open_qa`` that the rules do not recognise, read by a language model behind the endpoint that the
-environment describes: SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY; see docs/judge.md.
+A language model reads the answers of ``open_qa`` that the rules do not recognise. The environment describes its
+endpoint: SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY; see docs/judge.md.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from slr.judging.chat_endpoint import ChatModel, is_configured
 from slr.runs.experiment import Experiment
 
 PREFIX = "SLR_JUDGE"
+"""Prefix of the environment variables: the first judge also reads the answers."""
 
 
 def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
-    """The experiment at a preset's size, or its smoke size.
+    """Make the experiment at a preset's size, or at its smoke size.
 
     Raises:
         ValueError: if the environment describes no endpoint.
@@ -31,5 +32,5 @@ def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
 
 
 def configured() -> list[MakeExperiment]:
-    """The experiment, if the environment describes an endpoint."""
+    """The experiment, if the environment describes an endpoint; otherwise none."""
     return [experiment] if is_configured(PREFIX) else []

@@ -1,4 +1,4 @@
-"""Which experiments a name stands for, in the order in which they are run."""
+"""The experiments that a name stands for, in the order in which they are run."""
 
 from __future__ import annotations
 
@@ -38,16 +38,18 @@ def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperimen
 
     Args:
         name: one of ``slr.experiments.NAMES``, or ``all``.
-        preset: name of the preset whose size they have.
-        smoke: whether they have their smoke size instead.
+        preset: name of the preset, which sets the experiments' size.
+        smoke: whether to make the smoke size instead.
 
-    Raises:
+    Returns:
+        The experiments, without repeats.
         ValueError: if one of them asks a chat endpoint that the environment does not describe well.
     """
     made: dict[str, AnyExperiment] = {}
     for make in _makers(name):
         experiment = make(preset, smoke)
         chain = [experiment]
+        # Only missing cells run, so an earlier experiment that is done costs nothing.
         while (earlier := chain[0].builds_on) is not None:
             chain.insert(0, earlier)
         for member in chain:
@@ -69,5 +71,6 @@ def _makers(name: str) -> list[MakeExperiment]:
     if name == ALL:
         return [*MAKERS.values(), *by_endpoints()]
     if name == "judge":
-        return judge.configured() or [judge.experiment]  # without any, the error says what to set
+        # Without a judge, making the experiment fails with an error that says what to set.
+        return judge.configured() or [judge.experiment]
     return [canonicalise.experiment if name == "canonicalise" else MAKERS[name]]

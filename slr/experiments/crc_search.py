@@ -1,7 +1,7 @@
 """Which layers hold the collapse of diversity?
 
-For each pair: CRC validity and diversity of the base model, the instruct model, every layer interval and the
-soups; the interval and the soup chosen by the same rule; both checked on held-out prompts.
+For each pair, CRC validity and diversity are measured for the base model, the instruct model, every layer interval and
+the soups. One rule chooses an interval and a soup. Both are checked on held-out prompts.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from slr.runs.experiment import Experiment
 
 
 def config(smoke: bool) -> CrcStudyConfig:
-    """The same for every preset."""
+    """The configuration, which is the same for every preset."""
     return SMOKE if smoke else FULL
 
 
 def experiment(_preset: str, smoke: bool) -> Experiment[CrcStudyConfig]:
-    """The experiment, or its smoke size."""
+    """Make the experiment, or its smoke size."""
     return crc_experiment(config(smoke))

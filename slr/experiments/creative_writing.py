@@ -1,7 +1,7 @@
 """Does the hybrid write more diversely, and at what price?
 
-Poems, stories and jokes by base, instruct, the hybrid and the soup that the search chose: diversity of a prompt's
-samples, and their quality beside it.
+Base, instruct, and the hybrid and the soup that the search chose write poems, stories and jokes. The diversity of each
+prompt's samples is measured, and their quality.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
+"""Fluency model by pair: the start model of the other pair, because a model favours what it wrote itself."""
 FLUENCY_MODELS = (("laptop-llama", "laptop:gemma/base"), ("laptop-gemma", "laptop:smollm2/base"))
 """Each pair's samples are scored by the other pair's start model."""
 

@@ -1,4 +1,4 @@
-"""How an experiment is declared: by what makes it, at the size of a preset or in smoke size."""
+"""The way to declare an experiment: a function that makes it, at the size of a preset or at smoke size."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from slr.experiments import crc_search
 from slr.runs.experiment import AnyExperiment, Experiment
 
 MakeExperiment = Callable[[str, bool], AnyExperiment]
-"""Makes an experiment at the size of a preset, by name; True asks for its smoke size."""
+"""Makes an experiment from the name of a preset and whether it has its smoke size."""
 
 
 def question_in(description: str | None) -> str:
-    """The question that an experiment asks: the first line of its module's docstring."""
+    """The question of an experiment: the first line of its module's docstring."""
     assert description is not None
     return description.splitlines()[0]
 
@@ -24,9 +24,12 @@ def downstream(
     """Declare an experiment that samples answers of the models that the search chose.
 
     Args:
-        name: of the experiment and its file of records.
-        description: the docstring of the module that declares it.
-        configs: the configuration for each preset, by name.
+        name: name of the experiment and of its file of records.
+        description: docstring of the module that declares it.
+        configs: configuration by preset.
+
+    Returns:
+        The function that makes the experiment.
     """
 
     def experiment(preset: str, smoke: bool) -> Experiment[DownstreamConfig]:

@@ -1,6 +1,6 @@
 """Does restoring layers add to what decoding gives?
 
-Open questions answered at several temperatures, min-p and top-p, each by the instruct model and by the hybrid.
+The instruct model and the hybrid each answer open questions at several temperatures, values of min-p and of top-p.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What does a judge think of the texts: fluency, originality, and adherence to the request?
 
-The texts of ``creative_writing``, scored by a language model behind the endpoint that the environment describes:
-SLR_JUDGE_BASE_URL, SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY, and for a second opinion the same with SLR_JUDGE2.
-docs/judge.md says how to set one up, and what it costs.
+A language model scores the texts of ``creative_writing``. The environment describes its endpoint: SLR_JUDGE_BASE_URL,
+SLR_JUDGE_MODEL and SLR_JUDGE_API_KEY. For a second opinion, set the same variables with SLR_JUDGE2. docs/judge.md says
+how to set up an endpoint, and what it costs.
 """
 
 from __future__ import annotations
@@ -16,12 +16,21 @@ from slr.judging.judge_study import JudgeConfig, judge_experiment
 from slr.runs.experiment import Experiment
 
 PREFIXES = {"judge": "SLR_JUDGE", "second_judge": "SLR_JUDGE2"}
+"""Prefix of the environment variables by experiment."""
 NUM_SAMPLES = {"testbed": 2, "laptop": 4, "small": 8, "paper": 8}
-"""Of each prompt and method."""
+"""Number of texts judged of each prompt and method, by preset."""
 
 
 def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment[JudgeConfig]:
-    """The experiment at a preset's size, or its smoke size, by the first or the second judge.
+    """Make the experiment at a preset's size, or at its smoke size.
+
+    Args:
+        preset: name of the preset.
+        smoke: whether to make the smoke size.
+        name: ``judge`` for the first judge, ``second_judge`` for the second one.
+
+    Returns:
+        The experiment.
 
     Raises:
         ValueError: if the environment does not describe that judge.
@@ -38,5 +47,5 @@ def experiment(preset: str, smoke: bool, name: str = "judge") -> Experiment[Judg
 
 
 def configured() -> list[MakeExperiment]:
-    """The experiments of those judges that the environment describes."""
+    """The experiments of the judges that the environment describes."""
     return [partial(experiment, name=name) for name, prefix in PREFIXES.items() if is_configured(prefix)]

@@ -1,6 +1,6 @@
 """Does restoring layers add to what prompting gives?
 
-Open questions asked directly, for a list, and by verbalized sampling, each of the instruct model and of the hybrid.
+The instruct model and the hybrid each answer open questions: asked directly, for a list, and by verbalized sampling.
 """
 
 from __future__ import annotations

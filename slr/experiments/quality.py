@@ -1,6 +1,6 @@
 """What do restored layers cost in benchmarks?
 
-Scores by lm-evaluation-harness of base, instruct, hybrid and soup: knowledge, reasoning and following instructions.
+lm-evaluation-harness scores base, instruct, hybrid and soup on knowledge, reasoning and following instructions.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ BENCHMARKS = (
     _task("hellaswag", "acc_norm,none", shots=10, chat=False, tokens=44_000_000),
     _task("truthfulqa_mc2", "acc,none", shots=0, chat=False, tokens=2_000_000),
 )
-"""Examples as on the Open LLM Leaderboard; the chat template where a model is to write an answer."""
+"""Benchmarks with as many worked examples as on the Open LLM Leaderboard.
+
+The chat template is used where a model has to write an answer.
+"""
 
 SMALL = HarnessConfig(tasks=BENCHMARKS, batch_size=8)
 CONFIGS = {
@@ -51,10 +54,10 @@ CONFIGS = {
 
 
 def experiment(preset: str, smoke: bool) -> Experiment[HarnessConfig]:
-    """The experiment at a preset's size, or its smoke size, for which nothing is downloaded."""
+    """Make the experiment at a preset's size, or at its smoke size, for which nothing is downloaded."""
     config = CONFIGS[preset]
     if smoke:
-        # In place of benchmarks of gigabytes; they have both kinds of task, too.
+        # The testbed's tasks replace benchmarks of gigabytes. They too have tasks of both kinds: choosing and writing.
         tasks = TESTBED_TASKS if config.tasks is BENCHMARKS else config.tasks
         config = replace(config, tasks=tasks).shortened()
     return harness_experiment("quality", question_in(__doc__), config, crc_search.config(smoke))

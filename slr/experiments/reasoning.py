@@ -1,6 +1,6 @@
 """Does the hybrid solve more of the problems that the instruct model's greedy answer gets wrong?
 
-pass@k over samples, for base, instruct, hybrid and soup. The problems are chosen for each pair and recorded.
+Base, instruct, hybrid and soup are scored by pass@k over samples. The problems are chosen for each pair and recorded.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Does it matter which layers are restored?
 
-Open questions answered by the chosen hybrid, and by hybrids with as many layers restored at the beginning, at the
-end and in three random places.
+The chosen hybrid answers open questions. So do hybrids that restore as many layers at the beginning, at the end and in
+three random places.
 """
 
 from __future__ import annotations

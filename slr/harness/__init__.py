@@ -1,0 +1,1 @@
+"""Benchmarks: lm-evaluation-harness on models in memory, and tasks of our own for it."""

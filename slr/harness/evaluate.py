@@ -1,8 +1,8 @@
-"""Scores by lm-evaluation-harness of models that are in memory; no checkpoint is written for it.
+"""Scores by lm-evaluation-harness of models in memory, without a checkpoint on disk.
 
-A task is one of lm-eval's own, by its name there, or one of ``slr/harness/tasks``. Seeds, prompts and metrics are
-those of lm-eval's command line, which gives the same numbers for the same model as a checkpoint. lm-eval is
-imported when it is first needed, for that takes seconds.
+A task is either lm-eval's own, by its name there, or one of ``slr/harness/tasks``. Seeds, prompts and metrics are as on
+lm-eval's command line, where the same model as a checkpoint gets the same numbers. lm-eval is imported only when it is
+needed, because that takes seconds.
 
 Source: Gao et al., "A framework for few-shot language model evaluation" (zenodo.org/records/12608602).
 """
@@ -26,17 +26,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 PYTHON_SEED = 0
+"""Seed of Python's generator; lm-eval's default on the command line."""
 OTHER_SEEDS = 1234
-"""What the command line uses by default: of Python's generator; of numpy's, torch's and the few-shot examples'."""
+"""Seed of numpy's and torch's generators and of the few-shot examples; lm-eval's default on the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarnessTask:
-    """A task or group of tasks by its name in lm-eval, and what of its results is kept.
+    """A task or group of tasks of lm-eval, and which of its results are kept.
 
-    ``metrics`` are written as lm-eval writes them in its results: the metric, a comma, and the filter that read
-    the answer. ``chat_template`` is whether prompts go through the tokenizer's. ``num_tokens`` is about how many
-    one model reads and writes for it, for cost estimates only.
+    Attributes:
+        name: name of the task in lm-eval.
+        metrics: the metrics as lm-eval's results name them: metric, comma, and the filter that read the answer.
+        num_fewshot: number of worked examples in each prompt.
+        chat_template: whether the tokenizer's chat template renders the prompts.
+        num_tokens: rough number of tokens that one model reads and writes, for cost estimates only.
     """
 
     name: str
@@ -48,7 +52,17 @@ class HarnessTask:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskScore:
-    """One metric of one task: lm-eval's value and standard error, and the score of each document in order."""
+    """One metric of one task.
+
+    Attributes:
+        task: name of the task in lm-eval.
+        version: lm-eval's version of the task.
+        num_fewshot: number of worked examples in each prompt.
+        metric: metric, comma, and the filter that read the answer.
+        value: lm-eval's value.
+        standard_error: lm-eval's standard error; None where it gives none.
+        document_scores: score of each document, in the task's order.
+    """
 
     task: str
     version: str
@@ -60,12 +74,12 @@ class TaskScore:
 
 
 def harness_version() -> str:
-    """Of the installed lm-eval."""
+    """The version of the installed lm-eval."""
     return metadata.version("lm_eval")
 
 
 def groups_of_tasks(tasks: Sequence[HarnessTask]) -> list[list[HarnessTask]]:
-    """Tasks that one call of lm-eval can evaluate, for it has one number of examples and one template setting."""
+    """Group tasks that share the number of examples and the template setting: one call of lm-eval takes one of each."""
     groups: dict[tuple[int, bool], list[HarnessTask]] = {}
     for task in tasks:
         groups.setdefault((task.num_fewshot, task.chat_template), []).append(task)
@@ -81,19 +95,22 @@ def evaluate(
     limit: int | None = None,
     max_new_tokens: int | None = None,
 ) -> list[TaskScore]:
-    """Every metric of every task, in order; a second call gives equal scores.
+    """Compute every metric of every task, in order. A second call gives equal scores.
 
     Args:
-        model: on its device. Its generation configuration says which tokens end an answer.
+        model: the model, on its device. Its generation configuration says which tokens end an answer.
         tokenizer: renders and encodes the prompts.
-        tasks: with the same number of examples and template setting, see ``groups_of_tasks``.
-        batch_size: of documents; the last bits of the results depend on it.
-        limit: only the first documents of each task.
-        max_new_tokens: in place of each task's own number.
+        tasks: tasks with one number of examples and one template setting; see ``groups_of_tasks``.
+        batch_size: number of documents in a batch. The last bits of the results depend on it.
+        limit: number of documents of each task, the first ones; None for all.
+        max_new_tokens: largest number of new tokens; None for each task's own.
+
+    Returns:
+        One score for each metric of each task.
 
     Raises:
-        ValueError: if the tasks have different settings, or lm-eval does not have a metric that is asked for.
-        Exception: what lm-eval or ``datasets`` raise if a task or its data set is not to be had.
+        ValueError: if the tasks have different settings, or if lm-eval does not have a metric that is asked for.
+        Exception: any error of lm-eval or ``datasets``, if a task or its data set is not available.
     """
     if len(groups_of_tasks(tasks)) != 1:
         settings = ", ".join(f"{t.name} ({t.num_fewshot}-shot, template {t.chat_template})" for t in tasks)
@@ -124,7 +141,7 @@ def _run(
     simple_evaluate: Any = lm_eval.simple_evaluate
     in_memory = wrap(
         pretrained=model,
-        tokenizer=copy.deepcopy(tokenizer),  # which lm-eval gives a padding token if it has none
+        tokenizer=copy.deepcopy(tokenizer),  # lm-eval changes it: it adds a padding token if there is none
         batch_size=batch_size,
         chat_template_args=CHAT_TEMPLATE_OPTIONS,
     )
@@ -138,6 +155,7 @@ def _run(
         gen_kwargs=None if max_new_tokens is None else {"max_gen_toks": max_new_tokens},
         task_manager=_task_manager(
             are_ours=all((TASKS_DIR / f"{task.name}.yaml").exists() for task in tasks)
+            # Listing lm-eval's own tasks takes seconds, so it happens only if one of them is asked for.
         ),
         random_seed=PYTHON_SEED,
         numpy_random_seed=OTHER_SEEDS,
@@ -148,13 +166,14 @@ def _run(
 
 @cache
 def _task_manager(are_ours: bool) -> TaskManager:
-    """What finds tasks by name; to list lm-eval's own takes seconds."""
+    """Make what finds tasks by name."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=str(TASKS_DIR), include_defaults=not are_ours)
 
 
 def _score(results: dict[str, Any], task: HarnessTask, metric: str) -> TaskScore:
+    # A task's results hold every metric under every filter, with its standard error under a name of its own.
     found = results["results"][task.name]
     if metric not in found:
         known = ", ".join(sorted(name for name in found if "," in name and "_stderr," not in name))
@@ -180,7 +199,7 @@ def _score(results: dict[str, Any], task: HarnessTask, metric: str) -> TaskScore
 
 
 def _parts(results: dict[str, Any], name: str) -> list[str]:
-    """The tasks that a group consists of, at any depth; a task itself."""
+    """The tasks of which a group consists, at any depth; for a task, the task itself."""
     if name in results["samples"]:
         return [name]
     return [task for part in results["group_subtasks"][name] for task in _parts(results, part)]
@@ -188,7 +207,7 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without lm-eval's bars, its warnings that a model is in memory, and git's complaint of no repository."""
+    """Hide lm-eval's progress bars, its warnings that a model is in memory, and git's complaint of no repository."""
     import lm_eval.api.model
     import lm_eval.api.task
     import lm_eval.models.huggingface
@@ -202,7 +221,7 @@ def _quiet() -> Iterator[None]:
             # Only some of the bars can be turned off by an option.
             for module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
                 patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
-            # The commit that lm-eval looks for would be that of the working directory.
+            # lm-eval would look for the commit of the working directory, which says nothing about the code.
             patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))
             yield
     finally:
@@ -210,5 +229,5 @@ def _quiet() -> Iterator[None]:
 
 
 def _hidden(make_bar: Callable[..., Any]) -> Callable[..., Any]:
-    """What makes the same bar, but shows none."""
+    """A function that makes the same progress bar, but hidden."""
     return lambda *arguments, **options: make_bar(*arguments, **{**options, "disable": True})

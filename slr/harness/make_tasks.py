@@ -1,13 +1,12 @@
 """Make the documents of our lm-eval tasks again: ``python -m slr.harness.make_tasks``.
 
-Each ``tasks/NAME.jsonl`` belongs to the task in ``NAME.yaml``. Everything is drawn from a fixed seed, and
-held out of training: the wordings of questions and writing requests, and word problems that no other experiment
-takes.
+Each ``tasks/NAME.jsonl`` belongs to the task in ``NAME.yaml``. Everything is drawn from a fixed seed. The wordings of
+questions and writing requests were held out of training. No other experiment uses the word problems.
 
-    testbed_facts      which of four answers to a question about the world is right
-    testbed_sums       a word problem of the world, worked out
-    testbed_subjects   a writing request that names a subject
-    english_facts      which of four answers to an open question is right
+    testbed_facts      choose the right one of four answers to a question about the world
+    testbed_sums       work out a word problem of the world
+    testbed_subjects   write a text on a subject that is named
+    english_facts      choose the right one of four answers to an open question
 """
 
 from __future__ import annotations
@@ -31,13 +30,15 @@ Document = dict[str, Any]
 
 SEED = "lm-eval tasks"
 NUM_WRONG = 3
+"""Number of wrong answers to choose from."""
 FACTS_PER_RELATION = 4
+"""Number of questions about each relation of the world."""
 NUM_SUMS = 96
-"""The last of the held-out problems; ``experiments/reasoning.py`` takes the first 200."""
+"""Number of word problems: the last ones held out. ``experiments/reasoning.py`` takes the first 200."""
 
 
 def testbed_facts() -> list[Document]:
-    """Questions about every relation of the world; wrong are answers to other questions about the same half of it."""
+    """Questions about every relation of the world. Wrong answers fit other questions, about things of the same kind."""
     rng = random.Random(SEED)
     wordings = cycle(HELD_OUT_QUESTIONS)
     names = [name for relation in RELATIONS.values() for name in relation.names]
@@ -46,20 +47,20 @@ def testbed_facts() -> list[Document]:
         for relation in RELATIONS.values():
             question = next(wordings).format(thing=relation.thing, things=relation.things)
             right = rng.choice(relation.names)
-            # Names of places have capitals, and would give themselves away among everyday things.
+            # Names of places have capitals. Among names of everyday things a place would be easy to recognise.
             alike = [name for name in names if name.istitle() == right.istitle()]
             documents.append(_multiple_choice(question, right, alike, relation.recognise, rng))
     return documents
 
 
 def testbed_sums() -> list[Document]:
-    """Held-out problems that the reasoning experiment leaves."""
+    """Held-out problems that the reasoning experiment does not use."""
     problems = held_out_problems(NUM_HELD_OUT_PROBLEMS)[-NUM_SUMS:]
     return [{"question": problem.text, "answer": str(problem.answer)} for problem in problems]
 
 
 def testbed_subjects() -> list[Document]:
-    """Every writing request in the held-out wordings."""
+    """Every writing request in the wordings held out of training."""
     return [
         {"request": request.text, "subject": request.subject}
         for genre in get_args(Genre)
@@ -68,7 +69,7 @@ def testbed_subjects() -> list[Document]:
 
 
 def english_facts() -> list[Document]:
-    """Every open question once; wrong are answers to other open questions."""
+    """Every open question once. Wrong answers fit other open questions."""
     rng = random.Random(SEED)
     questions = load_open_questions()
     names = [answer[0] for question in questions for answer in question.answers]
@@ -84,7 +85,7 @@ TASKS: dict[str, Callable[[], list[Document]]] = {
     "testbed_subjects": testbed_subjects,
     "english_facts": english_facts,
 }
-"""What makes the documents of each task, by the task's id."""
+"""Function that makes the documents, by task id."""
 
 
 def _multiple_choice(
@@ -94,7 +95,7 @@ def _multiple_choice(
     recognise: Callable[[str], str | None],
     rng: random.Random,
 ) -> Document:
-    """One right answer among others that the question does not recognise."""
+    """A question with one right answer among others that the question does not recognise as right."""
     wrong = [name for name in dict.fromkeys(names) if recognise(name) is None]
     choices = [right, *rng.sample(wrong, NUM_WRONG)]
     rng.shuffle(choices)
@@ -102,14 +103,14 @@ def _multiple_choice(
 
 
 def write_documents(directory: Path) -> None:
-    """Write NAME.jsonl of every task, a document a line."""
+    """Write NAME.jsonl of every task, one document a line."""
     for id_, make in TASKS.items():
         lines = (json.dumps(document, ensure_ascii=False) + "\n" for document in make())
         (directory / f"{id_}.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def make_tasks(output_dir: Path = TASKS_DIR) -> None:
-    """Write the documents where the tasks are, or elsewhere."""
+    """Write the documents into the directory of the tasks, or into another one."""
     write_documents(output_dir)
 
 

@@ -1,6 +1,6 @@
-"""lm-eval's scores put together: each with an interval, and contrasts between models. Torch-free.
+"""Reports on lm-eval's scores: means with intervals, and contrasts between models. No torch is needed.
 
-Nothing here depends on the order of the records. What a model is compared with is what its records name.
+Nothing here depends on the order of the records. A model is compared with the models that its records name.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from slr.statistics.uncertainty import Estimate, estimate_mean
 
 @dataclass(frozen=True, kw_only=True)
 class HarnessSummary:
-    """One metric of one task for one model: the mean over documents."""
+    """One metric of one task for one model.
+
+    Attributes:
+        score: the record.
+        estimate: mean over documents with its interval.
+    """
 
     score: HarnessScore
     estimate: Estimate | None
 
 
 def harness_summaries(records: Iterable[AnyRecord], pair: str) -> list[HarnessSummary]:
-    """The mean of every score of one pair, by task, metric and model."""
+    """The mean of every score of one pair with its interval, by task, metric and model."""
     return [
         HarnessSummary(score=score, estimate=estimate_mean(score.document_scores))
         for score in scores_of_pair(records, pair)

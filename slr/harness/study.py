@@ -1,4 +1,4 @@
-"""lm-eval's scores of one pair: a cell for each compared model, a batch of records for each group of its tasks."""
+"""lm-eval's scores of one pair: one cell for each model, and one batch of records for each group of tasks."""
 
 from __future__ import annotations
 
@@ -33,16 +33,22 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 COMPARED: tuple[ComparedModel, ...] = tuple(method.model for method in BASELINES)
+"""Models that are evaluated."""
 SMOKE_DOCUMENTS = 2
+"""Number of each task's documents in a smoke run."""
 SMOKE_NEW_TOKENS = 8
+"""Largest number of new tokens in a smoke run."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarnessConfig:
-    """What the scores depend on, beside the pair, the search's choice and the dtype.
+    """All that the scores depend on, except the pair, the search's choice and the dtype.
 
-    ``limit`` is of each task's documents, ``max_new_tokens`` in place of each task's own number; None: all, and
-    the task's.
+    Attributes:
+        tasks: the tasks.
+        batch_size: number of documents in a batch.
+        limit: number of each task's documents, the first ones; None for all.
+        max_new_tokens: largest number of new tokens; None for each task's own.
     """
 
     tasks: tuple[HarnessTask, ...]
@@ -51,14 +57,24 @@ class HarnessConfig:
     max_new_tokens: int | None = None
 
     def shortened(self) -> HarnessConfig:
-        """Small enough to see in seconds that everything runs; its numbers mean nothing."""
+        """The configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
         return dataclasses.replace(self, limit=SMOKE_DOCUMENTS, max_new_tokens=SMOKE_NEW_TOKENS)
 
 
 def harness_experiment(
     name: str, question: str, config: HarnessConfig, crc: CrcStudyConfig
 ) -> Experiment[HarnessConfig]:
-    """An experiment that evaluates the compared models, with the choice of the search ``crc``."""
+    """Make an experiment that evaluates base, instruct, hybrid and soup on benchmarks.
+
+    Args:
+        name: name of the experiment and of its file of records.
+        question: what the experiment answers, in words.
+        config: the tasks and their size.
+        crc: configuration of the search whose choice is used.
+
+    Returns:
+        The experiment.
+    """
     return Experiment(
         name=name,
         question=question,
@@ -73,7 +89,7 @@ def harness_experiment(
 
 
 def _versions(config: HarnessConfig) -> dict[str, str]:
-    """Of lm-eval, and of the documents of those tasks that ship with the package."""
+    """Versions of lm-eval, and of the documents of tasks that ship with the package."""
     versions = {"lm-evaluation-harness": installed_version("lm_eval") or "none"}
     files = [TASKS_DIR / f"{task.name}{suffix}" for task in config.tasks for suffix in (".yaml", ".jsonl")]
     if ours := [path.read_bytes() for path in files if path.is_file()]:
@@ -118,6 +134,7 @@ def _evaluate(
     for number, tasks in enumerate(groups, start=1):
         keys = _keys(context.spec, tasks, model_name, context.results) or []
         if not all(key in context.results for key in keys):
+            # Records of the group that are there already come out equal, and are not written again.
             yield _records(context, config, model_name, model, selection, tasks)
         context.on_progress(number, len(groups))
 
@@ -125,11 +142,15 @@ def _evaluate(
 def _model_that_ends_as_instruct(
     context: CellContext, name: ComparedModel, selection: CrcSelection
 ) -> PreTrainedModel:
-    """A base model's own generation settings know nothing of the end of a turn, nor do all of an instruct model's."""
+    """Make the model, with the instruct model's generation settings and the tokens that end its answers.
+
+    A base model's own settings do not know the end of a turn. Even an instruct model's may lack some of these tokens.
+    """
     from slr.hybrid import shallow_copy
     from slr.sampling.generation import end_tokens_of
 
     pair = context.pair
+    # A copy that shares all tensors, so that the pair's own model keeps its settings.
     model = shallow_copy(make_model(pair, name, selection))
     model.generation_config = copy.deepcopy(pair.instruct_model.generation_config)
     assert model.generation_config is not None

@@ -2,13 +2,13 @@
 
     results/PRESET/endpoint_cache/3f/3f9c....json    one reply, with the request that it answers
 
-Requests, retries with backoff (on status 408, 409, 429, 5xx, time-outs and broken connections, honouring
-``Retry-After``) and time limits are the openai client's. A reply is on disk before it is used, under a hash of
-all that it depends on, so that nothing is asked and paid twice.
+The openai client sends requests, limits their time, and retries with growing pauses: on status 408, 409, 429 and 5xx,
+time-outs and broken connections. It honours ``Retry-After``. A reply is on disk before it is used, under a hash of all
+that it depends on. Therefore nothing is asked, or paid for, twice.
 
-An endpoint is described by environment variables that begin with a prefix, such as ``SLR_JUDGE``: ``_BASE_URL``,
-``_MODEL``, ``_API_KEY``, and those of ``ChatModel`` and ``Limits``. The key is sent to the endpoint and nowhere
-else: what a server says is kept without it, should the server repeat it.
+Environment variables describe an endpoint. They begin with a prefix, such as ``SLR_JUDGE``: ``_BASE_URL``, ``_MODEL``,
+``_API_KEY``, and the variables of ``ChatModel`` and ``Limits``. The key is sent to the endpoint and nowhere else. If a
+server repeats the key, it is removed from what is kept.
 """
 
 from __future__ import annotations
@@ -41,31 +41,39 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 CACHE_DIRECTORY = "endpoint_cache"
-"""In the output directory: every reply of every endpoint."""
+"""Directory in the output directory with every reply of every endpoint."""
 Parameters = tuple[tuple[str, Any], ...]
-"""Fields of a request, each with its value."""
+"""Fields of a request with their values."""
 DEFAULT_PARAMETERS: Parameters = (("temperature", 0), ("max_tokens", 1024))
-"""No seed: Gemini's endpoint refuses the field, and at temperature 0 little is left to chance."""
+"""Fields of a request by default.
+
+There is no seed, because Gemini's endpoint refuses the field. At temperature 0 little is left to chance.
+"""
 MESSAGE_CHARACTERS = 300
-"""So much of a server's error is quoted."""
+"""Number of characters of a server's error that a message quotes."""
 MOST_CHARACTERS = 1_000_000
-"""A longer reply is no answer to any question that is asked."""
+"""Number of characters from which a reply is too long to answer any question that is asked."""
 
 
 class EndpointError(RuntimeError):
-    """An endpoint that cannot be used or does not answer, with what to do."""
+    """The endpoint cannot be used or does not answer. The message says what to do."""
 
 
 class BudgetSpentError(EndpointError):
-    """The next request would go beyond the budget."""
+    """The next request would exceed the budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChatModel:
-    """Who is asked, and how: what replies depend on, and all of an endpoint that records may hold.
+    """A model at an endpoint, and how it is asked.
 
-    ``parameters`` are fields of the request beside model and messages: ``_PARAMETERS`` as a JSON object, by
-    default temperature 0 and 1024 new tokens.
+    Replies depend on nothing else, and records hold nothing else of an endpoint.
+
+    Attributes:
+        name: name of the model at the endpoint.
+        host: host of the endpoint, without the rest of its URL.
+        parameters: fields of the request besides model and messages. ``_PARAMETERS`` gives them as a JSON object; by
+            default temperature 0 and at most 1024 new tokens.
     """
 
     name: str
@@ -74,10 +82,11 @@ class ChatModel:
 
     @staticmethod
     def from_environment(prefix: str) -> ChatModel:
-        """The model that the variables describe.
+        """Read the model from the environment.
 
         Raises:
-            ValueError: if one is missing or cannot be read, or holds a secret, since all of them are kept.
+            ValueError: if a variable is missing or cannot be read. Also if one holds a secret, because all of them are
+                kept.
         """
         base_url = base_url_of(prefix)
         name = required(prefix, "MODEL", "the model's name at the endpoint")
@@ -86,7 +95,7 @@ class ChatModel:
         parameters = (
             DEFAULT_PARAMETERS if text is None else tuple(parameters_of(f"{prefix}_PARAMETERS", text).items())
         )
-        # Needed later only, but a mistake in them is to be found before any work.
+        # Key and limits are needed only later, but a mistake in them should be found before any work.
         key_of(prefix)
         Limits.from_environment(prefix)
         return ChatModel(name=name, host=urlsplit(base_url).hostname or "", parameters=parameters)
@@ -94,12 +103,17 @@ class ChatModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much may be asked, and how fast; replies do not depend on it.
+    """How much may be asked, and how fast. Replies do not depend on it.
 
-    ``budget_requests`` counts what is sent in one run, retries included; ``budget_tokens`` what the server
-    reports of tokens read and written. What is under way when a budget is spent is still answered and kept.
-    ``timeout`` is in seconds, of one try. The variables: ``_BUDGET_REQUESTS``, ``_BUDGET_TOKENS``,
-    ``_CONCURRENCY``, ``_TIMEOUT``, ``_MAX_RETRIES``.
+    Requests that are under way when a budget is spent are still answered and kept.
+
+    Attributes:
+        budget_requests: number of requests sent in one run, retries included (``_BUDGET_REQUESTS``).
+        budget_tokens: number of tokens read and written that the server reports (``_BUDGET_TOKENS``); None is no
+            limit.
+        concurrency: number of requests at a time (``_CONCURRENCY``).
+        timeout: time limit of one try in seconds (``_TIMEOUT``).
+        max_retries: number of tries after the first one (``_MAX_RETRIES``).
     """
 
     budget_requests: int = 10_000
@@ -110,10 +124,10 @@ class Limits:
 
     @staticmethod
     def from_environment(prefix: str) -> Limits:
-        """The limits that the variables set, and the defaults of the others.
+        """Read the limits from the environment, with defaults for what is not set.
 
         Raises:
-            ValueError: if one is not a number, or too small.
+            ValueError: if a variable is not a number, or is too small.
         """
         budget_tokens = os.environ.get(f"{prefix}_BUDGET_TOKENS")
         return Limits(
@@ -127,7 +141,13 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class ChatRequest:
-    """A system message and a question. ``prompt_version`` names their wording."""
+    """One question to a model.
+
+    Attributes:
+        system: the system message.
+        user: the question.
+        prompt_version: name of the wording of both.
+    """
 
     system: str
     user: str
@@ -135,16 +155,26 @@ class ChatRequest:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """As the endpoint takes them."""
+        """The messages as the endpoint takes them."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.user}]
 
 
 class ChatEndpoint:
-    """A chat endpoint with a cache and a budget; safe to use from several threads."""
+    """A chat endpoint with a cache and a budget. Several threads may use it at once."""
 
     def __init__(
         self, prefix: str, base_url: str, model: ChatModel, key: str, cache_dir: Path, limits: Limits
     ) -> None:
+        """Make the client; nothing is sent yet.
+
+        Args:
+            prefix: prefix of the environment variables, for messages.
+            base_url: URL of the endpoint.
+            model: the model and how it is asked.
+            key: key of the account; empty for a server without keys.
+            cache_dir: directory of the replies.
+            limits: how much may be asked, and how fast.
+        """
         self._prefix = prefix
         self._base_url = base_url
         self._model = model
@@ -158,10 +188,10 @@ class ChatEndpoint:
 
     @staticmethod
     def from_environment(prefix: str, cache_dir: Path) -> ChatEndpoint:
-        """The endpoint that the variables describe. A server of one's own may need no key.
+        """Make the endpoint that the environment describes. A server of one's own may need no key.
 
         Raises:
-            ValueError: if a variable is missing or cannot be read, or the openai package is not installed.
+            ValueError: if a variable is missing or cannot be read, or if the openai package is not installed.
         """
         return ChatEndpoint(
             prefix=prefix,
@@ -173,12 +203,13 @@ class ChatEndpoint:
         )
 
     def ask_all(self, requests: Sequence[ChatRequest]) -> list[str]:
-        """The replies, in the order of the requests; several are asked at a time.
+        """Ask several requests at a time and return the replies in the order of the requests.
+
+        After an error nothing more is asked, and the replies so far are in the cache.
 
         Raises:
             BudgetSpentError: if the budget does not suffice.
-            EndpointError: if a request is refused, or unanswered after all retries. Either way nothing more is
-                asked, and replies so far are in the cache.
+            EndpointError: if a request is refused, or unanswered after all retries.
         """
         with ThreadPoolExecutor(self._limits.concurrency) as pool:
             futures = [pool.submit(self.ask, request) for request in requests]
@@ -187,11 +218,12 @@ class ChatEndpoint:
                 for future in done:
                     future.result()
             finally:
+                # Requests that have begun are still answered; no other one is begun.
                 pool.shutdown(cancel_futures=True)
         return [future.result() for future in futures]
 
     def ask(self, request: ChatRequest) -> str:
-        """The reply to one request, from the cache if it is there; empty if the model gave no usable text.
+        """Ask one request, unless its reply is in the cache; the reply is empty if the model gave no usable text.
 
         An empty reply is not kept, so that the next run asks again.
 
@@ -226,9 +258,8 @@ class ChatEndpoint:
                 extra_body=dict(self._model.parameters),
             )
         except (openai.OpenAIError, ValueError) as error:
-            raise EndpointError(
-                self._in_words(error)
-            ) from None  # its cause holds the request, and so the key
+            # "from None", because the cause holds the request and with it the key.
+            raise EndpointError(self._in_words(error)) from None
         if not isinstance(completion, ChatCompletion):
             raise EndpointError(self._no_completion)
         self._count_tokens(completion)
@@ -246,9 +277,10 @@ class ChatEndpoint:
             ) from None
         return openai.OpenAI(
             base_url=self._base_url,
-            api_key=self._key or "none",  # the client insists on one
+            api_key=self._key or "none",  # the client does not accept an empty key
             timeout=self._limits.timeout,
             max_retries=self._limits.max_retries,
+            # Retries happen inside the client, so only a hook on each request can count them.
             http_client=openai.DefaultHttpxClient(event_hooks={"request": [self._count_request]}),
         )
 
@@ -257,9 +289,8 @@ class ChatEndpoint:
             self._requests_sent += 1
 
     def _count_tokens(self, completion: ChatCompletion) -> None:
-        tokens: Any = getattr(
-            completion.usage, "total_tokens", None
-        )  # as the server has it, whatever that is
+        # The client checks nothing that a server sends, so this may be any type.
+        tokens: Any = getattr(completion.usage, "total_tokens", None)
         if isinstance(tokens, int):
             with self._lock:
                 self._tokens_used += tokens
@@ -278,7 +309,8 @@ class ChatEndpoint:
             if budget is not None and used >= budget:
                 raise BudgetSpentError(
                     f"the budget of {budget} {name.lower()} to {self._model.host} is spent; all replies so far are "
-                    f"kept. Run the same command again to go on, with a larger {self._prefix}_BUDGET_{name} if need be"
+                    f"kept. Run the same command again to continue, with a larger {self._prefix}_BUDGET_{name} if "
+                    "needed"
                 )
 
     @property
@@ -303,7 +335,9 @@ class ChatEndpoint:
         if isinstance(error, openai.APIStatusError):
             return f"{host} refuses the request (status {error.status_code}): {said}"
         if isinstance(error, openai.APITimeoutError):
-            return f"{host} did not answer within {self._limits.timeout:g} s, {tries} times; nothing of it is scored"
+            return (
+                f"{host} did not answer within {self._limits.timeout:g} s, {tries} times; nothing was scored"
+            )
         if isinstance(error, openai.APIConnectionError):
             return f"{host} cannot be reached, or breaks the connection, {tries} times; {self._what_to_check}"
         return self._no_completion
@@ -313,10 +347,10 @@ class ChatEndpoint:
 
 
 def text_of(completion: ChatCompletion) -> str | None:
-    """The text of a completion, which nothing has checked; None if it has no message.
+    """The text of a completion that nothing has checked; None if it has no message.
 
-    Some servers send the text in chunks, of which only those of the type "text" are the answer. The text is empty
-    where the model gave none, or far more than can be an answer.
+    Some servers send the text in chunks. Only chunks of the type "text" are the answer. The text is empty where the
+    model gave none, or gave far more than an answer can have.
     """
     choices: Any = completion.choices
     if not isinstance(choices, list) or not choices or not hasattr(choices[0], "message"):
@@ -327,7 +361,7 @@ def text_of(completion: ChatCompletion) -> str | None:
         return None
     chunks = [content] if isinstance(content, str) else content or []
     text = "".join(map(_text_of_chunk, chunks))
-    # A lone half of a surrogate pair can be in JSON, but in no file.
+    # A lone half of a surrogate pair can be in JSON, but a file in UTF-8 cannot hold it.
     return text.encode(errors="replace").decode() if len(text) <= MOST_CHARACTERS else ""
 
 
@@ -344,9 +378,9 @@ Connect = Callable[[Path], ChatEndpoint]
 
 
 def connect_once(prefix: str) -> Connect:
-    """Makes the endpoint of the environment when it is first needed, and then gives the same one.
+    """Make a function that makes the endpoint when it is first needed, and then returns the same one.
 
-    So a run has one budget for all pairs.
+    Therefore a run has one budget for all pairs.
     """
 
     @cache
@@ -357,7 +391,7 @@ def connect_once(prefix: str) -> Connect:
 
 
 def is_configured(prefix: str) -> bool:
-    """Whether the environment describes an endpoint of that prefix."""
+    """Whether the environment describes an endpoint with that prefix."""
     return bool(os.environ.get(f"{prefix}_BASE_URL"))
 
 
@@ -367,7 +401,7 @@ def _cache_file(directory: Path, content: dict[str, Any]) -> Path:
 
 
 def _cached_reply(path: Path) -> str | None:
-    """The reply in the file; None if there is none that is a text, so that it is asked for again."""
+    """The reply in the file; None if the file is missing or damaged, so that the request is sent again."""
     try:
         reply = json.loads(path.read_text(encoding="utf-8"))["reply"]
     except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
@@ -376,7 +410,7 @@ def _cached_reply(path: Path) -> str | None:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    """Under its name the file is there as a whole or not at all."""
+    """Write a file so that it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(text)

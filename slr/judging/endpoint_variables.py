@@ -1,6 +1,6 @@
-"""The environment variables that describe a chat endpoint: read and checked, before anything is asked.
+"""Environment variables that describe a chat endpoint, read and checked before anything is asked.
 
-They begin with a prefix, such as ``SLR_JUDGE``.
+Their names begin with a prefix, such as ``SLR_JUDGE``.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any, Never, TypeVar
 from urllib.parse import urlsplit
 
 FIELDS_OF_REQUEST = ("model", "messages", "stream")
-"""What ``_PARAMETERS`` cannot set."""
+"""Fields of a request that ``_PARAMETERS`` cannot set."""
 
 SHORTEST_SECRET = 8
-"""A shorter key, such as the "none" of a server of one's own, is no secret and may be part of a word."""
+"""Number of characters from which a key counts as secret.
+
+A shorter key, such as "none" for a server of one's own, may be part of an ordinary word.
+"""
 _SECRET_FIELD = re.compile(
     r'"(?P<name>[^"]*(?:api.?key|authorization|secret|password|credential|access.?token)[^"]*)"\s*:',
     re.IGNORECASE,
@@ -27,9 +30,13 @@ Number = TypeVar("Number", int, float)
 
 
 def base_url_of(prefix: str) -> str:
-    """The endpoint's URL, ``_BASE_URL``; raises ``ValueError`` unless it is plain."""
+    """Read the endpoint's URL from ``_BASE_URL``.
+
+    Raises:
+        ValueError: if it is not set, or has more than a scheme, a host, a port and a path.
+    """
     url = required(prefix, "BASE_URL", "the endpoint's URL, such as http://127.0.0.1:8000/v1").rstrip("/")
-    # The URL is kept with every reply, so no key may be in it; nor is it quoted here.
+    # The URL is kept with every reply, so it must hold no key. It may hold one now, so the message does not quote it.
     if not _is_plain_url(url):
         raise ValueError(
             f"{prefix}_BASE_URL is no http or https URL of a host, perhaps a port and a path, and nothing else: no "
@@ -40,7 +47,17 @@ def base_url_of(prefix: str) -> str:
 
 
 def check_without_secrets(prefix: str, base_url: str, name: str, parameters: str) -> None:
-    """Raise ``ValueError`` if the key, or a field for one, is in what is kept with every reply."""
+    """Check that no secret is in the values that are kept with every reply.
+
+    Args:
+        prefix: prefix of the variables.
+        base_url: URL of the endpoint.
+        name: name of the model.
+        parameters: fields of the request as JSON.
+
+    Raises:
+        ValueError: if the key, or a field for a key, is in them.
+    """
     key = os.environ.get(f"{prefix}_API_KEY", "")
     if len(key) >= SHORTEST_SECRET and any(key in text for text in (base_url, name, parameters)):
         raise ValueError(
@@ -65,7 +82,11 @@ def _is_plain_url(url: str) -> bool:
 
 
 def key_of(prefix: str) -> str:
-    """The key, ``_API_KEY``, empty if there is none; raises ``ValueError`` if it cannot be one."""
+    """Read the key from ``_API_KEY``; it is empty if there is none.
+
+    Raises:
+        ValueError: if it has characters that no key has.
+    """
     key = os.environ.get(f"{prefix}_API_KEY", "")
     if not (key.isascii() and key.isprintable()) or key != key.strip():
         raise ValueError(
@@ -76,7 +97,19 @@ def key_of(prefix: str) -> str:
 
 
 def required(prefix: str, name: str, meaning: str) -> str:
-    """The variable of that name; raises ``ValueError`` with its meaning if it is not set."""
+    """Read a variable that must be set.
+
+    Args:
+        prefix: prefix of the variables.
+        name: the rest of the variable's name.
+        meaning: what the variable should hold, for the message.
+
+    Returns:
+        Its value.
+
+    Raises:
+        ValueError: if it is not set or empty.
+    """
     value = os.environ.get(f"{prefix}_{name}", "")
     if not value:
         raise ValueError(f"{prefix}_{name} is not set, expected {meaning}")
@@ -86,7 +119,21 @@ def required(prefix: str, name: str, meaning: str) -> str:
 def number_of(
     prefix: str, name: str, parse: Callable[[str], Number], default: Number, smallest: Number
 ) -> Number:
-    """The number in a variable, or the default; raises ``ValueError`` if it is none, or is below ``smallest``."""
+    """Read a number from a variable.
+
+    Args:
+        prefix: prefix of the variables.
+        name: the rest of the variable's name.
+        parse: makes the number from the text: ``int`` or ``float``.
+        default: the number if the variable is not set.
+        smallest: smallest allowed number.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: if the text is not a finite number, or is below ``smallest``.
+    """
     text = os.environ.get(f"{prefix}_{name}")
     if text is None:
         return default
@@ -100,7 +147,11 @@ def number_of(
 
 
 def parameters_of(name: str, text: str) -> dict[str, Any]:
-    """The fields of a request in a variable; raises ``ValueError`` unless they are a JSON object of other fields."""
+    """Read the fields of a request from the text of a variable.
+
+    Raises:
+        ValueError: if the text is not a JSON object, or has a field of ``FIELDS_OF_REQUEST``.
+    """
     try:
         value = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -109,7 +160,7 @@ def parameters_of(name: str, text: str) -> dict[str, Any]:
         raise ValueError(f"""{name} is {text!r}, expected a JSON object such as {{"max_tokens": 2048}}""")
     if taken := [field for field in FIELDS_OF_REQUEST if field in value]:
         raise ValueError(
-            f"{name} sets {', '.join(taken)}, expected only fields beside {', '.join(FIELDS_OF_REQUEST)}"
+            f"{name} sets {', '.join(taken)}, expected only fields other than {', '.join(FIELDS_OF_REQUEST)}"
         )
     return value
 

@@ -1,7 +1,7 @@
 """Score creative texts by a rubric: what a judge is asked, and how strictly its answer is read.
 
-Several texts for the same request are judged together, blind to who wrote them, in an order drawn at random, so
-that no method profits from its place. Each gets whole numbers from 1 to 10 on three aspects.
+Several texts for the same request are judged together. The judge does not know who wrote them. Their order is random,
+so that no method profits from its place. Each text gets whole numbers from 1 to 10 on three aspects.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from typing import Any, Literal, TypeVar
 from slr.judging.chat_endpoint import ChatRequest
 
 JudgedAspect = Literal["fluency", "originality", "adherence"]
+"""Aspects of the rubric."""
 ASPECTS: tuple[JudgedAspect, ...] = ("fluency", "originality", "adherence")
 LOWEST, HIGHEST = 1, 10
+"""Smallest and largest score of a text on an aspect."""
 RUBRIC_VERSION = "1"
-"""To be raised with every change of ``RUBRIC`` or of the form of the question."""
+"""Version of ``RUBRIC`` and of the form of the question. Raise it with every change of them."""
 
 RUBRIC = f"""You judge short creative texts. You are given a request and several texts that answer it, each under a \
 letter, as JSON. Judge each text by itself, not against the others; their order means nothing. The texts are \
@@ -37,13 +39,22 @@ Answer with one JSON object and nothing else, with each letter once, in this for
 {{"A": {{"fluency": 1, "originality": 1, "adherence": 1}}, "B": ...}}"""
 
 MAX_TEXTS_IN_REQUEST = len(string.ascii_uppercase)
+"""Number of texts that one request may have: one for each letter."""
 _CODE_FENCE = re.compile(r"\A```(?:json)?\n(.*)\n```\Z", re.DOTALL)
 
 Item = TypeVar("Item")
 
 
 def shuffled_batches(items: Sequence[Item], size: int, seed: int) -> list[list[Item]]:
-    """All items in an order drawn from the seed, in batches of ``size``, the last of which may be smaller.
+    """Put all items into an order drawn from the seed, and cut it into batches.
+
+    Args:
+        items: the items.
+        size: number of items in a batch; the last batch may be smaller.
+        seed: seed of the order.
+
+    Returns:
+        The batches.
 
     Raises:
         ValueError: if ``size`` is not from 1 to 26, the number of letters.
@@ -57,17 +68,17 @@ def shuffled_batches(items: Sequence[Item], size: int, seed: int) -> list[list[I
 
 
 def judge_request(request: str, texts: Sequence[str]) -> ChatRequest:
-    """The question that asks a judge for scores of the texts, which answer ``request``."""
+    """Make the request that asks a judge for scores of the texts, which answer ``request``."""
     labelled = dict(zip(_labels(len(texts)), texts, strict=True))
-    # As JSON, for no text can then end itself early and speak in the name of the question.
+    # As JSON, because no text in it can then end itself early and pretend to be part of the question.
     user = json.dumps({"request": request, "texts": labelled}, ensure_ascii=False, indent=1)
     return ChatRequest(system=RUBRIC, user=user, prompt_version=f"judge {RUBRIC_VERSION}")
 
 
 def parse_scores(reply: str, num_texts: int) -> list[dict[str, int]] | None:
-    """The scores of each text by aspect, or None unless the reply is exactly what was asked for.
+    """The scores of each text by aspect; None unless the reply is exactly what was asked for.
 
-    White space and a code fence around the object are let pass; nothing else is mended, for a judge that
+    White space and a code fence around the object are accepted. Nothing else is corrected, because a judge that
     misreads the form may have misread the texts.
     """
     stripped = reply.strip()
@@ -92,7 +103,7 @@ def _are_scores(value: Any) -> bool:
     return (
         isinstance(value, dict)
         and value.keys() == set(ASPECTS)
-        # Not isinstance, for True is an int to it.
+        # The type is compared directly, because True counts as an int for isinstance.
         and all(type(score) is int and LOWEST <= score <= HIGHEST for score in value.values())
     )
 

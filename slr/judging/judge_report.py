@@ -1,4 +1,4 @@
-"""Judges' scores put together: metrics of each prompt, and how far two judges agree."""
+"""Reports on judges' scores: metrics of each prompt, and how well two judges agree."""
 
 from __future__ import annotations
 
@@ -16,15 +16,22 @@ from slr.runs.records import AnyRecord, JudgeScores, SampleMeasures, Samples
 from slr.statistics.uncertainty import Estimate, t_quantile
 
 FEWEST_PROMPTS = 3
-"""For an interval of two judges' agreement."""
+"""Number of prompts from which the agreement of two judges has an interval."""
 
 
 def judged_values(
     records: Sequence[AnyRecord], scores: Iterable[JudgeScores], pair: str
 ) -> list[MetricValues]:
-    """Every aspect of every method on every prompt of one pair, from the samples' records and one judge's scores.
+    """Every aspect of every method on every prompt of one pair, from one judge's scores.
 
-    A prompt's value is the mean over its texts that have a score; it is None where none has.
+    Args:
+        records: records of the samples.
+        scores: the judge's scores.
+        pair: name of the pair.
+
+    Returns:
+        The values of each metric. A prompt's value is the mean over its texts that have a score; None where no text
+        has one.
     """
     by_samples = {record.samples: record for record in scores}
     metrics = [
@@ -44,14 +51,22 @@ def _mean_score(
 def agreement(
     first: Iterable[JudgeScores], second: Iterable[JudgeScores], aspect: str
 ) -> tuple[Estimate | None, int]:
-    """Spearman's rank correlation of two judges' scores of the same texts, and how many texts both scored.
+    """Spearman's rank correlation of two judges' scores of the same texts.
 
-    The interval is Student's t for Fisher's z of the correlation, whose standard error is the jackknife's over
-    prompts, because texts of a prompt depend on each other; ``n`` of the estimate counts prompts. There is none for
-    fewer than three prompts, nor for a correlation of 1 or -1. The correlation is None if either judge gave all texts
-    one score, or no text was scored by both.
+    The interval is Student's t for Fisher's z of the correlation. The standard error of z is the jackknife's over
+    prompts, because texts of one prompt depend on each other. There is no interval for fewer than three prompts, nor
+    for a correlation of 1 or -1.
 
     Source: Efron and Tibshirani 1993, chapter 11, for the jackknife.
+
+    Args:
+        first: one judge's scores.
+        second: the other judge's scores.
+        aspect: the aspect of the rubric.
+
+    Returns:
+        The correlation, from -1 to 1, whose ``n`` counts prompts; and the number of texts that both judges scored.
+        The correlation is None if either judge gave all texts one score, or if no text was scored by both.
     """
     tables = _tables_by_prompt(first, second, aspect)
     total = tables.sum(axis=0)
@@ -69,7 +84,11 @@ def agreement(
 
 
 def _tables_by_prompt(first: Iterable[JudgeScores], second: Iterable[JudgeScores], aspect: str) -> np.ndarray:
-    """For each prompt that both judges scored, how often they gave each pair of scores: [prompts, 10, 10]."""
+    """For each prompt that both judges scored, the number of times that they gave each pair of scores.
+
+    Returns:
+        Counts of shape [prompts, 10, 10].
+    """
     others = {
         record.samples: dict(zip(record.indices, record.scores[aspect], strict=True)) for record in second
     }
@@ -87,10 +106,10 @@ def _tables_by_prompt(first: Iterable[JudgeScores], second: Iterable[JudgeScores
 def _spearman(tables: np.ndarray) -> np.ndarray:
     """Spearman's correlation from counts of pairs of scores, [..., 10, 10]; nan where it is not defined.
 
-    It is Pearson's correlation of the ranks, where equal scores share their mean rank; from counts it takes the
-    same time however many texts there are.
+    It is Pearson's correlation of the ranks, where equal scores share their mean rank.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
+        # From counts it takes the same time however many texts there are, and the jackknife needs it once a prompt.
         centred = []
         for axis in (-1, -2):
             counts = tables.sum(axis=axis)

@@ -1,7 +1,7 @@
 """A study of one pair by one judge: scores for a fixed number of each prompt's and method's samples.
 
-One cell. Prompts are judged in groups, so that requests overlap; of a prompt that lacks a record all texts are
-asked for again, which the cache answers.
+The study is one cell. Prompts are judged in groups, so that requests overlap. If a prompt lacks a record, all of its
+texts are asked for again; the cache answers most of these requests.
 """
 
 from __future__ import annotations
@@ -26,19 +26,28 @@ from slr.seeding import seed_from_key
 from slr.tasks.creative_prompts import GENRES
 
 PROMPTS_JUDGED_TOGETHER = 8
+"""Number of prompts whose texts are judged at a time, and then written."""
 JUDGED_SEED = 0
-"""Of several seeds of sampling, the first is judged."""
+"""Seed whose samples are judged, if there are several seeds of sampling."""
 REQUEST_TOKENS = 500
-"""Rubric, request and reply, beside the texts; for cost estimates only."""
+"""Number of tokens of rubric, request and reply without the texts, for cost estimates only."""
 
 Chosen = tuple[str, int]
-"""A text: the key of its samples record, and its place there."""
+"""Key of the samples' record and place of the text in it."""
 Scores = dict[str, int] | None
+"""Score of a text by aspect; None where the judge's answer could not be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgeConfig:
-    """What the scores depend on. ``num_samples`` is of each prompt and method."""
+    """What the scores depend on.
+
+    Attributes:
+        judge: the judging model.
+        num_samples: number of texts judged of each prompt and method.
+        texts_in_request: number of texts that are judged together.
+        rubric_version: version of the rubric.
+    """
 
     judge: ChatModel
     num_samples: int
@@ -46,14 +55,25 @@ class JudgeConfig:
     rubric_version: str = RUBRIC_VERSION
 
     def shortened(self) -> JudgeConfig:
-        """Small enough to see that everything runs."""
+        """The configuration of a smoke run, just large enough to see that everything works."""
         return dataclasses.replace(self, num_samples=1)
 
 
 def judge_experiment(
     name: str, question: str, config: JudgeConfig, writing: Experiment[DownstreamConfig], prefix: str
 ) -> Experiment[JudgeConfig]:
-    """An experiment that has the samples of ``writing`` judged by the endpoint of that prefix."""
+    """Make an experiment in which a judge scores the samples of another experiment.
+
+    Args:
+        name: name of the experiment and of its file of records.
+        question: what the experiment answers, in words.
+        config: the judge, and how much it judges.
+        writing: the experiment whose samples are judged.
+        prefix: prefix of the environment variables that describe the endpoint.
+
+    Returns:
+        The experiment. It connects to the endpoint only when a cell needs it.
+    """
     connect = connect_once(prefix)
     return Experiment(
         name=name,
@@ -131,7 +151,7 @@ def _record(
 def _scores(
     prompts: Sequence[Sequence[Samples]], config: JudgeConfig, endpoint: ChatEndpoint
 ) -> dict[Chosen, Scores]:
-    """What the judge says of the chosen texts of several prompts; None where its answer cannot be read."""
+    """The judge's scores of the chosen texts of several prompts; None where its answer cannot be read."""
     batches = [batch for samples in prompts for batch in _batches(samples, config)]
     records = {record.key: record for samples in prompts for record in samples}
     replies = endpoint.ask_all(
@@ -147,7 +167,7 @@ def _scores(
 
 
 def _batches(samples: Sequence[Samples], config: JudgeConfig) -> list[list[Chosen]]:
-    """A prompt's chosen texts of all methods, mixed; each judge has an order of its own."""
+    """A prompt's chosen texts of all methods, mixed. Each judge gets an order of its own."""
     chosen = [(record.key, index) for record in samples for index in _chosen_indices(record, config)]
     first = samples[0]
     seed = seed_from_key("judge", config.judge.name, config.judge.host, first.pair, first.prompt_id)
@@ -155,14 +175,14 @@ def _batches(samples: Sequence[Samples], config: JudgeConfig) -> list[list[Chose
 
 
 def _chosen_indices(record: Samples, config: JudgeConfig) -> tuple[int, ...]:
-    """Which samples are judged: the same ones whoever judges."""
+    """The places of the samples to judge, which are the same for every judge."""
     count = len(record.texts)
     generator = random.Random(seed_from_key("judged samples", record.seed_key))
     return tuple(sorted(generator.sample(range(count), min(config.num_samples, count))))
 
 
 def _mirror(records: Sequence[AnyRecord], _pair: str) -> RunMirror:
-    """Mean scores by genre and method, over all texts that have one."""
+    """Mean scores by genre and method, over all texts that have a score."""
     values: dict[str, list[int]] = defaultdict(list)
     for record in of_kind(records, JudgeScores):
         for aspect, scores in record.scores.items():

@@ -1,4 +1,4 @@
-"""The samples of an earlier experiment, as what a judge or canonicaliser works on."""
+"""Samples of an earlier experiment, on which a judge or a canonicaliser works."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ def recorded_samples(results: Results, pair: str) -> list[Samples]:
 
 
 def samples_digest(results: Results, pair: str, experiment: str) -> dict[str, Any]:
-    """A short hash of all texts, so that what was said of other texts is never added to.
+    """A short hash of all texts, so that judgements of other texts are never added to the same records.
 
-    Samples count under the keys of their seeds, because those never change.
+    Samples count under the keys of their seeds, because those keys never change.
+
+    Args:
+        results: results of the experiment.
+        pair: name of the pair.
+        experiment: name of the experiment that drew the samples.
+
+    Returns:
+        The hash, under a name in words.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are no samples.
     """
     samples = recorded_samples(results, pair)
     if not samples:

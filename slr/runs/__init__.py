@@ -1,0 +1,1 @@
+"""Runs of experiments: cells, the loop over them, and the records that they leave."""

@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 def choose_device_and_dtype(
     device: str | None, dtype: str | None, processes: Processes = ALONE
 ) -> tuple[str, torch.dtype | None]:
-    """Choose the device and dtype asked for; by default the first GPU, else the CPU, where float32 is used.
+    """Choose the device and the dtype to compute with.
 
-    Of several processes on a machine, each has by default a GPU of its own.
+    By default the device is the first GPU, or the CPU if there is none. If several processes run on a machine, each
+    one gets a GPU of its own by default. On a CPU the default dtype is float32.
 
     Args:
-        device: as torch names it, such as ``cuda:0``.
-        dtype: ``float32`` or ``bfloat16``.
-        processes: those that share the work.
+        device: as torch names it, such as ``cuda:0``; None for the default.
+        dtype: ``float32`` or ``bfloat16``; None for the default.
+        processes: the processes that share the work.
 
     Returns:
-        The device, and the dtype; None is the checkpoints' own.
+        The device and the dtype. The dtype is None for the checkpoints' own.
 
     Raises:
-        ValueError: if there is no such device or dtype, or there are more processes than GPUs.
+        ValueError: if there is no such device or dtype, or if there are more processes than GPUs.
     """
     import torch
 
@@ -37,7 +38,7 @@ def choose_device_and_dtype(
     if dtype is not None:
         check_one_of("the dtype", dtype, DTYPES)
         return device, getattr(torch, dtype)
-    # A CPU computes best in float32; on a GPU the checkpoints' own dtype is kept.
+    # A CPU computes fastest in float32. A GPU is fast in 16 bits too, so there the checkpoints' own dtype is kept.
     return device, torch.float32 if torch.device(device).type == "cpu" else None
 
 
@@ -45,6 +46,7 @@ def _check_device(device: str) -> None:
     import torch
 
     try:
+        # torch accepts "meta" as a device, but its tensors hold no numbers.
         if torch.empty(0, device=device).is_meta:
             raise RuntimeError("it holds no numbers")
     except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:

@@ -1,4 +1,4 @@
-"""What a run would do, and an estimate of what that costs. No weight is loaded."""
+"""Print what a run would do, with an estimate of its cost. No weights are loaded."""
 
 from __future__ import annotations
 
@@ -13,13 +13,18 @@ from slr.terminal.tables import print_table
 
 @dataclass(frozen=True, kw_only=True)
 class AssumedSpeed:
-    """FLOP per second of a kind of device, in forward passes and while tokens are sampled one after the other."""
+    """Speed of a kind of device, in FLOP per second.
+
+    Attributes:
+        forward: speed of forward passes over whole texts.
+        sampling: speed while tokens are sampled one after the other.
+    """
 
     forward: float
     sampling: float
 
     def seconds(self, cost: Cost) -> float | None:
-        """Estimate how long the work takes; None where its FLOP are not known."""
+        """Estimate the time of the work in seconds; None where its FLOP are not known."""
         if cost.flops is None:
             return None
         return cost.flops * ((1 - cost.sampled_share) / self.forward + cost.sampled_share / self.sampling)
@@ -29,12 +34,18 @@ ASSUMED_SPEEDS = {
     "cpu": AssumedSpeed(forward=5e10, sampling=3e10),
     "cuda": AssumedSpeed(forward=3e14, sampling=2.5e13),
 }
-"""Two CPU cores in float32; one H100 in bfloat16, at a third of its peak in forward passes. Sampling on the H100 is
-about 1500 tokens a second of an 8B model at batch 64, which memory bounds."""
+"""Speeds by kind of device: two CPU cores in float32, and one H100 in bfloat16.
+
+The H100's forward speed is a third of its peak. Its sampling speed is about 1500 tokens a second of an 8B model at
+batch 64, where memory is the limit.
+"""
 
 
 def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> None:
-    """Print every cell with the estimated cost of its whole work, and the hours of each experiment."""
+    """Print every cell with the estimated cost of its whole work, and the hours of each experiment.
+
+    Cells that are done count too, because the estimate is of the whole work.
+    """
     kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
     kind = kind if kind in ASSUMED_SPEEDS else "cpu"
     speed = ASSUMED_SPEEDS[kind]

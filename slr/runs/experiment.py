@@ -1,12 +1,12 @@
-"""Experiments as lists of cells, and the loop that runs what is still missing.
+"""Experiments as lists of cells, and the loop that runs the cells that are not done.
 
-A *cell* is a piece of work on one pair. It yields batches of records, each of which is on disk before the
-next is begun. A cell is done when every record that it is expected to make is there, so a run that was
-stopped at any moment goes on where it was, and nothing is done twice. A cell that fails leaves a failure
-record; cells that do not need it are still run, and the next run tries it again.
+A *cell* is a piece of work on one pair. It yields batches of records. Each batch is on disk before the next one
+begins. A cell is done when every record that it is expected to make is there. Therefore a run that was stopped at any
+moment continues where it was, and does nothing twice. A cell that fails leaves a failure record. Cells that do not
+need it still run, and the next run tries it again.
 
-Cells are run in rounds: those that wait for no other, then those that waited for them. Several processes share
-a round's cells and exchange their records at its end; see ``processes``.
+Cells run in rounds: first the cells that need no other cell, then the cells that needed only these. Several processes
+share a round's cells and exchange their records at its end; see ``processes``.
 """
 
 from __future__ import annotations
@@ -49,10 +49,13 @@ ConfigT = TypeVar("ConfigT", bound="DataclassInstance", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """An estimate: evaluations of one decoder layer on one model's state, and tokens summed over them.
+    """An estimate of a cell's work.
 
-    ``flops`` is 2 x (parameters of a layer) x tokens; None where the number of parameters is not known.
-    ``sampled_share`` of them is for tokens that are sampled one after the other, which is slower.
+    Attributes:
+        layer_evaluations: number of times that one decoder layer processes one model's hidden states.
+        tokens: number of tokens, summed over the layer evaluations.
+        flops: 2 x (parameters of a layer) x tokens; None where the number of parameters is not known.
+        sampled_share: share of ``flops`` for tokens that are sampled one after the other, which is slower.
     """
 
     layer_evaluations: int
@@ -65,9 +68,15 @@ class Cost:
 class Cell:
     """A piece of work on one pair.
 
-    ``record_keys`` gives the keys that the cell makes, or None as long as they depend on results that are
-    not there. ``needs`` names cells that must be done first. ``run`` yields batches of records. A cell that
-    ``is_divisible`` is run by all processes at once, and takes in each only ``context.share`` of its state.
+    Attributes:
+        key: unique name, which begins with the pair's.
+        record_keys: gives the keys of the records that the cell makes. It gives None while they depend on results
+            that are not there yet.
+        run: yields batches of records.
+        cost: estimate of the work, by which cells are shared among processes.
+        needs: keys of the cells that must be done first.
+        is_divisible: whether all processes run the cell at once, each on ``context.share`` of its items. Any other
+            cell is run by one process.
     """
 
     key: str
@@ -78,21 +87,23 @@ class Cell:
     is_divisible: bool = False
 
     def is_done(self, results: Results) -> bool:
-        """Whether all its records are there."""
+        """Whether all of the cell's records are there."""
         keys = self.record_keys(results)
         return keys is not None and all(key in results for key in keys)
 
 
 Columns = tuple[list[str], list[list[Any]]]
-"""Names of columns, and rows."""
+"""Names of columns, and the rows under them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunMirror:
-    """What of one pair's records is shown in W&B: summary figures, tables as columns and rows, and curves.
+    """The part of one pair's records that W&B shows.
 
-    A summary figure is named ``[GROUP/]METHOD/METRIC``; W&B has all names below the experiment's. A curve is
-    written like a table; its first column is the horizontal axis.
+    Attributes:
+        summary: one figure by name, such as ``[GROUP/]METHOD/METRIC``. In W&B the experiment's name precedes it.
+        tables: columns and rows by name.
+        curves: columns and rows by name; the first column is the horizontal axis.
     """
 
     summary: dict[str, Any]
@@ -104,16 +115,23 @@ class RunMirror:
 class Experiment(Generic[ConfigT]):
     """A question, the configuration that answers it, and the cells for each pair.
 
-    ``config`` is a frozen dataclass of plain values. ``job_type`` and ``mirror`` are for W&B; without
-    ``mirror`` only the records themselves go there. An experiment that ``builds_on`` another finds the other's
-    records of the pair among its results; ``inputs`` names what of them its own depend on, and raises
-    ``ValueError`` if it is not there. ``versions`` gives those of the measures whose outcome its records hold, and
-    digests of what all pairs are asked; see ``measure_versions``. ``samples_answers`` is whether it uses the
-    settings' engine.
-
-    ``settings_in_records`` names settings that may change from run to run in one output directory, because only records
-    that have them in their keys depend on them. ``is_wanted`` is whether a record has these settings as they are now;
-    the others stay in the file, but no cell sees them.
+    Attributes:
+        name: identifier, which is also the name of the file of records.
+        question: what the experiment answers, in words.
+        config: a frozen dataclass of plain values.
+        cells: gives the cells of a pair.
+        job_type: kind of run that W&B shows.
+        mirror: makes what W&B shows, from a pair's records and its name. Without it W&B gets only the records.
+        builds_on: another experiment, whose records of the pair are among this one's results.
+        inputs: names the results of ``builds_on`` that this experiment's own records depend on. It raises
+            ``ValueError`` if they are not there.
+        versions: gives the versions of the measures whose outcome the records hold, and digests of what all pairs
+            are asked; see ``measure_versions``.
+        samples_answers: whether the experiment uses the engine of the run's settings.
+        settings_in_records: names of settings that may change from run to run in one output directory. They may,
+            because only records with these settings in their keys depend on them.
+        is_wanted: whether a record was made with the present values of ``settings_in_records``. The other records
+            stay in the file, but no cell sees them.
     """
 
     name: str
@@ -130,7 +148,7 @@ class Experiment(Generic[ConfigT]):
     is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
 
     def results_in(self, records: Iterable[AnyRecord]) -> Results:
-        """Those of its records that are results by this configuration, by key."""
+        """The records, by key, that are results of this configuration."""
         return Results(
             (record.key, record)
             for record in records
@@ -144,13 +162,15 @@ AnyExperiment: TypeAlias = "Experiment[DataclassInstance]"
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Where an experiment runs and writes. ``dtype`` None is the checkpoints' own; ``engine`` samples answers.
+    """Where an experiment runs and writes.
 
-    With a ``device_map`` the pair is spread by transformers over what devices there are; ``device`` is for the
-    rest. ``processes`` share the state.
-
-    Raises:
-        ValueError: if several processes of one machine were each to spread the pair over all its devices.
+    Attributes:
+        output_dir: directory of the records.
+        device: as torch names it. With a ``device_map`` it is only for what is not the pair.
+        dtype: dtype of the weights; None is the checkpoints' own.
+        engine: library that samples answers.
+        device_map: how transformers spreads the pair over several devices; None puts it on ``device``.
+        processes: the processes that share the work.
     """
 
     output_dir: Path
@@ -161,6 +181,11 @@ class RunSettings:
     processes: Processes = ALONE
 
     def __post_init__(self) -> None:
+        """Check that every process has devices of its own.
+
+        Raises:
+            ValueError: if several processes of one machine would each spread the pair over all its devices.
+        """
         if self.device_map is not None and self.processes.local_count > 1:
             raise ValueError(
                 f"a device map ({self.device_map}) gives all GPUs of a machine to one process, and "
@@ -168,9 +193,19 @@ class RunSettings:
             )
 
     def configuration(self, experiment: AnyExperiment, spec: PairSpec, earlier: Results) -> Configuration:
-        """All that the experiment's results for the pair depend on, beside the code.
+        """Describe all that the experiment's results for the pair depend on, except the code.
 
-        ``earlier`` has the results of the experiment that it builds on.
+        Args:
+            experiment: the experiment.
+            spec: the pair.
+            earlier: results of the experiment that this one builds on.
+
+        Returns:
+            The record that precedes the pair's results in their file.
+
+        Raises:
+            ValueError: if ``earlier`` lacks what the experiment needs.
+            OSError: if a file of a checkpoint cannot be read.
         """
         dtype = "own" if self.dtype is None else str(self.dtype).removeprefix("torch.")
         key = Configuration.key_of(spec.name)
@@ -179,6 +214,7 @@ class RunSettings:
             experiment=experiment.name,
             pair=spec.name,
             provenance=provenance(key, digest, describe_device(self.device)),
+            # Settings and inputs go through JSON, so that they equal what is read back from a file: a tuple is a list.
             settings=json.loads(json.dumps(dataclasses.asdict(experiment.config))),
             dtype=dtype,
             base=str(spec.base.without_path),
@@ -192,14 +228,15 @@ class RunSettings:
 
 
 def files_of(reference: ModelReference) -> dict[str, str] | None:
-    """Digests of what is in a model's directory; None for a model on the hub, whose revision says it.
+    """Digest the files in a model's directory; None for a model on the hub, whose revision says what they are.
 
     Raises:
         OSError: if a file cannot be read.
     """
     try:
         directory = reference.directory
-    except ValueError:  # there is no such directory, which is said when the pair is needed
+    except ValueError:
+        # There is no such directory. Loading the pair reports that, and only if a cell needs the pair.
         return None
     return None if directory is None else checkpoint_digests(directory)
 
@@ -208,12 +245,19 @@ class PairOnDemand:
     """A pair that is loaded when a cell first asks for it."""
 
     def __init__(self, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None) -> None:
+        """Remember what to load, and how.
+
+        Args:
+            spec: the pair's name and references.
+            settings: device, dtype and device map to load it with.
+            loaded: the pair, if the caller has it already.
+        """
         self.spec = spec
         self._settings = settings
         self._loaded = loaded
 
     def get(self) -> ModelPair:
-        """The pair.
+        """Load the pair, unless it is loaded.
 
         Raises:
             UnusablePairError: for every error of ``load_spec``.
@@ -223,9 +267,11 @@ class PairOnDemand:
         return self._loaded
 
     def give_up(self) -> None:
-        """Free the memory that the pair takes, for two pairs would not fit a device that one of them fills."""
+        """Free the pair's memory, because one pair may fill a device and the next one needs room."""
         self._loaded = None
+        # Reference cycles keep tensors alive until a collection.
         gc.collect()
+        # Without torch in this process nothing was loaded, and importing it would take seconds.
         if torch := sys.modules.get("torch"):
             torch.cuda.empty_cache()
 
@@ -251,9 +297,9 @@ class PairOnDemand:
 
 @dataclass(frozen=True, kw_only=True)
 class CellContext:
-    """What a running cell has: its pair, all results so far (this cell's own too), and its provenance.
+    """What a running cell has: its pair, its provenance and all results, among them its own earlier ones.
 
-    A long cell calls ``on_progress`` with the work done and its total, in any unit.
+    A long cell calls ``on_progress`` with the work done and the whole work, in any unit.
     """
 
     cell: Cell
@@ -280,20 +326,34 @@ class CellContext:
         return self.header_now()
 
     def header_now(self) -> dict[str, Any]:
-        """The same, for a record that tells when it was made rather than when its cell was begun."""
+        """The same fields with the present time, for a record that says when it was made, not when its cell began."""
         config_hash = self.configuration.provenance.config_hash
         source = provenance(self.cell.key, config_hash, describe_device(self.settings.device))
         return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": source}
 
     def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
-        """The items that are this process's to do: all of them, unless the cell is divisible."""
+        """The items for this process to do; all of them, unless the cell is divisible.
+
+        Args:
+            items: pieces of the cell's work, the same in every process.
+            costs: one estimate for each item, in any unit.
+
+        Returns:
+            The items of this process, in order.
+        """
         processes = self.settings.processes if self.cell.is_divisible else ALONE
         return processes.share(items, costs)
 
 
 @dataclass
 class Outcome:
-    """What a run of an experiment on one pair did, in all processes together; cells by key."""
+    """What all processes together did in a run of one experiment on one pair.
+
+    Attributes:
+        cells_done: number of cells that were done before.
+        cells_run: number of cells that this run did.
+        failed: keys of the cells that failed, or that need one that failed.
+    """
 
     cells_done: int = 0
     cells_run: int = 0
@@ -301,14 +361,33 @@ class Outcome:
 
 
 def store_of(experiment: AnyExperiment, output_dir: Path, rank: int = 0) -> ResultsStore:
-    """Where the experiment's records are; the process of that rank appends to a file of its own."""
+    """The store of the experiment's records.
+
+    Args:
+        experiment: the experiment, which names the file.
+        output_dir: directory of the records.
+        rank: index of the process. Each process appends to a file of its own.
+
+    Returns:
+        The store. No file needs to exist yet.
+    """
     return ResultsStore(output_dir / f"{experiment.name}.jsonl", rank)
 
 
 def run_experiment(
     experiment: AnyExperiment, spec: PairSpec, settings: RunSettings, loaded: ModelPair | None = None
 ) -> Outcome:
-    """Run the cells of one experiment on one pair that are not done; see ``run_experiments``."""
+    """Run the cells of one experiment on one pair that are not done; see ``run_experiments``.
+
+    Args:
+        experiment: the experiment to run.
+        spec: the pair. Its name is in the keys of the records.
+        settings: where to run, and where the records are.
+        loaded: the pair, if the caller has it already.
+
+    Returns:
+        What was done.
+    """
     return run_experiments([experiment], spec, settings, loaded)[0]
 
 
@@ -321,17 +400,19 @@ def run_experiments(
     """Run the cells of one pair that are not done, one experiment after the other.
 
     Args:
-        experiments: what to run.
+        experiments: the experiments to run, in this order.
         spec: the pair. Its name is in the keys of the records.
         settings: where to run, and where the records are.
-        loaded: the pair, where the caller has it; else it is loaded once, when a cell first needs it, and
-            given up at the end.
+        loaded: the pair, if the caller has it already. Otherwise it is loaded once, when a cell first needs it.
+
+    Returns:
+        What was done, for each experiment.
 
     Raises:
         UnusablePairError: if the pair cannot be loaded or searched.
-        ValueError: if the output directory holds records of another configuration, or damaged ones, or is in use by
-            another run.
-        OSError: if records cannot be written, or were removed meanwhile.
+        ValueError: if the output directory holds damaged records or records of another configuration, or another run
+            uses it.
+        OSError: if records cannot be written, or were removed during the run.
     """
     pair = PairOnDemand(spec, settings, loaded)
     results: dict[str, Results] = {}
@@ -352,7 +433,10 @@ def _run_missing_cells(
     settings: RunSettings,
     by_experiment: Mapping[str, Results],
 ) -> tuple[Outcome, Results]:
-    """What was done, and all results of the experiment; ``by_experiment`` has those of this run so far."""
+    """Do what is missing; return what was done, and all results of the experiment.
+
+    ``by_experiment`` has the results of the experiments that this run did before.
+    """
     spec = pair.spec
     processes = settings.processes
     store = store_of(experiment, settings.output_dir, processes.index)
@@ -391,10 +475,10 @@ def _results_of(
     settings: RunSettings,
     by_experiment: Mapping[str, Results],
 ) -> Results:
-    """The pair's results of another experiment, but for what says how they were made."""
+    """The pair's results of another experiment, without the record of how they were made."""
     if experiment is None:
         return Results()
-    # What other processes have only just written may not be seen yet on a shared file system.
+    # This run's own results come first, because a shared file system may not yet show what other processes just wrote.
     found = by_experiment.get(experiment.name)
     if found is None:
         store = store_of(experiment, settings.output_dir)
@@ -405,7 +489,7 @@ def _results_of(
 
 
 class _Progress:
-    """How much of the work to do is done, where a cell counts as much as it is estimated to cost."""
+    """The share of the work that is done. Each cell counts as much as its estimated cost."""
 
     def __init__(self, cells: Iterable[Cell], show: OnProgress) -> None:
         self._shares = {cell.key: max(cell.cost.tokens, 1) for cell in cells}
@@ -414,25 +498,25 @@ class _Progress:
         self._show = show
 
     def within(self, cell: Cell) -> OnProgress:
-        """What the cell reports its own progress to."""
+        """The callback to which the cell reports its own progress."""
         return lambda done, total: self._show(
             self._finished + self._shares[cell.key] * done / total, self._all
         )
 
     def finish(self, cell: Cell) -> None:
-        """Count the whole cell, whatever it reported."""
+        """Count the whole cell, also if it reported less."""
         self._finished += self._shares[cell.key]
         self._show(self._finished, self._all)
 
 
 def _progress_of_all(description: str, processes: Processes) -> AbstractContextManager[OnProgress]:
-    """Progress on stderr, by the main process alone: its own, and at the end of a round that of the others."""
+    """Progress on stderr, shown by the main process: its own, and at the end of a round also the other processes'."""
     return progress_bar(description) if processes.is_main else nullcontext(lambda _done, _total: None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _RunState:
-    """What a process needs to run cells of one experiment on one pair."""
+    """Everything that a process needs to run cells of one experiment on one pair."""
 
     experiment: AnyExperiment
     configuration: Configuration
@@ -456,7 +540,13 @@ class _RunState:
 
 @dataclass(frozen=True)
 class _RoundResult:
-    """What a process made in a round, for the others: records by key, and by cell how it failed."""
+    """What a process did in a round, to be sent to the others.
+
+    Attributes:
+        results: new records by key.
+        failed: failures by the key of their cell.
+        unusable_pair: the error if the pair cannot be used; it ends the run in every process.
+    """
 
     results: dict[str, AnyRecord]
     failed: dict[str, Failure]
@@ -474,12 +564,12 @@ def _run_in_rounds(missing: Sequence[Cell], state: _RunState, outcome: Outcome) 
 
 
 def _leave_out(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> list[Cell]:
-    """The cells that need no failed one; the others count as failed too."""
+    """The cells that need no failed cell. The others count as failed too."""
     able = []
     for cell in cells:
         if needed := [key for key in cell.needs if key in outcome.failed]:
             needs = ", ".join(needed)
-            _print_status_once(state.settings.processes, f"{cell.key}: left out, for it needs {needs}")
+            _print_status_once(state.settings.processes, f"{cell.key}: left out, because it needs {needs}")
             outcome.failed.append(cell.key)
             state.progress.finish(cell)
         else:
@@ -488,15 +578,19 @@ def _leave_out(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> lis
 
 
 def _run_round(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> None:
-    """Run this process's share of the cells, and take over what the others made of theirs."""
+    """Run this process's share of the cells, and take over what the other processes did with theirs.
+
+    Raises:
+        UnusablePairError: in every process, if any of them could not use the pair.
+    """
     processes = state.settings.processes
     undivided = [cell for cell in cells if not cell.is_divisible]
     own = {cell.key for cell in processes.share(undivided, [max(c.cost.tokens, 1) for c in undivided])}
     made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], state)
     made_by_each = processes.gather([made_here])
     if processes.count > 1:
-        # Once more, now that all have ended: another process may have begun its share of the cell after it had failed
-        # here, and a failure counts only until its cell has a newer result.
+        # A failure counts only until its cell has a newer result. Another process may have begun its share of the cell
+        # after it had failed here. Therefore failures are written again, now that all processes have finished.
         state.store.append(
             failure.model_copy(update=state.context_of(cell).header_now())
             for cell in cells
@@ -527,23 +621,32 @@ def _run_own(cells: Sequence[Cell], state: _RunState) -> _RoundResult:
             if failure := _run_cell(state.context_of(cell), state.store, state.results):
                 failed[cell.key] = failure
             state.progress.finish(cell)
-    except UnusablePairError as error:  # said to the others first, who would wait for this process
+    except UnusablePairError as error:  # not raised yet: the other processes wait in ``gather`` for this one
         unusable_pair = str(error)
     new = {key: record for key, record in state.results.items() if key not in before}
     return _RoundResult(new, failed, unusable_pair)
 
 
 def _run_cell(context: CellContext, store: ResultsStore, results: Results) -> Failure | None:
-    """Run a cell to its end or first error, adding to ``results``; the failure, if there was one."""
+    """Run a cell to its end or its first error, and add its records to ``results``.
+
+    Returns:
+        The failure, if there was one.
+
+    Raises:
+        UnusablePairError: if the pair cannot be used; no other cell could run then.
+    """
     cell = context.cell
-    _ = context.header  # so that a record is as old as its cell, and a failure in any process is newer
+    # This fixes the time now, so that records are as old as their cell, and a failure in any process is newer.
+    _ = context.header
     batches = cell.run(context)
     while True:
         try:
             batch = next(batches, None)
         except UnusablePairError:
             raise
-        except Exception as error:  # whatever it is, the records so far and the other cells are worth keeping
+        except Exception as error:
+            # Any error at all is caught, because the records so far and the other cells are worth keeping.
             logger.debug("%s failed", cell.key, exc_info=True)
             message = context.spec.without_paths(str(error))
             failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
@@ -554,6 +657,7 @@ def _run_cell(context: CellContext, store: ResultsStore, results: Results) -> Fa
         if batch is None:
             return None
         new = _not_yet_recorded([context.configuration, *batch], results)
+        # On disk first: a record that other cells build on must outlast a crash.
         store.append(new)
         results.update({record.key: record for record in new})
 
@@ -567,6 +671,6 @@ def _print_status(line: str) -> None:
 
 
 def _print_status_once(processes: Processes, line: str) -> None:
-    """Say what every process would say."""
+    """Print in the main process what every process would print."""
     if processes.is_main:
         _print_status(line)

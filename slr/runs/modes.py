@@ -1,11 +1,14 @@
-"""Choices that the command line offers and that runs understand. It is apart because it takes no time to import."""
+"""Choices that the command line offers and that runs understand.
+
+They have a module of their own because it imports almost nothing: ``slr --help`` stays fast.
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
 WandbMode = Literal["offline", "online", "disabled"]
-"""How runs are mirrored in Weights & Biases."""
+"""Way in which runs are mirrored in Weights & Biases."""
 
 Engine = Literal["transformers", "vllm"]
-"""What samples answers."""
+"""Library that samples answers."""

@@ -1,7 +1,8 @@
-"""Records of earlier schema versions, brought to today's when they are read.
+"""Records of earlier schema versions, converted to the present version when they are read.
 
-Version 1 called the hybrid ``slr``, methods conditions and their ids names. It wrote whole numbers of a sampling
-setting as fractions, and pairs of names and values in settings as objects. What was measured is the same.
+In version 1 the hybrid was called ``slr``, methods were called conditions, and their ids names. Whole numbers of a
+sampling setting were written as fractions. Pairs of names and values in settings were written as objects. The measured
+values are the same.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ from collections.abc import Callable
 from typing import Any
 
 Values = dict[str, Any]
-"""A record as it is in JSON."""
+"""A record as JSON has it."""
 
 
 def migrated(record: Values, version: int) -> Values:
-    """The record of that schema version as today's version has it.
+    """Convert a record of an earlier schema version to the present version.
+
+    Args:
+        record: the record as JSON has it.
+        version: schema version of the record, from 1.
+
+    Returns:
+        The record as the present version has it.
 
     Raises:
-        LookupError: if it lacks a part that every record of its version has.
-        TypeError, AttributeError: if a part is of the wrong kind.
+        LookupError: if the record lacks a part that every record of its version has.
+        TypeError: if a part has the wrong type.
+        AttributeError: if a part has the wrong type.
     """
     for step in _STEPS[version - 1 :]:
         record = step(record)
@@ -45,17 +54,17 @@ def _from_version_1(record: Values) -> Values:
 
 
 _STEPS: tuple[Callable[[Values], Values], ...] = (_from_version_1,)
-"""Steps from each version to the next, version 1 first."""
+"""Conversions from each version to the next, version 1 first."""
 
 
 def _renamed(id_: str) -> str:
-    """The id of a model or method: "slr" was a word of its own in it, and the first."""
+    """The present id of a model or method. In version 1 "slr" was its first word, if the hybrid was in it."""
     first, space, rest = id_.partition(" ")
     return f"hybrid{space}{rest}" if first == "slr" else id_
 
 
 def _renamed_after(prefix: str, key: str) -> str:
-    """A key in which the id of a model or method stands behind the prefix, up to a stroke."""
+    """A key with the present id of a model or method. The id is between the prefix and the next stroke."""
     if not key.startswith(prefix):
         return key
     id_, stroke, rest = key.removeprefix(prefix).partition("/")
@@ -64,11 +73,12 @@ def _renamed_after(prefix: str, key: str) -> str:
 
 def _sampling(sampling: Values) -> Values:
     whole = {name: int(sampling[name]) for name in ("top_k", "max_new_tokens") if name in sampling}
+    # Only these two settings are whole numbers.
     return {**sampling, **whole}
 
 
 def _settings(settings: Values) -> Values:
-    """The settings of any experiment: each kind has only some of these."""
+    """The settings of any experiment. Each experiment has only some of the names here."""
     changed = {name: value for name, value in settings.items() if name != "conditions"}
     if "conditions" in settings:
         changed["methods"] = [_method(condition) for condition in settings["conditions"]]

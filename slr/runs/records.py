@@ -1,8 +1,8 @@
 """Typed result rows: what an experiment measured, one JSON object a line.
 
-A record is frozen, and validated when made and when read back. Its ``key`` is unique within its
-experiment and says what was measured (never when, or on which machine), so a resumed run knows
-what is there already; the class's ``key_of`` makes it. ``results_store`` tells how the rows lie on disk,
+A record is frozen. It is validated when it is made and when it is read back. Its ``key`` is unique within its
+experiment. The key says what was measured, and never when or on which machine, so that a resumed run knows what is
+there already. The class's ``key_of`` makes it. ``results_store`` describes how the rows lie on disk, and
 ``record_migration`` how rows of an earlier schema version are read.
 """
 
@@ -44,18 +44,26 @@ from slr.vocabulary import (
 )
 
 SCHEMA_VERSION = 2
+"""Version of the records' form. A change of it needs a step in ``record_migration``."""
 
 
 def natural_key(text: str) -> tuple[tuple[int, str], ...]:
-    """A key that sorts names with numbers in them as people do: "q-9" before "q-10"."""
+    """Sort key for names with numbers in them: "q-9" comes before "q-10"."""
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text))
 
 
 class Provenance(BaseModel):
-    """Where a record comes from: enough to find the code, the settings and the kind of machine again.
+    """The origin of a record: enough to find the code, the settings and the kind of machine again.
 
-    ``cell`` is the key of the piece of work that made the record. ``dirty`` is whether the code had changes
-    beside the commit; None where the code is in no git checkout, and the commit is "unknown".
+    Attributes:
+        schema_version: version of the record's form.
+        cell: key of the piece of work that made the record.
+        config_hash: hash of the experiment's configuration and the dtype.
+        commit: commit of the code; "unknown" if the code is in no git checkout.
+        dirty: whether the code had changes that were not committed; None if the commit is unknown.
+        created_at: date and time (UTC) at which the cell began; for a failure, at which it failed.
+        device: name of the processor or GPU.
+        versions: versions of the libraries.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,7 +79,7 @@ class Provenance(BaseModel):
 
 
 class Record(BaseModel):
-    """What every row has. NaN and infinity are no numbers here: written, they could not be read again."""
+    """The fields of every row. NaN and infinity are not allowed, because JSON has no way to write them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -81,21 +89,27 @@ class Record(BaseModel):
 
     @property
     def key(self) -> str:
-        """What was measured; unique within the experiment."""
+        """Name of what was measured, unique within the experiment."""
         raise NotImplementedError
 
 
 class Configuration(Record):
-    """What a pair's records were made with: all that they depend on, beside the code.
+    """All that a pair's records depend on, except the code.
 
-    ``settings`` is the experiment's configuration as JSON. ``base`` and ``instruct`` name the checkpoints that were
-    asked for: hub ids with their revisions, or the names of directories, without where they are. ``base_files`` and
-    ``instruct_files`` are digests of what is in those that are directories, part by part; see ``checkpoint_digests``.
-    They are None for models on the hub. ``versions`` are of the measures whose outcome the records hold. ``inputs`` is
-    what was taken from the pair's results of other experiments. All pairs in one file have the same settings,
-    versions, dtype and engine.
+    All pairs in one file have the same settings, versions, dtype and engine. Older records have paths as names,
+    ``base_weights`` and ``instruct_weights``, and neither files nor versions.
 
-    Older records have paths as names, ``base_weights`` and ``instruct_weights``, and no files or versions.
+    Attributes:
+        settings: the experiment's configuration as JSON.
+        dtype: dtype of the weights; "own" is the checkpoints' own.
+        base: hub id and revision of the base model, or the name of its directory without the path.
+        base_files: digests of the files in the base model's directory, part by part; see ``checkpoint_digests``. It is
+            None for a model on the hub.
+        instruct: the same as ``base``, for the instruct model.
+        instruct_files: the same as ``base_files``, for the instruct model.
+        versions: versions of the measures whose outcome the records hold.
+        inputs: what was taken from the pair's results of another experiment.
+        engine: library that sampled answers.
     """
 
     kind: Literal["configuration"] = "configuration"
@@ -118,12 +132,28 @@ class Configuration(Record):
 
     @staticmethod
     def key_of(pair: str) -> str:
-        """The key of a pair's configuration."""
+        """Make the key of a pair's configuration."""
         return f"{pair}/configuration"
 
 
 class PairInfo(Record):
-    """The two checkpoints that an experiment compares, as they were opened, and where their answers end."""
+    """The two checkpoints that an experiment compares, as they were opened.
+
+    Attributes:
+        family: name of the model family.
+        architecture: transformers' name of the model class.
+        base: hub id or directory of the base model.
+        base_revision: revision on the hub; None for a directory.
+        instruct: hub id or directory of the instruct model.
+        instruct_revision: revision on the hub; None for a directory.
+        num_layers: number of decoder layers.
+        hidden_size: number of features of a hidden state.
+        vocab_size: number of tokens in the vocabulary.
+        num_parameters: number of parameters of one model.
+        dtype: dtype that the weights were loaded in.
+        notes: remarks on the pair, such as differences between its tokenizers.
+        end_tokens: the tokens that end an answer; None in older records.
+    """
 
     kind: Literal["pair_info"] = "pair_info"
     family: Family
@@ -147,17 +177,25 @@ class PairInfo(Record):
 
     @staticmethod
     def key_of(pair: str) -> str:
-        """The key of what is known of a pair."""
+        """Make the key of the description of a pair."""
         return f"{pair}/pair_info"
 
 
 class CrcScore(Record):
     """CRC validity and diversity of one model, prompt by prompt.
 
-    ``interval`` is the restored interval (``hybrid`` only) and ``alpha`` the share of the base model's
-    weights (``hybrid``: within the interval; ``soup``: everywhere). ``validity`` and ``diversity``
-    have one number a prompt, in the order of ``prompt_ids``; both are None where the logits are not finite, a
-    diversity also where validity is 0.
+    Attributes:
+        family: name of the model family.
+        num_layers: number of decoder layers.
+        model: kind of model.
+        interval: restored layers; None unless the model is a hybrid.
+        alpha: share of the base model's weights, from 0 to 1. It applies to all layers of a soup, and to the interval
+            of a hybrid (None is 1). Base and instruct have none.
+        prompt_set: whether the prompts serve the search or the evaluation of its choice.
+        prompt_ids: ids of the prompts.
+        validity: probability of a valid character, one for each prompt; None where the logits are not finite.
+        diversity: entropy among the valid characters, from 0 to 1, one for each prompt; None where the logits are not
+            finite or the validity is 0.
     """
 
     kind: Literal["crc_score"] = "crc_score"
@@ -200,7 +238,18 @@ class CrcScore(Record):
         interval: tuple[int, int] | None = None,
         alpha: float | None = None,
     ) -> str:
-        """The key of a score with these fields."""
+        """Make the key of a score.
+
+        Args:
+            pair: name of the pair.
+            prompt_set: the set of prompts.
+            model: kind of model.
+            interval: start and end layer, for a hybrid.
+            alpha: share of the base model's weights, where the model has one.
+
+        Returns:
+            The key.
+        """
         parts = [pair, "crc_score", prompt_set, model]
         if interval is not None:
             parts.append(f"{interval[0]}:{interval[1]}")
@@ -210,10 +259,20 @@ class CrcScore(Record):
 
 
 class CrcSelection(Record):
-    """What a search chose by one rule: the interval and the soup, or in words why there is none.
+    """The choice of a search by one rule: an interval and a soup, or in words why there is none.
 
-    ``min_validity_ratio`` and ``margin`` are the rule, as ``SelectionRule`` has it. One search may have a record for
-    each of several rules, because they are in the key.
+    The rule is in the key, so that one search may have a record for each of several rules.
+
+    Attributes:
+        family: name of the model family.
+        num_layers: number of decoder layers.
+        min_validity_ratio: smallest allowed validity, as a share of the instruct model's.
+        margin: whether the validity must keep a margin of error above that share; see ``SelectionRule``.
+        instruct_validity: the instruct model's mean validity on the search's prompts.
+        interval: the chosen interval.
+        interval_reason: why it was chosen, or why there is none.
+        soup_alpha: the chosen soup's share of the base model's weights, from 0 to 1.
+        soup_reason: why it was chosen, or why there is none.
     """
 
     kind: Literal["crc_selection"] = "crc_selection"
@@ -239,7 +298,16 @@ class CrcSelection(Record):
 
     @staticmethod
     def key_of(pair: str, min_validity_ratio: float, margin: bool) -> str:
-        """The key of a choice by that rule. The paper's rule, 0.9 without a margin, adds nothing to it."""
+        """Make the key of a choice. The paper's rule, 0.9 without a margin, adds nothing to it.
+
+        Args:
+            pair: name of the pair.
+            min_validity_ratio: smallest allowed validity, as a share of the instruct model's.
+            margin: whether the rule has a margin.
+
+        Returns:
+            The key.
+        """
         parts = [pair, "crc_selection"]
         if min_validity_ratio != 0.9:
             parts.append(f"min_validity_ratio={min_validity_ratio}")
@@ -249,12 +317,26 @@ class CrcSelection(Record):
 
 
 SearchMethod = Literal["shared", "loop"]
+"""Way in which intervals are scored: the shared search, or a plain loop over hybrids."""
 
 
 class SearchCost(Record):
-    """What scoring intervals cost, by the shared search or by the plain loop over hybrids.
+    """The cost of scoring intervals.
 
-    ``num_intervals`` says how many were scored: of a loop, whose every step costs the same, maybe a sample.
+    Attributes:
+        method: the shared search, or the plain loop over hybrids.
+        num_layers: number of decoder layers.
+        hidden_size: number of features of a hidden state.
+        num_intervals: number of intervals scored. For the loop it may be a sample, because each of its steps costs
+            the same.
+        num_prompts: number of prompts.
+        prompt_tokens: number of tokens of all prompts together.
+        dtype: dtype of the weights.
+        threads: number of CPU threads.
+        seconds: wall time in seconds.
+        layer_evaluations: number of times that one decoder layer processed one model's hidden states.
+        tokens_computed: number of tokens, summed over the layer evaluations.
+        peak_memory_bytes: largest memory in bytes; None where it was not measured.
     """
 
     kind: Literal["search_cost"] = "search_cost"
@@ -273,7 +355,7 @@ class SearchCost(Record):
 
     @property
     def seconds_per_interval(self) -> float:
-        """By this the two methods compare."""
+        """Seconds for each interval, by which the two methods are compared."""
         return self.seconds / self.num_intervals
 
     @property
@@ -283,15 +365,23 @@ class SearchCost(Record):
 
     @staticmethod
     def key_of(pair: str, method: SearchMethod) -> str:
-        """The key of what scoring a pair's intervals cost by that method."""
+        """Make the key of the cost of scoring a pair's intervals by that method."""
         return f"{pair}/search_cost/{method}"
 
 
 class BuildCost(Record):
-    """What writing a hybrid took by one method: medians over repetitions, and what the program's imports alone took.
+    """The cost of writing a hybrid by one method: medians over repetitions.
 
-    ``seconds_synced`` end when all that was written is on the disk. ``writing_seconds`` are without what takes the same
-    time for a model of any size.
+    Attributes:
+        method: name of the method.
+        seconds: wall time of the whole program in seconds.
+        seconds_synced: wall time in seconds until all that was written is on the disk.
+        writing_seconds: wall time in seconds without the part that takes the same time for models of any size.
+        cpu_seconds: processor time in seconds.
+        peak_memory_bytes: largest memory in bytes.
+        imports_seconds: wall time in seconds of a program that only imports the method's libraries.
+        imports_cpu_seconds: its processor time in seconds.
+        imports_memory_bytes: its largest memory in bytes.
     """
 
     kind: Literal["build_cost"] = "build_cost"
@@ -312,18 +402,34 @@ class BuildCost(Record):
 
     @staticmethod
     def key_of(pair: str, method: str) -> str:
-        """The key of what writing a pair's hybrid took by that method."""
+        """Make the key of the cost of writing a pair's hybrid by that method."""
         return f"{pair}/build_cost/{method}"
 
 
 class Samples(Record):
-    """All samples of one method for one prompt and one seed, as they came; every metric can be made from them.
+    """All samples of one method for one prompt and one seed, unchanged, so that every metric can be made from them.
 
-    ``method`` is the method's id, ``references`` has the ids of the methods that it is compared with. ``model`` was
-    sampled; ``interval`` and ``alpha`` say what it was made of. ``text`` is the request before a prompting method
-    changed it to ``request``, ``expected`` the right answer where there is but one. ``last_number_counts`` says
-    whether the last number of a text without a marked answer counts as its answer. ``texts``, ``num_tokens`` and
-    ``finished`` (whether it ended by itself) have one entry a sample.
+    Attributes:
+        family: name of the model family.
+        task: name of the task.
+        source: origin of the prompts.
+        group: genre or kind of question.
+        prompt_id: id of the prompt.
+        text: the request before the prompting method changed it.
+        request: the request as the model got it.
+        method: id of the method.
+        references: ids of the methods with which this one is compared.
+        model: kind of model that was sampled.
+        interval: restored layers; None unless the model is a hybrid.
+        alpha: share of the base model's weights, from 0 to 1; None where the model has none.
+        prompting: how the request was changed.
+        sampling: settings of sampling.
+        seed: number of the repetition, from 0.
+        expected: the right answer, if there is exactly one.
+        last_number_counts: whether a text without a marked answer gives its last number as the answer.
+        texts: the samples.
+        num_tokens: number of tokens, one for each sample.
+        finished: whether the sample ended by itself, one for each sample.
     """
 
     kind: Literal["samples"] = "samples"
@@ -360,34 +466,60 @@ class Samples(Record):
 
     @staticmethod
     def key_of(pair: str, method: str, prompt_id: str, seed: int) -> str:
-        """The key of samples with these fields."""
+        """Make the key of samples.
+
+        Args:
+            pair: name of the pair.
+            method: id of the method.
+            prompt_id: id of the prompt.
+            seed: number of the repetition.
+
+        Returns:
+            The key.
+        """
         return f"{pair}/samples/{method}/{prompt_id}/seed={seed}"
 
     @property
     def seed_key(self) -> str:
-        """The key that random draws about these samples are seeded by."""
+        """The key from which the seeds of random draws about these samples are made."""
         return self.seed_key_of(self.pair, self.method, self.model, self.prompt_id, self.seed)
 
     @staticmethod
     def seed_key_of(pair: str, method: str, model: ComparedModel, prompt_id: str, seed: int) -> str:
-        """The key that the draws of samples with these fields are seeded by."""
-        # The hybrid was called "slr" when samples were first drawn; equal samples follow only from the same key.
+        """Make the key from which the seeds of random draws about samples are made.
+
+        Args:
+            pair: name of the pair.
+            method: id of the method.
+            model: kind of model that is sampled.
+            prompt_id: id of the prompt.
+            seed: number of the repetition.
+
+        Returns:
+            The key.
+        """
+        # The hybrid was called "slr" when the first samples were drawn. Only the same key gives the same samples.
         spelling = method.replace("hybrid", "slr", 1) if model == "hybrid" else method
         return Samples.key_of(pair, spelling, prompt_id, seed)
 
 
 class SampleMeasures(Record):
-    """What other models say of the samples with key ``samples``, one entry a sample.
+    """Measures of samples by other models. Lists have one entry for each sample; None where a sample has no text.
 
-    ``embedding_diversity`` is of all of them together. ``adherence`` is the cosine similarity of sample and
-    request under the encoder. ``longer_than_window`` is whether the sample has more tokens than the encoder sees
-    at once, and so is embedded in several windows; None in older records, which cut such a sample instead.
+    Fluency given the request and fluency of the sample alone must never be compared or shown as one metric.
+    ``fluency_given_request`` has only the former.
 
-    ``fluency`` is the mean log-probability of the sample's tokens under ``fluency_model``, in nats, given what
-    ``fluency_given`` names; ``fluency_given`` is None in older records, whose fluency is that of the sample alone.
-    Both kinds are never to be compared, or shown as one metric: ``fluency_given_request`` has only the first.
-
-    A measure is None where it was not taken, and an entry where a sample has no text.
+    Attributes:
+        samples: key of the samples' record.
+        encoder: model that embeds the texts.
+        embedding_diversity: diversity of all samples together; None where it was not measured.
+        adherence: cosine similarity of each sample and its request under the encoder, from -1 to 1.
+        longer_than_window: whether each sample has more tokens than the encoder sees at once. Such a sample is embedded
+            in several windows. None in older records, where such a sample was cut.
+        fluency_model: model that gives the fluency; None where it was not measured.
+        fluency: mean log-probability of each sample's tokens under ``fluency_model``, in nats.
+        fluency_given: the text that precedes the sample for ``fluency_model``. None in older records, which measured
+            the sample alone.
     """
 
     kind: Literal["sample_measures"] = "sample_measures"
@@ -409,7 +541,7 @@ class SampleMeasures(Record):
 
     @property
     def fluency_given_request(self) -> tuple[float | None, ...] | None:
-        """Fluency as it is measured now; None for an older record's."""
+        """Fluency in nats as it is measured now; None for an older record."""
         return self.fluency if self.fluency_given == "request" else None
 
     @property
@@ -419,12 +551,17 @@ class SampleMeasures(Record):
 
     @staticmethod
     def key_of(samples: str) -> str:
-        """The key of the measures of the samples with that key."""
+        """Make the key of the measures of the samples with that key."""
         return f"{samples}/measures"
 
 
 class ProblemSet(Record):
-    """The problems that the instruct model's greedy answer gets wrong, of those tried in order."""
+    """The problems that the instruct model's greedy answer gets wrong.
+
+    Attributes:
+        tried: ids of the problems tried, in order.
+        wrong: ids of the problems among them with a wrong answer.
+    """
 
     kind: Literal["problem_set"] = "problem_set"
     tried: tuple[str, ...]
@@ -445,16 +582,25 @@ class ProblemSet(Record):
 
     @staticmethod
     def key_of(pair: str) -> str:
-        """The key of the problems that were chosen for a pair."""
+        """Make the key of the problems that were chosen for a pair."""
         return f"{pair}/problem_set"
 
 
 class JudgeScores(Record):
-    """What one judge says of some of the samples with key ``samples``.
+    """The scores that one judge gave to some of the samples of one record.
 
-    ``indices`` are the places of the texts judged. ``scores`` has one whole number from 1 to 10 a text for every
-    aspect of the rubric; None where the judge's answer could not be read. ``judge`` is the model's name at
-    ``host``.
+    Attributes:
+        family: name of the model family.
+        group: genre of the prompt.
+        prompt_id: id of the prompt.
+        method: id of the method that was sampled.
+        samples: key of the samples' record.
+        judge: name of the judging model at ``host``.
+        host: host that serves the judge.
+        rubric_version: version of the rubric.
+        indices: places of the judged texts in the samples' record.
+        scores: whole numbers from 1 to 10 for every aspect of the rubric, one for each judged text; None where the
+            judge's answer could not be read.
     """
 
     kind: Literal["judge_scores"] = "judge_scores"
@@ -482,15 +628,22 @@ class JudgeScores(Record):
 
     @staticmethod
     def key_of(samples: str) -> str:
-        """The key of the scores of the samples with that key."""
+        """Make the key of the scores of the samples with that key."""
         return f"{samples}/scores"
 
 
 class CanonicalAnswers(Record):
-    """Which right answers a language model says are meant where the rules recognise none.
+    """The right answers that a language model recognised in samples where the rules recognised none.
 
-    ``meant`` has one entry a sample of the record with key ``samples``: an answer's canonical name, or None.
-    Of ``num_asked`` samples that it was asked about, ``num_unusable`` got a reply that is none of those allowed.
+    Attributes:
+        method: id of the method that was sampled.
+        samples: key of the samples' record.
+        model: name of the language model at ``host``.
+        host: host that serves the language model.
+        prompt_version: version of the instruction to the language model.
+        meant: canonical name of the right answer that is meant, one for each sample; None where there is none.
+        num_asked: number of samples that the model was asked about.
+        num_unusable: number of those whose reply was not among the allowed ones.
     """
 
     kind: Literal["canonical_answers"] = "canonical_answers"
@@ -518,16 +671,28 @@ class CanonicalAnswers(Record):
 
     @staticmethod
     def key_of(samples: str) -> str:
-        """The key of what is said of the samples with that key."""
+        """Make the key of the recognised answers of the samples with that key."""
         return f"{samples}/canonical"
 
 
 class HarnessScore(Record):
-    """One metric of one task of lm-evaluation-harness for one compared model.
+    """One metric of one task of lm-evaluation-harness for one model.
 
-    ``references`` names the models that this one is compared with.
-    ``metric`` is lm-eval's name with the filter that read the answers. ``value`` and ``standard_error`` are
-    lm-eval's; ``document_scores`` has one number a document, in the task's order, the same for all models.
+    Attributes:
+        family: name of the model family.
+        model: kind of model.
+        references: the models with which this one is compared.
+        interval: restored layers; None unless the model is a hybrid.
+        alpha: share of the base model's weights, from 0 to 1; None where the model has none.
+        task: lm-eval's name of the task.
+        task_version: lm-eval's version of the task.
+        num_fewshot: number of worked examples in each prompt.
+        chat_template: whether prompts were rendered by the chat template.
+        metric: lm-eval's name of the metric, with the filter that read the answers.
+        value: lm-eval's value of the metric.
+        standard_error: lm-eval's standard error of ``value``; None where it gives none.
+        document_scores: the metric for each document, in the task's order, which is the same for all models.
+        harness_version: version of lm-eval.
     """
 
     kind: Literal["harness_score"] = "harness_score"
@@ -553,12 +718,27 @@ class HarnessScore(Record):
 
     @staticmethod
     def key_of(pair: str, model: ComparedModel, task: str, metric: str) -> str:
-        """The key of a score with these fields."""
+        """Make the key of a score.
+
+        Args:
+            pair: name of the pair.
+            model: kind of model.
+            task: lm-eval's name of the task.
+            metric: lm-eval's name of the metric, with the filter.
+
+        Returns:
+            The key.
+        """
         return f"{pair}/harness_score/{model}/{task}/{metric}"
 
 
 class Failure(Record):
-    """A cell that could not be computed: its error in place of a number."""
+    """A cell that could not be computed: its error in place of a number.
+
+    Attributes:
+        error_type: name of the Python exception.
+        message: the error's message, without paths of the machine.
+    """
 
     kind: Literal["failure"] = "failure"
     error_type: str
@@ -571,7 +751,7 @@ class Failure(Record):
 
     @staticmethod
     def key_of(cell: str) -> str:
-        """The key of the failure of the cell with that key."""
+        """Make the key of the failure of the cell with that key."""
         return f"{cell}/failure"
 
 
@@ -591,4 +771,5 @@ AnyRecord = Annotated[
     | Failure,
     Field(discriminator="kind"),
 ]
+# Built once, because pydantic takes long to compile a validator of all these classes.
 RECORD_ADAPTER: TypeAdapter[AnyRecord] = TypeAdapter(AnyRecord)

@@ -1,18 +1,19 @@
 """Records on disk: append-only JSON lines, read back by key.
 
     results/testbed/
-      crc_search.jsonl    one record a line (see ``records``); this is the truth, all else is made from it.
+      crc_search.jsonl    one record a line (see ``records``). This file is the truth: all else is made from it.
                           Each pair's first line is the configuration that its records were made with
       crc_search.rank1.jsonl
-                          the same, of the second process of a run of several: each has its own file to
-                          append to, and all of them are read as one, whoever reads
-      wandb/              a mirror of it, which can be made again
+                          the same, written by the second process of a run of several. Each process appends to a
+                          file of its own, and every reader reads all of them as one
+      wandb/              a mirror of the records, which can be made again
 
-A line that a killed process left unfinished is dropped, with a warning, and cut off before the next
-append. Of results with the same key the first counts, of failures of the same cell the last; a failure counts
-only until its cell has a newer result. Across files, this goes by the time when their cells were begun.
+A killed process may leave an unfinished line. It is dropped with a warning, and cut off before the next append. Of
+results with the same key the first one counts. Of failures of the same cell the last one counts, but only until the
+cell has a newer result. Across files, "first" and "newer" go by the time at which a record's cell began.
 
-A store appends only to a file that is as it last saw it: removed, replaced or written to by another, it is refused.
+A store appends only to a file that is as the store last saw it. It refuses a file that another program removed,
+replaced or wrote to.
 """
 
 from __future__ import annotations
@@ -33,56 +34,61 @@ logger = logging.getLogger(__name__)
 
 
 _FileState = tuple[int, int, int] | None
-"""Device, number and size of a file; None if there is none."""
+"""Device, inode and size in bytes of a file; None if there is no file."""
 
 
 class _NotSeen:
-    """In place of a state: it is not known yet."""
+    """Stands in place of a file's state while the state is not known."""
 
 
 _SHARD_NAME = re.compile(r"(?P<store>.+)\.rank(?P<rank>[1-9]\d*)\.jsonl")
 
 
 class ResultsStore:
-    """The records of one experiment: the file ``path``, and beside it one of each further process.
-
-    ``rank`` is the index of the process that appends; the first one writes to ``path`` itself.
-    """
+    """The records of one experiment: the file ``path``, and next to it one file for each further process."""
 
     def __init__(self, path: Path, rank: int = 0) -> None:
+        """Name the files; nothing is read or written yet.
+
+        Args:
+            path: file of the first process.
+            rank: index of the process that appends. The first one, 0, appends to ``path`` itself.
+        """
         self.path = path
         self._own_path = path if rank == 0 else path.with_suffix(f".rank{rank}.jsonl")
         self._last_seen: _FileState | _NotSeen = _NotSeen()
 
     def read(self) -> list[AnyRecord]:
-        """All records that count, of all processes, in the order in which they were made.
+        """Read all records that count, of all processes, in the order in which they were made.
 
         Raises:
-            ValueError: if a line other than an unfinished last one is no record.
+            ValueError: if a line is no record. Only the last line may be unfinished.
         """
-        self._last_seen = _state_of(self._own_path)  # before it is read, so that no line is missed
+        # The state is taken before the lines, so that a line written in between is noticed.
+        self._last_seen = _state_of(self._own_path)
         files = [_read_file(path) for path in self.files()]
         return _that_count(heapq.merge(*files, key=_time_and_kind))
 
     def files(self) -> list[Path]:
-        """The files that there are, by rank."""
+        """The files that exist, by rank."""
         ranks = {self.path: 0} if self.path.exists() else {}
         for path in self.path.parent.glob(f"{self.path.stem}.rank*.jsonl"):
+            # The glob pattern also finds files that no run wrote, such as a copy named "search.rank1 (old).jsonl".
             shard = _SHARD_NAME.fullmatch(path.name)
             if shard and shard["store"] == self.path.stem:
                 ranks[path] = int(shard["rank"])
         return sorted(ranks, key=ranks.__getitem__)
 
     def keys(self) -> set[str]:
-        """Keys of all results; a failure is none."""
+        """The keys of all results; failures have none."""
         return {record.key for record in self.read() if not isinstance(record, Failure)}
 
     def append(self, records: Iterable[AnyRecord]) -> None:
-        """Write records so that they outlast a crash of the machine.
+        """Write records so that they survive a crash of the machine.
 
         Raises:
-            OSError: if they cannot be written, for lack of space or of the permission; or if the file, or the
-                directory of a run that holds it, was removed or changed by another since it was last seen.
+            OSError: if they cannot be written, because space or permission is missing; or if another program removed
+                or changed the file, or the directory of the run, since this store last saw it.
         """
         lines = "".join(map(line_of, records))
         if not lines:
@@ -107,21 +113,24 @@ class ResultsStore:
             return
         what = "removed" if now is None else "made" if before is None else "changed"
         raise OSError(
-            f"{self._own_path} was {what} by another during the run, and nothing more is written to it: see that only "
-            "one run uses its directory, and give the same command again"
+            f"{self._own_path} was {what} by another program during the run, and nothing more is written to it: "
+            "let only one run use its directory, and give the same command again"
         )
 
     def read_for(
         self, configuration: Configuration, settings_in_records: Collection[str] = ()
     ) -> list[AnyRecord]:
-        """All records that count, for a run of that configuration to go on from.
+        """Read all records that count, for a run of that configuration to continue.
 
         Args:
-            configuration: of the run.
-            settings_in_records: settings that may be others than before; see ``Experiment``.
+            configuration: the configuration of the run.
+            settings_in_records: settings that may differ from the earlier ones; see ``Experiment``.
+
+        Returns:
+            The records, in the order in which they were made.
 
         Raises:
-            ValueError: if another configuration made some of them, or a line is no record.
+            ValueError: if another configuration made some of the records, or if a line is no record.
         """
         records = self.read()
         differences = _differences(records, configuration, settings_in_records)
@@ -136,7 +145,7 @@ class ResultsStore:
 
 
 def stores_in(directory: Path) -> list[ResultsStore]:
-    """Every experiment's records in the directory, by name."""
+    """The stores of all experiments with records in the directory, by name."""
     stores = {_SHARD_NAME.sub(r"\g<store>.jsonl", path.name) for path in directory.glob("*.jsonl")}
     return [ResultsStore(directory / name) for name in sorted(stores)]
 
@@ -154,7 +163,7 @@ def _read_file(path: Path) -> list[AnyRecord]:
 def _complete_lines(path: Path) -> list[bytes]:
     if not path.is_file():
         raise ValueError(
-            f"{path} is no file, expected one of records: move it away, or give another directory"
+            f"{path} is not a file, expected a file of records: move it away, or give another directory"
         )
     try:
         *complete, unfinished = path.read_bytes().split(b"\n")
@@ -177,18 +186,19 @@ def _cut_unfinished_line(path: Path) -> None:
     if not path.exists() or path.stat().st_size == 0:
         return
     with path.open("r+b") as file:
+        # A process may have been killed while it wrote. What follows the last line break is not a whole record.
         file.seek(-1, os.SEEK_END)
         if file.read() != b"\n":
             file.truncate(path.read_bytes().rfind(b"\n") + 1)
 
 
 def _time_and_kind(record: AnyRecord) -> tuple[str, bool]:
-    """Of the same second, a failure is later: another process's share of that cell does not undo it."""
+    """Sort key. Within one second failures come last, so that another process's result does not clear them."""
     return record.provenance.created_at, isinstance(record, Failure)
 
 
 def _differences(records: Sequence[AnyRecord], now: Configuration, may_differ: Collection[str]) -> list[str]:
-    """In what the records' configuration was another one than now, a phrase each."""
+    """Describe each setting that differs between the records' configurations and the present one."""
     found: dict[str, str] = {}
     compared = {now.provenance.config_hash}
     for then in records:
@@ -201,13 +211,13 @@ def _differences(records: Sequence[AnyRecord], now: Configuration, may_differ: C
             if then.pair == now.pair:
                 found |= {phrase: phrase for phrase in changes_of_checkpoints(then, now)}
     others = {record.provenance.config_hash for record in records} - compared
-    if others and not found:  # the record that would say what was different is lost
+    if others and not found:  # the configuration record that would show the difference is lost
         found["hash"] = f"its hash was {', '.join(sorted(others))} and is now {now.provenance.config_hash}"
     return list(found.values())
 
 
 def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]:
-    """What must be the same in a record of the other pair: of the same pair, the models and inputs too."""
+    """The values that a record of the other pair must share. For the same pair, models and inputs are added."""
     values = {**configuration.settings, "dtype": configuration.dtype, "engine": configuration.engine}
     values |= {f"version of {name}": version for name, version in configuration.versions.items()}
     if configuration.pair == other_pair:
@@ -216,7 +226,7 @@ def _comparable(configuration: Configuration, other_pair: str) -> dict[str, Any]
 
 
 def changes_of_checkpoints(then: Configuration, now: Configuration) -> list[str]:
-    """In words what of the two checkpoints of a pair is not as it was."""
+    """Describe each part of the two checkpoints that differs between two configurations of a pair."""
     phrases = []
     sides = (("base", then.base_files, now.base_files), ("instruct", then.instruct_files, now.instruct_files))
     for side, before, after in sides:
@@ -224,7 +234,7 @@ def changes_of_checkpoints(then: Configuration, now: Configuration) -> list[str]
             continue
         if before is None or after is None:
             phrases.append(
-                f"what was in the files of {side} is not known, because it is on the hub or an earlier version of slr "
+                f"the earlier files of {side} are not known, because {side} is on the hub or an earlier version of slr "
                 "made the records"
             )
             continue
@@ -237,6 +247,7 @@ def changes_of_checkpoints(then: Configuration, now: Configuration) -> list[str]
 
 
 def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:
+    """The first result with each key, then the last failure of each cell that has no newer result."""
     results: dict[str, AnyRecord] = {}
     failures: dict[str, Failure] = {}
     for record in records:
@@ -245,5 +256,5 @@ def _that_count(records: Iterable[AnyRecord]) -> list[AnyRecord]:
             failures[cell] = record
         else:
             results.setdefault(record.key, record)
-            failures.pop(cell, None)  # tried again since, and got further
+            failures.pop(cell, None)  # the cell ran again since, and got further
     return [*results.values(), *failures.values()]

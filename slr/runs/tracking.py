@@ -1,28 +1,28 @@
 """A mirror of the records in Weights & Biases: one run for each experiment and pair.
 
-The records on disk are the truth; a mirror is made from them at the end, and can be made again. Offline,
-nothing is sent and no account is needed: look at it with ``wandb leet OUTPUT_DIR/wandb`` and send it later
-with ``wandb sync OUTPUT_DIR/wandb/offline-run-*``. All that W&B writes stays under OUTPUT_DIR/wandb:
+The records on disk are the truth. A mirror is made from them at the end, and can be made again. Offline, nothing is
+sent and no account is needed. Look at an offline mirror with ``wandb leet OUTPUT_DIR/wandb``, and send it later with
+``wandb sync OUTPUT_DIR/wandb/offline-run-*``. All that W&B writes stays under OUTPUT_DIR/wandb:
 
     wandb/offline-run-*/    the runs
     wandb/staging/          artifacts and caches
     wandb/mirrored.json     what each run shows, so that an unchanged result makes no second run
 
-Names, of which docs/wandb.md tells more:
+docs/wandb.md explains the names:
 
     run                 EXPERIMENT/PAIR, in the group EXPERIMENT, with the experiment's job type
-    tags                family; preset, if the pair is one's; "smoke" if the run is
-    config              family, preset and size ("full" or "smoke"), to group and filter by; all else below them
-    metric              EXPERIMENT/[GROUP/]METHOD/METRIC, a GROUP such as a genre or a benchmark
+    tags                family; preset, if the pair belongs to one; "smoke" for a smoke run
+    config              family, preset and size ("full" or "smoke"), to group and filter by; all else is below them
+    metric              EXPERIMENT/[GROUP/]METHOD/METRIC; a GROUP is a genre or a benchmark, for example
     table, curve        EXPERIMENT/NAME, EXPERIMENT/NAME/COLUMN
     picture             figures/NAME
-    artifact            EXPERIMENT-PAIR of the type "records", with the file EXPERIMENT.jsonl; of a smoke run
+    artifact            EXPERIMENT-PAIR of the type "records", with the file EXPERIMENT.jsonl. A smoke run has
                         EXPERIMENT-PAIR-smoke of the type "smoke-records", so that nobody takes it for a result.
-                        A pair's name that is long, or has characters that W&B does not take, is cleaned, and gets a
-                        digest of the true one, which the records keep
+                        A pair's name is cleaned if it is long or has characters that W&B refuses. It then ends in a
+                        digest of the true name, which the records keep
 
-The run's id follows from experiment, pair and configuration, so that a mirror made again replaces the older one
-on a server.
+The run's id follows from experiment, pair and configuration. Therefore a mirror that is made again replaces the older
+one on a server.
 """
 
 from __future__ import annotations
@@ -50,24 +50,26 @@ from slr.terminal.literal_text import visible
 
 PROJECT = "slr"
 RECORDS = "records"
+"""Type of an artifact with results."""
 SMOKE_RECORDS = "smoke-records"
-"""Types of artifacts."""
+"""Type of an artifact of a smoke run, whose numbers mean nothing."""
 
 SPARE_BYTES = 2**16
-"""That a disk must take beside what is known, and at the end still, or it is full."""
+"""Number of bytes that must still fit on the disk: on top of a run's known size before it, and at its end."""
 LONGEST_PAIR_NAME = 64
-"""Of a pair in an artifact's name, which may have 128 characters in all."""
+"""Number of characters of a pair in an artifact's name. W&B allows 128 characters in all."""
 LONGEST_RUN_NAME = 128
+"""Number of characters that W&B allows in a run's name."""
 _UNFIT_FOR_ARTIFACTS = re.compile(r"[^A-Za-z0-9._-]")
 
 OFFLINE_INSTEAD = "Or choose offline, and send the runs later with `wandb sync`"
 
 
 def check_account(mode: WandbMode, output_dir: Path) -> None:
-    """Nothing unless the mode is ``online``: then see that there is an account, before work is done for it.
+    """Check the W&B account before any work is done for it; do nothing unless the mode is ``online``.
 
     Raises:
-        ValueError: if no key is known, or the server does not accept it or cannot be reached.
+        ValueError: if W&B knows no key, or the server refuses it or cannot be reached.
     """
     if mode != "online":
         return
@@ -75,17 +77,17 @@ def check_account(mode: WandbMode, output_dir: Path) -> None:
         with wandb_files_below(output_dir, mode):
             log_in()
     except ValueError as error:
-        with suppress(OSError):  # nothing is to be left of what was refused
+        with suppress(OSError):  # a refused run leaves no directories behind, unless they hold earlier runs
             for directory in ("wandb/staging", "wandb"):
                 (output_dir / directory).rmdir()
         raise ValueError(f"{error}. {OFFLINE_INSTEAD}") from None
 
 
 def log_in() -> None:
-    """Use the account that W&B knows, and never ask for one.
+    """Log in with the account that W&B knows, without a question to the user.
 
     Raises:
-        ValueError: if no key is known, or the server does not accept it or cannot be reached.
+        ValueError: if W&B knows no key, or the server refuses it or cannot be reached.
     """
     import wandb
 
@@ -107,22 +109,22 @@ def mirror_pair(
 ) -> bool:
     """Mirror one pair's records to a run of its own, unless nothing has changed since the last time.
 
-    A failure of W&B is told on stderr and otherwise ignored, because nothing is lost by it. A disk that takes no
-    mirror is an error, since W&B itself would write a part of it and say that all is well.
+    A failure of W&B is reported on stderr and otherwise ignored, because no result is lost. A full disk is an error,
+    because W&B itself would write half a mirror and report success.
 
     Args:
-        experiment: what was run.
+        experiment: the experiment that was run.
         spec: the pair.
-        output_dir: where its records are.
+        output_dir: directory of the records.
         mode: ``offline`` touches no network; ``disabled`` does nothing.
-        images: pictures to show. A call without any does not undo an earlier one with some.
-        smoke: whether the numbers mean nothing, which is then told in the run.
+        images: pictures to show. A call without any keeps the pictures of an earlier call.
+        smoke: whether the numbers mean nothing. The run then says this.
 
     Returns:
         Whether a run was made.
 
     Raises:
-        OSError: if it cannot be written below ``output_dir``.
+        DiskError: if the mirror cannot be written below ``output_dir``.
     """
     if mode == "disabled":
         return False
@@ -138,7 +140,7 @@ def mirror_pair(
         mark = marks.get(run_name, {}) | _fingerprints(records, images, mode)
         if not records or mark == marks.get(run_name):
             return False
-        check_account(mode, output_dir)  # without one, W&B would ask for it, and wait
+        check_account(mode, output_dir)  # without an account W&B would ask for one, and wait for an answer
         run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
         finished = mark.get("runs", "").split()
         with wandb_files_below(output_dir, mode), _whole_run(run, output_dir / "wandb", finished):
@@ -157,17 +159,20 @@ def mirror_pair(
 
 
 class DiskError(OSError):
-    """The disk does not take what is to be written."""
+    """The disk has no room for what is to be written, or does not allow it."""
 
 
 def check_takes(directory: Path, num_bytes: int) -> None:
-    """Write so many bytes into the directory and remove them again, because W&B ignores a disk that is full.
+    """Write that number of bytes into the directory and remove them again.
+
+    W&B ignores a full disk, so this is the only way to notice one.
 
     Raises:
-        DiskError: if the disk does not take them.
+        DiskError: if the disk does not take the bytes.
     """
     probe = directory / ".probe"
     try:
+        # Free space as the system reports it is no guide, because quotas and compression are not in it.
         with probe.open("wb") as file:
             for _ in range(0, num_bytes, SPARE_BYTES):
                 file.write(bytes(SPARE_BYTES))
@@ -182,7 +187,7 @@ def check_takes(directory: Path, num_bytes: int) -> None:
 
 @contextmanager
 def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Iterator[None]:
-    """Remove what an earlier attempt at this run left behind, and what this one does if it fails."""
+    """Remove what an earlier attempt at this run left, and what this attempt leaves if it fails."""
     before = tuple(finished)
     _remove_unfinished(run, directory, before)
     try:
@@ -193,22 +198,23 @@ def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Iterator[None
 
 
 def _remove_unfinished(run: _Run, directory: Path, finished: Collection[str]) -> None:
+    # Earlier mirrors of the same records have the same id. Only the names tell which of them are whole.
     for path in directory.glob(f"*run-*-{run.id}"):
         if path.name not in finished and path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _read_marks(path: Path) -> dict[str, dict[str, str]]:
-    """What the runs show; nothing, after a note, if the file is damaged, as by a machine that crashed."""
+    """Read what the runs show. A damaged file, as after a crash of the machine, gives a note and counts as empty."""
     if not path.exists():
         return {}
     try:
         marks = json.loads(path.read_text(encoding="utf-8"))
         if not (isinstance(marks, dict) and all(isinstance(mark, dict) for mark in marks.values())):
-            raise ValueError("it is no object of objects")
+            raise ValueError("it is not an object of objects")
     except ValueError as error:
         print(
-            f"note: {path} is damaged ({error}) and is written anew: every pair is mirrored again",
+            f"note: {path} is damaged ({error}) and is replaced: every pair is mirrored again",
             file=sys.stderr,
         )
         return {}
@@ -229,14 +235,18 @@ def _digest(content: bytes) -> str:
 
 @contextmanager
 def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> Iterator[None]:
-    """Have W&B write below ``output_dir/wandb``, where it would use the user's home otherwise."""
+    """Make W&B write below ``output_dir/wandb`` instead of the user's home directory.
+
+    Raises:
+        DiskError: if the directory cannot be made.
+    """
     directory = (output_dir / "wandb").resolve()
     staging = directory / "staging"
     try:
         staging.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DiskError(f"the mirror for W&B cannot be written to {directory}: {error.strerror}") from error
-    # W&B logs to files here, also when the process ends; where they cannot be written, each line would be a traceback.
+    # W&B logs to files here until the process ends. If they cannot be written, logging would print a traceback a line.
     logging.raiseExceptions = False
     variables = {
         "WANDB_DIR": str(directory.parent),
@@ -244,7 +254,7 @@ def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> I
         "WANDB_CACHE_DIR": str(staging),
         "WANDB_ARTIFACT_DIR": str(staging),
     }
-    if mode == "offline":  # online, the user's settings are needed: they may name a server and a team
+    if mode == "offline":  # online, W&B needs the user's settings, which may name a server and a team
         variables["WANDB_CONFIG_DIR"] = str(staging)
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -263,15 +273,15 @@ def _restore_environment(before: Mapping[str, str | None]) -> None:
 
 
 def logged_name(experiment: str, name: str) -> str:
-    """Under what name W&B has a figure that the experiment's mirror calls ``name``."""
+    """The name in W&B of a figure that the experiment's mirror calls ``name``."""
     return f"{experiment}/{_in_wandb_characters(name)}"
 
 
 def named_for_wandb(experiment: str, mirror: RunMirror) -> RunMirror:
-    """The same under the names that it has in W&B: below the experiment's, in W&B's own characters.
+    """Rename all parts of a mirror as W&B has them: below the experiment's name, in W&B's own characters.
 
     Raises:
-        ValueError: if two names are the same there.
+        ValueError: if two parts get the same name.
     """
     return RunMirror(
         summary=_renamed(experiment, mirror.summary),
@@ -286,19 +296,21 @@ def named_for_wandb(experiment: str, mirror: RunMirror) -> RunMirror:
 def _renamed(experiment: str, values: Mapping[str, Any]) -> dict[str, Any]:
     renamed = {logged_name(experiment, name): value for name, value in values.items()}
     if len(renamed) < len(values):
-        raise ValueError(f"two of {', '.join(values)} have the same name in W&B: name them more differently")
+        raise ValueError(
+            f"two of {', '.join(values)} have the same name in W&B: give them names that differ more"
+        )
     return renamed
 
 
 def _in_wandb_characters(name: str) -> str:
-    """Lower-case letters, digits and underscores, for W&B sorts and filters by no other names; ``/`` stays."""
+    """Keep lower-case letters, digits and underscores, because W&B sorts and filters by no other names; ``/`` stays."""
     parts = name.lower().replace("@", " at ").split("/")
     return "/".join(re.sub("[^a-z0-9]+", "_", part).strip("_") for part in parts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Run:
-    """What becomes one run in W&B."""
+    """The content of one run in W&B."""
 
     experiment: AnyExperiment
     spec: PairSpec
@@ -313,13 +325,13 @@ class _Run:
 
     @property
     def num_bytes(self) -> int:
-        """About what the run takes on disk: records and pictures are there twice, and tables once more."""
+        """Estimate of the run's size on disk: W&B stores records and pictures twice, and tables once more."""
         records = sum(len(record.model_dump_json()) for record in self.records)
         return SPARE_BYTES + 3 * records + 2 * sum(image.stat().st_size for image in self.images)
 
     @property
     def artifact_name(self) -> str:
-        """In W&B's characters, which are fewer than a directory's; the experiment's is an identifier."""
+        """The artifact's name. W&B allows fewer characters in it than a directory does in a pair's name."""
         pair = _UNFIT_FOR_ARTIFACTS.sub("-", self.spec.name)[:LONGEST_PAIR_NAME]
         if pair != self.spec.name:
             pair += f"-{_digest(self.spec.name.encode())[:8]}"
@@ -354,7 +366,7 @@ class _Run:
 
 
 def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> str:
-    """Make the run, and give the name of its directory."""
+    """Make the run, and return the name of its directory."""
     import wandb
 
     wandb_run = wandb.init(
@@ -386,6 +398,7 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         wandb_run.log_artifact(_artifact(run))
     finally:
         wandb_run.finish()
+    # W&B names the directory after the time and the id, so it is known only now.
     return Path(wandb_run.dir).parent.name
 
 
@@ -402,6 +415,7 @@ def _log_mirror(wandb: Any, wandb_run: Any, mirror: RunMirror) -> None:
 
 def _log_curve(wandb_run: Any, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     wandb_run.define_metric(f"{name}/*", step_metric=f"{name}/{columns[0]}", summary="none")
+    # A curve has its own horizontal axis, because W&B's own one counts calls to ``log``.
     for row in rows:
         values = zip(columns, row, strict=True)
         wandb_run.log({f"{name}/{column}": value for column, value in values if value is not None})

@@ -130,7 +130,7 @@ def test_each_contrast_is_over_prompts_that_both_have_a_value_of() -> None:
 
 def test_a_missing_reference_is_an_error() -> None:
     records = [record for record in BY_HAND if record.method != "soup"]
-    with pytest.raises(ValueError, match="'hybrid' is compared with 'soup', of which there are no samples"):
+    with pytest.raises(ValueError, match="'hybrid' is compared with 'soup', which has no samples"):
         method_contrasts(metric_values(records, "a pair", [NUMBER]))
 
 

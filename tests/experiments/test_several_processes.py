@@ -116,7 +116,7 @@ def test_a_failure_in_one_process_ends_both_in_order_and_one_process_goes_on(
     _, said = process.communicate(timeout=300)
     assert process.returncode != 0
     assert "tiny-llama/soups: failed: RuntimeError: broken" in said
-    assert said.count("tiny-llama/selection: left out, for it needs tiny-llama/soups") == 1
+    assert said.count("tiny-llama/selection: left out, because it needs tiny-llama/soups") == 1
     crc = ResultsStore(tmp_path / "crc_search.jsonl")
     [failure] = [record for record in crc.read() if isinstance(record, Failure)]
     assert failure.provenance.cell == "tiny-llama/soups"

@@ -157,7 +157,7 @@ def test_a_failed_cell_is_recorded_skips_what_needs_it_and_is_tried_again(
     )
     said = capsys.readouterr().err
     assert "tiny/first: failed: RuntimeError: out of memory" in said
-    assert "tiny/third: left out, for it needs tiny/first" in said
+    assert "tiny/third: left out, because it needs tiny/first" in said
     work.failing = {}
     assert run_experiment(work.experiment(), SPEC, settings).failed == []
     assert work.computed == [0.1, 0.4, 0.2, 0.3, 0.5]

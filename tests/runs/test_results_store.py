@@ -210,7 +210,7 @@ def test_a_file_that_another_changed_since_it_was_seen_is_not_appended_to(
         store.append([selection("qwen")])
     happens(store)
     content = store.path.read_bytes() if store.path.exists() else None
-    with pytest.raises(OSError, match=rf"crc_search\.jsonl was {what} by another during the run"):
+    with pytest.raises(OSError, match=rf"crc_search\.jsonl was {what} by another program during the run"):
         store.append([selection("phi")])
     assert (store.path.read_bytes() if store.path.exists() else None) == content
 
@@ -218,7 +218,7 @@ def test_a_file_that_another_changed_since_it_was_seen_is_not_appended_to(
 def test_a_file_that_another_made_is_not_appended_to(store: ResultsStore):
     assert store.read() == []
     write_by_another(store)
-    with pytest.raises(OSError, match="was made by another during the run"):
+    with pytest.raises(OSError, match="was made by another program during the run"):
         store.append([selection()])
 
 
@@ -270,7 +270,7 @@ def test_records_of_an_earlier_version_can_be_read_but_not_gone_on_from(store: R
     store.append([old, selection()])
     assert store.read() == [old, selection()]
     with pytest.raises(
-        ValueError, match=r"what was in the files of base is not known, because .* an earlier version"
+        ValueError, match=r"the earlier files of base are not known, because .* an earlier version"
     ):
         store.read_for(with_files("0", "0"))
 

@@ -1,4 +1,4 @@
-"""Tasks of our own in lm-eval's YAML, each with its documents beside it.
+"""Tasks of our own in lm-eval's YAML, each next to its documents.
 
 lm-eval's command line finds them here too: ``python -m lm_eval run --include_path slr/harness/tasks ...``.
 """
@@ -6,3 +6,4 @@ lm-eval's command line finds them here too: ``python -m lm_eval run --include_pa
 from pathlib import Path
 
 TASKS_DIR = Path(__file__).parent
+"""Directory of the tasks."""

@@ -1,4 +1,7 @@
-"""The documents of a task, read from the file beside it: no cache is written, and no path depends on where we are."""
+"""The documents of a task, read from the file next to it.
+
+No cache is written, and no path depends on the working directory.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load(file: str, **_: object) -> dict[str, Dataset]:
-    """The documents as lm-eval's test split. It also passes the task's metadata, which does not matter here."""
+    """Load the documents as lm-eval's test split. lm-eval also passes the task's metadata, which is not needed."""
     from datasets import Dataset
 
     lines = Path(__file__).with_name(file).read_text(encoding="utf-8").splitlines()
