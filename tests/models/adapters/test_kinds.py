@@ -404,7 +404,9 @@ def test_names_of_an_earlier_transformers(tmp_path: Path) -> None:
     }
     save_file(earlier, path)
     check_merged(base, adapter)
-    with pytest.raises(ValueError, match="names its tensors after module names of an earlier version of transformers"):
+    with pytest.raises(
+        ValueError, match="names its tensors after module names of an earlier version of transformers"
+    ):
         build_adapter(resolve_pair(base, adapter=adapter), INTERVAL, tmp_path / "out")
     earlier.popitem()
     save_file(earlier, path)
