@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, manifest_of, write_manifest
+from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, make_manifest, write_manifest
 from slr.building.model_card import CARD_FILE, find_licences, model_card
 from slr.building.options import DEFAULT_OPTIONS, BuildOptions
 from slr.building.output_directory import (
@@ -111,7 +111,7 @@ def build_adapter(
             json.dumps(dict(hybrid.fields), indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
         save_file(tensors, partial / WEIGHTS_FILE, {"format": "pt"})
-        manifest = manifest_of(
+        manifest = make_manifest(
             opened,
             interval,
             options.alpha,

@@ -24,7 +24,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, manifest_of, write_manifest
+from slr.building.manifest import BuildManifest, TensorOrigin, TensorSource, make_manifest, write_manifest
 from slr.building.mergekit import equivalent_yaml
 from slr.building.merging import write_merged_checkpoint
 from slr.building.model_card import CARD_FILE, find_licences, model_card
@@ -46,7 +46,7 @@ from slr.building.shards import (
     verify_hybrid_shard,
     write_hybrid_shard,
 )
-from slr.building.speech import hybrid_notes, make_it_speak
+from slr.building.speech import hybrid_notes, write_and_check_speech
 from slr.intervals import LayerInterval
 from slr.models.checkpoint import Checkpoint
 from slr.models.numbers_in_range import check_numbers, num_weight_bytes
@@ -135,7 +135,7 @@ def build(
             path.name: verify_hybrid_shard(plan, path, on_bytes) if options.verify else None
             for path, plan in plans.items()
         }
-        manifest = manifest_of(
+        manifest = make_manifest(
             opened,
             interval,
             options.alpha,
@@ -144,10 +144,10 @@ def build(
             shards=hashes,
             tensors=_origins(instruct, replacements, options.alpha),
         )
-        layers_path = instruct.layout.layers_path if _has_the_model_s_names(instruct) else None
+        layers_path = instruct.layout.layers_path if _uses_model_names(instruct) else None
         card = model_card(manifest, layers_path, find_licences(*opened.sources), crc)
         _write_small_files(instruct, partial, card)
-        make_it_speak(opened.instruct, instruct.generation, partial)
+        write_and_check_speech(opened.instruct, instruct.generation, partial)
         manifest = write_manifest(partial, manifest)
     return BuildReport(
         output_dir,
@@ -227,7 +227,7 @@ def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
     return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
 
 
-def _has_the_model_s_names(checkpoint: Checkpoint) -> bool:
+def _uses_model_names(checkpoint: Checkpoint) -> bool:
     """Whether the files name all tensors as the model does.
 
     Otherwise mergekit would need to know the architecture, which was not tried.

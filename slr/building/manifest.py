@@ -77,7 +77,7 @@ class BuildManifest(BaseModel):
     files: tuple[str, ...] = ()
 
 
-def manifest_of(
+def make_manifest(
     opened: OpenedPair,
     interval: LayerInterval,
     alpha: float,

@@ -38,7 +38,7 @@ def _speech_notes(opened: OpenedPair) -> Iterator[str]:
             )
 
 
-def make_it_speak(speaker: Checkpoint, generation: GenerationConfig, output_dir: Path) -> None:
+def write_and_check_speech(speaker: Checkpoint, generation: GenerationConfig, output_dir: Path) -> None:
     """Write the tokens that end an answer into a checkpoint, and check that it has the speaker's tokenizer.
 
     Args:

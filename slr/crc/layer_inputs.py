@@ -44,7 +44,7 @@ class LayerInputs:
 
     @classmethod
     @torch.inference_mode()
-    def of_tree(cls, model: PreTrainedModel, tree: TokenTree) -> LayerInputs:
+    def from_tree(cls, model: PreTrainedModel, tree: TokenTree) -> LayerInputs:
         """Record the model's forward over the tree.
 
         Args:
@@ -68,7 +68,7 @@ class LayerInputs:
         dtype = embedded_1ND.dtype
         # Layers of one kind get the same mask object, so its id shows which layers can share one attention plan.
         by_mask = {
-            id(mask): TreeAttention.of_all_tokens(tree, _may_attend(mask, causal), dtype, implementation)
+            id(mask): TreeAttention.for_all_tokens(tree, _may_attend(mask, causal), dtype, implementation)
             for mask in {id(mask): mask for mask in masks}.values()
         }
         for layer_arguments, mask in zip(arguments, masks, strict=True):
@@ -80,13 +80,13 @@ class LayerInputs:
             model, [tree.token_ids[node] for node in last], [tree.positions[node] for node in last]
         )
         may_attend = _may_attend(masks[-1], causal)
-        last_attention = TreeAttention.of_last_tokens(tree, may_attend, dtype, implementation)
+        last_attention = TreeAttention.for_last_tokens(tree, may_attend, dtype, implementation)
         last_arguments = {**at_last_tokens[-1], "attention_mask": None, "tree_attention": last_attention}
         storing = {**arguments[-1], "tree_attention": last_attention.storing()}
         return cls(tree, embedded_1ND, arguments, storing, last_arguments)
 
     @torch.inference_mode()
-    def of_other_weights(self, model: PreTrainedModel) -> LayerInputs:
+    def for_other_weights(self, model: PreTrainedModel) -> LayerInputs:
         """Make the inputs for a model of the same configuration with other weights, such as another hybrid.
 
         Only the embeddings depend on the weights, so only they are recorded again.

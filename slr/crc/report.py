@@ -13,8 +13,8 @@ from slr.crc.selection import (
     Candidate,
     Choice,
     SelectionRule,
-    candidates_of,
-    not_finite_of,
+    make_candidates,
+    not_finite_choices,
     pareto_front,
     select,
 )
@@ -158,12 +158,12 @@ def scored_soups(records: Sequence[AnyRecord]) -> list[tuple[float, CrcScore]]:
 
 def interval_candidates(records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
     """The means of every interval of one pair that has a validity on each selection prompt."""
-    return candidates_of(scored_intervals(records), _instruct(records))
+    return make_candidates(scored_intervals(records), _instruct(records))
 
 
 def soup_candidates(records: Sequence[AnyRecord]) -> list[Candidate[float]]:
     """The means of every soup of one pair that has a validity on each selection prompt."""
-    return candidates_of(scored_soups(records), _instruct(records))
+    return make_candidates(scored_soups(records), _instruct(records))
 
 
 def _instruct(records: Sequence[AnyRecord]) -> CrcScore | None:
@@ -194,7 +194,7 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         selection.instruct_validity,
         rule.min_validity_ratio,
         rule.margin,
-        not_finite=not_finite_of(scored_intervals(records)),
+        not_finite=not_finite_choices(scored_intervals(records)),
     ).ranking
     return CrcReport(
         pair=pair,

@@ -48,8 +48,8 @@ from slr.crc.selection import (
     MIN_VALIDITY_RATIO,
     Candidate,
     Selection,
-    candidates_of,
-    not_finite_of,
+    make_candidates,
+    not_finite_choices,
     select,
 )
 from slr.crc.token_tree import TokenTree
@@ -115,7 +115,7 @@ class SearchResult:
 
         An interval whose logits are NaN or infinite on a prompt is left out.
         """
-        return candidates_of(self._scored(), self.instruct)
+        return make_candidates(self._scored(), self.instruct)
 
     def select(
         self, min_validity_ratio: float = MIN_VALIDITY_RATIO, margin: bool = False
@@ -137,7 +137,7 @@ class SearchResult:
             self.instruct.mean_validity,
             min_validity_ratio,
             margin,
-            not_finite=not_finite_of(self._scored()),
+            not_finite=not_finite_choices(self._scored()),
         )
 
     def _scored(self) -> list[tuple[LayerInterval, PromptScores]]:
@@ -321,7 +321,7 @@ class _Walk:
         advance_progress: Callable[[int], None],
     ) -> None:
         model = pair.instruct_model
-        inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
+        inputs = LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids))
         self._num_layers = pair.num_layers
         self._forward = TreeForward(model, encoded, inputs, memory_budget_bytes, advance_progress)
         self._instruct_layers = self._forward.layers

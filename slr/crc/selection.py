@@ -179,10 +179,10 @@ def select(
     return Selection(ranking[0] if ranking else None, ranking, min_validity, reason)
 
 
-def candidates_of(
+def make_candidates(
     scored: Iterable[tuple[ChoiceT, Scores]], instruct: Scores | None
 ) -> list[Candidate[ChoiceT]]:
-    """Make a candidate of every choice that has a validity on each prompt; ``not_finite_of`` gives the others.
+    """Make a candidate of every choice that has a validity on each prompt; ``not_finite_choices`` gives the others.
 
     Args:
         scored: choices with their scores, a number for each prompt.
@@ -199,7 +199,7 @@ def candidates_of(
     return found
 
 
-def not_finite_of(scored: Iterable[tuple[ChoiceT, Scores]]) -> list[ChoiceT]:
+def not_finite_choices(scored: Iterable[tuple[ChoiceT, Scores]]) -> list[ChoiceT]:
     """Return the choices whose logits are NaN or infinite on a prompt, so that they have no mean."""
     return [choice for choice, scores in scored if None in scores.validity]
 

@@ -26,7 +26,7 @@ from slr.crc.report import (
     scored_soups,
     soup_candidates,
 )
-from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_of, select
+from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_choices, select
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
@@ -313,14 +313,14 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
         instruct_validity,
         config.min_validity_ratio,
         config.margin,
-        not_finite=not_finite_of(scored_intervals(records)),
+        not_finite=not_finite_choices(scored_intervals(records)),
     )
     soups = select(
         soup_candidates(records),
         instruct_validity,
         config.min_validity_ratio,
         config.margin,
-        not_finite=not_finite_of(scored_soups(records)),
+        not_finite=not_finite_choices(scored_soups(records)),
     )
     yield [
         CrcSelection(

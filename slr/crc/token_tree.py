@@ -175,7 +175,7 @@ class TreeAttention:
     store_only: bool = False
 
     @classmethod
-    def of_all_tokens(
+    def for_all_tokens(
         cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
     ) -> TreeAttention:
         """Plan attention in which every token of the tree is a query.
@@ -201,7 +201,7 @@ class TreeAttention:
         return cls(implementation, len(trunk), trunk_mask, buckets, order)
 
     @classmethod
-    def of_last_tokens(
+    def for_last_tokens(
         cls, tree: TokenTree, may_attend_TT: torch.Tensor, dtype: torch.dtype, implementation: str
     ) -> TreeAttention:
         """Plan attention in which only the last token of each prompt is a query: query p belongs to prompt p.

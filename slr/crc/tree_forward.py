@@ -83,9 +83,9 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
         if inputs is None:
             allowed = allowed_error(model.dtype)
             check_layer_by_layer(in_float32(model), encoded, tree_log_probs, allowed)
-            inputs = LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids))
+            inputs = LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids))
         else:
-            inputs = inputs.of_other_weights(model)
+            inputs = inputs.for_other_weights(model)
         log_probs_PC = _log_probs(model, encoded, inputs)
         # The loop asks for the next model only after this one is freed, because a soup can fill the memory.
         is_spread = is_dispatched(model)
@@ -104,7 +104,7 @@ def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
     Returns:
         Log-probabilities in nats, shape (P, C).
     """
-    return _log_probs(model, encoded, LayerInputs.of_tree(model, TokenTree.build(encoded.token_ids)))
+    return _log_probs(model, encoded, LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids)))
 
 
 @torch.inference_mode()

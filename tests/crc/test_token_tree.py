@@ -41,7 +41,7 @@ def test_empty_input_is_an_error(sequences: list[tuple[int, ...]]) -> None:
 def test_attention_goes_to_the_device_of_a_layer() -> None:
     tree = TokenTree.build([(1, 2, 3), (1, 2, 4, 5)])
     may_attend = torch.ones(4, 4, dtype=torch.bool).tril()
-    moved = TreeAttention.of_all_tokens(tree, may_attend, torch.float32, "eager").to("meta")
+    moved = TreeAttention.for_all_tokens(tree, may_attend, torch.float32, "eager").to("meta")
     tensors = [moved.trunk_mask, moved.order]
     for branches in moved.buckets:
         tensors += [branches.queries, branches.keys, branches.mask, branches.is_query]
