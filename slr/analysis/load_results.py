@@ -141,6 +141,7 @@ class Results:
             try:
                 contrasts += self._contrasts_of_pair(experiment, pair, records)
             except ValueError as error:
+                # One unfinished pair must not hide the contrasts of the others.
                 reasons.append(str(error))
         return contrasts, reasons
 
@@ -213,6 +214,7 @@ def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
     Raises:
         ValueError: if no preset has records there.
     """
+    # Not checked here: reading it fails with a message that names the directory.
     if preset is not None:
         return [results_dir / preset]
     if results_dir.resolve().name in PRESETS or stores_in(results_dir):

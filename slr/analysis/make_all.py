@@ -85,6 +85,7 @@ def _of_sound_records(name: str, results: Results, make: Callable[[], Made]) -> 
     """
     try:
         return make()
+    # Other errors, such as a full disk, are no fault of the records.
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{name} cannot be made from the records of {results.name}, which contradict each other or lack a part "

@@ -175,6 +175,7 @@ def write_page(path: Path, earlier: Path) -> None:
     Raises:
         ValueError: if a section cannot be read.
     """
+    # The empty name stands for a single run, whose section is next to the page.
     places = [_place_of(name, (path.parent, earlier)) for name in (*PRESETS, "")]
     directories = [place for place in places if place is not None]
     sections = {directory: _read_section(directory) for directory in directories}

@@ -15,6 +15,7 @@ def all_or_nothing(output_dir: Path) -> Iterator[Path]:
 
     Files next to that directory move next to ``output_dir``. Files of ``output_dir`` with other names stay.
     """
+    # The last part of a path that ends in ".." is not the directory's name.
     output_dir = output_dir.resolve() if ".." in output_dir.parts else output_dir
     with TemporaryDirectory(prefix="slr-figures-") as scratch:
         yield Path(scratch) / output_dir.name
@@ -28,6 +29,7 @@ def _replace_all(source: Path, target: Path) -> None:
         for file in sorted(path for path in source.rglob("*") if path.is_file()):
             destination = target / file.relative_to(source)
             destination.parent.mkdir(parents=True, exist_ok=True)
+            # In the same directory, because a rename is sure to replace a file only within one file system.
             part = destination.with_name(f".{destination.name}.part")
             unfinished[part] = destination
             shutil.copyfile(file, part)

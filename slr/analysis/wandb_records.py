@@ -186,6 +186,7 @@ def _download(artifact: Artifact, target: Path) -> None:
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     artifact.download(str(unfinished), skip_cache=True)
+    # Last of all, because a directory of that name counts as downloaded.
     unfinished.rename(target)
 
 
@@ -278,6 +279,7 @@ def _check_settings(store: ResultsStore) -> None:
         ValueError: if they have different settings.
     """
     configurations = of_kind(store.read(), Configuration)
+    # Each configuration is compared with all records, because none of them is a present run's.
     for configuration in configurations:
         try:
             store.read_for(configuration)

@@ -144,6 +144,7 @@ def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
     samples = results.samples_of(experiment)
+    # Pairs may have different prompts, because reasoning problems are chosen for each pair.
     prompts = {(s.pair, s.prompt_id) for s in samples}
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})

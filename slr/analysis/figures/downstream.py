@@ -96,6 +96,7 @@ def qa_coverage(results: Results) -> Figure:
         samples = [s for s in results.samples_of("open_qa") if (s.pair, s.group) == (pair, group)]
         for model, records in _by_model(samples).items():
             _curve(axes, np.mean([coverage_curve_of(record) for record in records], axis=0), model)
+        # Every model answers the same questions, so one model's records stand for all.
         ideal = np.mean(
             [
                 [ideal_coverage_at_k(num_right_of(s), k) for k in range(1, len(s.texts) + 1)]
@@ -141,6 +142,7 @@ def answer_distribution(results: Results) -> Figure:
             for model, records in _by_model(samples).items()
             if model in ("instruct", "hybrid")
         }
+        # Both models are ranked together, so that their bars stand under the same names.
         total = sum(counts.values(), Counter[str | None]())
         named = [answer for answer, _ in total.most_common() if answer is not None]
         shown, others = named[:MAX_ANSWERS], named[MAX_ANSWERS:]
@@ -204,6 +206,7 @@ _Point = tuple[float, float, float]
 def _draw_setting(axes: Axes, model: ComparedModel, setting: Setting, points: Sequence[_Point]) -> None:
     """Join one model's points by rising value of the setting. The lowest and the highest temperature are written."""
     color, name = STYLES[model]
+    # The first and the last point say in which direction the temperature rises.
     for value, *place in points[:: len(points) - 1] if setting == "temperature" else ():
         axes.annotate(
             f"{value:g}",

@@ -60,6 +60,7 @@ def quality_cost(results: Results) -> Figure:
         panel.set_title(in_figure(pair))
         panel.set_xlabel("score less instruct's")
     axes[0, 0].set_yticks(range(len(rows)), rows)
+    # The limits are reversed, so that the first row is at the top.
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     _add_legend(figure)
     return figure

@@ -24,8 +24,8 @@ def creative_writing(results: Results) -> Table:
         "creative_writing",
         "Creative writing: diversity of a prompt's samples, and quality. In the testbed, quality is the share of texts "
         "that the world's grammar accepts and that keep to their subject. Elsewhere there are two proxies until a "
-        "judge is configured: fluency is the mean log-probability of a token under another model, and adherence the cosine "
-        "similarity of a text and its request.",
+        "judge is configured: fluency is the mean log-probability of a token under another model, and adherence the "
+        "cosine similarity of a text and its request.",
     )
 
 
@@ -111,6 +111,7 @@ def _spread(seed_means: Sequence[float | None]) -> tuple[Cell, ...]:
 
 def _table(results: Results, experiment: str, caption: str) -> Table:
     summaries = results.method_summaries(experiment)
+    # A metric that is defined for no method would be an empty column.
     labels: dict[MetricId, str] = {
         of.metric.id: of.metric.label for of in summaries if of.estimate is not None
     }

@@ -68,6 +68,7 @@ def _rows_of_pair(
         records = [r for r in scores if r.method == method and group in (r.group, ALL_GENRES)]
         if not records:  # the judge has not read this method's texts yet
             continue
+        # A reply gives all aspects or none, so the first aspect counts the texts without a score.
         given = [score for record in records for score in record.scores[ASPECTS[0]]]
         rows.append(
             (
@@ -127,8 +128,8 @@ def canonicaliser(results: Results) -> Table:
     return Table(
         "Open questions: precision and coverage by the rules alone, and with a language model that says which right "
         "answer is meant where the rules recognise none. Also the share of samples that it recognised beyond the "
-        "rules, and the number of answers it was asked about. A reply is not usable if it is neither a listed name nor NONE; "
-        "such an answer counts as unrecognised. Means over prompts with 95% intervals.",
+        "rules, and the number of answers it was asked about. A reply is not usable if it is neither a listed name "
+        "nor NONE; such an answer counts as unrecognised. Means over prompts with 95% intervals.",
         ("pair", "group", "method", "prompts", *labels.values(), "asked about", "replies not usable"),
         tuple(rows),
         count_column="prompts",

@@ -137,6 +137,7 @@ def _on_pages(parts: _Parts) -> list[str]:
         *([note] if parts.note else []),
         r"\end{longtable}",
     ]
+    # A box cannot break across pages, so a long table cannot be scaled as a short one is.
     if parts.is_wide:
         smaller = r"\scriptsize\setlength{\tabcolsep}{3pt}"
         longtable = [r"\begin{landscape}", smaller, *longtable, r"\end{landscape}"]

@@ -23,6 +23,7 @@ def runs(results: Results) -> Table:
 
 def _source(records: Sequence[AnyRecord]) -> tuple[str, ...]:
     sources = [record.provenance for record in records]
+    # All times are in UTC and of one form, so that they sort as text.
     times = sorted(source.created_at for source in sources)
     commits = dict.fromkeys(source.commit[:12] + ("+" if source.dirty else "") for source in sources)
     devices = dict.fromkeys(source.device for source in sources)

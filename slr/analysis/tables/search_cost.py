@@ -15,8 +15,8 @@ def search_cost(results: Results) -> Table:
     loops = {_circumstances(cost): cost for cost in costs if cost.method == "loop"}
     return Table(
         "Cost of scoring every interval by the shared search and, where it was measured, by the plain loop over an "
-        "even sample of the hybrids. Both ran on the same machine in one run. The ratio is of seconds for each interval. "
-        "Tokens are summed over layer evaluations.",
+        "even sample of the hybrids. Both ran on the same machine in one run. The ratio is of seconds for each "
+        "interval. Tokens are summed over layer evaluations.",
         (
             "pair",
             "method",

@@ -16,6 +16,7 @@ def settings(results: Results) -> Table:
     rows: dict[tuple[str, str, str], str] = {}
     for record in of_kind(results.records, Configuration):
         for name, value in record.settings.items():
+            # All pairs in a file of records have the same settings.
             rows[record.experiment, "all", name] = _shown(value)
         rows[record.experiment, record.pair, "dtype"] = record.dtype
         for name, value in record.inputs.items():

@@ -126,6 +126,7 @@ class Table:
             has_separator = any(
                 isinstance(cell, str) and _FORMULA_AFTER_SEPARATOR.search(cell) for cell in row
             )
+            # A quoted cell is one text to every spreadsheet, whatever it takes for a separator.
             (quoting_writer if has_separator else writer).writerow(
                 value
                 for cell, is_estimate in zip(row, estimated, strict=True)
@@ -241,4 +242,5 @@ def _in_latex(cell: Cell, shown: str) -> str:
     if isinstance(cell, PValue):
         return shown.replace("<", "$<$")
     text = latex.escaped(shown)
+    # In a number a hyphen is a minus sign, which LaTeX has only in formulas.
     return text if isinstance(cell, str) else text.replace("-", "$-$")
