@@ -264,6 +264,7 @@ def make_workspace(entity: str, project: str) -> Workspace:
         entity=entity,
         project=project,
         name=TITLE,
+        # W&B would add a panel for each metric, of which there are hundreds.
         auto_generate_panels=False,
         sections=[
             ws.Section(name=section.name, panels=_panels(section), is_open=True) for section in SECTIONS

@@ -146,6 +146,7 @@ def draw_all(
     for place in places:
         _check_replaceable(output_dir / place)
     page = page_path(output_dir / places[0])
+    # All records are read before anything is drawn, so that a damaged file is reported at once.
     all_results = [load_results(run) for run in runs]
     with all_or_nothing(output_dir) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]

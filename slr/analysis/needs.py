@@ -55,6 +55,7 @@ JUDGE = Need(
 TWO_JUDGES = replace(
     JUDGE,
     found=lambda results: results.judge_scores and results.second_judge_scores,
+    # The second judge's variables have the names of the first one's, with another prefix.
     environment=f"{JUDGE.environment} {JUDGE.environment.replace('SLR_JUDGE', 'SLR_JUDGE2')}",
 )
 CANONICALISER = replace(

@@ -264,5 +264,6 @@ def _side_by_side(results: Results) -> tuple[SideBySide, ...]:
 
 def _data_uri(directory: Path, figure: str) -> Markup:
     """The picture of a figure, to be written into the page itself."""
+    # Within the page, so that it stays one file that can be sent on.
     picture = (directory / "figures" / f"{figure}.png").read_bytes()
     return Markup("data:image/png;base64," + base64.b64encode(picture).decode("ascii"))

@@ -72,6 +72,7 @@ MAX_ANSWERS = 8
 def creative_tradeoff(results: Results) -> Figure:
     """Draw diversity against quality of poems, stories and jokes."""
     summaries = [of for of in results.method_summaries("creative_writing") if of.group != ALL_GENRES]
+    # The testbed's grammar judges its own texts. Other texts have only a proxy.
     quality = next(
         of.metric for of in summaries if of.metric.id in ("accepted", "adherence") and of.estimate is not None
     )
@@ -175,6 +176,7 @@ def shown_questions(results: Results) -> dict[str, str]:
         if record.model == "instruct":
             number = sum(answer is not None for answer in right_answers(record))
             right.setdefault(record.group, Counter())[record.prompt_id] += number
+    # The id decides among equals, so that the order of the records does not.
     return {group: min(of, key=lambda id_: (-of[id_], id_)) for group, of in right.items()}
 
 
@@ -306,6 +308,7 @@ def _panels(
     )
     for row, group in zip(axes, groups, strict=True):
         for panel, pair in zip(row, pairs, strict=True):
+            # Pairs that were run with different prompts may lack each other's groups.
             if any((s.pair, s.group) == (pair, group) for s in samples) or not by_group:
                 title = f"{in_figure(pair)}: {in_figure(group)}" if len(groups) > 1 else in_figure(pair)
                 panel.set_title(title)

@@ -19,6 +19,7 @@ def quality(results: Results) -> Table:
             score.num_fewshot,
             "yes" if score.chat_template else "no",
             summary.estimate,
+            # Kept for comparison with other reports; our interval comes from the documents.
             score.standard_error,
             score.task_version,
         )

@@ -38,6 +38,7 @@ def search_cost(results: Results) -> Table:
 def _shared_first(costs: Sequence[SearchCost]) -> list[SearchCost]:
     """The costs, with each pair's shared search before its loop."""
     pairs = list(dict.fromkeys(cost.pair for cost in costs))
+    # Pairs keep the order in which they occur.
     return sorted(costs, key=lambda cost: (pairs.index(cost.pair), cost.method == "loop"))
 
 
