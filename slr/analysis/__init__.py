@@ -1,0 +1,1 @@
+"""Figures, tables, the page and the W&B dashboard, all made from records alone and without torch."""

@@ -1,11 +1,11 @@
 """The W&B workspace and report of this project, in code: ``slr dashboard --wandb ENTITY/PROJECT``.
 
-Both show the same sections: CRC search, downstream, quality, cost. Runs are grouped by preset and family, and a panel
-has a bar or a line for each method, since a run in W&B is all methods of one experiment on one pair. Smoke runs are
-left out. Every call saves a new view and a new report; delete older ones in W&B.
+Both show the same sections: CRC search, downstream, quality, cost. Runs are grouped by preset and family. A panel has a
+bar or a line for each method, because a run in W&B holds all methods of one experiment on one pair. Smoke runs are left
+out. Every call saves a new view and a new report; delete older ones in W&B.
 
-``--json FILE`` writes the definition without a server. Names of metrics are those of ``slr.runs.tracking``, told in
-docs/wandb.md.
+``--json FILE`` writes the definition without a server. ``slr.runs.tracking`` gives the metrics their names, which
+docs/wandb.md explains.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ if TYPE_CHECKING:
 
 TITLE = "Selective Layer Restoration"
 GROUPED_BY = ("preset", "family")
-"""Keys of the runs' configuration."""
+"""Keys of the runs' configuration by which runs are grouped."""
 NO_SMOKE_RUNS = "Config('size') = 'full'"
+"""W&B's filter that leaves smoke runs out."""
 MAX_GROUPS = 20
-"""So many are drawn in a panel; there are fewer pairs in all presets together."""
+"""Number of groups of runs drawn in a panel. All presets together have fewer pairs."""
 METHODS = tuple(method.id for method in BASELINES)
+"""Ids of the methods that most panels show."""
 QUESTION_GROUP = "closed"
-"""The open questions shown: those whose list of right answers is complete."""
+"""Group of the open questions shown: the questions whose list of right answers is complete."""
 QUESTIONS = (
     ("restoration_controls", CONTROLS),
     ("decoding_methods", DECODING),
     ("prompting_methods", PROMPTING),
 )
-"""Experiments on open questions that compare more than the baselines."""
+"""Experiment on open questions with its methods, for each experiment with more methods than the baselines."""
 BENCHMARKS = (
     ("testbed_facts", "acc_none"),
     ("testbed_sums", "exact_match_marked_answer"),
@@ -53,12 +55,17 @@ BENCHMARKS = (
     ("hellaswag", "acc_norm_none"),
     ("truthfulqa_mc2", "acc_none"),
 )
-"""lm-eval's tasks, and the metric of each that is shown."""
+"""lm-eval's task and the metric of it that is shown."""
 
 
 @dataclass(frozen=True)
 class Bars:
-    """A bar for each metric and group of runs."""
+    """A panel with one bar for each metric and group of runs.
+
+    Attributes:
+        title: heading of the panel.
+        metrics: names of the metrics in W&B.
+    """
 
     title: str
     metrics: tuple[str, ...]
@@ -66,7 +73,13 @@ class Bars:
 
 @dataclass(frozen=True)
 class Curves:
-    """A line for each metric and group of runs."""
+    """A panel with one line for each metric and group of runs.
+
+    Attributes:
+        title: heading of the panel.
+        x: name in W&B of the horizontal axis.
+        metrics: names of the metrics in W&B.
+    """
 
     title: str
     x: str
@@ -75,14 +88,24 @@ class Curves:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure that ``make_all`` drew."""
+    """A figure that ``make_all`` drew.
+
+    Attributes:
+        name: id of the figure.
+    """
 
     name: str
 
 
 @dataclass(frozen=True)
 class Section:
-    """Panels under one heading, which ``text`` explains."""
+    """Panels under one heading.
+
+    Attributes:
+        name: the heading.
+        text: explanation of the panels.
+        panels: the panels.
+    """
 
     name: str
     text: str
@@ -90,7 +113,7 @@ class Section:
 
     @property
     def metrics(self) -> set[str]:
-        """Every metric that a panel shows."""
+        """Names in W&B of every metric that a panel shows."""
         shown = set()
         for panel in self.panels:
             if not isinstance(panel, Picture):
@@ -123,8 +146,8 @@ def _words(name: str) -> str:
 
 CRC_SEARCH = Section(
     "CRC search",
-    "CRC asks for one random character out of a stated set. Validity is the probability on the valid ones, diversity "
-    "the entropy among them; both on prompts that the choice of layers did not see.",
+    "CRC asks for one random character out of a stated set. Validity is the probability of the valid characters, and "
+    "diversity the entropy among them. Both are on prompts that the choice of layers did not see.",
     (
         _bars("Diversity on held-out prompts", "crc_search", "diversity", group="held_out"),
         _bars("Validity on held-out prompts", "crc_search", "validity", group="held_out"),
@@ -171,8 +194,8 @@ DOWNSTREAM = Section(
 )
 QUALITY = Section(
     "Quality",
-    "What diversity costs: scores by lm-eval, by a judge, and of the texts themselves. Benchmarks and proxies "
-    "that a preset does not have leave their panels empty.",
+    "The price of diversity: scores by lm-eval, scores by a judge, and the quality of the texts themselves. If a "
+    "preset lacks a benchmark or a proxy, its panel is empty.",
     (
         *(_bars(f"lm-eval: {_words(task)}", "quality", metric, group=task) for task, metric in BENCHMARKS),
         *(
@@ -205,8 +228,8 @@ QUALITY = Section(
 )
 COST = Section(
     "Cost",
-    "What scoring every interval took, and how long answers are: a hybrid computes a token at the instruct model's "
-    "price, so that longer answers are what can make it dearer.",
+    "The cost of scoring every interval, and the length of answers. A token costs a hybrid as much as the instruct "
+    "model, so only longer answers can make the hybrid more expensive.",
     (
         *(
             Bars(f"Search: {unit}", (logged_name("crc_search", f"search_cost/shared/{name}"),))
@@ -218,7 +241,7 @@ COST = Section(
             )
         ),
         _bars(
-            "Seconds an interval: search and plain loop",
+            "Seconds for each interval: search and plain loop",
             "search_cost",
             "seconds_per_interval",
             methods=("shared", "loop"),
@@ -233,7 +256,7 @@ SECTIONS = (CRC_SEARCH, DOWNSTREAM, QUALITY, COST)
 
 
 def make_workspace(entity: str, project: str) -> Workspace:
-    """The workspace, not saved yet."""
+    """Make the workspace; it is not saved yet."""
     from wandb_workspaces import expr
     from wandb_workspaces import workspaces as ws
 
@@ -241,6 +264,7 @@ def make_workspace(entity: str, project: str) -> Workspace:
         entity=entity,
         project=project,
         name=TITLE,
+        # W&B would add a panel for each metric, of which there are hundreds.
         auto_generate_panels=False,
         sections=[
             ws.Section(name=section.name, panels=_panels(section), is_open=True) for section in SECTIONS
@@ -253,12 +277,12 @@ def make_workspace(entity: str, project: str) -> Workspace:
 
 
 def make_report(entity: str, project: str) -> Report:
-    """The report, not saved yet: each section with its explanation."""
+    """Make the report with an explanation of each section; it is not saved yet."""
     from wandb_workspaces.reports.v2 import interface as wr
 
     blocks: list[Any] = [wr.TableOfContents()]
     for section in SECTIONS:
-        # Without a project of its own, a set of runs is of the report's.
+        # A set of runs without a project of its own shows the runs of the report's project.
         runs = wr.Runset(
             name="runs", filters=NO_SMOKE_RUNS, groupby=[f"config.{name}" for name in GROUPED_BY]
         )
@@ -271,7 +295,7 @@ def make_report(entity: str, project: str) -> Report:
         entity=entity,
         project=project,
         title=TITLE,
-        description="Diversity restored, and its price: means over prompts for each pair of models and method.",
+        description="Diversity restored, and its price: means over prompts for each pair of models and each method.",
         blocks=blocks,
         width="fluid",
     )
@@ -292,7 +316,7 @@ def _panels(section: Section) -> list[Any]:
 
 
 def definition(workspace: Workspace, report: Report) -> dict[str, Any]:
-    """What saving them sends to W&B. The library has no public way to see it."""
+    """The content that W&B receives when both are saved. The library has no public way to see it."""
     return {
         name: made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)
         for name, made in (("workspace", workspace), ("report", report))
@@ -304,7 +328,7 @@ def save_dashboard(project: str, definition_file: Path | None = None) -> None:
 
     Args:
         project: ``ENTITY/PROJECT``, where the runs are.
-        definition_file: if given, nothing but this file is written, and no network is touched.
+        definition_file: file for the definition. If it is given, only this file is written, and no network is used.
 
     Raises:
         ValueError: if there is no such project, or no account that can write to it.
@@ -318,6 +342,6 @@ def save_dashboard(project: str, definition_file: Path | None = None) -> None:
         return
     with told_in_one_line(project):
         log_in()
-        artifact_types(connect(), project)  # saving would make a project that is only misspelt
+        artifact_types(connect(), project)  # fails for a misspelt project, which saving would create
         workspace.save()
         report.save()

@@ -14,9 +14,13 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True, kw_only=True)
 class Exhibit(Generic[Made]):
-    """Made by a function of the results. ``id`` names its files, and its place on the page.
+    """A figure or table.
 
-    ``caption`` is of a figure, in words made from the results; a table has its own.
+    Attributes:
+        id: name of its files, and of its place on the page.
+        make: makes it from the results.
+        need: what must have been measured.
+        caption: makes a figure's caption from the results. A table has its own.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Read what was recorded: all experiments of one results directory."""
+"""All records of one results directory, and the reports made from them."""
 
 from __future__ import annotations
 
@@ -37,31 +37,38 @@ from slr.statistics.contrasts import Contrast
 from slr.terminal.literal_text import visible
 
 CRC_EXPERIMENT = "crc_search"
+"""Name of the experiment that searches for intervals."""
 HARNESS_EXPERIMENT = "quality"
+"""Name of the experiment that runs benchmarks."""
 MESSAGE_CHARACTERS = 120
-"""So much of an error is quoted where its result is missing."""
+"""Number of characters of an error that are quoted where its result is missing."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """All records of a run, and of the search-cost measurements that may stand beside it.
+    """All records of a run, and of measurements of the search's cost next to it.
 
-    They are kept in an order of their own, by pair and key, so that nothing made from them depends on the order in
+    Records are kept in an order of their own, by pair and key. Therefore nothing made from them depends on the order in
     which they were recorded.
+
+    Attributes:
+        records: the records.
+        name: name of the directory, which by default is the preset's.
     """
 
     records: tuple[AnyRecord, ...]
     name: str = ""
-    """Of the directory, which is the preset's by default."""
 
     def __post_init__(self) -> None:
+        """Sort the records."""
+        # The class is frozen, so only this call can set a field.
         object.__setattr__(self, "records", tuple(sorted(self.records, key=_place)))
 
     @cached_property
     def crc_reports(self) -> list[CrcReport]:
-        """A report for each pair whose CRC study is complete and sound, in the order in which they were run.
+        """A report for each pair whose CRC study is complete and sound, in the order of the records.
 
-        Where a pair has choices by several rules, the report is of the paper's rule, or of the first.
+        If a pair has choices by several rules, its report is on the paper's rule, or on the first one.
         """
         return [
             crc_report(self.records, pair) for pair, fault in self._faults_of_finished.items() if not fault
@@ -69,13 +76,13 @@ class Results:
 
     @cached_property
     def _faults_of_finished(self) -> dict[str, str | None]:
-        """Each pair that has a selection, with why no report can be made of its records, if so."""
+        """The fault in each pair that has a choice: why no report can be made of its records; None if there is none."""
         pairs = by_pair(of_kind(self.records, CrcSelection))
         return {pair: study_fault(self.records, pair) for pair in pairs}
 
     @property
     def unfinished_pairs(self) -> list[str]:
-        """Pairs of the preset, and others begun, whose CRC study is not complete: each with why, in words."""
+        """The pairs whose CRC study is not complete, each with the reason, and pairs of the preset not begun."""
         study = self.of_experiment(CRC_EXPERIMENT)
         wanted = PRESETS[self.name].pairs if self.name in PRESETS else ()
         reasons = {spec.name: "not begun" for spec in wanted}
@@ -83,6 +90,7 @@ class Results:
         reasons |= {pair: fault or "" for pair, fault in self._faults_of_finished.items()}
         reasons = {pair: reason for pair, reason in reasons.items() if reason}
         for failure in of_kind(study, Failure):
+            # A failure counts only if no newer result undid it, so it is the best reason there is.
             message = textwrap.shorten(failure.message, MESSAGE_CHARACTERS, placeholder="...")
             reasons[failure.pair] = f"{failure.error_type}: {message}"
         return [f"{pair} ({reason})" for pair, reason in reasons.items()]
@@ -102,7 +110,7 @@ class Results:
         return [record for record in self.records if record.experiment == name]
 
     def samples_of(self, experiment: str) -> list[Samples]:
-        """The samples that one experiment drew."""
+        """The samples of one experiment."""
         return of_kind(self.of_experiment(experiment), Samples)
 
     def method_summaries(self, experiment: str) -> list[MethodSummary]:
@@ -114,16 +122,16 @@ class Results:
         ]
 
     def contrasts(self, experiment: str) -> list[Contrast]:
-        """Every method against its references in one experiment, of all pairs that are complete."""
+        """Every method against its references in one experiment, for all pairs that are complete."""
         return self._compared(experiment)[0]
 
     def unfinished_contrasts(self, experiment: str) -> list[str]:
-        """For each pair whose contrasts are missing why they are, in words."""
+        """Why contrasts are missing, one sentence for each pair without them."""
         return self._compared(experiment)[1]
 
     @cached_property
     def _compared(self) -> Callable[[str], tuple[list[Contrast], list[str]]]:
-        """Contrasts of an experiment, and why some are missing; computed once."""
+        """Contrasts of an experiment, and why some are missing. Each experiment is computed once."""
         return cache(self._compare)
 
     def _compare(self, experiment: str) -> tuple[list[Contrast], list[str]]:
@@ -133,6 +141,7 @@ class Results:
             try:
                 contrasts += self._contrasts_of_pair(experiment, pair, records)
             except ValueError as error:
+                # One unfinished pair must not hide the contrasts of the others.
                 reasons.append(str(error))
         return contrasts, reasons
 
@@ -146,7 +155,7 @@ class Results:
 
     @cached_property
     def _metric_values(self) -> Callable[[str], dict[str, list[MetricValues]]]:
-        """An experiment's values by pair; computed once, because its tables and figures share them."""
+        """An experiment's values by pair, computed once, because its tables and figures share them."""
         return cache(
             lambda experiment: {
                 pair: metric_values(records, pair)
@@ -165,17 +174,17 @@ class Results:
 
     @property
     def judge_scores(self) -> list[JudgeScores]:
-        """What the judge says of creative texts."""
+        """The first judge's scores of creative texts."""
         return of_kind(self.of_experiment("judge"), JudgeScores)
 
     @property
     def second_judge_scores(self) -> list[JudgeScores]:
-        """What the second judge says of the same texts."""
+        """The second judge's scores of the same texts."""
         return of_kind(self.of_experiment("second_judge"), JudgeScores)
 
     @property
     def canonical_answers(self) -> list[CanonicalAnswers]:
-        """What a language model reads in answers that the rules do not recognise."""
+        """The right answers that a language model recognised where the rules do not."""
         return of_kind(self.records, CanonicalAnswers)
 
     @property
@@ -185,20 +194,27 @@ class Results:
 
 
 def _place(record: AnyRecord) -> tuple[object, ...]:
-    """Pairs as the presets list them, then by name; each pair's records by experiment and key."""
+    """Sort key: pairs in the order of the presets, then by name; each pair's records by experiment and key."""
     in_presets = [spec.name for preset in PRESETS.values() for spec in preset.pairs]
     place = in_presets.index(record.pair) if record.pair in in_presets else len(in_presets)
     return place, record.pair, record.experiment, natural_key(record.key)
 
 
 def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
-    """Directories of runs: of the preset in ``results_dir``, of every preset, or ``results_dir`` itself.
+    """The directories of runs to draw.
 
-    The last is meant if it holds records, or has the name of a preset.
+    Args:
+        results_dir: a directory of runs, or of one run. It counts as one run if it holds records, or has the name of a
+            preset.
+        preset: name of the only preset to draw; None for all with records.
+
+    Returns:
+        The directories, in the order of the presets.
 
     Raises:
         ValueError: if no preset has records there.
     """
+    # Not checked here: reading it fails with a message that names the directory.
     if preset is not None:
         return [results_dir / preset]
     if results_dir.resolve().name in PRESETS or stores_in(results_dir):
@@ -206,17 +222,17 @@ def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
     found = [results_dir / name for name in PRESETS if stores_in(results_dir / name)]
     if not found:
         raise ValueError(
-            f"there are no records in {visible(str(results_dir))}, nor in a directory in it that has a preset's name "
+            f"there are no records in {visible(str(results_dir))}, nor in a directory in it with a preset's name "
             f"({', '.join(PRESETS)}): run experiments/run_all.py first, or give the directory as --results-dir"
         )
     return found
 
 
 def load_results(results_dir: Path) -> Results:
-    """Read every JSON-lines file of the directory, and ``search_cost/`` beside it.
+    """Read every JSON-lines file of the directory, and of ``search_cost/`` next to it.
 
     Raises:
-        ValueError: if there is no such directory, or a file is damaged.
+        ValueError: if there is no such directory, or if a file is damaged.
     """
     if not results_dir.is_dir():
         raise ValueError(

@@ -5,12 +5,12 @@
                                 paper_figures/PRESET/section.json      what the page says about them
                                 paper_figures/index.html               the page, from all presets' sections
 
-For every preset that has records, or for one of them (``--preset``), or for one directory of records, such as
-``slr search`` makes: ``--results-dir DIR --output-dir FIGURES`` puts figures/ and tables/ right into FIGURES.
-``--wandb ENTITY/PROJECT`` fetches the records from Weights & Biases first, and makes the same from them.
+By default every preset that has records is drawn; ``--preset`` chooses one. ``--results-dir DIR --output-dir FIGURES``
+draws one directory of records, such as ``slr search`` makes, and puts figures/ and tables/ right into FIGURES.
+``--wandb ENTITY/PROJECT`` first fetches the records from Weights & Biases, and makes the same from them.
 
-Needs no model and no torch. What has not been measured is a gap that names the command to run. All is drawn elsewhere
-first, and replaces what was drawn before only when it is complete: either everything is new, or nothing is.
+No model and no torch is needed. What has not been measured leaves a gap that names the command to run. Everything is
+drawn elsewhere first, and replaces what was drawn before only when it is complete: everything is new, or nothing is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-# An odd value would have matplotlib fail when it is imported; nothing here is shown in a window anyway.
+# matplotlib fails to import if the variable has an odd value, and nothing here is shown in a window.
 os.environ["MPLBACKEND"] = "Agg"
 
 from matplotlib.figure import Figure
@@ -42,12 +42,16 @@ from slr.terminal.bad_input import check_writable
 from slr.terminal.literal_text import visible
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
+"""Suffixes of the files of each figure and table."""
 
 Made = TypeVar("Made")
 
 
 def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
-    """Write everything but the page; returns what is missing, in words, and the figures and tables that lack it.
+    """Write all figures and tables of one run, and its section of the page.
+
+    Returns:
+        The figures and tables that lack something, by what is missing, in words.
 
     Raises:
         ValueError: if the records contradict each other, so that a figure or table cannot be made.
@@ -56,6 +60,7 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
     gaps: dict[str, list[str]] = {}
     figures, tables = [], []
     for exhibit in (*FIGURES, *TABLES):
+        # Gaps are found first, so that contradictory records fail before the slow drawing begins.
         if words := _of_sound_records(exhibit.id, results, lambda of=exhibit: _gap_of(of, results)):
             gaps.setdefault(words, []).append(exhibit.id)
     for exhibit in FIGURES:
@@ -73,13 +78,18 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
 
 
 def _of_sound_records(name: str, results: Results, make: Callable[[], Made]) -> Made:
-    """What is made, or in a line what could not be: each record may be sound, and all together not."""
+    """Make an exhibit, or say in one line why it cannot be made.
+
+    Raises:
+        ValueError: if records that are sound by themselves contradict each other.
+    """
     try:
         return make()
+    # Other errors, such as a full disk, are no fault of the records.
     except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{name} cannot be made from the records of {results.name}, which contradict each other or lack a part "
-            f"({type(error).__name__}: {error}); mend them, or measure them anew into another --results-dir"
+            f"({type(error).__name__}: {error}); correct them, or measure again into another --results-dir"
         ) from error
 
 
@@ -106,7 +116,7 @@ def _table(exhibit: Exhibit[Table], results: Results) -> Table:
 
 
 def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
-    """In words what is missing in a figure or table, and what to run; empty if all is there."""
+    """Say what is missing in a figure or table, and what to run; empty if nothing is missing."""
     command = exhibit.need.command(results)
     if not exhibit.need.found(results):
         return f"Not measured yet; run: {command}"
@@ -120,22 +130,23 @@ def draw_all(
     """Make everything from the records in a directory, and say what is missing.
 
     Args:
-        results_dir: holds a directory of records for each preset, or the ``*.jsonl`` of one run.
-        output_dir: gets ``figures/`` and ``tables/``, for each preset in a directory of its name.
-        preset: name of the only one to draw; all by default.
-        project: ``ENTITY/PROJECT`` in W&B, whose records are fetched first, and drawn instead.
+        results_dir: directory that holds a directory of records for each preset, or the ``*.jsonl`` of one run.
+        output_dir: directory for ``figures/`` and ``tables/``, or for a directory with both for each preset.
+        preset: name of the only preset to draw; None for all.
+        project: ``ENTITY/PROJECT`` in W&B. Its records are fetched first, and drawn instead.
 
     Raises:
-        ValueError: if there are no records, or damaged ones, or the output cannot be written.
+        ValueError: if there are no records or damaged ones, or if the output cannot be written.
     """
     if project is not None:
         results_dir = fetch_records(project, results_dir)
     runs = find_runs(results_dir, preset)
-    # A preset's directory among the results has one of the same name among the figures.
+    # A preset's figures go into a directory with the same name as the directory of its records.
     places = [run.relative_to(results_dir) for run in runs]
     for place in places:
         _check_replaceable(output_dir / place)
     page = page_path(output_dir / places[0])
+    # All records are read before anything is drawn, so that a damaged file is reported at once.
     all_results = [load_results(run) for run in runs]
     with all_or_nothing(output_dir) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]
@@ -143,18 +154,20 @@ def draw_all(
     for place, of_run in zip(places, gaps, strict=True):
         _say_what_is_there(output_dir / place, of_run)
     for directory in _without_section(page.parent):
-        said = (
-            f"not on the page, because it was drawn by an earlier version of slr: {directory}; draw it anew"
-        )
+        said = f"not on the page, because an earlier version of slr drew it: {directory}; draw it again"
         print(visible(said), file=sys.stderr)
     if preset is None and results_dir not in runs:
         for directory in _without_records(output_dir, runs):
-            said = f"left as it is, because there are no records of it here: {directory}"
+            said = f"left as it is, because its records are not here: {directory}"
             print(visible(said), file=sys.stderr)
 
 
 def _check_replaceable(output_dir: Path) -> None:
-    """Raise ``ValueError`` if a file cannot be written there, before anything is drawn."""
+    """Check that every file can be written there, before anything is drawn.
+
+    Raises:
+        ValueError: if a file cannot be written.
+    """
     check_writable(output_dir, "--output-dir")
     exhibits = {"figures": FIGURES, "tables": TABLES}
     for kind, suffixes in FORMATS.items():
@@ -173,13 +186,13 @@ def _say_what_is_there(output_dir: Path, gaps: dict[str, list[str]]) -> None:
 
 
 def _without_records(output_dir: Path, runs: list[Path]) -> list[Path]:
-    """Figures of presets, perhaps run elsewhere, that a call for every preset cannot make again."""
+    """Directories of presets' figures that a call for every preset cannot make again, because records are elsewhere."""
     drawn = {run.name for run in runs}
     return [path for name in PRESETS if name not in drawn and (path := output_dir / name).is_dir()]
 
 
 def _without_section(page_dir: Path) -> list[Path]:
-    """Figures of presets that the page cannot show, because nothing says what to say about them."""
+    """Directories of presets' figures that the page cannot show, because they have no section."""
     return [
         directory
         for name in PRESETS

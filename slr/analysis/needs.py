@@ -11,9 +11,14 @@ from slr.models.presets import PRESETS
 
 @dataclass(frozen=True)
 class Need:
-    """``found`` is empty where nothing has been measured; ``lacking`` says in words which parts have not.
+    """What a figure or table needs.
 
-    ``environment`` has the variables to set for the script.
+    Attributes:
+        found: gives what has been measured; it is empty if nothing has.
+        lacking: says in words which parts have not been measured.
+        script: path of the script that measures it.
+        takes_preset: whether the script has the option ``--preset``.
+        environment: variables to set for the script.
     """
 
     found: Callable[[Results], Sequence[object]]
@@ -23,13 +28,14 @@ class Need:
     environment: str = ""
 
     def command(self, results: Results) -> str:
-        """What to run to have it measured."""
+        """The command that measures it."""
         preset = results.name if self.takes_preset and results.name in PRESETS else "testbed"
         command = f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
         return f"{self.environment} {command}" if self.environment else command
 
 
 NOTHING = Need(lambda _: (True,))
+"""Need of an exhibit that shows no measurement; it is always met."""
 CRC_STUDY = Need(
     lambda results: results.crc_reports,
     lambda results: results.unfinished_pairs,
@@ -49,6 +55,7 @@ JUDGE = Need(
 TWO_JUDGES = replace(
     JUDGE,
     found=lambda results: results.judge_scores and results.second_judge_scores,
+    # The second judge's variables have the names of the first one's, with another prefix.
     environment=f"{JUDGE.environment} {JUDGE.environment.replace('SLR_JUDGE', 'SLR_JUDGE2')}",
 )
 CANONICALISER = replace(
@@ -57,7 +64,7 @@ CANONICALISER = replace(
 
 
 def samples_of(experiment: str) -> Need:
-    """Samples of a downstream experiment."""
+    """The need for samples of a downstream experiment."""
     return Need(
         lambda results: results.samples_of(experiment),
         script=f"experiments/{experiment}.py",
@@ -66,7 +73,7 @@ def samples_of(experiment: str) -> Need:
 
 
 def contrasts_of(experiment: str) -> Need:
-    """Scores of the methods of an experiment and of those that they are compared with."""
+    """The need for contrasts of an experiment: scores of its methods and of their references."""
     return Need(
         lambda results: results.contrasts(experiment),
         lambda results: results.unfinished_contrasts(experiment),

@@ -1,8 +1,8 @@
 """The page ``index.html``: the question, the setting, every figure and table, and texts side by side.
 
-One file that needs no network, and whose texts can neither run nor fetch anything. It has a section for each preset
-(or single run). What a section says is in ``section.json`` beside the run's figures, and the page is made from these
-files alone: a section can be made anew while the others, whose records may be elsewhere, stay as they are.
+The page is one file that needs no network. Its texts can neither run nor fetch anything. It has a section for each
+preset, or for a single run. The content of a section is in ``section.json`` next to the run's figures. The page is made
+from these files alone. Therefore one section can be made again while the others stay, whose records may be elsewhere.
 """
 
 from __future__ import annotations
@@ -27,11 +27,13 @@ from slr.runs.results import of_kind
 from slr.terminal.literal_text import visible
 
 PAGE_NAME = "index.html"
+"""Name of the page's file."""
 SECTION_NAME = "section.json"
+"""Name of the file with a section's content."""
 CONCEPT = "concept"
-"""Id of the figure that stands once, above all sections."""
+"""Id of the figure that is shown once, above all sections."""
 NOT_AS_TABLE = "samples"
-"""Id of the table whose texts stand side by side instead."""
+"""Id of the table whose texts are shown side by side instead."""
 
 
 class _Shown(BaseModel):
@@ -39,7 +41,13 @@ class _Shown(BaseModel):
 
 
 class ShownFigure(_Shown):
-    """A figure that was saved. ``gap`` says what is missing in it, or is empty."""
+    """A figure that was saved.
+
+    Attributes:
+        id: id of the figure, which is the name of its files.
+        caption: the caption.
+        gap: what is missing in the figure, in words; empty if nothing is missing.
+    """
 
     id: str
     caption: str
@@ -47,7 +55,17 @@ class ShownFigure(_Shown):
 
 
 class ShownTable(_Shown):
-    """A table as it is shown. ``gap`` says what is missing in it, or is empty."""
+    """A table as it is shown.
+
+    Attributes:
+        id: id of the table, which is the name of its files.
+        caption: the caption.
+        gap: what is missing in the table, in words; empty if nothing is missing.
+        columns: heading of each column.
+        are_numbers: whether each column holds only numbers.
+        rows: text of each cell, row by row.
+        note: text below the table.
+    """
 
     id: str
     caption: str
@@ -59,7 +77,16 @@ class ShownTable(_Shown):
 
     @classmethod
     def from_table(cls, id_: str, table: Table, gap: str) -> ShownTable:
-        """Every cell of a table as it is shown."""
+        """Format every cell of a table.
+
+        Args:
+            id_: id of the table.
+            table: the table.
+            gap: what is missing in it, in words.
+
+        Returns:
+            The table as it is shown.
+        """
         return cls(
             id=id_,
             caption=table.caption,
@@ -72,7 +99,15 @@ class ShownTable(_Shown):
 
 
 class SideBySide(_Shown):
-    """Texts for one prompt, by the instruct model and by the hybrid."""
+    """Texts for one prompt, by the instruct model and by the hybrid.
+
+    Attributes:
+        pair: name of the pair.
+        genre: genre of the prompt.
+        prompt: the prompt.
+        instruct: the instruct model's texts.
+        hybrid: the hybrid's texts.
+    """
 
     pair: str
     genre: str
@@ -82,7 +117,16 @@ class SideBySide(_Shown):
 
 
 class Section(_Shown):
-    """What the page says about one run, which has the name of its preset or directory."""
+    """The content of the page about one run.
+
+    Attributes:
+        run: name of the run's preset or directory.
+        description: description of the preset.
+        setting: sentences on models, machine and code.
+        figures: the figures.
+        texts: the texts that are shown side by side.
+        tables: the tables.
+    """
 
     run: str
     description: str
@@ -93,14 +137,21 @@ class Section(_Shown):
 
 
 def page_path(output_dir: Path) -> Path:
-    """Where the page is: in ``output_dir``, or above it if that is one of several presets' directories."""
+    """The path of the page: in ``output_dir``, or above it if that is the directory of a preset."""
     return (output_dir.parent if output_dir.name in PRESETS else output_dir) / PAGE_NAME
 
 
 def write_section(
     results: Results, figures: Sequence[ShownFigure], tables: Sequence[ShownTable], output_dir: Path
 ) -> None:
-    """Write what the page says about a run into the directory of its figures."""
+    """Write the content of a run's section into the directory of its figures.
+
+    Args:
+        results: the run's results.
+        figures: the figures that were saved.
+        tables: the tables that were saved.
+        output_dir: directory of ``figures/`` and ``tables/``.
+    """
     preset = PRESETS.get(results.name)
     section = Section(
         run=visible(results.name),
@@ -117,13 +168,14 @@ def write_page(path: Path, earlier: Path) -> None:
     """Write the page from the sections below its directory.
 
     Args:
-        path: of the page.
-        earlier: the directory of the page that this one replaces; sections that are not below the new page's directory
-            are taken from there.
+        path: path of the page.
+        earlier: directory of the page that this one replaces. It gives the sections that the new page's directory does
+            not have.
 
     Raises:
         ValueError: if a section cannot be read.
     """
+    # The empty name stands for a single run, whose section is next to the page.
     places = [_place_of(name, (path.parent, earlier)) for name in (*PRESETS, "")]
     directories = [place for place in places if place is not None]
     sections = {directory: _read_section(directory) for directory in directories}
@@ -138,7 +190,7 @@ def write_page(path: Path, earlier: Path) -> None:
 
 
 def table_html(table: ShownTable) -> str:
-    """A ``table`` element and its note; the caption is for the page to set."""
+    """A ``table`` element and its note; the page sets the caption."""
     module: Any = _templates().get_template("table.html").module
     return str(module.table_element(table))
 
@@ -155,12 +207,13 @@ def _read_section(directory: Path) -> Section:
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]["msg"]
         raise ValueError(
-            f"{path} is no section of the page ({problem}): draw that run anew, or move the file away"
+            f"{path} is not a section of the page ({problem}): draw that run again, or move the file away"
         ) from None
 
 
 @cache
 def _templates() -> Environment:
+    # Records may hold any text. Autoescape makes it harmless in HTML, and ``visible`` makes control characters visible.
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -172,7 +225,7 @@ def _templates() -> Environment:
 
 
 def _setting(results: Results) -> str:
-    """Models, machine and code, in a sentence each."""
+    """Models, machine and code, in one sentence each."""
     if not results.pair_infos:
         return "Nothing has been measured yet."
     pairs = "; ".join(
@@ -210,6 +263,7 @@ def _side_by_side(results: Results) -> tuple[SideBySide, ...]:
 
 
 def _data_uri(directory: Path, figure: str) -> Markup:
-    """The picture of a figure, for the page to hold."""
+    """The picture of a figure, to be written into the page itself."""
+    # Within the page, so that it stays one file that can be sent on.
     picture = (directory / "figures" / f"{figure}.png").read_bytes()
     return Markup("data:image/png;base64," + base64.b64encode(picture).decode("ascii"))

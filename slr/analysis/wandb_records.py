@@ -1,15 +1,14 @@
-"""Records out of Weights & Biases, put back as they lie on disk: what ``make_all.py --wandb`` builds from.
+"""Records from Weights & Biases, written as they lie on disk: the source of ``make_all.py --wandb``.
 
     results/from_wandb/ENTITY/PROJECT/
-      artifacts/NAME/DIGEST/       an artifact as it was downloaded; what is there is not downloaded again
+      artifacts/NAME/DIGEST/       an artifact as it was downloaded; it is not downloaded again
       records/PRESET/              EXPERIMENT.jsonl: the records of all the preset's pairs
-      records/search_cost/         beside them, as in results/
+      records/search_cost/         next to them, as in results/
       records/PAIR/                of a pair that is in no preset
 
-The latest version of every artifact of the type "records" is taken: one for each experiment and pair
-(``slr.runs.tracking`` makes them). Which experiment and pair it belongs to is read in its records, and the preset
-follows from the pair. Smoke runs have artifacts of another type. Failures are not mirrored, so a pair that
-failed counts as not finished.
+The latest version of every artifact of the type "records" is fetched. ``slr.runs.tracking`` makes one for each
+experiment and pair. Its records say which experiment and pair it belongs to, and the preset follows from the pair.
+Smoke runs have artifacts of another type. Failures are not mirrored, so a pair that failed counts as not finished.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from slr.runs.tracking import RECORDS, log_in, wandb_files_below
 from slr.terminal.literal_text import visible
 
 SEARCH_COST = "search_cost"
-"""An experiment on pairs of its own, with a directory of its own."""
+"""Name of an experiment on pairs of its own, and of its directory."""
 
 
 class Named(Protocol):
@@ -40,7 +39,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """Unique in the project."""
+        """The name, which is unique in the project."""
         ...
 
 
@@ -49,7 +48,7 @@ class Artifact(Protocol):
 
     @property
     def digest(self) -> str:
-        """Of all its files."""
+        """Digest of all its files."""
         ...
 
     def download(self, root: str, *, skip_cache: bool) -> object:
@@ -58,10 +57,14 @@ class Artifact(Protocol):
 
 
 class Api(Protocol):
-    """What is used of ``wandb.Api``."""
+    """The part of ``wandb.Api`` that is used."""
 
     def artifact_types(self, project: str) -> Iterable[Named]:
-        """Those that the project has; raises ``ValueError`` if there is no such project."""
+        """The types that the project has.
+
+        Raises:
+            ValueError: if there is no such project.
+        """
         ...
 
     def artifact_collections(self, project_name: str, type_name: str) -> Iterable[Named]:
@@ -77,14 +80,14 @@ def fetch_records(project: str, results_dir: Path) -> Path:
     """Fetch the records of all runs in a W&B project.
 
     Args:
-        project: written ENTITY/PROJECT.
-        results_dir: they go to ``from_wandb/ENTITY/PROJECT`` in it; nothing else there is touched.
+        project: the project, written ENTITY/PROJECT.
+        results_dir: directory of results. Only ``from_wandb/ENTITY/PROJECT`` in it is changed.
 
     Returns:
         The directory that holds a directory of records for each preset.
 
     Raises:
-        ValueError: if W&B knows no account or cannot be reached, there is no such project or no record in it, or
+        ValueError: if W&B knows no account or cannot be reached; if there is no such project or no record in it; or if
             pairs of one experiment were measured with different settings.
     """
     directory = results_dir.joinpath("from_wandb", *split_project(project))
@@ -92,16 +95,16 @@ def fetch_records(project: str, results_dir: Path) -> Path:
         log_in()
         downloaded = _download_missing(connect(), project, directory / "artifacts")
     records_dir = directory / "records"
-    shutil.rmtree(records_dir, ignore_errors=True)  # what was put there before may be gone in W&B
+    shutil.rmtree(records_dir, ignore_errors=True)  # records of an earlier call may have been deleted in W&B
     _put_back(downloaded, records_dir)
     return records_dir
 
 
 def split_project(project: str) -> tuple[str, str]:
-    """Entity and name of a project written ENTITY/PROJECT.
+    """Split a project written ENTITY/PROJECT into entity and name.
 
     Raises:
-        ValueError: if it is not.
+        ValueError: if it is not written so, or if a part cannot be the name of a directory.
     """
     entity, _, name = project.partition("/")
     try:
@@ -116,7 +119,11 @@ def split_project(project: str) -> tuple[str, str]:
 
 @contextmanager
 def told_in_one_line(project: str) -> Iterator[None]:
-    """Turn what W&B raises into ``ValueError``, with the project that was asked for."""
+    """Turn errors of W&B into one line that names the project.
+
+    Raises:
+        ValueError: for every error of W&B.
+    """
     import wandb
 
     try:
@@ -126,18 +133,19 @@ def told_in_one_line(project: str) -> Iterator[None]:
 
 
 def connect() -> Api:
-    """W&B's public API, for the account that is logged in."""
+    """Open W&B's public API for the account that is logged in."""
     import wandb
 
     return wandb.Api()
 
 
 def _download_missing(api: Api, project: str, directory: Path) -> list[Path]:
-    """The one file of the latest version of each artifact of records."""
+    """Download what is not there; return the file of the latest version of each artifact of records."""
     files, new = [], 0
     for name in _artifact_names(api, project):
         artifact = api.artifact(f"{project}/{name}:latest", type=RECORDS)
         what = f"the W&B artifact {name!r} of {project}"
+        # Names and digests come from a server, and become parts of a path.
         check_file_name(name, f"the name of {what}")
         target = directory / name / check_file_name(artifact.digest, f"the digest of {what}")
         if not target.exists():
@@ -167,22 +175,27 @@ def _artifact_names(api: Api, project: str) -> list[str]:
     names = [collection.name for collection in api.artifact_collections(project, RECORDS)] if found else []
     if not names:
         raise ValueError(
-            f"there are no records in the W&B project {project}: run experiments with --wandb online, or send those "
-            "of offline runs there with `wandb sync`"
+            f"there are no records in the W&B project {project}: run experiments with --wandb online, or send offline "
+            "runs there with `wandb sync`"
         )
     return sorted(names)
 
 
 def _download(artifact: Artifact, target: Path) -> None:
-    """Download whole or not at all."""
+    """Download an artifact as a whole or not at all."""
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     artifact.download(str(unfinished), skip_cache=True)
+    # Last of all, because a directory of that name counts as downloaded.
     unfinished.rename(target)
 
 
 def _check_entries(artifact: Artifact, what: str) -> None:
-    """See that the artifact's own list, where it has one, names files of its own, before any is fetched."""
+    """Check, before any file is fetched, that the artifact's own list of files has only files of its own.
+
+    Raises:
+        ValueError: if a file is elsewhere, or its name cannot be a file's.
+    """
     entries: Mapping[str, Any] = getattr(getattr(artifact, "manifest", None), "entries", {})
     for name, entry in entries.items():
         check_file_name(name, f"a file of {what}")
@@ -193,7 +206,7 @@ def _check_entries(artifact: Artifact, what: str) -> None:
 
 
 def _files_of_records(directory: Path, what: str) -> list[Path]:
-    """The files of a downloaded artifact: plain ones, in no directory of their own.
+    """The files of a downloaded artifact, which must be plain files directly in the directory.
 
     Raises:
         ValueError: if there is anything else.
@@ -204,8 +217,8 @@ def _files_of_records(directory: Path, what: str) -> list[Path]:
             check_file_name(entry.name, f"a file of {what}")
             if not entry.is_file(follow_symlinks=False) or not entry.name.endswith(".jsonl"):
                 raise ValueError(
-                    f"{entry.name!r} in {what} is a link, a directory or no file of records: expected *.jsonl "
-                    "alone; delete the artifact"
+                    f"{entry.name!r} in {what} is a link, a directory or not a file of records: expected only *.jsonl; "
+                    "delete the artifact"
                 )
             found.append(Path(entry.path))
     return found
@@ -225,7 +238,11 @@ def _put_back(files: Sequence[Path], records_dir: Path) -> None:
 
 
 def _check_names(records: Sequence[AnyRecord], file: Path) -> None:
-    """See that a file holds what its mirror wrote: one experiment's records of one pair, named by both."""
+    """Check that a file holds one experiment's records of one pair, and has their names.
+
+    Raises:
+        ValueError: if it does not.
+    """
     what = f"the W&B artifact {file.parent.parent.name!r}"
     check_file_name(records[0].pair, f"the pair's name in {what}")
     check_file_name(records[0].experiment, f"the experiment's name in {what}")
@@ -244,7 +261,7 @@ def _directory_of(record: AnyRecord) -> str:
 
 
 def _in_order(of_pairs: Iterable[Sequence[AnyRecord]]) -> list[AnyRecord]:
-    """In the order in which they were made, as if in one file; what is of one second, in the preset's."""
+    """The records in the order in which they were made, as in one file. Within a second, pairs go as in the presets."""
     places = [spec.name for preset in PRESETS.values() for spec in preset.pairs]
 
     def place(records: Sequence[AnyRecord]) -> tuple[int, str]:
@@ -256,8 +273,13 @@ def _in_order(of_pairs: Iterable[Sequence[AnyRecord]]) -> list[AnyRecord]:
 
 
 def _check_settings(store: ResultsStore) -> None:
-    """Hold pairs together to the rule that a local file is held to."""
+    """Check that the pairs of an experiment have the same settings, as for a local file.
+
+    Raises:
+        ValueError: if they have different settings.
+    """
     configurations = of_kind(store.read(), Configuration)
+    # Each configuration is compared with all records, because none of them is a present run's.
     for configuration in configurations:
         try:
             store.read_for(configuration)
@@ -265,5 +287,5 @@ def _check_settings(store: ResultsStore) -> None:
             pairs = ", ".join(dict.fromkeys(c.pair for c in configurations))
             raise ValueError(
                 f"the latest runs of {configuration.experiment} in W&B (pairs {pairs}) have different settings, and "
-                "one table cannot show both: run and mirror all these pairs with the same ones"
+                "one table cannot show both: run and mirror all these pairs with the same settings"
             ) from error

@@ -98,6 +98,7 @@ class FluencyModel:
         if self._tokenizer.chat_template:
             from slr.chat.template import render_chat
 
+            # A template may render a request as nothing, and an answer must follow some token.
             return render_chat(self._tokenizer, request) or [self._first_token()]
         return [self._first_token(), *self._tokenize(f"{request}\n")]
 

@@ -143,6 +143,7 @@ def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval 
     Random intervals have the length of the chosen one. Their order comes from a seed of the pair's name. The chosen,
     the first and the last interval are not among them.
     """
+    # Without a choice there is no length that the other intervals could have either.
     if selection.interval is None or model in ("base", "instruct", "soup"):
         return None
     chosen, num_layers = LayerInterval(*selection.interval), selection.num_layers

@@ -118,6 +118,7 @@ def _of_metric(
     samples: Sequence[Samples], metric: Metric, measures: Mapping[str, SampleMeasures]
 ) -> MetricValues:
     values: dict[str, dict[str, dict[int, float | None]]] = {}
+    # Sorted, because the order of a sum changes its last bits.
     for record in sorted(samples, key=lambda r: (natural_key(r.prompt_id), r.seed)):
         of_prompt = values.setdefault(record.method, {}).setdefault(record.prompt_id, {})
         of_prompt[record.seed] = metric.of(record, measures.get(record.key))

@@ -173,6 +173,7 @@ def _requests_digest(config: DownstreamConfig) -> str:
         requests = [
             (prompt.id, prompt.expected, _request(prompt, method, config))
             for prompt in prompts
+            # A request depends on a method only through its way to ask.
             for method in {c.prompting: c for c in config.methods}.values()
         ]
     return hashlib.sha256(json.dumps(requests).encode()).hexdigest()[:12]
@@ -273,6 +274,7 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
         for first in range(0, len(prompts), config.batch_size):
             group = prompts[first : first + config.batch_size]
             requests = render_chats(instruct.tokenizer, [prompt.text for prompt in group])
+            # Greedy answers depend on no seed.
             answers = instruct.draw(requests, 1, greedy, [0] * len(group))
             for prompt, (answer,) in zip(group, answers, strict=True):
                 # A whole batch is answered, but problems after the last one needed do not count.
@@ -303,6 +305,7 @@ def _sample(
         common = {**context.header, **_common_fields(config, method, selection), "family": model.family}
         for first in range(0, len(prompts), size):
             group = prompts[first : first + size]
+            # Only whole groups are left out, because a smaller batch would change the last bits.
             if all(Samples.key_of(pair, method.id, prompt.id, seed) in context.results for prompt in group):
                 continue
             requests = [_request(prompt, method, config) for prompt in group]

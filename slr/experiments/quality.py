@@ -14,6 +14,7 @@ from slr.harness.study import HarnessConfig, harness_experiment
 from slr.runs.experiment import Experiment
 
 
+# Short, so that each task below is one line that can be read as a row of a table.
 def _task(name: str, *metrics: str, shots: int, chat: bool, tokens: int) -> HarnessTask:
     return HarnessTask(name=name, metrics=metrics, num_fewshot=shots, chat_template=chat, num_tokens=tokens)
 

@@ -151,6 +151,7 @@ def _run(
         num_fewshot=tasks[0].num_fewshot,
         limit=limit,
         apply_chat_template=tasks[0].chat_template,
+        # In a chat the worked examples are earlier turns, as the models were trained.
         fewshot_as_multiturn=tasks[0].chat_template,
         gen_kwargs=None if max_new_tokens is None else {"max_gen_toks": max_new_tokens},
         task_manager=_task_manager(

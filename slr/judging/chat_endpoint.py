@@ -214,6 +214,7 @@ class ChatEndpoint:
         with ThreadPoolExecutor(self._limits.concurrency) as pool:
             futures = [pool.submit(self.ask, request) for request in requests]
             try:
+                # What follows an error would fail too, or spend the budget for nothing.
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 for future in done:
                     future.result()
@@ -412,6 +413,7 @@ def _cached_reply(path: Path) -> str | None:
 def _write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same directory, because a rename is sure to replace a file only within one file system.
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(text)
     Path(file.name).replace(path)

@@ -74,6 +74,7 @@ def agreement(
     correlation = float(_spearman(total))
     if np.isnan(correlation):
         return None, num_texts
+    # Fisher's z is nearly normal, unlike a correlation near 1. At 1 and -1 it is infinite.
     with np.errstate(divide="ignore", invalid="ignore"):
         z, without_one = np.arctanh(correlation), np.arctanh(_spearman(total - tables))
         error = np.sqrt((num_prompts - 1) * without_one.var())
@@ -113,6 +114,7 @@ def _spearman(tables: np.ndarray) -> np.ndarray:
         centred = []
         for axis in (-1, -2):
             counts = tables.sum(axis=axis)
+            # The mean rank of equal scores: all lower ones come before it, and half of the equal ones.
             ranks = counts.cumsum(axis=-1) - counts / 2
             centred.append(ranks - ((ranks * counts).sum(-1) / counts.sum(-1))[..., None])
         rows, columns = centred

@@ -116,6 +116,7 @@ def _judge(context: CellContext, config: JudgeConfig, endpoint: ChatEndpoint) ->
     by_prompt: dict[str, list[Samples]] = defaultdict(list)
     for record in _judged(context.results, context.spec.name):
         by_prompt[record.prompt_id].append(record)
+    # A prompt is judged as a whole, because its requests mix the texts of all methods.
     missing = [
         samples
         for samples in by_prompt.values()
@@ -176,6 +177,7 @@ def _batches(samples: Sequence[Samples], config: JudgeConfig) -> list[list[Chose
 
 def _chosen_indices(record: Samples, config: JudgeConfig) -> tuple[int, ...]:
     """The places of the samples to judge, which are the same for every judge."""
+    # The key of the seed does not name the judge, so that two judges score the same texts.
     count = len(record.texts)
     generator = random.Random(seed_from_key("judged samples", record.seed_key))
     return tuple(sorted(generator.sample(range(count), min(config.num_samples, count))))

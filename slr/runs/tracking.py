@@ -205,7 +205,10 @@ def _remove_unfinished(run: _Run, directory: Path, finished: Collection[str]) ->
 
 
 def _read_marks(path: Path) -> dict[str, dict[str, str]]:
-    """Read what the runs show. A damaged file, as after a crash of the machine, gives a note and counts as empty."""
+    """Read what the runs show.
+
+    A damaged file, as after a crash of the machine, gives a note and counts as empty.
+    """  # noqa: DOC501 - the ValueError is caught here
     if not path.exists():
         return {}
     try:

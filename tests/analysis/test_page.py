@@ -109,7 +109,8 @@ def test_a_section_that_is_damaged_is_named_and_nothing_is_drawn(
     (tmp_path / "out" / "small" / "section.json").write_bytes(b"{\xff")
     assert main(["figures", "--results-dir", str(tmp_path / "a"), "--output-dir", str(tmp_path / "out")]) == 2
     assert (
-        f"{tmp_path / 'out' / 'small' / 'section.json'} is no section of the page" in capsys.readouterr().err
+        f"{tmp_path / 'out' / 'small' / 'section.json'} is not a section of the page"
+        in capsys.readouterr().err
     )
     assert not (tmp_path / "out" / "testbed").exists()
 
@@ -120,7 +121,6 @@ def test_what_an_earlier_version_drew_is_said_not_to_be_on_the_page(
     write_results(tmp_path / "a" / "testbed", ("testbed-llama",))
     (tmp_path / "out" / "small" / "figures").mkdir(parents=True)
     draw(tmp_path / "a", tmp_path / "out")
-    assert (
-        f"not on the page, because it was drawn by an earlier version of slr: {tmp_path / 'out' / 'small'}"
-        in (capsys.readouterr().err)
+    assert f"not on the page, because an earlier version of slr drew it: {tmp_path / 'out' / 'small'}" in (
+        capsys.readouterr().err
     )

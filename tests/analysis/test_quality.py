@@ -70,7 +70,7 @@ def test_a_row_a_score(results: Results) -> None:
     hybrid = next(row for row in rows if row["model"] == "SLR hybrid")
     assert (hybrid["task"], hybrid["documents"], hybrid["examples"]) == ("gsm8k", "12", "5")
     assert float(hybrid["score"]) == 0.5
-    assert "lm-evaluation-harness 0.4.13," in quality(results).caption
+    assert "lm-evaluation-harness 0.4.13." in quality(results).caption
 
 
 def test_contrasts_are_paired_by_document_with_the_reference_that_is_named(results: Results) -> None:

@@ -51,7 +51,7 @@ def test_selected_intervals(results: Results) -> None:
     )
     assert [row["rule kept"] for row in rows] == ["", "", "kept", "kept"] * 2
     assert rows[1]["validity / instruct's"] == ""
-    assert "The rule: validity at least 0.9 x the instruct model's;" in selected_intervals(results).caption
+    assert "The rule: validity at least 0.9 x the instruct model's." in selected_intervals(results).caption
 
 
 def test_a_rule_missed_on_held_out_prompts_is_in_tables_and_captions(results: Results) -> None:

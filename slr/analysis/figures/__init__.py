@@ -1,4 +1,4 @@
-"""The figures: each a pure function of the results, in a module of its own."""
+"""The figures. Each is a pure function of the results, in a module of its own."""
 
 from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import captions
@@ -52,4 +52,4 @@ FIGURES = (
     ),
     Exhibit(id="quality_cost", make=quality_cost, need=QUALITY, caption=captions.quality_cost),
 )
-"""Every figure that there is."""
+"""Every figure, in the order of the page."""

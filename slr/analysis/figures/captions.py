@@ -15,7 +15,7 @@ from slr.vocabulary import ComparedModel, ModelKind, PromptSet
 
 
 def crc_heatmaps(results: Results) -> str:
-    """Which intervals there are, and which was chosen."""
+    """Say what the heatmaps show, and which interval was chosen for each pair."""
     chosen = "; ".join(
         f"{report.pair}: "
         + (
@@ -26,47 +26,49 @@ def crc_heatmaps(results: Results) -> str:
         for report in results.crc_reports
     )
     return (
-        "CRC validity and diversity of the hybrids that restore every interval of layers, by the first restored layer "
-        "(upwards) and the end of the interval (to the right; not restored itself). Means over the selection prompts. "
-        f"Hatched intervals are not valid enough ({rules_of(results)}); the star is the choice. {chosen}."
+        "CRC validity and diversity of the hybrids that restore each interval of layers. The vertical axis is the "
+        "first restored layer, the horizontal axis the end of the interval, which is not restored itself. Means over "
+        "the selection prompts. "
+        f"Hatched intervals are not valid enough ({rules_of(results)}). The star marks the choice. {chosen}."
     )
 
 
 def crc_tradeoff(results: Results) -> str:
-    """What the choice gives on prompts that it has not seen."""
+    """Say what the plot shows, and how the choice does on prompts that it has not seen."""
     return (
-        "CRC diversity against validity of every interval and every soup. The most diverse is chosen of those valid "
-        f"enough ({rules_of(results)}). On held-out prompts: "
+        "CRC diversity against validity of every interval and every soup. The most diverse is chosen among all "
+        f"that are valid enough ({rules_of(results)}). On held-out prompts: "
         + "; ".join(_held_out(report) for report in results.crc_reports)
     )
 
 
 def creative_tradeoff(results: Results) -> str:
-    """Diversity of writing, and its quality."""
+    """Say what the plot shows, and how often the hybrid is above or below its references."""
     return f"Poems, stories and jokes. {_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
 
 
 def qa_coverage(results: Results) -> str:
-    """Coverage and precision."""
+    """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
-        "Open questions: the expected share of all right answers that are found by so many samples; the dotted line is "
-        "a uniform choice among the right answers. "
+        "Open questions: the expected share of all right answers that are found, by the number of samples. The dotted "
+        "line is a uniform choice among the right answers. "
         f"{_drawn(results, 'open_qa', lines='')} {_outcome(results, 'open_qa')}"
     )
 
 
 def answer_distribution(results: Results) -> str:
-    """Which question, by which rule."""
+    """Say which question is shown, and by which rule it was picked."""
     texts = {record.prompt_id: record.text for record in results.samples_of("open_qa")}
     asked = "; ".join(f"{group}: {texts[id_]!r}" for group, id_ in sorted(shown_questions(results).items()))
     return (
-        "How often each right answer to one question is given, and how often none. Shown is, of each group, the "
-        f"question that the instruct models answer rightly most often, all pairs together. {asked}"
+        "The share of samples that give each right answer to one question, and the share that give none. Each group's "
+        "question is the one that the instruct models of all pairs together answer rightly most often. "
+        f"{asked}"
     )
 
 
 def pass_at_k(results: Results) -> str:
-    """Problems solved."""
+    """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
         "Problems that the instruct model's greedy answer gets wrong: the chance that one of k samples is right. "
         f"{_drawn(results, 'reasoning', lines='')} {_outcome(results, 'reasoning')}"
@@ -74,40 +76,40 @@ def pass_at_k(results: Results) -> str:
 
 
 def controls_tradeoff(results: Results) -> str:
-    """Other intervals."""
+    """Say which intervals are compared, and how often the hybrid is above or below its references."""
     return (
-        "Open questions, answered by hybrids with as many layers restored elsewhere: the first layers, the last, and "
-        f"intervals drawn at random. {_drawn(results, 'restoration_controls')} "
+        "Open questions, answered by hybrids that restore as many layers elsewhere: the first layers, the last layers, "
+        f"and intervals drawn at random. {_drawn(results, 'restoration_controls')} "
         f"{_outcome(results, 'restoration_controls')}"
     )
 
 
 def decoding_frontier(results: Results) -> str:
-    """With other sampling settings."""
+    """Say which settings are compared, and how often the hybrid is above or below its references."""
     return (
-        "Open questions at other sampling settings, by the instruct model, the hybrid and the soup: up and right is "
-        "better. "
+        "Open questions at several sampling settings, by the instruct model, the hybrid and the soup. Better is to the "
+        "upper right. "
         f"{_drawn(results, 'decoding_methods', lines='')} {_outcome(results, 'decoding_methods')}"
     )
 
 
 def prompting_frontier(results: Results) -> str:
-    """With other ways to ask."""
+    """Say which ways to ask are compared, and how often the hybrid is above or below its references."""
     return (
         "Open questions asked directly, for a list, and for answers with probabilities (verbalized sampling), by the "
-        f"instruct model, by the hybrid and by the soup. {_drawn(results, 'prompting_methods')} "
+        f"instruct model, the hybrid and the soup. {_drawn(results, 'prompting_methods')} "
         f"{_outcome(results, 'prompting_methods')}"
     )
 
 
 def quality_cost(results: Results) -> str:
-    """Benchmarks."""
+    """Say what the plot shows, and how often the hybrid is above or below the instruct model."""
     contrasts = _against("instruct", results.contrasts("quality"))
     documents = {contrast.group: contrast.num_items for contrast in contrasts}
     sizes = ", ".join(f"{task} {number:,}" for task, number in documents.items())
     return (
-        "What each model scores in benchmarks of lm-evaluation-harness, less what the instruct model scores: to the "
-        "left of the line is worse. Lines are 95% intervals over documents, paired with the instruct model "
+        "Each model's score in benchmarks of lm-evaluation-harness minus the instruct model's score. Worse is to the "
+        "left of the line. Lines are 95% intervals over documents, paired with the instruct model "
         f"(documents: {sizes or 'none of the hybrid'}). {MODEL_NAMES['hybrid']} against instruct, by paired intervals "
         f"without zero: {_count('scores', contrasts)}."
     )
@@ -125,7 +127,7 @@ def _held_out(report: CrcReport) -> str:
 
 
 def _rule(report: CrcReport, model: ModelKind) -> str:
-    """What the chosen model keeps of the instruct model's validity, on the prompts it was chosen by and on others."""
+    """The share of the instruct model's validity that the chosen model keeps, on both sets of prompts."""
     if report.summary(model, "selection") is None:
         return ""
     both = ", ".join(_kept(report, model, prompt_set) for prompt_set in PROMPT_SETS)
@@ -142,6 +144,7 @@ def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
 
 def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
     samples = results.samples_of(experiment)
+    # Pairs may have different prompts, because reasoning problems are chosen for each pair.
     prompts = {(s.pair, s.prompt_id) for s in samples}
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})
@@ -150,7 +153,7 @@ def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% inte
 
 
 def _outcome(results: Results, experiment: str) -> str:
-    """How often the hybrid is clearly above and below instruct and soup at equal settings, metric by metric."""
+    """How often the hybrid is clearly above or below instruct and soup at equal settings, metric by metric."""
     references: tuple[ComparedModel, ...] = ("instruct", "soup")
     return " ".join(filter(None, (_outcome_against(r, results, experiment) for r in references)))
 
@@ -158,6 +161,7 @@ def _outcome(results: Results, experiment: str) -> str:
 def _outcome_against(reference: ComparedModel, results: Results, experiment: str) -> str:
     contrasts = [c for c in _against(reference, results.contrasts(experiment)) if c.metric in _SHOWN]
     if any(contrast.group == ALL_GENRES for contrast in contrasts):
+        # All genres together hold the prompts of each genre, which would count twice.
         contrasts = [contrast for contrast in contrasts if contrast.group == ALL_GENRES]
     counts = [
         _count(name, [contrast for contrast in contrasts if _SHOWN[contrast.metric] == name])
@@ -170,7 +174,7 @@ def _outcome_against(reference: ComparedModel, results: Results, experiment: str
 
 
 def _against(reference: ComparedModel, contrasts: Sequence[Contrast]) -> list[Contrast]:
-    """The hybrid with the chosen interval against one model, at whatever setting."""
+    """The contrasts of the hybrid with the chosen interval against one model, at every setting."""
     return [c for c in contrasts if (c.model, c.reference_model) == ("hybrid", reference)]
 
 
@@ -182,7 +186,7 @@ _SHOWN = {
     "adherence": "adherence",
     "precision": "precision",
 }
-"""Metrics that captions count, by id, and what they are called there."""
+"""Name in captions of each metric that they count, by metric id."""
 
 
 def _count(metric: str, contrasts: Sequence[Contrast]) -> str:

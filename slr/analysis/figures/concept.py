@@ -1,4 +1,4 @@
-"""What layer restoration does, as a picture that shows no data."""
+"""A picture of what layer restoration does. It shows no data."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from slr.analysis.load_results import Results
 from slr.figure_style import LIMIT_COLOR, MODEL_COLORS, PANEL_WIDTH
 
 CONCEPT_LAYERS = 8
+"""Number of decoder layers drawn in each stack."""
 CONCEPT_RESTORED = range(3, 6)
+"""Layers that the drawn hybrid restores."""
 
 
 def concept(_results: Results) -> Figure:
-    """What layer restoration does: three stacks of decoder layers; it shows no data."""
+    """Draw what layer restoration does, as three stacks of decoder layers."""
     figure, axes = plt.subplots(figsize=(2 * PANEL_WIDTH, 1.15 * PANEL_WIDTH), layout="constrained")
     stacks = (
         (0.0, "instruct", "instruct model", "follows requests, has lost diversity"),
@@ -44,7 +46,7 @@ def concept(_results: Results) -> Figure:
 
 
 def _outside(model: str) -> str:
-    """The model that a stack's blocks outside the restored layers come from."""
+    """The model whose blocks surround the restored layers of a stack."""
     return "base" if model == "base" else "instruct"
 
 

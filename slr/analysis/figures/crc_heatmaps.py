@@ -9,5 +9,5 @@ from slr.crc import plots
 
 
 def crc_heatmaps(results: Results) -> Figure:
-    """A row a pair: validity left, diversity right."""
+    """Draw a row for each pair, with validity on the left and diversity on the right."""
     return plots.heatmaps(results.crc_reports, results.records)

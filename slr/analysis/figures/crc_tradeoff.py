@@ -9,5 +9,5 @@ from slr.crc import plots
 
 
 def crc_tradeoff(results: Results) -> Figure:
-    """A panel a pair."""
+    """Draw a panel for each pair."""
     return plots.tradeoff(results.crc_reports, results.records)

@@ -1,4 +1,4 @@
-"""The downstream experiments in pictures: diversity against quality, curves over samples, one distribution."""
+"""Figures of the downstream experiments: diversity against quality, curves over samples, one distribution."""
 
 from __future__ import annotations
 
@@ -41,13 +41,19 @@ from slr.statistics.uncertainty import Estimate
 from slr.vocabulary import ComparedModel, PromptingMethod
 
 PANEL_HEIGHT = 2.3
+"""Height of a panel in inches."""
 LINE_LENGTH = 36
-"""Characters of a title that a panel is wide enough for, if three are in a row."""
+"""Number of characters in a line of a panel's title, if a row has three panels."""
 Setting = Literal["temperature", "min-p", "top-p"]
+"""Settings of sampling that a method may vary."""
 GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
+"""Marker of each genre."""
 SETTING_MARKERS: dict[Setting, str] = {"temperature": "o", "min-p": "^", "top-p": "s"}
+"""Marker of each setting of sampling."""
 PROMPTING_MARKERS: dict[PromptingMethod, str] = {"direct": "o", "list": "s", "verbalized": "^"}
+"""Marker of each way to ask."""
 RANDOM_INTERVALS = "random intervals"
+"""Name that all hybrids with random intervals share in the legend."""
 STYLES: dict[ComparedModel, tuple[str, str]] = {
     **{model: (MODEL_COLORS[model], MODEL_NAMES[model]) for model in ("base", "instruct", "hybrid", "soup")},
     "early": ("#56B4E9", "early"),
@@ -56,15 +62,17 @@ STYLES: dict[ComparedModel, tuple[str, str]] = {
     "random-2": (LIMIT_COLOR, RANDOM_INTERVALS),
     "random-3": (LIMIT_COLOR, RANDOM_INTERVALS),
 }
-"""Colour and name of each model, in the order in which they are drawn."""
+"""Colour and name of each model, in the order in which the models are drawn."""
 MAX_QUESTION_CHARACTERS = 240
+"""Number of characters from which a question is cut in a title."""
 MAX_ANSWERS = 8
 """Number of a question's answers that are shown by name, the most frequent first."""
 
 
 def creative_tradeoff(results: Results) -> Figure:
-    """Diversity against quality of poems, stories and jokes."""
+    """Draw diversity against quality of poems, stories and jokes."""
     summaries = [of for of in results.method_summaries("creative_writing") if of.group != ALL_GENRES]
+    # The testbed's grammar judges its own texts. Other texts have only a proxy.
     quality = next(
         of.metric for of in summaries if of.metric.id in ("accepted", "adherence") and of.estimate is not None
     )
@@ -83,12 +91,13 @@ def creative_tradeoff(results: Results) -> Figure:
 
 
 def qa_coverage(results: Results) -> Figure:
-    """Share of all right answers found, by the number of samples."""
+    """Draw the share of all right answers found, by the number of samples."""
 
     def draw(axes: Axes, pair: str, group: str) -> None:
         samples = [s for s in results.samples_of("open_qa") if (s.pair, s.group) == (pair, group)]
         for model, records in _by_model(samples).items():
             _curve(axes, np.mean([coverage_curve_of(record) for record in records], axis=0), model)
+        # Every model answers the same questions, so one model's records stand for all.
         ideal = np.mean(
             [
                 [ideal_coverage_at_k(num_right_of(s), k) for k in range(1, len(s.texts) + 1)]
@@ -107,7 +116,7 @@ def qa_coverage(results: Results) -> Figure:
 
 
 def pass_at_k(results: Results) -> Figure:
-    """Share of problems solved by at least one of k samples."""
+    """Draw the share of problems that at least one of k samples solves."""
 
     def draw(axes: Axes, pair: str, _: str) -> None:
         samples = [s for s in results.samples_of("reasoning") if s.pair == pair]
@@ -122,7 +131,7 @@ def pass_at_k(results: Results) -> Figure:
 
 
 def answer_distribution(results: Results) -> Figure:
-    """How often each right answer to one question is given, and how often none, before and after."""
+    """Draw the share of samples that give each right answer to one question, for instruct and hybrid."""
     questions = shown_questions(results)
 
     def draw(axes: Axes, pair: str, group: str) -> None:
@@ -134,6 +143,7 @@ def answer_distribution(results: Results) -> Figure:
             for model, records in _by_model(samples).items()
             if model in ("instruct", "hybrid")
         }
+        # Both models are ranked together, so that their bars stand under the same names.
         total = sum(counts.values(), Counter[str | None]())
         named = [answer for answer, _ in total.most_common() if answer is not None]
         shown, others = named[:MAX_ANSWERS], named[MAX_ANSWERS:]
@@ -156,17 +166,22 @@ def answer_distribution(results: Results) -> Figure:
 
 
 def shown_questions(results: Results) -> dict[str, str]:
-    """For each group the id of the question that the instruct models answer rightly most often, all pairs together."""
+    """Pick a question for each group: the one that the instruct models of all pairs together answer rightly most often.
+
+    Returns:
+        The id of each group's question. Among equals it is the first id, so that the choice does not depend on order.
+    """
     right: dict[str, Counter[str]] = {}
     for record in results.samples_of("open_qa"):
         if record.model == "instruct":
             number = sum(answer is not None for answer in right_answers(record))
             right.setdefault(record.group, Counter())[record.prompt_id] += number
+    # The id decides among equals, so that the order of the records does not.
     return {group: min(of, key=lambda id_: (-of[id_], id_)) for group, of in right.items()}
 
 
 def decoding_frontier(results: Results) -> Figure:
-    """Coverage against precision at every sampling setting."""
+    """Draw coverage against precision at every sampling setting."""
     summaries, coverage = _summaries_and_coverage(results, "decoding_methods")
 
     def draw(axes: Axes, pair: str, group: str) -> None:
@@ -187,12 +202,13 @@ def decoding_frontier(results: Results) -> Figure:
 
 
 _Point = tuple[float, float, float]
-"""Value of a setting, precision and coverage with it."""
+"""Value of a setting, and precision and coverage at it."""
 
 
 def _draw_setting(axes: Axes, model: ComparedModel, setting: Setting, points: Sequence[_Point]) -> None:
-    """Join one model's points by rising value of the setting; of temperatures, the first and last are named."""
+    """Join one model's points by rising value of the setting. The lowest and the highest temperature are written."""
     color, name = STYLES[model]
+    # The first and the last point say in which direction the temperature rises.
     for value, *place in points[:: len(points) - 1] if setting == "temperature" else ():
         axes.annotate(
             f"{value:g}",
@@ -210,11 +226,12 @@ def _draw_setting(axes: Axes, model: ComparedModel, setting: Setting, points: Se
         linewidth=0.6,
         color=color,
     )
+    # An empty scatter gives the legend one entry for each model, whatever the markers.
     axes.scatter([], [], marker="o", color=color, s=14, label=name)
 
 
 def _setting_of(method: Method) -> tuple[Setting, float]:
-    """Which sampling setting a method varies, and its value: the first that is not as everywhere."""
+    """The sampling setting that a method varies, and its value: the first setting that is not the default."""
     sampling = method.sampling
     if sampling.top_p != SamplingConfig.top_p:
         return "top-p", sampling.top_p
@@ -224,17 +241,17 @@ def _setting_of(method: Method) -> tuple[Setting, float]:
 
 
 def prompting_frontier(results: Results) -> Figure:
-    """Coverage against precision with every way to ask."""
+    """Draw coverage against precision for every way to ask."""
     return _crosses(results, "prompting_methods", PROMPTING_MARKERS)
 
 
 def controls_tradeoff(results: Results) -> Figure:
-    """Coverage against precision of intervals of the same length."""
+    """Draw coverage against precision for intervals of the same length."""
     return _crosses(results, "restoration_controls", {})
 
 
 def _crosses(results: Results, experiment: str, markers: Mapping[PromptingMethod, str]) -> Figure:
-    """A cross for each method, with the marker of its way to ask."""
+    """Draw a cross for each method, with the marker of its way to ask."""
     summaries, coverage = _summaries_and_coverage(results, experiment)
 
     def draw(axes: Axes, pair: str, group: str) -> None:
@@ -269,15 +286,15 @@ def _panels(
     ylabel: str,
     by_group: bool = True,
 ) -> tuple[Figure, Axes]:
-    """A column a pair and a row a group of prompts; and the first panel.
+    """Draw a column for each pair and a row for each group of prompts; return the figure and its first panel.
 
     Args:
-        results: what was recorded.
-        experiment: whose samples are drawn.
+        results: the results.
+        experiment: name of the experiment whose samples are drawn.
         draw: draws one panel, given its axes, the pair and the group.
-        xlabel: below every column.
-        ylabel: left of every row.
-        by_group: whether groups have panels of their own; else ``draw`` gets "" for the group.
+        xlabel: label below every column.
+        ylabel: label left of every row.
+        by_group: whether groups have panels of their own. Otherwise ``draw`` gets "" for the group.
     """
     samples = results.samples_of(experiment)
     pairs = list(by_pair(samples))
@@ -291,6 +308,7 @@ def _panels(
     )
     for row, group in zip(axes, groups, strict=True):
         for panel, pair in zip(row, pairs, strict=True):
+            # Pairs that were run with different prompts may lack each other's groups.
             if any((s.pair, s.group) == (pair, group) for s in samples) or not by_group:
                 title = f"{in_figure(pair)}: {in_figure(group)}" if len(groups) > 1 else in_figure(pair)
                 panel.set_title(title)

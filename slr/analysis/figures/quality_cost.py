@@ -1,4 +1,4 @@
-"""What restored layers cost in benchmarks: differences to the instruct model, task by task."""
+"""The cost of restored layers in benchmarks: differences from the instruct model, task by task."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ from slr.figure_style import (
 from slr.statistics.contrasts import Contrast
 
 ROW_HEIGHT = 0.38
+"""Height of a row in inches."""
 SPACE_FOR_TITLE_AND_AXIS = 0.9
-"""Inches, both."""
+"""Height of title and axis together in inches."""
 OFFSETS = {"hybrid": -0.22, "soup": 0.0, "base": 0.22}
-"""Offsets of the models within a task's row, so that none covers another."""
+"""Offset of each model within a task's row, in rows, so that no marker covers another."""
 TASK_NAMES = {
     "testbed_facts": "facts",
     "testbed_sums": "sums",
     "testbed_subjects": "subjects",
     "english_facts": "facts",
 }
-"""Names of our own tasks; those of lm-eval are shown by their ids."""
+"""Name of each of our own tasks by its id. Tasks of lm-eval are shown by their ids."""
 FILTER_NAMES = {
     "exact_match,strict-match": "strict-match",
     "exact_match,flexible-extract": "flexible-extract",
 }
-"""Names of metrics that one task has several of."""
+"""Name of each metric of a task that has several, by lm-eval's name."""
 
 
 def quality_cost(results: Results) -> Figure:
-    """A panel a pair, a row a task's metric; to the left of the line is worse than instruct."""
+    """Draw a panel for each pair, with a row for each metric. Worse than instruct is to the left of the line."""
     contrasts = [c for c in results.contrasts("quality") if c.reference_model == "instruct"]
     pairs = list(dict.fromkeys(contrast.pair for contrast in contrasts))
     rows = list(dict.fromkeys(_row(contrast, contrasts) for contrast in contrasts))
@@ -59,6 +60,7 @@ def quality_cost(results: Results) -> Figure:
         panel.set_title(in_figure(pair))
         panel.set_xlabel("score less instruct's")
     axes[0, 0].set_yticks(range(len(rows)), rows)
+    # The limits are reversed, so that the first row is at the top.
     axes[0, 0].set_ylim(len(rows) - 0.5, -0.5)
     _add_legend(figure)
     return figure
@@ -80,7 +82,7 @@ def _draw_pair(
 
 
 def _row(contrast: Contrast, contrasts: Sequence[Contrast]) -> str:
-    """The task, with its metric where it has several."""
+    """Name of a row: the task, and the metric if the task has several."""
     metrics = {other.metric for other in contrasts if other.group == contrast.group}
     task = in_figure(TASK_NAMES.get(contrast.group, contrast.group.replace("_", " ")))
     metric = in_figure(FILTER_NAMES.get(contrast.metric, contrast.metric))

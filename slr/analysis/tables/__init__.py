@@ -1,4 +1,4 @@
-"""The tables: each a pure function of the results, in a module of its own."""
+"""The tables. Each is a pure function of the results, in a module of its own."""
 
 from slr.analysis.exhibit import Exhibit
 from slr.analysis.needs import (
@@ -99,4 +99,4 @@ TABLES = (
     Exhibit(id="runs", make=runs, need=PAIRS),
     Exhibit(id="crc_prompts", make=crc_prompts),
 )
-"""Every table that there is."""
+"""Every table, in the order of the page."""

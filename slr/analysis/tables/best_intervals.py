@@ -7,7 +7,7 @@ from slr.analysis.tables.table import Cell, Table
 
 
 def best_intervals(results: Results) -> Table:
-    """A row an interval, the chosen one first."""
+    """Make a row for each interval, the chosen one first."""
     rows: list[tuple[Cell, ...]] = []
     for report in results.crc_reports:
         on_front = {candidate.choice for candidate in report.front}
@@ -25,8 +25,8 @@ def best_intervals(results: Results) -> Table:
                 )
             )
     return Table(
-        "The best admissible intervals by diversity on the selection prompts, and how many of all intervals are "
-        "on the Pareto front of validity and diversity.",
+        "The best admissible intervals by diversity on the selection prompts, and the number of intervals on the "
+        "Pareto front of validity and diversity.",
         ("pair", "rank", "layers", "validity", "diversity", "on the Pareto front", "size of the front"),
         tuple(rows),
     )

@@ -1,4 +1,4 @@
-"""The scores of the selected intervals for letters and digits apart."""
+"""The scores of the selected intervals, separately for letters and digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from slr.figure_style import MODEL_NAMES
 
 
 def by_category(results: Results) -> Table:
-    """As the table of selected intervals, once for each category of prompts."""
+    """Make the rows of the table of selected intervals, once for each category of prompts."""
     rows = [
         (
             report.pair,
@@ -25,8 +25,8 @@ def by_category(results: Results) -> Table:
         for model in MODELS
     ]
     return Table(
-        "CRC validity and diversity by category of prompt, of the models in the table of selected intervals. "
-        "Means over prompts with 95% intervals; differences are paired by prompt.",
+        "CRC validity and diversity by category of prompt, for the models in the table of selected intervals. "
+        "Means over prompts with 95% intervals. Differences are paired by prompt.",
         ("pair", "category", "model", "prompts", *SCORE_COLUMNS),
         tuple(rows),
     )

@@ -10,9 +10,10 @@ from slr.downstream.report import FAMILY
 from slr.statistics.contrasts import Contrast
 
 PAIRED = (
-    "Both means are over the same items, so that the difference is the difference of the means shown; its 95% "
-    "interval is paired. p is of a two-sided paired permutation test."
+    "Both means are over the same items, so that the difference is the difference of the means shown. Its 95% "
+    "interval is paired. p is from a two-sided paired permutation test."
 )
+"""Sentences on the statistics, for captions."""
 COLUMNS = (
     "metric",
     "method",
@@ -29,13 +30,16 @@ COLUMNS = (
 def contrast_table(
     caption: str, contrasts: Iterable[Contrast], group: str = "group", family: str = FAMILY
 ) -> Table:
-    """A table of contrasts.
+    """Make a table of contrasts.
 
     Args:
-        caption: what is compared.
-        contrasts: in the order of the rows.
-        group: heading of the column that says on which prompts or task a row is.
-        family: over which contrasts p was corrected.
+        caption: sentence that says what is compared.
+        contrasts: the contrasts, in the order of the rows.
+        group: heading of the column that names the prompts or the task of a row.
+        family: words that say over which contrasts p was corrected.
+
+    Returns:
+        The table.
     """
     rows = [
         (
@@ -62,7 +66,7 @@ def contrast_table(
 
 
 def crc_contrasts(results: Results) -> Table:
-    """CRC on held-out prompts, model against model."""
+    """Compare models by CRC on held-out prompts."""
     return contrast_table(
         "CRC validity and diversity on prompts that the choice did not see: the models compared, by prompt.",
         results.contrasts("crc_search"),
@@ -72,17 +76,17 @@ def crc_contrasts(results: Results) -> Table:
 
 
 def creative_writing_contrasts(results: Results) -> Table:
-    """Creative writing, method against method."""
+    """Compare methods on creative writing."""
     return _of_experiment(results, "creative_writing", "Creative writing: the methods compared.")
 
 
 def open_qa_contrasts(results: Results) -> Table:
-    """Open questions, method against method."""
+    """Compare methods on open questions."""
     return _of_experiment(results, "open_qa", "Open questions: the methods compared.")
 
 
 def reasoning_contrasts(results: Results) -> Table:
-    """Problems that the instruct model's greedy answer gets wrong, method against method."""
+    """Compare methods on problems that the instruct model's greedy answer gets wrong."""
     return _of_experiment(
         results,
         "reasoning",
@@ -92,31 +96,31 @@ def reasoning_contrasts(results: Results) -> Table:
 
 
 def restoration_controls_contrasts(results: Results) -> Table:
-    """The chosen interval against other intervals of the same length."""
+    """Compare the chosen interval with other intervals of the same length."""
     return _of_experiment(
         results,
         "restoration_controls",
-        "Open questions: the hybrid with the chosen interval against hybrids with as many layers restored elsewhere, "
+        "Open questions: the hybrid with the chosen interval against hybrids that restore as many layers elsewhere, "
         "and all of them against the instruct model.",
     )
 
 
 def decoding_methods_contrasts(results: Results) -> Table:
-    """The hybrid against instruct and soup at the same sampling setting."""
+    """Compare the hybrid with instruct and soup at the same sampling setting."""
     return _of_experiment(
         results, "decoding_methods", "Open questions: models compared at the same sampling setting."
     )
 
 
 def prompting_methods_contrasts(results: Results) -> Table:
-    """The hybrid against instruct and soup with the same prompting method."""
+    """Compare the hybrid with instruct and soup with the same way to ask."""
     return _of_experiment(
         results, "prompting_methods", "Open questions: models compared with the same prompting method."
     )
 
 
 def quality_contrasts(results: Results) -> Table:
-    """Benchmarks, model against model."""
+    """Compare models on benchmarks."""
     return contrast_table(
         "Scores by lm-evaluation-harness: the models compared, by document.",
         results.contrasts("quality"),

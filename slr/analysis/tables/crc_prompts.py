@@ -8,7 +8,7 @@ from slr.crc.prompts import load_prompts
 
 
 def crc_prompts(_results: Results) -> Table:
-    """A row a prompt, those for selection first."""
+    """Make a row for each prompt, the selection prompts first."""
     return Table(
         "The CRC prompts in full. Each valid set is given as its characters one after the other.",
         ("prompt", "category", "text", "valid set"),

@@ -1,4 +1,4 @@
-"""What judges say of creative texts, how far two of them agree, and what a canonicaliser adds to the rules."""
+"""Scores of creative texts by judges, the agreement of two judges, and what a canonicaliser adds to the rules."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ from slr.statistics.contrasts import Contrast
 from slr.statistics.uncertainty import Estimate
 
 SCALE = f"from {LOWEST} to {HIGHEST}"
+"""Words for the range of a score, for captions."""
 
 
 def judge(results: Results) -> Table:
-    """Scores of every genre and method."""
+    """Make a row for each genre, method and judge."""
     rows: list[tuple[Cell, ...]] = []
     for scores in filter(None, (results.judge_scores, results.second_judge_scores)):
         for pair, of_judge in by_pair(scores).items():
             rows += _rows_of_pair(method_summaries(_values(results, scores, pair)), of_judge)
     return Table(
-        f"Creative writing judged by a language model, blind to the method and in random order, {SCALE}. Not "
-        "readable is the share of texts for which the judge's answer had not the form asked for; they have no "
-        f"score. {STATISTICS}",
+        "Creative writing judged by a language model that does not know the method and sees texts in random order. "
+        f'Scores are {SCALE}. "Not readable" is the share of texts for which the judge\'s answer did not have the form '
+        f"asked for; these texts have no score. {STATISTICS}",
         ("pair", "genre", "method", "judge", "prompts", "texts", "not readable", *ASPECTS),
         tuple(rows),
         count_column="prompts",
@@ -44,7 +45,7 @@ def judge(results: Results) -> Table:
 
 
 def judge_contrasts(results: Results) -> Table:
-    """What the first judge says, method against method."""
+    """Compare methods by the first judge's scores."""
     scores = results.judge_scores
     contrasts: list[Contrast] = []
     for pair in by_pair(scores):
@@ -65,8 +66,9 @@ def _rows_of_pair(
     rows = []
     for (group, method), estimates in _estimates(summaries).items():
         records = [r for r in scores if r.method == method and group in (r.group, ALL_GENRES)]
-        if not records:  # the judge has not come to it
+        if not records:  # the judge has not read this method's texts yet
             continue
+        # A reply gives all aspects or none, so the first aspect counts the texts without a score.
         given = [score for record in records for score in record.scores[ASPECTS[0]]]
         rows.append(
             (
@@ -86,7 +88,7 @@ def _rows_of_pair(
 def _estimates(
     summaries: Iterable[MethodSummary],
 ) -> dict[tuple[str, str], dict[MetricId, Estimate | None]]:
-    """For each group and method, the estimate of each metric."""
+    """The estimate of each metric, for each group and method."""
     found: dict[tuple[str, str], dict[MetricId, Estimate | None]] = {}
     for of in summaries:
         found.setdefault((of.group, of.method.id), {})[of.metric.id] = of.estimate
@@ -94,7 +96,7 @@ def _estimates(
 
 
 def judge_agreement(results: Results) -> Table:
-    """Rank correlation of two judges."""
+    """Make a row for each pair and aspect: the rank correlation of two judges."""
     rows = []
     for pair, ours in by_pair(results.judge_scores).items():
         theirs = of_pair(results.second_judge_scores, pair)
@@ -102,7 +104,7 @@ def judge_agreement(results: Results) -> Table:
             correlation, num_texts = agreement(ours, theirs, aspect)
             rows.append((pair, aspect, ours[0].judge, theirs[0].judge, num_texts, correlation))
     return Table(
-        "Spearman's rank correlation of two judges' scores of the same texts, with a 95% bootstrap interval over "
+        "Spearman's rank correlation of two judges' scores of the same texts, with a 95% jackknife interval over "
         "prompts.",
         ("pair", "aspect", "first judge", "second judge", "texts scored by both", "correlation"),
         tuple(rows),
@@ -110,7 +112,7 @@ def judge_agreement(results: Results) -> Table:
 
 
 def canonicaliser(results: Results) -> Table:
-    """Open questions, with and without a language model that reads what the rules do not recognise."""
+    """Compare the rules alone with a language model that reads what the rules do not recognise."""
     rows: list[tuple[Cell, ...]] = []
     labels: dict[MetricId, str] = {}
     for pair, canonical in by_pair(results.canonical_answers).items():
@@ -125,9 +127,9 @@ def canonicaliser(results: Results) -> Table:
             rows.append((pair, group, method, most_items(estimates.values()), *means, asked, unusable))
     return Table(
         "Open questions: precision and coverage by the rules alone, and with a language model that says which right "
-        "answer is meant where they recognise none; the share of samples that it recognised beyond the rules; how many "
-        "it was asked about, and the share of its replies that were neither a listed name nor NONE, and count as "
-        "unrecognised. Means over prompts with 95% intervals.",
+        "answer is meant where the rules recognise none. Also the share of samples that it recognised beyond the "
+        "rules, and the number of answers it was asked about. A reply is not usable if it is neither a listed name "
+        "nor NONE; such an answer counts as unrecognised. Means over prompts with 95% intervals.",
         ("pair", "group", "method", "prompts", *labels.values(), "asked about", "replies not usable"),
         tuple(rows),
         count_column="prompts",

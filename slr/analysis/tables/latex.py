@@ -1,4 +1,4 @@
-"""Set a table in LaTeX, with booktabs rules."""
+"""Tables in LaTeX, with booktabs rules."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from slr.terminal.literal_text import visible
 
 PAGE_ROWS = 40
-"""A table of more rows breaks across pages."""
+"""Number of rows from which a table breaks across pages."""
 LINE_CHARACTERS = 60
-"""A column of longer cells breaks its lines."""
+"""Number of characters of a cell from which its column breaks lines."""
 WIDTH_CHARACTERS = 70
-"""A wider table is scaled to the text's width; if it breaks across pages, they are turned instead."""
+"""Number of characters from which a table is scaled to the text's width, or its pages are turned if it has several."""
 GAP_CHARACTERS = 2
-"""The space between columns."""
+"""Width of the space between columns, in characters."""
 
 BASIC_PLANE = "\uffff"
-"""The last of its characters."""
+"""Last character of the Unicode plane for which LaTeX fonts have characters."""
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -30,16 +30,17 @@ _ESCAPES = {
     "}": r"\}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    "<": r"\textless{}",  # these three are other characters in LaTeX's default font encoding
+    "<": r"\textless{}",  # in LaTeX's default font encoding, these three would print as other characters
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
 }
 
 
 def escaped(text: str) -> str:
-    """Text in which no character means anything to LaTeX; a line break, which could end a paragraph, is a space.
+    """Escape a text so that no character in it means anything to LaTeX.
 
-    Characters beyond the basic plane, such as emoji, are written as their numbers: no LaTeX font has them.
+    A line break becomes a space, because it could end a paragraph. Characters beyond the basic plane, such as emoji,
+    become their numbers, because no LaTeX font has them.
     """
     line = visible(" ".join(text.splitlines()), keep="\t")
     return "".join(
@@ -57,7 +58,19 @@ def table(
     rows: Sequence[Sequence[str]],
     note: str,
 ) -> str:
-    """A table to be included in a document; its first line names the packages it needs. All text is escaped."""
+    """Set a table that a document can include. Its first line names the packages that it needs.
+
+    Args:
+        label: name for references to the table.
+        caption: the caption, escaped.
+        columns: heading of each column, escaped.
+        are_numbers: whether each column holds only numbers, which are set flush right.
+        rows: text of each cell, row by row, escaped.
+        note: text below the table.
+
+    Returns:
+        The LaTeX code.
+    """
     lengths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
     layout = "".join(
         r"p{0.45\linewidth}" if length > LINE_CHARACTERS else "r" if is_number else "l"
@@ -79,7 +92,7 @@ def table(
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """Of a table, each in lines of LaTeX."""
+    """The parts of a table, in lines of LaTeX."""
 
     num_columns: int
     layout: str
@@ -92,7 +105,7 @@ class _Parts:
 
 def _row(cells: Sequence[str]) -> str:
     row = " & ".join(cells) + r" \\"
-    # After a rule or a row's end, either would be an argument of it.
+    # After a rule or the end of a row, LaTeX would read "[" and "*" as the beginning of an argument.
     return "{}" + row if row.startswith(("[", "*")) else row
 
 
@@ -124,6 +137,7 @@ def _on_pages(parts: _Parts) -> list[str]:
         *([note] if parts.note else []),
         r"\end{longtable}",
     ]
+    # A box cannot break across pages, so a long table cannot be scaled as a short one is.
     if parts.is_wide:
         smaller = r"\scriptsize\setlength{\tabcolsep}{3pt}"
         longtable = [r"\begin{landscape}", smaller, *longtable, r"\end{landscape}"]

@@ -1,4 +1,4 @@
-"""The checkpoints compared."""
+"""The checkpoints that are compared."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from slr.analysis.tables.table import Table
 
 
 def models(results: Results) -> Table:
-    """A row a pair, with revisions where they are known."""
+    """Make a row for each pair, with revisions where they are known."""
     return Table(
-        "The pairs compared, as they were opened. Sizes are those of either model.",
+        "The pairs compared, as they were opened. Both models of a pair have the sizes given.",
         (
             "pair",
             "class",

@@ -1,4 +1,4 @@
-"""Benchmarks: what each model scores, and what that is less than the instruct model's score."""
+"""Benchmarks: the score of each model in each task."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from slr.figure_style import MODEL_NAMES
 
 
 def quality(results: Results) -> Table:
-    """A row a pair, task, metric and model."""
+    """Make a row for each pair, task, metric and model."""
     rows = [
         (
             score.pair,
@@ -19,6 +19,7 @@ def quality(results: Results) -> Table:
             score.num_fewshot,
             "yes" if score.chat_template else "no",
             summary.estimate,
+            # Kept for comparison with other reports; our interval comes from the documents.
             score.standard_error,
             score.task_version,
         )
@@ -27,8 +28,8 @@ def quality(results: Results) -> Table:
     ]
     versions = ", ".join(sorted({summary.score.harness_version for summary in results.harness_summaries}))
     return Table(
-        f"Scores by lm-evaluation-harness {versions}, for each metric with the filter that reads the answers. Means "
-        "over documents with 95% intervals, and lm-eval's standard error.",
+        f"Scores by lm-evaluation-harness {versions}. Each metric is named with the filter that reads the answers. "
+        "Means over documents with 95% intervals, and lm-eval's standard error.",
         (
             "pair",
             "task",

@@ -1,4 +1,4 @@
-"""Where the numbers come from: code, time and machine of each run."""
+"""The origin of the numbers: code, time and machine of each run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from slr.runs.records import AnyRecord
 
 
 def runs(results: Results) -> Table:
-    """A row for each experiment and pair."""
+    """Make a row for each experiment and pair."""
     groups: dict[tuple[str, str], list[AnyRecord]] = {}
     for record in results.records:
         groups.setdefault((record.experiment, record.pair), []).append(record)
     return Table(
-        "Where the records come from. A commit with + had uncommitted changes to the code.",
+        "The origin of the records. A + after a commit means that the code had changes that were not committed.",
         ("experiment", "pair", "records", "begun", "ended", "commit", "device", "versions"),
         tuple((*key, len(records), *_source(records)) for key, records in groups.items()),
     )
@@ -23,6 +23,7 @@ def runs(results: Results) -> Table:
 
 def _source(records: Sequence[AnyRecord]) -> tuple[str, ...]:
     sources = [record.provenance for record in records]
+    # All times are in UTC and of one form, so that they sort as text.
     times = sorted(source.created_at for source in sources)
     commits = dict.fromkeys(source.commit[:12] + ("+" if source.dirty else "") for source in sources)
     devices = dict.fromkeys(source.device for source in sources)

@@ -1,4 +1,4 @@
-"""Sample texts side by side: the same prompt, before and after."""
+"""Sample texts side by side: instruct model and hybrid on the same prompt."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from slr.analysis.tables.table import Table
 from slr.runs.records import Samples
 
 NUM_TEXTS = 4
-"""So many of each model, the first ones drawn; chosen by nobody."""
+"""Number of each model's texts. They are the first ones drawn, and nobody chose them."""
 MAX_CHARACTERS = 300
+"""Number of characters from which a text is cut."""
 
 
 def samples(results: Results) -> Table:
-    """For each pair and genre, the first prompt's first samples by instruct model and hybrid."""
+    """Make rows for each pair and genre: the first samples of the first prompt, by instruct model and hybrid."""
+    # Of equal keys the last one stays in a dict. In reverse order that is the first record.
     by_key = {(r.pair, r.prompt_id, r.method): r for r in reversed(results.samples_of("creative_writing"))}
     first_prompts = {(r.pair, r.group): r for r in by_key.values() if r.method == "instruct"}
     rows = []

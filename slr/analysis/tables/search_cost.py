@@ -1,4 +1,4 @@
-"""What scoring every interval cost."""
+"""The cost of scoring every interval."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from slr.runs.records import SearchCost
 
 
 def search_cost(results: Results) -> Table:
-    """A row a pair and method; the ratio stands with the shared search."""
+    """Make a row for each pair and method. The ratio is in the row of the shared search."""
     costs = results.search_costs
     loops = {_circumstances(cost): cost for cost in costs if cost.method == "loop"}
     return Table(
-        "Cost of scoring every interval by the shared search, and where it was measured of the plain loop over "
-        "hybrids (an even sample of them), on the same machine in one run. The ratio is of seconds an interval. "
-        "Tokens are summed over layer evaluations.",
+        "Cost of scoring every interval by the shared search and, where it was measured, by the plain loop over an "
+        "even sample of the hybrids. Both ran on the same machine in one run. The ratio is of seconds for each "
+        "interval. Tokens are summed over layer evaluations.",
         (
             "pair",
             "method",
@@ -36,8 +36,9 @@ def search_cost(results: Results) -> Table:
 
 
 def _shared_first(costs: Sequence[SearchCost]) -> list[SearchCost]:
-    """Each pair's shared search before its loop."""
+    """The costs, with each pair's shared search before its loop."""
     pairs = list(dict.fromkeys(cost.pair for cost in costs))
+    # Pairs keep the order in which they occur.
     return sorted(costs, key=lambda cost: (pairs.index(cost.pair), cost.method == "loop"))
 
 

@@ -1,4 +1,4 @@
-"""What each search chose, and how it scores beside all that it is compared to."""
+"""The choice of each search, and its scores next to the models that it is compared with."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from slr.figure_style import MODEL_NAMES
 from slr.vocabulary import ModelKind, PromptSet
 
 MODELS: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
+"""Models in the table, in order."""
 SCORE_COLUMNS = ("validity", "diversity", "validity less instruct's", "diversity less instruct's")
+"""Headings of the columns with scores."""
 RULE_COLUMNS = ("validity / instruct's", "rule kept")
+"""Headings of the columns on the rule."""
 
 
 def selected_intervals(results: Results) -> Table:
-    """Base, instruct, chosen hybrid and chosen soup on both prompt sets."""
+    """Make rows for base, instruct, chosen hybrid and chosen soup on both prompt sets."""
     rows = [
         (
             report.pair,
@@ -30,11 +33,11 @@ def selected_intervals(results: Results) -> Table:
         for model in MODELS
     ]
     return Table(
-        "CRC validity and diversity of the base and instruct models, of the hybrid with the chosen layers "
-        "restored, and of the soup chosen by the same rule. Layers are counted from 0, and the end is not "
-        "included. Choices are made on the selection prompts. Means over prompts with 95% intervals; "
-        "differences to the instruct model are paired by prompt, and so are ratios, whose 95% intervals are "
-        f"Fieller's. The rule: {rules_of(results)}; whether it is kept goes by the mean.",
+        "CRC validity and diversity of the base model, the instruct model, the hybrid with the chosen layers restored, "
+        "and the soup chosen by the same rule. Layers are counted from 0, and the end is not included. Choices are "
+        "made on the selection prompts. Means over prompts with 95% intervals. Differences from the instruct model, "
+        "and ratios to it, are paired by prompt; the ratios' 95% intervals are Fieller's. "
+        f"The rule: {rules_of(results)}. Whether it is kept is decided by the mean.",
         ("pair", "model", "choice", "layers restored", "prompts", *SCORE_COLUMNS, *RULE_COLUMNS),
         tuple(rows),
     )
@@ -43,7 +46,17 @@ def selected_intervals(results: Results) -> Table:
 def score_cells(
     report: CrcReport, model: ModelKind, prompt_set: PromptSet, category: Category | None = None
 ) -> tuple[Cell, ...]:
-    """The cells under ``SCORE_COLUMNS``; undefined where nothing was chosen, or it is not measured yet."""
+    """The cells under ``SCORE_COLUMNS``.
+
+    Args:
+        report: the pair's report.
+        model: kind of model.
+        prompt_set: set of prompts.
+        category: kind of characters; None for all prompts.
+
+    Returns:
+        The cells; undefined if nothing was chosen, or if it is not measured yet.
+    """
     summary = report.summary(model, prompt_set, category)
     if summary is None:
         return (None,) * len(SCORE_COLUMNS)
@@ -51,7 +64,16 @@ def score_cells(
 
 
 def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tuple[Cell, Cell]:
-    """The cells under ``RULE_COLUMNS``; the rule is for what is chosen, and "" for the other models."""
+    """The cells under ``RULE_COLUMNS``.
+
+    Args:
+        report: the pair's report.
+        model: kind of model.
+        prompt_set: set of prompts.
+
+    Returns:
+        The ratio, and whether the rule is kept. The latter is "" for base and instruct, because they are not chosen.
+    """
     summary = report.summary(model, prompt_set)
     is_kept = report.keeps_rule(model, prompt_set)
     rule = "" if model in ("base", "instruct") else None if is_kept is None else KEPT[is_kept]
@@ -59,7 +81,7 @@ def rule_cells(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> tu
 
 
 def rules_of(results: Results) -> str:
-    """The rule in words; where pairs were chosen by several, all of them."""
+    """The rule in words; all of them if the pairs' choices were made by several rules."""
     return " or ".join(dict.fromkeys(str(report.rule) for report in results.crc_reports))
 
 

@@ -1,4 +1,4 @@
-"""Why each interval and each soup was chosen, or why none was."""
+"""The reason for the choice of each interval and each soup, or why none was chosen."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from slr.vocabulary import ModelKind
 
 
 def selection_reasons(results: Results) -> Table:
-    """Two rows a pair: of the interval, and of the soup."""
+    """Make two rows for each pair: one for the interval, and one for the soup."""
     return Table(
-        "The choices in words, and what became of them on the held-out prompts. Intervals are half-open and counted "
-        "from 0.",
+        "The choices in words, and whether they keep the rule on the held-out prompts. Intervals are half-open and "
+        "counted from 0.",
         ("pair", "choice of", "chosen", "reason", *(f"{column}, held-out" for column in RULE_COLUMNS)),
         tuple(row for report in results.crc_reports for row in _rows(report)),
     )

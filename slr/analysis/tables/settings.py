@@ -1,4 +1,4 @@
-"""The hyperparameters: every setting that a result depends on."""
+"""The hyperparameters: every setting on which a result depends."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from slr.runs.results import of_kind
 
 
 def settings(results: Results) -> Table:
-    """A row for each setting of each experiment; what the search chose, for each pair."""
+    """Make a row for each setting of each experiment, and for what the search chose for each pair."""
     rows: dict[tuple[str, str, str], str] = {}
     for record in of_kind(results.records, Configuration):
         for name, value in record.settings.items():
+            # All pairs in a file of records have the same settings.
             rows[record.experiment, "all", name] = _shown(value)
         rows[record.experiment, record.pair, "dtype"] = record.dtype
         for name, value in record.inputs.items():
@@ -28,7 +29,7 @@ def settings(results: Results) -> Table:
 
 
 def _shown(value: Any) -> str:
-    """A setting in a cell: of methods and tasks, only their ids."""
+    """The text of a setting in a cell. Methods and tasks are shown by their ids only."""
     for id_ in ("id", "name"):
         if (
             value

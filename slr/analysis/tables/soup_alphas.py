@@ -8,7 +8,7 @@ from slr.crc.report import soup_candidates
 
 
 def soup_alphas(results: Results) -> Table:
-    """A row for each pair and alpha."""
+    """Make a row for each pair and alpha."""
     rows = [
         (
             report.pair,
@@ -22,8 +22,8 @@ def soup_alphas(results: Results) -> Table:
         for candidate in soup_candidates(results.by_pair[report.pair])
     ]
     return Table(
-        "CRC scores of the soups: all weights interpolated, with a share of alpha from the base model. Means over the "
-        "selection prompts; the most diverse of those that are valid enough is chosen.",
+        "CRC scores of the soups. A soup interpolates all weights; alpha is the base model's share. Means over the "
+        "selection prompts. Among the soups that are valid enough, the most diverse is chosen.",
         ("pair", "alpha", "validity", "diversity", "valid enough", "choice"),
         tuple(rows),
     )
