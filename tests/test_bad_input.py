@@ -30,7 +30,7 @@ from tests.tiny_adapters import make_adapter
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 20
-"""That any command may take to say what is wrong."""
+"""Seconds that a command may take to say what is wrong."""
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(disk: Path, leave: int) -> Path:
-    """Take all room but so many bytes, by a file."""
+    """Write a file that leaves only ``leave`` bytes of room."""
     filler = disk / "filler"
     stats = os.statvfs(disk)
     filler.write_bytes(bytes(stats.f_bavail * stats.f_frsize - leave))

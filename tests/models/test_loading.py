@@ -553,7 +553,7 @@ def test_model_whose_only_file_is_truncated(copied_pair: CopiedPair) -> None:
         ({"model_type": "strange"}, "has model type 'strange', which is not known to the installed version"),
         ({"model_type": None}, "has model type None"),
         ({"model_type": "bert"}, "is no decoder-only language model with a list of decoder layers"),
-        ({"model_type": "t5"}, "has an encoder beside its decoder"),
+        ({"model_type": "t5"}, "has an encoder besides its decoder"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "is quantized"),
         ({"num_hidden_layers": "many"}, "config.json of .* is not valid"),
     ],
