@@ -169,7 +169,7 @@ def test_a_stop_by_the_budget_and_a_lost_line_are_made_up_for(
         stopped = run(study(), tmp_path, fails=True)
         (failure,) = (record for record in stopped if isinstance(record, Failure))
         assert failure.message.startswith("the budget of 5 requests")
-        assert "go on, with a larger SLR_JUDGE_BUDGET_REQUESTS" in capsys.readouterr().err
+        assert "continue, with a larger SLR_JUDGE_BUDGET_REQUESTS" in capsys.readouterr().err
         whole = run(study(), tmp_path)
         assert len(server.bodies) == 9
         path = tmp_path / "judge.jsonl"
