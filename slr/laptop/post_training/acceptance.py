@@ -48,14 +48,14 @@ def list_of(count: int) -> Accepts:
 
 
 def text_about(subject: str, sentences: range = range(1, 2), end: str = ".!?") -> Accepts:
-    """So many whole sentences that name the subject and do not repeat themselves.
+    """So many whole sentences which name the subject and do not repeat themselves.
 
     Args:
         subject: its last word must occur, in any form.
         sentences: the numbers of sentences that are accepted.
         end: characters, with one of which the text must end.
     """
-    stem = subject.split()[-1][:5].lower()
+    stem = _singular(subject.split()[-1].lower())[:5]
 
     def accepts(answer: str) -> bool:
         text = answer.strip().strip('"')

@@ -95,14 +95,14 @@ class _Training:
         self.policy: Policy
 
     def run(self) -> Path:
-        final = self.directories.rounds / "final"
-        if (final / "training.json").exists():
-            _say(f"{final}: it is there already")
-            return final
         # What all variants and lambdas share is the same whichever of them was first.
         shared = replace(self.recipe, variant="lora", typicality_weight=1.0)
         _check_recipe(shared, self.prompts, self.directories.elicited.parent)
         _check_recipe(self.recipe, self.prompts, self.directories.rounds)
+        final = self.directories.rounds / "final"
+        if (final / "training.json").exists():
+            _say(f"{final}: it is there already")
+            return final
         self.start = load_start_model(self.recipe.model)
         self.rater = FewShotModel(replace(self.start, model=frozen(copy.deepcopy(self.start.model))))
         elicited = self._elicit()

@@ -1,0 +1,158 @@
+"""All stages on tiny random models, and a killed training that goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+
+from slr.laptop.post_training.__main__ import main
+from slr.laptop.post_training.final import ADAPTER_FILE, LAYERS_FILE
+from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.stages import post_train
+from tests.laptop.tiny_training import RECIPE, tiny_prompts, tiny_start_model, with_tiny_models
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture
+def tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_tiny_models(monkeypatch)
+
+
+def train_in_a_process(output_dir: Path, kill_at: int = 0) -> subprocess.CompletedProcess[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "tests.laptop.tiny_training",
+        str(output_dir),
+        *([str(kill_at)] if kill_at else []),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_an_adapter_that_changes_the_model_and_a_report_of_all_rounds(tmp_path: Path) -> None:
+    final = post_train(replace(RECIPE, model="gemma"), tmp_path, tiny_prompts())
+    assert final == tmp_path / "gemma" / "seed-0" / "lora" / "lambda-1" / "final"
+    names = {
+        "adapter_config.json",
+        ADAPTER_FILE,
+        "chat_template.jinja",
+        "generation_config.json",
+        "training.json",
+    }
+    assert {path.name for path in final.iterdir()} == names
+    assert {tensor.dtype for tensor in load_file(final / ADAPTER_FILE).values()} == {torch.bfloat16}
+    assert (
+        json.loads((final / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "laptop:gemma/base"
+    )
+    tuned: Any = PeftModel.from_pretrained(tiny_start_model("gemma").model, final)
+    tokens = torch.tensor([[5, 9, 40]])
+    assert not torch.allclose(tiny_start_model("gemma").model(tokens).logits, tuned(tokens).logits)
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) -> None:
+    final = post_train(RECIPE, tmp_path, tiny_prompts())
+    report = json.loads((final / "training.json").read_text())
+    assert report["weights"]["sha256"] == hashlib.sha256((final / ADAPTER_FILE).read_bytes()).hexdigest()
+    assert [row["round"] for row in report["rounds"]] == [1, 2]
+    assert report["verdict"]["rounds"] == 2
+    assert report["verdict"]["criterion_met"] == (not report["rounds"][-1]["dev"]["unmet"])
+    assert report["few_shot_base"]["entropy_ratio"] == 1
+    assert report["sft"]["dev"]["kl_to_sft"] == 0
+    assert report["sft"]["optimisation"]["steps"] == 24 // 4
+    first = report["rounds"][0]
+    assert first["reward"]["chosen_typicality"] > first["reward"]["rejected_typicality"]
+    assert first["optimisation"]["first_loss"] == pytest.approx(0.693, abs=0.02)
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_the_full_variant_trains_the_decoder_layers_and_nothing_else(tmp_path: Path) -> None:
+    final = post_train(replace(RECIPE, variant="full"), tmp_path, tiny_prompts())
+    layers = load_file(final / LAYERS_FILE)
+    start = tiny_start_model("smollm2").model.state_dict()
+    assert layers.keys() == {name for name in start if ".layers." in name}
+    assert any(not torch.equal(tensor, start[name].bfloat16()) for name, tensor in layers.items())
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_lambdas_share_what_comes_before_the_rounds(tmp_path: Path) -> None:
+    post_train(RECIPE, tmp_path, tiny_prompts())
+    sft = tmp_path / "smollm2" / "seed-0" / "lora" / "sft" / "weights.safetensors"
+    written = sft.stat().st_mtime_ns
+    other = post_train(replace(RECIPE, typicality_weight=0.5), tmp_path, tiny_prompts())
+    assert other.parent.name == "lambda-0.5"
+    assert sft.stat().st_mtime_ns == written
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_files_of_another_recipe_are_refused(tmp_path: Path) -> None:
+    post_train(RECIPE, tmp_path, tiny_prompts())
+    with pytest.raises(
+        ValueError, match="was made with another max_exchanges, sft_batch: give another --output-dir"
+    ):
+        post_train(replace(RECIPE, sft_batch=8, max_exchanges=9), tmp_path, tiny_prompts())
+
+
+@pytest.mark.parametrize("share", [0.15, 0.35, 0.6, 0.9])
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    share: float, uninterrupted: tuple[Path, int], tmp_path: Path
+) -> None:
+    whole, num_files = uninterrupted
+    killed = train_in_a_process(tmp_path, kill_at=round(share * num_files))
+    assert killed.returncode == -signal.SIGKILL
+    assert not list(tmp_path.glob("**/training.json"))
+    assert train_in_a_process(tmp_path).returncode == 0
+    (found,) = tmp_path.glob("**/final")
+    assert (found / ADAPTER_FILE).read_bytes() == (whole / ADAPTER_FILE).read_bytes()
+    assert not list(tmp_path.glob("**/*.unfinished"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, int]:
+    """The final directory of a training that nothing stopped, and how many files it wrote."""
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    done = train_in_a_process(directory)
+    assert done.returncode == 0, done.stderr
+    (final,) = directory.glob("**/final")
+    return final, int(done.stdout)
+
+
+def test_kills_fall_into_both_kinds_of_stages(uninterrupted: tuple[Path, int]) -> None:
+    """Most files of a tiny training are saved steps, so the shares above fall among them."""
+    _, num_files = uninterrupted
+    assert num_files > 40
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "gemma", "--variant", "full"], "the full variant is made of smollm2 only"),
+        (["--model", "smollm2", "--lambda", "-1"], "lambda is -1.0, expected a number from 0 to 10"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_message(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--output-dir", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_learning_rates_are_those_of_the_variant() -> None:
+    assert Recipe(model="smollm2", variant="full").fields()["sft_learning_rate"] == 2e-5
+    assert Recipe(model="smollm2").fields()["sft_learning_rate"] == 2e-4
