@@ -136,10 +136,10 @@ def test_entropy_compares_equally_many_accepted_answers() -> None:
     prompt = replace(prompt_of("naming"), accepts=lambda text: text != "wrong")
     drawn = [Answers(prompt.id, ("tea",) * 8)]
     base = [Answers(prompt.id, ("wrong", "tea", "milk", "wine", "beer", None, None, "wrong"))]
-    measured = measure_dev([prompt], drawn, base, kl_to_sft=3.0)
+    measured = measure_dev([prompt], drawn, base, base, kl_to_sft=3.0)
     assert (measured.entropy, measured.base_entropy) == (0, pytest.approx(math.log(4)))
-    assert measured.acceptance == 1
-    again = measure_dev([prompt], base, drawn, kl_to_sft=0.0)
+    assert (measured.acceptance, measured.sft_acceptance) == (1, 0.5)
+    again = measure_dev([prompt], base, drawn, drawn, kl_to_sft=0.0)
     assert again.acceptance == 0.5  # answers that did not end count as not accepted
     assert again.entropy == pytest.approx(math.log(4))
 
@@ -147,21 +147,27 @@ def test_entropy_compares_equally_many_accepted_answers() -> None:
 def test_entropy_needs_enough_accepted_answers_of_both() -> None:
     prompt = prompt_of("naming")
     with pytest.raises(ValueError, match="no development prompt has 4 accepted answers"):
-        measure_dev([prompt], [Answers(prompt.id, ("?",) * 8)], [Answers(prompt.id, ("?",) * 8)], 0.0)
+        measure_dev([prompt], *[[Answers(prompt.id, ("?",) * 8)]] * 3, kl_to_sft=0.0)
 
 
 def test_only_families_with_many_right_answers_count_for_entropy() -> None:
     naming = replace(prompt_of("naming"), accepts=lambda _: True)
     copying = replace(prompt_of("copy"), accepts=lambda text: text == "x")
     drawn = [Answers(naming.id, ("a", "b", "c", "d")), Answers(copying.id, ("x", "x", "x", "y"))]
-    measured = measure_dev([naming, copying], drawn, drawn, 0.0)
+    measured = measure_dev([naming, copying], drawn, drawn, drawn, kl_to_sft=0.0)
     assert measured.entropy_prompts == 1
     assert measured.acceptance == (1 + 0.75) / 2
     assert measured.family_acceptance == {"copy": 0.75, "naming": 1}
 
 
 MET = DevMeasurement(
-    entropy=1.0, base_entropy=2.0, entropy_prompts=5, acceptance=0.9, kl_to_sft=10.0, family_acceptance={}
+    entropy=1.0,
+    base_entropy=2.0,
+    entropy_prompts=5,
+    acceptance=0.6,
+    sft_acceptance=0.6,
+    kl_to_sft=10.0,
+    family_acceptance={},
 )
 
 
@@ -170,7 +176,7 @@ MET = DevMeasurement(
     [
         ({}, []),
         ({"entropy": 1.02}, ["entropy is 0.51 of the base's"]),
-        ({"acceptance": 0.89}, ["acceptance is 0.89"]),
+        ({"acceptance": 0.59}, ["acceptance is 0.59, after 0.60"]),
         (
             {"kl_to_sft": 10.2, "entropy": 2.0},
             ["entropy is 1.00 of the base's", "KL to the supervised model is 10.2 nats"],

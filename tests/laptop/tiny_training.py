@@ -1,7 +1,7 @@
-"""All stages of post-training on a tiny random model: ``python -m tests.laptop.tiny_training DIR [KILL_AT]``.
+"""All stages of post-training on a tiny random model: ``python -m tests.laptop.tiny_training DIR [FILE COUNT]``.
 
-With KILL_AT the process kills itself (SIGKILL) when it is about to give that file its name, counted from 1. At the end
-it prints the number of files that got theirs. Every step is saved, so that a kill falls between any two steps.
+With FILE, such as ``sft/state.pt``, the process kills itself (SIGKILL) when it is about to give a file of that name its
+name for the COUNT-th time. The state of training is saved after every step.
 """
 
 from __future__ import annotations
@@ -69,22 +69,21 @@ def with_tiny_models(patch: pytest.MonkeyPatch) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     """Train, and kill this process where that is asked for."""
-    kill_at = int(arguments[1]) if len(arguments) > 1 else 0
-    num_named = 0
+    file, count = (arguments[1], int(arguments[2])) if len(arguments) > 1 else ("", 0)
     rename = os.replace
+    num_named = 0
 
-    def counted(source: Path, target: Path) -> None:
+    def rename_or_die(source: Path, target: Path) -> None:
         nonlocal num_named
-        num_named += 1
-        if num_named == kill_at:
+        num_named += bool(file) and str(target).endswith(file)
+        if file and num_named == count:
             os.kill(os.getpid(), signal.SIGKILL)
         rename(source, target)
 
     with pytest.MonkeyPatch.context() as patch:
         with_tiny_models(patch)
-        patch.setattr(os, "replace", counted)
+        patch.setattr(os, "replace", rename_or_die)
         stages.post_train(RECIPE, Path(arguments[0]), tiny_prompts())
-    print(num_named)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ from slr.laptop.post_training.prompts import CHOICE_FAMILIES, TrainingPrompt
 from slr.laptop.post_training.sampling import Answers
 
 MAX_ENTROPY_RATIO = 0.5
-"""Of the policy's entropy over accepted answers to the few-shot start model's."""
-MIN_ACCEPTANCE = 0.9
+"""Of the policy's entropy over accepted answers to the few-shot start model's. Acceptance must be no lower than after
+the supervised stage, so that what collapses is the choice among right answers, and not the answers."""
 MAX_KL_TO_SFT = 10.0
 """Nats an answer."""
 MIN_ACCEPTED = 4
@@ -34,6 +34,7 @@ class DevMeasurement:
         base_entropy: nats, the few-shot start model's over as many accepted answers to the same prompts.
         entropy_prompts: the number of prompts that both are means over.
         acceptance: share of accepted answers, mean over the prompts.
+        sft_acceptance: the same of the supervised model.
         kl_to_sft: nats an answer, estimated as the mean log-ratio of the policy's own answers.
         family_acceptance: the same by family.
     """
@@ -42,6 +43,7 @@ class DevMeasurement:
     base_entropy: float
     entropy_prompts: int
     acceptance: float
+    sft_acceptance: float
     kl_to_sft: float
     family_acceptance: Mapping[str, float]
 
@@ -54,7 +56,10 @@ class DevMeasurement:
         """The conditions of the stopping criterion that do not hold, in words; none: training stops."""
         conditions = (
             (self.entropy_ratio <= MAX_ENTROPY_RATIO, f"entropy is {self.entropy_ratio:.2f} of the base's"),
-            (self.acceptance >= MIN_ACCEPTANCE, f"acceptance is {self.acceptance:.2f}"),
+            (
+                self.acceptance >= self.sft_acceptance,
+                f"acceptance is {self.acceptance:.2f}, after {self.sft_acceptance:.2f}",
+            ),
             (self.kl_to_sft <= MAX_KL_TO_SFT, f"KL to the supervised model is {self.kl_to_sft:.1f} nats"),
         )
         return [words for holds, words in conditions if not holds]
@@ -76,6 +81,7 @@ def measure_dev(
     prompts: Sequence[TrainingPrompt],
     drawn: Sequence[Answers],
     base_drawn: Sequence[Answers],
+    sft_drawn: Sequence[Answers],
     kl_to_sft: float,
 ) -> DevMeasurement:
     """Measure a model by its answers to development prompts.
@@ -86,13 +92,13 @@ def measure_dev(
         prompts: the development prompts.
         drawn: the model's answers to all of them.
         base_drawn: the few-shot start model's.
+        sft_drawn: the supervised model's.
         kl_to_sft: nats an answer, from ``mean_log_ratio``.
 
     Raises:
         ValueError: if no prompt has enough accepted answers of both.
     """
     answers, base = _accepted(prompts, drawn), _accepted(prompts, base_drawn)
-    sizes = {answers_of.prompt_id: len(answers_of.texts) for answers_of in drawn}
     entropies = [
         (entropy(answers[prompt.id][:count]), entropy(base[prompt.id][:count]))
         for prompt in prompts
@@ -102,19 +108,26 @@ def measure_dev(
     ]
     if not entropies:
         raise ValueError(f"no development prompt has {MIN_ACCEPTED} accepted answers of both models")
-    shares = {prompt.id: len(answers[prompt.id]) / sizes[prompt.id] for prompt in prompts}
+    shares = accepted_shares(prompts, drawn)
     families = {prompt.family for prompt in prompts}
     return DevMeasurement(
         entropy=_mean([policy for policy, _ in entropies]),
         base_entropy=_mean([start for _, start in entropies]),
         entropy_prompts=len(entropies),
         acceptance=_mean(list(shares.values())),
+        sft_acceptance=_mean(list(accepted_shares(prompts, sft_drawn).values())),
         kl_to_sft=kl_to_sft,
         family_acceptance={
             family: _mean([shares[prompt.id] for prompt in prompts if prompt.family == family])
             for family in sorted(families)
         },
     )
+
+
+def accepted_shares(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, float]:
+    """The share of accepted answers to each prompt, by its id."""
+    sizes = {answers.prompt_id: len(answers.texts) for answers in drawn}
+    return {id_: len(texts) / sizes[id_] for id_, texts in _accepted(prompts, drawn).items()}
 
 
 def mean_log_ratio(

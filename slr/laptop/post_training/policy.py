@@ -115,10 +115,14 @@ class Policy:
 
 
 def frozen(model: Any) -> PreTrainedModel:
-    """The model itself, in bfloat16 and as fast as can be where nothing is trained."""
+    """The model itself with weights in bfloat16, to sample from and to score with, as fast as can be on a CPU."""
     # The fused attention does not repeat the keys that heads share, which takes most of the time behind a long prefix.
     model.set_attn_implementation("sdpa")
-    return model.requires_grad_(False).to(torch.bfloat16).eval()
+    for weight in model.parameters():  # and no buffer: rotary frequencies would be rounded
+        weight.data = weight.data.to(torch.bfloat16)
+    # Where no weight wants a gradient, torch multiplies the last position of a batch with a copy of the head for each
+    # row. Nothing computes one here, because everything that is frozen runs in inference mode.
+    return model.requires_grad_(True).eval()
 
 
 def answer_log_probs(

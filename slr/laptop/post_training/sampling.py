@@ -17,8 +17,8 @@ from slr.sampling.generation import sample
 from slr.seeding import seed_from_key
 from slr.terminal.progress import progress_bar
 
-TEMPERATURE, MIN_P = 1.0, 0.1
-"""As all experiments sample: the tail of so small a model is noise, which no program would accept."""
+TEMPERATURE, MIN_P = 1.0, 0.02
+"""The tail of so small a model is noise, and one token of it spoils an answer; more would cut diversity off."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import torch
 
 from slr.chat.template import render_chats
 from slr.files.whole import write_whole
-from slr.laptop.post_training.collapse import DevMeasurement, mean_log_ratio, measure_dev
+from slr.laptop.post_training.collapse import DevMeasurement, accepted_shares, mean_log_ratio, measure_dev
 from slr.laptop.post_training.few_shot import FewShotModel
 from slr.laptop.post_training.final import write_final
 from slr.laptop.post_training.optimisation import WEIGHTS_FILE
@@ -107,12 +107,11 @@ class _Training:
         self.rater = FewShotModel(replace(self.start, model=frozen(copy.deepcopy(self.start.model))))
         elicited = self._elicit()
         self.policy = Policy(self.start, self.recipe)
-        base_dev = [
-            answers for answers in elicited if answers.prompt_id in {prompt.id for prompt in self.dev}
-        ]
-        sft = self._fine_tune(elicited, base_dev)
-        rounds = self._rounds(base_dev)
-        write_final(final, self.policy, self.recipe, self._report(elicited, sft, rounds))
+        dev_ids = {prompt.id for prompt in self.dev}
+        self.base_dev = [answers for answers in elicited if answers.prompt_id in dev_ids]
+        sft = self._fine_tune(elicited)
+        rounds = self._rounds()
+        write_final(final, self.policy, self.recipe, self._report(sft, rounds))
         _say(f"{final}: {_verdict(rounds)['in_words']}")
         return final
 
@@ -128,20 +127,20 @@ class _Training:
             self.prompts, self.recipe.elicited_samples, self.recipe.sampling_batch, self.directories.elicited
         )
 
-    def _fine_tune(self, elicited: Sequence[Answers], base_dev: Sequence[Answers]) -> dict[str, Any]:
+    def _fine_tune(self, elicited: Sequence[Answers]) -> dict[str, Any]:
         exchanges = accepted_exchanges(self.prompts, elicited, self.recipe)
         optimisation = fine_tune(self.policy, exchanges, self.recipe, self.directories.sft)
         self.reference = self.policy.snapshot()
-        measured = self._measure(self.directories.sft, self.reference, base_dev)
+        measured = self._measure(self.directories.sft, self.reference)
         return {"exchanges": len(exchanges), "optimisation": optimisation, "dev": _as_json(measured)}
 
-    def _rounds(self, base_dev: Sequence[Answers]) -> list[dict[str, Any]]:
+    def _rounds(self) -> list[dict[str, Any]]:
         """Rounds until the criterion is met or the cap is reached."""
         rounds: list[dict[str, Any]] = []
         while len(rounds) < self.recipe.max_rounds and (not rounds or rounds[-1]["dev"]["unmet"]):
             number = len(rounds) + 1
             directory = self.directories.rounds / f"round-{number}"
-            rounds.append(self._round(number, directory, base_dev))
+            rounds.append(self._round(number, directory))
             dev = rounds[-1]["dev"]
             _say(
                 f"round {number}: entropy {dev['entropy_ratio']:.2f} of the base's, acceptance "
@@ -152,7 +151,7 @@ class _Training:
             (directory.with_name(f"round-{number - 1}") / WEIGHTS_FILE).unlink(missing_ok=True)
         return rounds
 
-    def _round(self, number: int, directory: Path, base_dev: Sequence[Answers]) -> dict[str, Any]:
+    def _round(self, number: int, directory: Path) -> dict[str, Any]:
         report = directory / "round.json"
         if report.exists():
             if (directory / WEIGHTS_FILE).exists():
@@ -160,7 +159,7 @@ class _Training:
             return json.loads(report.read_text(encoding="utf-8"))
         rated, pairs = self._pairs(number, directory)
         optimisation = prefer_typical(self.policy, pairs, self.reference, self.recipe, directory)
-        measured = self._measure(directory, self.policy.snapshot(), base_dev)
+        measured = self._measure(directory, self.policy.snapshot())
         row = {
             "round": number,
             "pairs": len(pairs),
@@ -181,12 +180,14 @@ class _Training:
         candidates = [best_and_worst(answers, self.recipe.typicality_weight) for answers in rated]
         return rated, [pair for pair in candidates if pair is not None]
 
-    def _measure(self, directory: Path, model: Any, base_dev: Sequence[Answers]) -> DevMeasurement:
+    def _measure(self, directory: Path, model: Any) -> DevMeasurement:
         drawn = self._sampler(model, f"{directory.name} dev").draw(
             self.dev, self.recipe.dev_samples, self.recipe.sampling_batch, directory / "dev"
         )
+        if model is self.reference:
+            self.sft_dev = drawn
         kl = mean_log_ratio(self.start, self.dev, drawn, model, self.reference)
-        return measure_dev(self.dev, drawn, base_dev, kl)
+        return measure_dev(self.dev, drawn, self.base_dev, self.sft_dev, kl)
 
     def _sampler(self, model: Any, stage: str) -> Sampler:
         recipe = self.recipe
@@ -201,19 +202,14 @@ class _Training:
     def _chat_prompts(self, prompts: Sequence[TrainingPrompt]) -> list[list[int]]:
         return render_chats(self.start.tokenizer, [prompt.request for prompt in prompts])
 
-    def _report(
-        self, elicited: Sequence[Answers], sft: dict[str, Any], rounds: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        base_dev = [
-            answers for answers in elicited if answers.prompt_id in {prompt.id for prompt in self.dev}
-        ]
-        base = measure_dev(self.dev, base_dev, base_dev, kl_to_sft=0.0)
+    def _report(self, sft: dict[str, Any], rounds: list[dict[str, Any]]) -> dict[str, Any]:
+        shares = accepted_shares(self.dev, self.base_dev)
         return {
             "recipe": self.recipe.fields(),
             "trained_parameters": sum(weight.numel() for weight in self.policy.trained().values()),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
-            "few_shot_base": _as_json(base),
+            "few_shot_base": {"acceptance": sum(shares.values()) / len(shares)},
             "sft": sft,
             "rounds": rounds,
             "verdict": _verdict(rounds),
