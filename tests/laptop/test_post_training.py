@@ -17,6 +17,7 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from slr.laptop.card import main as write_card_of
 from slr.laptop.post_training.__main__ import main
 from slr.laptop.post_training.final import ADAPTER_FILE, LAYERS_FILE
 from slr.laptop.post_training.recipe import Recipe
@@ -79,6 +80,20 @@ def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) ->
     first = report["rounds"][0]
     assert first["reward"]["chosen_typicality"] > first["reward"]["rejected_typicality"]
     assert first["optimisation"]["first_loss"] == pytest.approx(0.693, abs=0.02)
+
+
+@pytest.mark.usefixtures("tiny_models")
+def test_the_card_tells_of_every_stage(tmp_path: Path) -> None:
+    final = post_train(RECIPE, tmp_path, tiny_prompts())
+    assert write_card_of([str(final)]) == 0
+    card = (final.parent / "README.md").read_text()
+    assert "## SmolLM2-135M-Instruct, lora, lambda 1, seed 0" in card
+    assert hashlib.sha256((final / ADAPTER_FILE).read_bytes()).hexdigest() in card
+    assert [line.split(" | ")[0] for line in card.splitlines() if line.startswith("| ")][2:] == [
+        "| supervised",
+        "| round 1",
+        "| round 2",
+    ]
 
 
 @pytest.mark.usefixtures("tiny_models")

@@ -23,7 +23,7 @@ from slr.laptop.post_training.preference import (
     rate,
     round_prompts,
 )
-from slr.laptop.post_training.prompts import TrainingPrompt, training_prompts
+from slr.laptop.post_training.requests.prompts import TrainingPrompt, training_prompts
 from slr.laptop.post_training.sampling import Answers
 from slr.laptop.post_training.supervised import accepted_exchanges, batches_of_like_length
 from tests.laptop.tiny_training import RECIPE, tiny_start_model

@@ -10,7 +10,8 @@ from importlib import resources
 import pytest
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
-from slr.laptop.post_training.acceptance import (
+from slr.laptop.post_training.few_shot import SHOTS
+from slr.laptop.post_training.requests.acceptance import (
     Accepts,
     answer_key,
     exactly,
@@ -19,8 +20,7 @@ from slr.laptop.post_training.acceptance import (
     one_of,
     text_about,
 )
-from slr.laptop.post_training.few_shot import SHOTS
-from slr.laptop.post_training.prompts import SUBJECTS, load_kinds, training_prompts
+from slr.laptop.post_training.requests.prompts import SUBJECTS, load_kinds, training_prompts
 from slr.tasks.answers import load_open_questions, normalise
 from slr.tasks.creative_prompts import GENRES, load_creative_prompts
 from slr.tasks.prompts import Source, TaskName, load_task

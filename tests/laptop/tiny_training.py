@@ -18,8 +18,8 @@ import pytest
 
 from slr.laptop.post_training import optimisation, sampling, stages
 from slr.laptop.post_training.policy import StartModel
-from slr.laptop.post_training.prompts import TrainingPrompt, training_prompts
 from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.requests.prompts import TrainingPrompt, training_prompts
 from slr.models.start_models import LaptopModel
 from slr.sampling.generation import Sample, sample
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer

@@ -2,49 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from slr.laptop.post_training.recipe import VARIANTS, Recipe
 from slr.models.start_models import LAPTOP_MODELS
+from slr.terminal.command_line import one_of, run_function
 
 
-def main(argv: list[str] | None = None) -> int:
+def post_train_model(
+    model: Annotated[str, typer.Option(parser=one_of(LAPTOP_MODELS))],
+    output_dir: Annotated[Path, typer.Option(help="of all trainings")],
+    variant: Annotated[
+        str, typer.Option(parser=one_of(VARIANTS), help="lora: an adapter; full: the decoder layers")
+    ] = "lora",
+    typicality_weight: Annotated[float, typer.Option("--lambda", help="of typicality in the reward")] = 1.0,
+    seed: int = 0,
+) -> None:
     """Do what is missing of a training."""
-    parser = argparse.ArgumentParser(
-        prog="python -m slr.laptop.post_training",
-        description="Post-train one of the laptop's models; the same command goes on with a stopped training.",
-    )
-    parser.add_argument("--model", choices=LAPTOP_MODELS, required=True)
-    parser.add_argument(
-        "--variant", choices=VARIANTS, default="lora", help="an adapter, or all decoder layers"
-    )
-    parser.add_argument(
-        "--lambda",
-        dest="typicality_weight",
-        type=float,
-        default=1.0,
-        metavar="WEIGHT",
-        help="of typicality in the reward",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output-dir", type=Path, required=True, help="of all trainings")
-    options = parser.parse_args(argv)
+    recipe = Recipe(model=model, variant=variant, typicality_weight=typicality_weight, seed=seed)  # pyright: ignore[reportArgumentType]
     from slr.laptop.post_training.stages import post_train
 
-    try:
-        recipe = Recipe(
-            model=options.model,
-            variant=options.variant,
-            typicality_weight=options.typicality_weight,
-            seed=options.seed,
-        )
-        post_train(recipe, options.output_dir)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    post_train(recipe, output_dir)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status."""
+    description = "Post-train one of the laptop's models from its start model."
+    return run_function(post_train_model, arguments, description, "the same command goes on where it was")
 
 
 if __name__ == "__main__":

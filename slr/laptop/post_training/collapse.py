@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from slr.laptop.post_training.acceptance import answer_key
 from slr.laptop.post_training.policy import StartModel, score_answers
-from slr.laptop.post_training.prompts import CHOICE_FAMILIES, TrainingPrompt
+from slr.laptop.post_training.requests.acceptance import answer_key
+from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingPrompt
 from slr.laptop.post_training.sampling import Answers
 
 MAX_ENTROPY_RATIO = 0.5

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
 from slr.laptop.post_training.policy import StartModel, Tokens, prefix_cache, score_answers
-from slr.laptop.post_training.prompts import Family, TrainingPrompt
+from slr.laptop.post_training.requests.prompts import Family, TrainingPrompt
 
 SHOTS: dict[Family, tuple[tuple[str, str], ...]] = {
     "naming": (

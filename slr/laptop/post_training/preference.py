@@ -24,8 +24,8 @@ from torch.nn.functional import logsigmoid
 from slr.laptop.post_training.few_shot import FewShotModel
 from slr.laptop.post_training.optimisation import Measured, optimise
 from slr.laptop.post_training.policy import Policy, Tokens, score_answers
-from slr.laptop.post_training.prompts import TrainingPrompt
 from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.requests.prompts import TrainingPrompt
 from slr.laptop.post_training.sampling import Answers
 
 

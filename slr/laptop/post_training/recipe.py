@@ -32,6 +32,9 @@ class Recipe:
         max_rounds: the cap, where the stopping criterion is not met before.
         beta: DPO's.
         warmup_share: share of the steps of a stage in which its learning rate rises; then it falls by a cosine.
+
+    Raises:
+        ValueError: if the variant is not made of the model, or lambda is out of its range.
     """
 
     model: LaptopModel
@@ -53,6 +56,7 @@ class Recipe:
     warmup_share: float = 0.1
 
     def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
         if self.variant == "full" and self.model != "smollm2":
             raise ValueError(
                 f"the full variant is made of smollm2 only, not of {self.model}: give --variant lora"

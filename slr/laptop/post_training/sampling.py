@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from slr.files.whole import write_whole
-from slr.laptop.post_training.prompts import TrainingPrompt
+from slr.laptop.post_training.requests.prompts import TrainingPrompt
 from slr.sampling.config import SamplingConfig
 from slr.sampling.generation import sample
 from slr.seeding import seed_from_key

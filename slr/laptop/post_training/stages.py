@@ -38,8 +38,8 @@ from slr.laptop.post_training.preference import (
     reward_terms,
     round_prompts,
 )
-from slr.laptop.post_training.prompts import TrainingPrompt, training_prompts
 from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.requests.prompts import TrainingPrompt, training_prompts
 from slr.laptop.post_training.sampling import Answers, Sampler
 from slr.laptop.post_training.supervised import accepted_exchanges, fine_tune
 from slr.runs.output_lock import output_lock
@@ -227,7 +227,11 @@ def _as_json(measured: DevMeasurement) -> dict[str, Any]:
 
 
 def _check_recipe(recipe: Recipe, prompts: Sequence[TrainingPrompt], directory: Path) -> None:
-    """Write down what makes the files of a directory, or compare."""
+    """Write down what makes the files of a directory, or compare.
+
+    Raises:
+        ValueError: if they were made by another recipe.
+    """
     requests = json.dumps([(prompt.id, prompt.request) for prompt in prompts])
     fields = {**recipe.fields(), "prompts": hashlib.sha256(requests.encode()).hexdigest()}
     path = directory / "recipe.json"

@@ -13,8 +13,8 @@ import torch
 
 from slr.laptop.post_training.optimisation import Measured, optimise
 from slr.laptop.post_training.policy import Policy, Tokens
-from slr.laptop.post_training.prompts import TrainingPrompt
 from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.requests.prompts import TrainingPrompt
 from slr.laptop.post_training.sampling import Answers
 
 SORTED_TOGETHER = 16

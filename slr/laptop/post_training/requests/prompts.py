@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Literal
 
-from slr.laptop.post_training.acceptance import Accepts, exactly, list_of, number, one_of, text_about
+from slr.laptop.post_training.requests.acceptance import Accepts, exactly, list_of, number, one_of, text_about
 
 Family = Literal[
     "naming", "picking", "yes_no", "arithmetic", "format", "sentiment", "copy", "writing", "longer_writing"
@@ -160,7 +160,7 @@ class TrainingPrompt:
 
 def load_kinds() -> list[Kind]:
     """All kinds of things, in their order."""
-    text = (resources.files("slr.laptop.post_training") / "kinds.json").read_text(encoding="utf-8")
+    text = (resources.files("slr.laptop.post_training.requests") / "kinds.json").read_text(encoding="utf-8")
     return [Kind(row["thing"], row["things"], tuple(row["members"])) for row in json.loads(text)]
 
 
