@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models terminal",
-    "laptop": "chat crc models statistics terminal",
+    "laptop": "chat files models runs sampling seeding terminal",
     "tasks": "models testbed vocabulary",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",

@@ -1,9 +1,14 @@
-"""Both stages on a tiny random model: what is written loads, and a stopped run goes on with the next stage."""
+"""All stages on tiny random models, and a killed training that goes on as if nothing had happened."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,123 +17,157 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
-from slr.laptop import post_training
-from slr.laptop.post_training import ChatModel, Exchange, PostTrainingConfig, post_train
-from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
+from slr.laptop.card import main as write_card_of
+from slr.laptop.post_training.__main__ import main
+from slr.laptop.post_training.final import ADAPTER_FILE, LAYERS_FILE
+from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.stages import post_train
+from tests.laptop.tiny_training import RECIPE, tiny_prompts, tiny_start_model, with_tiny_models
 
-CONFIG = PostTrainingConfig(
-    lora_rank=2,
-    writing_samples=6,
-    writing_tokens=8,
-    sft_steps=4,
-    sft_batch_size=3,
-    dpo_steps=4,
-    dpo_batch_size=2,
-    writing_batch_size=2,
-)
-ADAPTER = "adapter_model.safetensors"
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def tiny_chat(name: str = "smollm2") -> ChatModel:
-    model = make_model("gemma3" if name == "gemma" else "llama").requires_grad_(False)
-    return ChatModel(model, make_tokenizer(CHAT_TEMPLATE), "<|end|>")
+@pytest.fixture
+def tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_tiny_models(monkeypatch)
 
 
-@pytest.fixture(autouse=True)
-def tiny_start_models(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(post_training, "_start_chat", tiny_chat)
-    # What a random model writes has no sentence, so texts are given.
-    rows = [{"request": f"Write about {i}.", "answer": f"It was {i}."} for i in range(6)]
-    (tmp_path / "writing.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(
-        ChatModel, "sample", lambda _self, requests, _: [f"T{i}." for i in range(len(requests))]
-    )
+def train_in_a_process(output_dir: Path, file: str = "", count: int = 0) -> subprocess.CompletedProcess[str]:
+    words = [
+        sys.executable,
+        "-m",
+        "tests.laptop.tiny_training",
+        str(output_dir),
+        *([file, str(count)] if file else []),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_writes_an_adapter_that_changes_the_model(tmp_path: Path) -> None:
-    post_train("gemma", CONFIG, tmp_path)
-    directory = tmp_path / "gemma"
-    assert sorted(path.name for path in directory.iterdir()) == [
+@pytest.mark.usefixtures("tiny_models")
+def test_an_adapter_that_changes_the_model_and_a_report_of_all_rounds(tmp_path: Path) -> None:
+    final = post_train(replace(RECIPE, model="gemma"), tmp_path, tiny_prompts())
+    assert final == tmp_path / "gemma" / "seed-0" / "lora" / "lambda-1" / "final"
+    names = {
         "adapter_config.json",
-        ADAPTER,
+        ADAPTER_FILE,
         "chat_template.jinja",
         "generation_config.json",
         "training.json",
-    ]
-    assert {tensor.dtype for tensor in load_file(directory / ADAPTER).values()} == {torch.bfloat16}
-    assert json.loads((directory / "adapter_config.json").read_text())["base_model_name_or_path"] == (
-        "laptop:gemma/base"
+    }
+    assert {path.name for path in final.iterdir()} == names
+    assert {tensor.dtype for tensor in load_file(final / ADAPTER_FILE).values()} == {torch.bfloat16}
+    assert (
+        json.loads((final / "adapter_config.json").read_text())["base_model_name_or_path"]
+        == "laptop:gemma/base"
     )
-    report = json.loads((directory / "training.json").read_text())
-    assert (report["sft"]["steps"], report["dpo"]["steps"]) == (4, 4)
-    plain = tiny_chat("gemma").model
-    tuned: Any = PeftModel.from_pretrained(tiny_chat("gemma").model, directory)
+    tuned: Any = PeftModel.from_pretrained(tiny_start_model("gemma").model, final)
     tokens = torch.tensor([[5, 9, 40]])
-    assert not torch.allclose(plain(tokens).logits, tuned(tokens).logits)
+    assert not torch.allclose(tiny_start_model("gemma").model(tokens).logits, tuned(tokens).logits)
 
 
-def test_goes_on_with_stage_2(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    post_train("smollm2", CONFIG, tmp_path)
-    whole = (tmp_path / "smollm2" / ADAPTER).read_bytes()
-    (tmp_path / "smollm2").rename(tmp_path / "whole")
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as stopped:
-        stopped.setattr(post_training, "_prefer_typical", stop)
-        with pytest.raises(KeyboardInterrupt):
-            post_train("smollm2", CONFIG, tmp_path)
-    monkeypatch.setattr(post_training, "_supervised", stop)  # must not be called again
-    post_train("smollm2", CONFIG, tmp_path)
-    assert (tmp_path / "smollm2" / ADAPTER).read_bytes() == whole
-
-
-def test_an_existing_adapter_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "smollm2").mkdir()
-    (tmp_path / "smollm2" / ADAPTER).touch()
-    with pytest.raises(ValueError, match="holds an adapter already"):
-        post_train("smollm2", CONFIG, tmp_path)
+@pytest.mark.usefixtures("tiny_models")
+def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) -> None:
+    final = post_train(RECIPE, tmp_path, tiny_prompts())
+    report = json.loads((final / "training.json").read_text())
+    assert report["weights"]["sha256"] == hashlib.sha256((final / ADAPTER_FILE).read_bytes()).hexdigest()
+    assert [row["round"] for row in report["rounds"]] == [1, 2]
+    assert report["verdict"]["rounds"] == 2
+    assert report["verdict"]["criterion_met"] == (not report["rounds"][-1]["dev"]["unmet"])
+    assert report["few_shot_base"]["acceptance"] == 1
+    assert report["sft"]["dev"]["kl_to_sft"] == 0
+    assert report["sft"]["optimisation"]["steps"] == 24 // 4
+    first = report["rounds"][0]
+    assert first["reward"]["chosen_typicality"] > first["reward"]["rejected_typicality"]
+    assert first["optimisation"]["first_loss"] == pytest.approx(0.693, abs=0.02)
 
 
-def test_log_probs_equal_one_plain_forward_an_answer() -> None:
-    chat = tiny_chat()
-    exchanges = [Exchange("Say a letter.", "b"), Exchange("Say two letters, please.", "b c")]
-    sums, lengths, _ = chat.answer_log_probs(exchanges)
-    for exchange, found, length in zip(exchanges, sums.tolist(), lengths.tolist(), strict=True):
-        ((prompt, answer),) = chat._tokens([exchange])
-        log_probs = chat.model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
-        expected = sum(log_probs[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
-        assert found == pytest.approx(expected, abs=1e-4)
-        assert length == len(answer)
+@pytest.mark.usefixtures("tiny_models")
+def test_the_card_tells_of_every_stage(tmp_path: Path) -> None:
+    final = post_train(RECIPE, tmp_path, tiny_prompts())
+    assert write_card_of([str(final)]) == 0
+    card = (final.parent / "README.md").read_text()
+    assert "## SmolLM2-135M-Instruct, lora, lambda 1, seed 0" in card
+    assert hashlib.sha256((final / ADAPTER_FILE).read_bytes()).hexdigest() in card
+    assert [line.split(" | ")[0] for line in card.splitlines() if line.startswith("| ")][2:] == [
+        "| supervised",
+        "| round 1",
+        "| round 2",
+    ]
 
 
-def test_the_likelier_answer_a_token_is_chosen() -> None:
-    chat = tiny_chat()
-    first, second = Exchange("Say a letter.", "b"), Exchange("Say a letter.", "q")
-    preference = post_training._ordered(chat, first, second)
-    sums, lengths, _ = chat.answer_log_probs([preference.chosen, preference.rejected])
-    chosen, rejected = (sums / lengths).tolist()
-    assert chosen >= rejected
-    assert preference == post_training._ordered(chat, second, first)
-    assert preference.chosen_reference == pytest.approx(sums[0].item(), abs=1e-4)
+@pytest.mark.usefixtures("tiny_models")
+def test_the_full_variant_trains_the_decoder_layers_and_nothing_else(tmp_path: Path) -> None:
+    final = post_train(replace(RECIPE, variant="full"), tmp_path, tiny_prompts())
+    layers = load_file(final / LAYERS_FILE)
+    start = tiny_start_model("smollm2").model.state_dict()
+    assert layers.keys() == {name for name in start if ".layers." in name}
+    assert any(not torch.equal(tensor, start[name].bfloat16()) for name, tensor in layers.items())
 
 
-def test_training_follows_its_loss() -> None:
-    """DPO's loss falls when the same batch is given again and again."""
-    chat = tiny_chat()
-    from peft import LoraConfig, get_peft_model
+@pytest.mark.usefixtures("tiny_models")
+def test_lambdas_share_what_comes_before_the_rounds(tmp_path: Path) -> None:
+    post_train(RECIPE, tmp_path, tiny_prompts())
+    sft = tmp_path / "smollm2" / "seed-0" / "lora" / "sft" / "weights.safetensors"
+    written = sft.stat().st_mtime_ns
+    other = post_train(replace(RECIPE, typicality_weight=0.5), tmp_path, tiny_prompts())
+    assert other.parent.name == "lambda-0.5"
+    assert sft.stat().st_mtime_ns == written
 
-    torch.manual_seed(0)
-    chat.model = get_peft_model(
-        chat.model, LoraConfig(task_type="CAUSAL_LM", r=4, target_modules="all-linear")
-    )
-    exchange = [Exchange("Say a letter.", "b")]
 
-    def losses() -> Iterator[tuple[torch.Tensor, int]]:
-        while True:
-            sums, _, tokens = chat.answer_log_probs(exchange)
-            yield -sums.mean(), tokens
+@pytest.mark.usefixtures("tiny_models")
+def test_files_of_another_recipe_are_refused(tmp_path: Path) -> None:
+    post_train(RECIPE, tmp_path, tiny_prompts())
+    with pytest.raises(
+        ValueError, match="was made with another max_exchanges, sft_batch: give another --output-dir"
+    ):
+        post_train(replace(RECIPE, sft_batch=8, max_exchanges=9), tmp_path, tiny_prompts())
 
-    report = post_training._train(chat, losses(), 20, 1e-2, CONFIG, "test")
-    assert report.last_loss < report.first_loss - 0.5
+
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [
+        ("sft/state.pt", 4),
+        ("round-1/samples/0001.json", 1),
+        ("round-1/state.pt", 2),
+        ("round-2/round.json", 1),
+    ],
+)
+def test_a_killed_training_goes_on_to_the_same_bytes(
+    file: str, count: int, uninterrupted: Path, tmp_path: Path
+) -> None:
+    assert train_in_a_process(tmp_path, file, count).returncode == -signal.SIGKILL
+    assert not list(tmp_path.glob("**/training.json"))
+    assert train_in_a_process(tmp_path).returncode == 0
+    (found,) = tmp_path.glob("**/final")
+    assert (found / ADAPTER_FILE).read_bytes() == (uninterrupted / ADAPTER_FILE).read_bytes()
+    assert not list(tmp_path.glob("**/*.unfinished"))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final directory of a training that nothing stopped."""
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    done = train_in_a_process(directory)
+    assert done.returncode == 0, done.stderr
+    (final,) = directory.glob("**/final")
+    return final
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "gemma", "--variant", "full"], "the full variant is made of smollm2 only"),
+        (["--model", "smollm2", "--lambda", "-1"], "lambda is -1.0, expected a number from 0 to 10"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_message(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*words, "--output-dir", str(tmp_path)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_learning_rates_are_those_of_the_variant() -> None:
+    assert Recipe(model="smollm2", variant="full").fields()["sft_learning_rate"] == 2e-5
+    assert Recipe(model="smollm2").fields()["sft_learning_rate"] == 2e-4

@@ -1,0 +1,171 @@
+"""What is measured on development prompts, and the criterion that stops the rounds of preference.
+
+Nothing here reads a prompt of an experiment, a CRC score or a hybrid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from slr.laptop.post_training.policy import StartModel, score_answers
+from slr.laptop.post_training.requests.acceptance import answer_key
+from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingPrompt
+from slr.laptop.post_training.sampling import Answers
+
+MAX_ENTROPY_RATIO = 0.5
+"""Of the policy's entropy over accepted answers to the few-shot start model's. Acceptance must be no lower than after
+the supervised stage, so that what collapses is the choice among right answers, and not the answers."""
+MAX_KL_TO_SFT = 10.0
+"""Nats an answer."""
+MIN_ACCEPTED = 4
+"""Accepted answers of each model to a prompt, below which its entropy says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DevMeasurement:
+    """One model on the development prompts.
+
+    Attributes:
+        entropy: nats over accepted answers, mean over the prompts of the families with many right answers.
+        base_entropy: nats, the few-shot start model's over as many accepted answers to the same prompts.
+        entropy_prompts: the number of prompts that both are means over.
+        acceptance: share of accepted answers, mean over the prompts.
+        sft_acceptance: the same of the supervised model.
+        kl_to_sft: nats an answer, estimated as the mean log-ratio of the policy's own answers.
+        family_acceptance: the same by family.
+    """
+
+    entropy: float
+    base_entropy: float
+    entropy_prompts: int
+    acceptance: float
+    sft_acceptance: float
+    kl_to_sft: float
+    family_acceptance: Mapping[str, float]
+
+    @property
+    def entropy_ratio(self) -> float:
+        """Entropy over the base's."""
+        return self.entropy / self.base_entropy
+
+    def unmet(self) -> list[str]:
+        """The conditions of the stopping criterion that do not hold, in words; none: training stops."""
+        conditions = (
+            (self.entropy_ratio <= MAX_ENTROPY_RATIO, f"entropy is {self.entropy_ratio:.2f} of the base's"),
+            (
+                self.acceptance >= self.sft_acceptance,
+                f"acceptance is {self.acceptance:.2f}, after {self.sft_acceptance:.2f}",
+            ),
+            (self.kl_to_sft <= MAX_KL_TO_SFT, f"KL to the supervised model is {self.kl_to_sft:.1f} nats"),
+        )
+        return [words for holds, words in conditions if not holds]
+
+
+def entropy(answers: Sequence[str]) -> float:
+    """Entropy in nats of the observed shares of different answers (by ``answer_key``).
+
+    Raises:
+        ValueError: if there is no answer.
+    """
+    if not answers:
+        raise ValueError("there is no answer: entropy is undefined")
+    counts = Counter(map(answer_key, answers)).values()
+    return sum(-count / len(answers) * math.log(count / len(answers)) for count in counts)
+
+
+def measure_dev(
+    prompts: Sequence[TrainingPrompt],
+    drawn: Sequence[Answers],
+    base_drawn: Sequence[Answers],
+    sft_drawn: Sequence[Answers],
+    kl_to_sft: float,
+) -> DevMeasurement:
+    """Measure a model by its answers to development prompts.
+
+    Entropy is over equally many accepted answers of both models, because that of fewer answers is lower.
+
+    Args:
+        prompts: the development prompts.
+        drawn: the model's answers to all of them.
+        base_drawn: the few-shot start model's.
+        sft_drawn: the supervised model's.
+        kl_to_sft: nats an answer, from ``mean_log_ratio``.
+
+    Raises:
+        ValueError: if no prompt has enough accepted answers of both.
+    """
+    answers, base = _accepted(prompts, drawn), _accepted(prompts, base_drawn)
+    entropies = [
+        (entropy(answers[prompt.id][:count]), entropy(base[prompt.id][:count]))
+        for prompt in prompts
+        if prompt.family in CHOICE_FAMILIES
+        for count in [min(len(answers[prompt.id]), len(base[prompt.id]))]
+        if count >= MIN_ACCEPTED
+    ]
+    if not entropies:
+        raise ValueError(f"no development prompt has {MIN_ACCEPTED} accepted answers of both models")
+    shares = accepted_shares(prompts, drawn)
+    families = {prompt.family for prompt in prompts}
+    return DevMeasurement(
+        entropy=_mean([policy for policy, _ in entropies]),
+        base_entropy=_mean([start for _, start in entropies]),
+        entropy_prompts=len(entropies),
+        acceptance=_mean(list(shares.values())),
+        sft_acceptance=_mean(list(accepted_shares(prompts, sft_drawn).values())),
+        kl_to_sft=kl_to_sft,
+        family_acceptance={
+            family: _mean([shares[prompt.id] for prompt in prompts if prompt.family == family])
+            for family in sorted(families)
+        },
+    )
+
+
+def accepted_shares(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, float]:
+    """The share of accepted answers to each prompt, by its id."""
+    sizes = {answers.prompt_id: len(answers.texts) for answers in drawn}
+    return {id_: len(texts) / sizes[id_] for id_, texts in _accepted(prompts, drawn).items()}
+
+
+def mean_log_ratio(
+    start: StartModel,
+    prompts: Sequence[TrainingPrompt],
+    drawn: Sequence[Answers],
+    policy: Any,
+    reference: Any,
+) -> float:
+    """KL divergence of the policy to the reference in nats an answer, estimated on answers drawn from the policy.
+
+    Args:
+        start: renders requests.
+        prompts: what was asked.
+        drawn: the policy's answers; those that did not end are left out.
+        policy: the model that they were drawn from.
+        reference: the other model.
+    """
+    requests = {prompt.id: prompt.request for prompt in prompts}
+    pairs = [(requests[answers.prompt_id], text) for answers in drawn for text in answers.texts if text]
+    rows = start.chat_tokens([request for request, _ in pairs], [text for _, text in pairs])
+    ratios = [
+        ours - theirs
+        for (ours, _), (theirs, _) in zip(
+            score_answers(policy, rows), score_answers(reference, rows), strict=True
+        )
+    ]
+    return _mean(ratios)
+
+
+def _accepted(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, list[str]]:
+    by_id = {prompt.id: prompt for prompt in prompts}
+    return {
+        answers.prompt_id: answers.accepted(by_id[answers.prompt_id])
+        for answers in drawn
+        if answers.prompt_id in by_id
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

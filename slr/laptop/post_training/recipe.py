@@ -1,0 +1,80 @@
+"""Every number of the recipe, fixed before any hybrid of these models was scored."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from slr.models.start_models import LaptopModel
+
+Variant = Literal["lora", "full"]
+"""What is trained: an adapter of all linear layers, or all weights of the decoder layers."""
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+
+LEARNING_RATES: dict[Variant, tuple[float, float]] = {"lora": (2e-4, 5e-5), "full": (2e-5, 5e-6)}
+"""Of the supervised stage and of a preference round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What is trained, and the sizes of all stages.
+
+    Attributes:
+        typicality_weight: lambda, the weight of typicality in the reward; acceptance has weight 1.
+        elicited_samples: answers of the start model to each prompt.
+        dev_samples: answers to each development prompt whenever the model is measured.
+        sampling_batch: prompts whose samples are drawn at once, and kept as one file.
+        max_exchanges: of the supervised stage, drawn from all accepted answers.
+        sft_batch: exchanges a step.
+        round_prompts: prompts of a preference round.
+        round_samples: answers to each of them.
+        round_batch: preference pairs a step.
+        max_rounds: the cap, where the stopping criterion is not met before.
+        beta: DPO's.
+        warmup_share: share of the steps of a stage in which its learning rate rises; then it falls by a cosine.
+
+    Raises:
+        ValueError: if the variant is not made of the model, or lambda is out of its range.
+    """
+
+    model: LaptopModel
+    variant: Variant = "lora"
+    typicality_weight: float = 1.0
+    seed: int = 0
+    lora_rank: int = 32
+    lora_alpha: int = 32
+    elicited_samples: int = 16
+    dev_samples: int = 16
+    sampling_batch: int = 16
+    max_exchanges: int = 8000
+    sft_batch: int = 16
+    round_prompts: int = 400
+    round_samples: int = 8
+    round_batch: int = 8
+    max_rounds: int = 6
+    beta: float = 0.05
+    warmup_share: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained."""
+        if self.variant == "full" and self.model != "smollm2":
+            raise ValueError(
+                f"the full variant is made of smollm2 only, not of {self.model}: give --variant lora"
+            )
+        if not 0 <= self.typicality_weight <= 10:
+            raise ValueError(f"lambda is {self.typicality_weight}, expected a number from 0 to 10")
+
+    @property
+    def sft_learning_rate(self) -> float:
+        """Peak of the supervised stage."""
+        return LEARNING_RATES[self.variant][0]
+
+    @property
+    def preference_learning_rate(self) -> float:
+        """Peak of a preference round."""
+        return LEARNING_RATES[self.variant][1]
+
+    def fields(self) -> dict[str, Any]:
+        """Every number, the learning rates of the variant among them."""
+        rates = {name: getattr(self, name) for name in ("sft_learning_rate", "preference_learning_rate")}
+        return {**asdict(self), **rates}
