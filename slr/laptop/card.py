@@ -49,7 +49,8 @@ def _section(report: dict[str, Any]) -> str:
     stages = [("supervised", sft["dev"], sft["optimisation"])]
     stages += [(f"round {row['round']}", row["dev"], row["optimisation"]) for row in report["rounds"]]
     rows = "".join(_row(*stage) for stage in stages)
-    return f"""## {START_NAMES[recipe["model"]]}, {recipe["variant"]}, lambda {recipe["typicality_weight"]:g}, seed {recipe["seed"]}
+    weight = f"lambda {recipe['typicality_weight']:g}"
+    return f"""## {START_NAMES[recipe["model"]]}, {recipe["variant"]}, {weight}, seed {recipe["seed"]}
 
 {report["trained_parameters"]:,} trained parameters; {sft["exchanges"]:,} accepted answers of the few-shot start model.
 After {report["verdict"]["rounds"]} rounds {report["verdict"]["in_words"]}.

@@ -56,7 +56,11 @@ class Recipe:
     warmup_share: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained."""
+        """Refuse what cannot be trained.
+
+        Raises:
+            ValueError: if the model has no such variant, or lambda is outside its range.
+        """
         if self.variant == "full" and self.model != "smollm2":
             raise ValueError(
                 f"the full variant is made of smollm2 only, not of {self.model}: give --variant lora"
