@@ -70,12 +70,12 @@ def test_only_what_is_listed_counts() -> None:
 
 
 def test_what_the_rules_recognise_is_not_asked_about(answered: Path) -> None:
-    instruct, slr = load_results(answered).canonical_answers
+    hybrid, instruct = load_results(answered).canonical_answers
     assert isinstance(instruct, CanonicalAnswers)
     assert instruct.meant == (None, RIGHT, RIGHT, None)
     assert (instruct.num_asked, instruct.num_unusable) == (3, 0)
-    assert slr.meant == (None, OTHER, None, None)
-    assert (slr.num_asked, slr.num_unusable) == (2, 1)
+    assert hybrid.meant == (None, OTHER, None, None)
+    assert (hybrid.num_asked, hybrid.num_unusable) == (2, 1)
 
 
 def test_the_table_has_both_ways(answered: Path) -> None:
