@@ -115,7 +115,7 @@ def test_figures_without_records_are_pointed_out(tmp_path: Path, capsys: pytest.
     write_results(tmp_path / "results" / "testbed", TESTBED[:1])
     (tmp_path / "out" / "paper").mkdir(parents=True)
     assert call(tmp_path / "results", tmp_path / "out") == 0
-    assert f"no records of it here: {tmp_path / 'out' / 'paper'}\n" in capsys.readouterr().err
+    assert f"because its records are not here: {tmp_path / 'out' / 'paper'}\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [(), ("--preset", "paper")])

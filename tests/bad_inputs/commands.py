@@ -209,7 +209,7 @@ FIGURES: tuple[BadInput, ...] = (
     ),
     _figures(
         "records are a directory",
-        "open_qa.jsonl is no file",
+        "open_qa.jsonl is not a file",
         lambda records, _: (records / "open_qa.jsonl").mkdir(),
     ),
     _figures(

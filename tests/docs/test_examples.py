@@ -99,6 +99,8 @@ def test_the_notebook_draws_two_plots_of_a_runs_records(
     options = ["--smoke", "--families", "llama", "--wandb", "disabled", "--output-dir", str(tmp_path)]
     assert main(["run", "open_qa", *options]) == 0
     monkeypatch.setenv("SLR_RESULTS", str(tmp_path))
+    # An earlier test may have drawn figures, which sets a backend that shows none in a notebook.
+    monkeypatch.delenv("MPLBACKEND", raising=False)
     notebook = nbformat.read(ROOT / "examples/browse_records.ipynb", as_version=4)
     NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

@@ -133,7 +133,7 @@ def test_one_process_goes_on_where_two_were_stopped(directory: Path, output_of_o
     process.send_signal(signal.SIGTERM)  # as a batch system does; the launcher passes it on
     process.communicate()
     made = set(all_keys(tmp_path))
-    assert len(made) < len(measured(output_of_one)) / 2
+    assert len(made) < len(measured(output_of_one))  # it was stopped before the end
     run_by_one(tmp_path)
     assert measured(tmp_path) == measured(output_of_one)
     assert len(all_keys(tmp_path)) == len(set(all_keys(tmp_path)))
