@@ -44,6 +44,11 @@ class StartModel:
     tokenizer: PreTrainedTokenizerBase
     turn_end: str
 
+    @property
+    def turn_end_id(self) -> int:
+        """Id of the token that ends a turn."""
+        return self.tokenizer.get_vocab()[self.turn_end]
+
     def chat_tokens(self, requests: Sequence[str], answers: Sequence[str]) -> list[Tokens]:
         """Requests in the chat template, and answers with the end of their turn."""
         prompts = render_chats(self.tokenizer, requests)

@@ -16,7 +16,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch.nn.functional import logsigmoid
@@ -25,7 +25,7 @@ from slr.laptop.post_training.few_shot import FewShotModel
 from slr.laptop.post_training.optimisation import Measured, optimise
 from slr.laptop.post_training.policy import Policy, Tokens, score_answers
 from slr.laptop.post_training.recipe import Recipe
-from slr.laptop.post_training.requests.prompts import TrainingPrompt
+from slr.laptop.post_training.requests.prompts import Family, TrainingPrompt
 from slr.laptop.post_training.sampling import Answers
 
 
@@ -68,7 +68,7 @@ def rate(
     """Each prompt's answers with their terms; answers that did not end are left out, as they cannot be compared."""
     by_id = {prompt.id: prompt for prompt in prompts}
     rated: dict[str, list[Rated]] = {}
-    for family in sorted({prompt.family for prompt in prompts}):
+    for family in get_args(Family):
         pairs = [
             (prompt, text)
             for answers in drawn
@@ -162,4 +162,4 @@ def _with_reference(policy: Policy, pairs: Sequence[tuple[Rated, Rated]], refere
         [answer.request for answer in answers], [answer.text for answer in answers]
     )
     sums = [total for total, _ in score_answers(reference, rows)]
-    return [Preference(*rows[at : at + 2], *sums[at : at + 2]) for at in range(0, len(rows), 2)]
+    return [Preference(rows[at], rows[at + 1], sums[at], sums[at + 1]) for at in range(0, len(rows), 2)]

@@ -195,7 +195,7 @@ class _Training:
             model=model,
             tokenizer=self.start.tokenizer,
             render=self._chat_prompts,
-            end_tokens=[self.start.tokenizer.convert_tokens_to_ids(self.start.turn_end)],
+            end_tokens=[self.start.turn_end_id],
             key=f"{recipe.model}/{recipe.variant}/{recipe.typicality_weight:g}/{recipe.seed}/{stage}",
         )
 
