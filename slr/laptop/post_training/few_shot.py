@@ -139,7 +139,8 @@ def tokens_with_a_line_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     ids = range(len(tokenizer))
     texts = tokenizer.batch_decode([[token_id] for token_id in ids])
     ends = [token_id for token_id, text in zip(ids, texts, strict=True) if "\n" in text and not text.strip()]
-    return [*ends, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]
+    end_of_text = tokenizer.eos_token_id
+    return [*ends, end_of_text] if isinstance(end_of_text, int) else ends
 
 
 def _question(request: str) -> str:
