@@ -33,7 +33,7 @@ def distinct_valid_curve(classes: Classes) -> tuple[float, ...]:
     ``sum over classes of 1 - C(N - m, k) / C(N, k)`` for a class of m samples: the exact mean over all choices of
     k samples. Source: rarefaction, Hurlbert 1971 (Ecology 52).
     """
-    return tuple(_expected_worth_K(classes, np.ones(len(classes))).tolist())
+    return tuple(_expected_worth(classes, np.ones(len(classes))).tolist())
 
 
 def distinct_valid_at_k(classes: Classes, k: int) -> float:
@@ -79,12 +79,12 @@ def utility_at_k(
         raise ValueError(
             f"got {worth_N.size} utilities for {len(classes)} samples: expected one finite number a sample"
         )
-    gain_K = np.diff(_expected_worth_K(classes, worth_N)[:k], prepend=0.0)
+    gain_K = np.diff(_expected_worth(classes, worth_N)[:k], prepend=0.0)
     weight_K = patience ** np.arange(k)
     return float(gain_K @ weight_K / math.fsum(weight_K))
 
 
-def _expected_worth_K(classes: Classes, worth_N: NDArray[np.float64]) -> NDArray[np.float64]:
+def _expected_worth(classes: Classes, worth_N: NDArray[np.float64]) -> NDArray[np.float64]:
     """Expected worth of the first samples of all classes among k samples, for every k; shape (K,)."""
     worth_of: defaultdict[Hashable, list[float]] = defaultdict(list)
     for name, worth in zip(classes, worth_N, strict=True):
