@@ -12,9 +12,9 @@ from slr.metrics.words import words
 def mean_rouge_l(texts: Sequence[str]) -> float | None:
     """Mean F1 of ROUGE-L over the pairs of different samples, in [0, 1]; None if fewer than two have words.
 
-    ``2 L / (a + b)`` for two samples of a and b words, whose longest common subsequence has L words. ``slr.metrics.words``
-    says what a word is. Samples without words are left out. The value is 1 if all samples are equal, and is
-    what rouge-score gives with the same words. It is also known as the homogenization score.
+    ``2 L / (a + b)`` for two samples of a and b words, whose longest common subsequence has L words.
+    ``slr.metrics.words`` says what a word is. Samples without words are left out. The value is 1 if all samples are
+    equal, and is what rouge-score gives with the same words. It is also known as the homogenization score.
 
     Sources: ROUGE-L is from Lin 2004, the mean over pairs from Padmakumar and He 2024 (arXiv 2309.05196), and the
     computation of the subsequence in the bits of one integer from Hyyrö 2004.
