@@ -109,6 +109,28 @@ def test_half_of_the_lines_deleted_gives_equal_records(settings: RunSettings) ->
     assert without_time(run(QA, settings)) == without_time(records)
 
 
+def as_version_1(line: str) -> str:
+    """A record's line with the words of schema version 1."""
+    record = json.loads(line)
+    if record["kind"] == "configuration":
+        methods = record["settings"].pop("methods")
+        record["settings"]["conditions"] = [{**m, "name": m["id"]} for m in methods]
+        for condition in record["settings"]["conditions"]:
+            del condition["id"]
+        record["settings"]["fluency_models"] = {}
+    record["provenance"]["schema_version"] = 1
+    return json.dumps(record).replace("hybrid", "slr") + "\n"
+
+
+def test_a_run_goes_on_from_records_of_version_1_with_the_same_draws(settings: RunSettings) -> None:
+    records = run(QA, settings)
+    path = settings.output_dir / "tested.jsonl"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(as_version_1(line) for line in (lines[0], *lines[1::2])))
+    assert without_time(run(QA, settings)) == without_time(records)
+    assert len(path.read_text().splitlines()) == len(lines)
+
+
 def test_order_of_methods_does_not_matter(settings: RunSettings) -> None:
     records = run(QA, settings, "same")
     reversed_config = dataclasses.replace(QA, methods=BASELINES[::-1])
