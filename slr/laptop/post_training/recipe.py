@@ -20,7 +20,7 @@ class Recipe:
     """What is trained, and the sizes of all stages.
 
     Attributes:
-        typicality_weight: lambda, the share of prompts whose preferences look at typicality, and not only at acceptance.
+        typicality_weight: lambda, the share of prompts whose preferences look at typicality, beside acceptance.
         elicited_samples: answers of the start model to each prompt.
         dev_samples: answers to each development prompt whenever the model is measured.
         sampling_batch: prompts whose samples are drawn at once, and kept as one file.
