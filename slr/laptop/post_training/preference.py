@@ -165,7 +165,7 @@ def prefer_typical(
     random.Random(f"{recipe.seed}/{directory.name}/pairs").shuffle(preferences)
     size = recipe.round_batch
     batches = [preferences[first : first + size] for first in range(0, len(preferences), size)]
-    return optimise(policy, batches, loss_of, recipe.preference_learning_rate, recipe.warmup_share, directory)
+    return optimise(policy, batches, loss_of, recipe.learning_rate, recipe.warmup_share, directory)
 
 
 def reward_terms(

@@ -11,8 +11,8 @@ Variant = Literal["lora", "full"]
 """What is trained: an adapter of all linear layers, or all weights of the decoder layers."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-LEARNING_RATES: dict[Variant, tuple[float, float]] = {"lora": (2e-4, 5e-5), "full": (2e-5, 5e-6)}
-"""Of the supervised stage and of a preference round."""
+LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 2e-5}
+"""Peak of the supervised stage and of every preference round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,16 +71,10 @@ class Recipe:
             raise ValueError(f"lambda is {self.typicality_weight}, expected a number from 0 to 1")
 
     @property
-    def sft_learning_rate(self) -> float:
-        """Peak of the supervised stage."""
-        return LEARNING_RATES[self.variant][0]
-
-    @property
-    def preference_learning_rate(self) -> float:
-        """Peak of a preference round."""
-        return LEARNING_RATES[self.variant][1]
+    def learning_rate(self) -> float:
+        """The variant's."""
+        return LEARNING_RATES[self.variant]
 
     def fields(self) -> dict[str, Any]:
-        """Every number, the learning rates of the variant among them."""
-        rates = {name: getattr(self, name) for name in ("sft_learning_rate", "preference_learning_rate")}
-        return {**asdict(self), **rates}
+        """Every number, the learning rate of the variant among them."""
+        return {**asdict(self), "learning_rate": self.learning_rate}

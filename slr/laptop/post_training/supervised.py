@@ -62,7 +62,7 @@ def fine_tune(
         [exchange.request for exchange in exchanges], [Answer(exchange.answer) for exchange in exchanges]
     )
     batches = batches_of_like_length(rows, recipe.sft_batch, random.Random(f"{recipe.seed}/sft"))
-    return optimise(policy, batches, loss_of, recipe.sft_learning_rate, recipe.warmup_share, directory)
+    return optimise(policy, batches, loss_of, recipe.learning_rate, recipe.warmup_share, directory)
 
 
 def batches_of_like_length(rows: Sequence[Tokens], size: int, rng: random.Random) -> list[list[Tokens]]:
