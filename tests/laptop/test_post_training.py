@@ -79,7 +79,7 @@ def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) ->
     assert report["sft"]["optimisation"]["steps"] == 24 // 4
     first = report["rounds"][0]
     assert first["reward"]["chosen_typicality"] > first["reward"]["rejected_typicality"]
-    assert first["optimisation"]["first_loss"] == pytest.approx(0.693, abs=0.02)
+    assert first["optimisation"]["first_dpo_loss"] == pytest.approx(0.693, abs=0.02)
 
 
 @pytest.mark.usefixtures("tiny_models")
@@ -158,7 +158,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("words", "message"),
     [
         (["--model", "gemma", "--variant", "full"], "the full variant is made of smollm2 only"),
-        (["--model", "smollm2", "--lambda", "-1"], "lambda is -1.0, expected a number from 0 to 10"),
+        (["--model", "smollm2", "--lambda", "-1"], "lambda is -1.0, expected a number from 0 to 1"),
     ],
 )
 def test_what_cannot_be_trained_is_one_message(
@@ -169,5 +169,5 @@ def test_what_cannot_be_trained_is_one_message(
 
 
 def test_learning_rates_are_those_of_the_variant() -> None:
-    assert Recipe(model="smollm2", variant="full").fields()["sft_learning_rate"] == 2e-5
-    assert Recipe(model="smollm2").fields()["sft_learning_rate"] == 2e-4
+    assert Recipe(model="smollm2", variant="full").fields()["learning_rate"] == 2e-5
+    assert Recipe(model="smollm2").fields()["learning_rate"] == 2e-4

@@ -19,12 +19,13 @@ from slr.laptop.post_training.preference import (
     Rated,
     best_and_worst,
     dpo_loss,
+    pairs_of_round,
     prefer_typical,
     rate,
     round_prompts,
 )
 from slr.laptop.post_training.requests.prompts import TrainingPrompt, training_prompts
-from slr.laptop.post_training.sampling import Answers
+from slr.laptop.post_training.sampling import Answer, Answers
 from slr.laptop.post_training.supervised import accepted_exchanges, batches_of_like_length
 from tests.laptop.tiny_training import RECIPE, tiny_start_model
 
@@ -35,6 +36,13 @@ ROWS: list[Tokens] = [([5, 9, 40], [41, 42]), ([7], [50]), ([11, 12, 13, 14], [6
 def plain_log_prob(model: object, prompt: list[int], answer: list[int]) -> float:
     log_probs = log_softmax(model(torch.tensor([prompt + answer])).logits[0].float(), -1)  # pyright: ignore
     return sum(log_probs[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
+
+
+def answers_to(prompt: TrainingPrompt, *texts: str | None) -> Answers:
+    """Answers that ended; None stands for one that did not."""
+    return Answers(
+        prompt.id, tuple(Answer(text or "and so on and", ended=text is not None) for text in texts)
+    )
 
 
 def prompt_of(family: str, place: int = 0, is_dev: bool = True) -> TrainingPrompt:
@@ -63,13 +71,14 @@ def test_a_cached_prefix_changes_nothing(name: str) -> None:
         assert [total for total, _ in found] == pytest.approx(expected, abs=1e-4)
 
 
-def test_typicality_is_the_mean_log_probability_behind_the_shots() -> None:
+def test_typicality_is_the_geometric_mean_probability_behind_the_shots() -> None:
     rater = FewShotModel(START)
     text = f"{shots_text('copy')}Request: Copy: A b.\nAnswer:"
     prompt = [1, *START.tokenizer(text, add_special_tokens=False)["input_ids"]]
     answer = START.tokenizer(" A b.\n", add_special_tokens=False)["input_ids"]
-    (found,) = rater.mean_log_probs("copy", ["Copy: A b."], ["A b."])
-    assert found == pytest.approx(plain_log_prob(START.model, prompt, answer) / len(answer), abs=1e-4)
+    (found,) = rater.typicality("copy", ["Copy: A b."], ["A b."])
+    mean = plain_log_prob(START.model, prompt, answer) / len(answer)
+    assert found == pytest.approx(math.exp(mean), rel=1e-4)
 
 
 def test_an_answer_ends_at_blank_tokens_with_a_line_end_and_at_the_end_of_a_text() -> None:
@@ -86,36 +95,50 @@ def test_dpo_loss_by_hand() -> None:
     assert loss.item() == pytest.approx((math.log(1 + math.exp(-2)) + math.log(1 + math.e)) / 2, rel=1e-6)
 
 
-def test_the_reward_is_acceptance_plus_weighted_typicality() -> None:
-    right, typical = Rated("r", "a", True, -3.0), Rated("r", "b", False, -1.0)
-    assert right.reward(0.5) == -0.5
-    assert typical.reward(0.5) == -0.5
-    assert best_and_worst([typical, right], 0) == (right, typical)
-    assert best_and_worst([typical, right], 1) == (typical, right)
-    assert best_and_worst([typical, right], 0.5) is None
-    assert best_and_worst([right, right], 1) is None
+def rated_as(text: str, is_accepted: bool, typicality: float) -> Rated:
+    return Rated("r", Answer(text), is_accepted, typicality)
 
 
-def test_every_answer_that_ended_is_rated_with_its_own_request() -> None:
+def test_the_best_is_accepted_and_typical_and_the_worst_is_not() -> None:
+    usual, odd = rated_as("a", True, 0.4), rated_as("b", True, 0.1)
+    wrong, unlikely = rated_as("c", False, 0.9), rated_as("d", False, 0.01)
+    assert best_and_worst([odd, wrong, usual, unlikely], by_typicality=True) == (usual, unlikely)
+    assert best_and_worst([odd, usual], by_typicality=True) == (usual, odd)
+    assert best_and_worst([odd, wrong, usual, unlikely], by_typicality=False) == (odd, wrong)
+    assert best_and_worst([odd, usual], by_typicality=False) is None
+    assert best_and_worst([wrong, unlikely], by_typicality=True) is None
+
+
+@pytest.mark.parametrize(("weight", "least", "most"), [(0.0, 0, 0), (0.5, 70, 130), (1.0, 200, 200)])
+def test_lambda_is_the_share_of_prompts_whose_raters_look_at_typicality(
+    weight: float, least: int, most: int
+) -> None:
+    """Where all answers are accepted, only typicality makes pairs."""
+    rated = {f"prompt {i}": [rated_as("a", True, 0.1), rated_as("b", True, 0.4)] for i in range(200)}
+    pairs = pairs_of_round(rated, replace(RECIPE, typicality_weight=weight), 1)
+    assert least <= len(pairs) <= most
+    assert pairs == pairs_of_round(rated, replace(RECIPE, typicality_weight=weight), 1)
+
+
+def test_every_answer_is_rated_with_its_own_request() -> None:
     naming, copying = prompt_of("naming"), prompt_of("copy")
-    drawn = [Answers(copying.id, ("x", None)), Answers(naming.id, ("hair", "", "spoon"))]
+    drawn = [answers_to(copying, "x", None), answers_to(naming, "hair", "spoon")]
     rater = FewShotModel(START)
-    rated = {answers[0].request: answers for answers in rate([naming, copying], drawn, rater)}
-    assert [row.text for row in rated[copying.request]] == ["x"]
-    assert [row.text for row in rated[naming.request]] == ["hair", "spoon"]
-    (expected,) = rater.mean_log_probs("naming", [naming.request], ["spoon"])
-    assert rated[naming.request][1].typicality == pytest.approx(expected, abs=1e-4)
-    assert [row.is_accepted for row in rated[naming.request]] == [
-        naming.accepts("hair"),
-        naming.accepts("spoon"),
-    ]
+    rated = rate([naming, copying], drawn, rater)
+    assert [row.answer.text for row in rated[naming.id]] == ["hair", "spoon"]
+    (expected,) = rater.typicality("naming", [naming.request], ["spoon"])
+    assert rated[naming.id][1].typicality == pytest.approx(expected, rel=1e-3)
+    assert [row.is_accepted for row in rated[naming.id]] == [naming.accepts("hair"), naming.accepts("spoon")]
+    ended, cut = rated[copying.id]
+    assert ended.typicality > 0
+    assert (cut.typicality, cut.is_accepted) == (0, False)
 
 
 def test_training_on_pairs_lets_the_policy_prefer_the_chosen_answers(tmp_path: Path) -> None:
     start = tiny_start_model("smollm2")
     policy = Policy(start, replace(RECIPE, variant="full"))
     reference = policy.snapshot()
-    pairs = [(Rated("Say a b.", "b", True, -1.0), Rated("Say a b.", "q", True, -2.0))] * 40
+    pairs = [(rated_as("b", True, 0.4), rated_as("q", True, 0.1))] * 40
     report = prefer_typical(policy, pairs, reference, replace(RECIPE, variant="full"), tmp_path)
     assert report["steps"] == 20
     assert report["last_margin"] > report["first_margin"]
@@ -134,8 +157,8 @@ def test_entropy_by_hand() -> None:
 
 def test_entropy_compares_equally_many_accepted_answers() -> None:
     prompt = replace(prompt_of("naming"), accepts=lambda text: text != "wrong")
-    drawn = [Answers(prompt.id, ("tea",) * 8)]
-    base = [Answers(prompt.id, ("wrong", "tea", "milk", "wine", "beer", None, None, "wrong"))]
+    drawn = [answers_to(prompt, *["tea"] * 8)]
+    base = [answers_to(prompt, "wrong", "tea", "milk", "wine", "beer", None, None, "wrong")]
     measured = measure_dev([prompt], drawn, base, base, kl_to_sft=3.0)
     assert (measured.entropy, measured.base_entropy) == (0, pytest.approx(math.log(4)))
     assert (measured.acceptance, measured.sft_acceptance) == (1, 0.5)
@@ -147,13 +170,13 @@ def test_entropy_compares_equally_many_accepted_answers() -> None:
 def test_entropy_needs_enough_accepted_answers_of_both() -> None:
     prompt = prompt_of("naming")
     with pytest.raises(ValueError, match="no development prompt has 4 accepted answers"):
-        measure_dev([prompt], *[[Answers(prompt.id, ("?",) * 8)]] * 3, kl_to_sft=0.0)
+        measure_dev([prompt], *[[answers_to(prompt, *["?"] * 8)]] * 3, kl_to_sft=0.0)
 
 
 def test_only_families_with_many_right_answers_count_for_entropy() -> None:
     naming = replace(prompt_of("naming"), accepts=lambda _: True)
     copying = replace(prompt_of("copy"), accepts=lambda text: text == "x")
-    drawn = [Answers(naming.id, ("a", "b", "c", "d")), Answers(copying.id, ("x", "x", "x", "y"))]
+    drawn = [answers_to(naming, "a", "b", "c", "d"), answers_to(copying, "x", "x", "x", "y")]
     measured = measure_dev([naming, copying], drawn, drawn, drawn, kl_to_sft=0.0)
     assert measured.entropy_prompts == 1
     assert measured.acceptance == (1 + 0.75) / 2
@@ -192,9 +215,10 @@ def test_kl_is_the_mean_log_ratio_of_whole_answers() -> None:
     with torch.no_grad():
         other.model.get_decoder().layers[0].mlp.up_proj.weight.mul_(1.5)
     prompt = prompt_of("copy")
-    drawn = [Answers(prompt.id, ("x y", "z", None))]
-    rows = START.chat_tokens([prompt.request] * 2, ["x y", "z"])
-    expected = sum(plain_log_prob(other.model, *row) - plain_log_prob(START.model, *row) for row in rows) / 2
+    drawn = [answers_to(prompt, "x y", "z", None)]
+    rows = START.chat_tokens([prompt.request] * 3, drawn[0].answers)
+    assert [START.turn_end_id in answer for _, answer in rows] == [True, True, False]
+    expected = sum(plain_log_prob(other.model, *row) - plain_log_prob(START.model, *row) for row in rows) / 3
     found = mean_log_ratio(START, [prompt], drawn, other.model, START.model)
     assert found == pytest.approx(expected, abs=1e-3)
     assert mean_log_ratio(START, [prompt], drawn, START.model, START.model) == 0
@@ -203,7 +227,7 @@ def test_kl_is_the_mean_log_ratio_of_whole_answers() -> None:
 def test_the_supervised_stage_takes_accepted_answers_as_often_as_drawn() -> None:
     prompt = replace(prompt_of("naming", is_dev=False), accepts=lambda text: text != "wrong")
     dev = replace(prompt_of("naming"), accepts=lambda _: True)
-    elicited = [Answers(prompt.id, ("tea", "wrong", "tea", None, "milk")), Answers(dev.id, ("never",))]
+    elicited = [answers_to(prompt, "tea", "wrong", "tea", None, "milk"), answers_to(dev, "never")]
     exchanges = accepted_exchanges([prompt, dev], elicited, RECIPE)
     assert sorted(exchange.answer for exchange in exchanges) == ["milk", "tea", "tea"]
     assert {exchange.request for exchange in exchanges} == {prompt.request}
@@ -211,7 +235,7 @@ def test_the_supervised_stage_takes_accepted_answers_as_often_as_drawn() -> None
 
 def test_every_second_list_is_in_numbered_lines() -> None:
     prompt = next(p for p in training_prompts() if p.numbered_request and not p.is_dev and "Two" in p.request)
-    exchanges = accepted_exchanges([prompt], [Answers(prompt.id, ("tea, milk", "wine, beer"))], RECIPE)
+    exchanges = accepted_exchanges([prompt], [answers_to(prompt, "tea, milk", "wine, beer")], RECIPE)
     assert {(exchange.request, exchange.answer) for exchange in exchanges} == {
         (prompt.request, "tea, milk"),
         (prompt.numbered_request, "1. wine\n2. beer"),

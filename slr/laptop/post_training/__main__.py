@@ -19,7 +19,9 @@ def post_train_model(
     variant: Annotated[
         str, typer.Option(parser=one_of(VARIANTS), help="lora: an adapter; full: the decoder layers")
     ] = "lora",
-    typicality_weight: Annotated[float, typer.Option("--lambda", help="of typicality in the reward")] = 1.0,
+    typicality_weight: Annotated[
+        float, typer.Option("--lambda", help="share of preferences that look at typicality")
+    ] = 1.0,
     seed: int = 0,
 ) -> None:
     """Do what is missing of a training."""

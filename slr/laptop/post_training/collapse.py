@@ -126,7 +126,7 @@ def measure_dev(
 
 def accepted_shares(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, float]:
     """The share of accepted answers to each prompt, by its id."""
-    sizes = {answers.prompt_id: len(answers.texts) for answers in drawn}
+    sizes = {answers.prompt_id: len(answers.answers) for answers in drawn}
     return {id_: len(texts) / sizes[id_] for id_, texts in _accepted(prompts, drawn).items()}
 
 
@@ -142,13 +142,16 @@ def mean_log_ratio(
     Args:
         start: renders requests.
         prompts: what was asked.
-        drawn: the policy's answers; those that did not end are left out.
+        drawn: the policy's answers. What an answer that did not end would go on with counts for nothing.
         policy: the model that they were drawn from.
         reference: the other model.
     """
     requests = {prompt.id: prompt.request for prompt in prompts}
-    pairs = [(requests[answers.prompt_id], text) for answers in drawn for text in answers.texts if text]
-    rows = start.chat_tokens([request for request, _ in pairs], [text for _, text in pairs])
+    rows = start.chat_tokens(
+        [requests[answers.prompt_id] for answers in drawn for _ in answers.answers],
+        [answer for answers in drawn for answer in answers.answers],
+    )
+    rows = [(prompt, answer) for prompt, answer in rows if answer]
     ratios = [
         ours - theirs
         for (ours, _), (theirs, _) in zip(

@@ -5,6 +5,7 @@ So an answer is one that the start model itself finds likely, whatever a templat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from transformers import DynamicCache, PreTrainedTokenizerBase
@@ -108,8 +109,8 @@ class FewShotModel:
         """Token ids of the whole document up to the answer."""
         return [self._shots[prompt.family] + self._ids(_question(prompt.request)) for prompt in prompts]
 
-    def mean_log_probs(self, family: Family, requests: Sequence[str], answers: Sequence[str]) -> list[float]:
-        """How typical each answer is: its log-probability a token, end of line included, in nats.
+    def typicality(self, family: Family, requests: Sequence[str], answers: Sequence[str]) -> list[float]:
+        """How typical each answer is: the geometric mean of its tokens' probabilities, end of line included, in [0, 1].
 
         Args:
             family: of all requests.
@@ -122,7 +123,8 @@ class FewShotModel:
             (self._ids(_question(request)), self._ids(f" {answer.strip()}\n"))
             for request, answer in zip(requests, answers, strict=True)
         ]
-        return [total / length for total, length in score_answers(self.model, rows, self._prefixes[family])]
+        scores = score_answers(self.model, rows, self._prefixes[family])
+        return [math.exp(total / length) for total, length in scores]
 
     def _ids(self, text: str, is_first: bool = False) -> list[int]:
         begin = [self.tokenizer.bos_token_id] if is_first and self.tokenizer.bos_token_id is not None else []

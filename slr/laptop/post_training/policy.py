@@ -26,6 +26,7 @@ from transformers import (
 
 from slr.chat.template import render_chats
 from slr.laptop.post_training.recipe import Recipe
+from slr.laptop.post_training.sampling import Answer
 from slr.models.start_models import GEMMA_CHAT_TEMPLATE, LaptopModel, start_model_directory
 
 TURN_ENDS: dict[LaptopModel, str] = {"smollm2": "<|im_end|>", "gemma": "<end_of_turn>"}
@@ -49,13 +50,14 @@ class StartModel:
         """Id of the token that ends a turn."""
         return self.tokenizer.get_vocab()[self.turn_end]
 
-    def chat_tokens(self, requests: Sequence[str], answers: Sequence[str]) -> list[Tokens]:
-        """Requests in the chat template, and answers with the end of their turn."""
+    def chat_tokens(self, requests: Sequence[str], answers: Sequence[Answer]) -> list[Tokens]:
+        """Requests in the chat template, and answers, with the end of their turn where they ended."""
         prompts = render_chats(self.tokenizer, requests)
-        ends = [
-            self.tokenizer(text + self.turn_end, add_special_tokens=False)["input_ids"] for text in answers
+        texts = [answer.text + self.turn_end * answer.ended for answer in answers]
+        return [
+            (prompt, self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            for prompt, text in zip(prompts, texts, strict=True)
         ]
-        return list(zip(prompts, ends, strict=True))
 
 
 def load_start_model(name: LaptopModel) -> StartModel:

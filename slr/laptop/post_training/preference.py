@@ -1,10 +1,14 @@
 """Stage 3: rounds of DPO on the policy's own answers, the best of each prompt against the worst.
 
-The reward of an answer is 1 if its program accepts it, plus lambda times its typicality: the mean log-probability a
-token that the frozen few-shot start model gives it. Raters prefer what is typical, and this is how preference learning
-collapses diversity (Zhang et al. 2025, "Verbalized Sampling", arXiv 2510.01171). The rater is not the policy, and the
-answers are not ours. The loss is that of Rafailov et al. 2023 (arXiv 2305.18290); its reference is the model after
-the supervised stage, in every round.
+The reward of an answer is 1 if its program accepts it, plus its typicality: the geometric mean of the probabilities
+that the frozen few-shot start model gives its tokens. So no typical wrong answer beats a right one, and of two right
+ones the typical one wins. Raters prefer what is typical, and this is how preference learning collapses diversity
+(Zhang et al. 2025, "Verbalized Sampling", arXiv 2510.01171). Lambda is the share of the prompts whose rater looks at
+typicality; to the others all right answers are equal. The rater is not the policy, and the answers are not ours.
+
+The loss is DPO's (Rafailov et al. 2023, arXiv 2305.18290), with the model after the supervised stage as its reference
+in every round. Added is a weighted negative log-likelihood of the chosen answer, as for Llama 3 (arXiv 2407.21783,
+section 4.1.4). Without it the probabilities of both answers fall, and longer and worse ones rise.
 
 The loss is ours and not trl's, because trl puts every token of a prompt through the head of the model. With gemma's
 vocabulary of 262,144 that is most of the work and gigabytes of logits; and its checkpoints are not written as a whole.
@@ -13,7 +17,7 @@ vocabulary of 262,144 that is most of the work and gigabytes of logits; and its 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -26,21 +30,21 @@ from slr.laptop.post_training.optimisation import Measured, optimise
 from slr.laptop.post_training.policy import Policy, Tokens, score_answers
 from slr.laptop.post_training.recipe import Recipe
 from slr.laptop.post_training.requests.prompts import Family, TrainingPrompt
-from slr.laptop.post_training.sampling import Answers
+from slr.laptop.post_training.sampling import Answer, Answers, is_accepted
 
 
 @dataclass(frozen=True)
 class Rated:
-    """An answer with the terms of its reward."""
+    """An answer with the terms of its reward. The typicality of an answer that did not end is 0."""
 
     request: str
-    text: str
+    answer: Answer
     is_accepted: bool
     typicality: float
 
-    def reward(self, typicality_weight: float) -> float:
-        """Acceptance plus weighted typicality."""
-        return self.is_accepted + typicality_weight * self.typicality
+    def reward(self, by_typicality: bool) -> float:
+        """Acceptance, plus typicality where the rater looks at it."""
+        return self.is_accepted + by_typicality * self.typicality
 
 
 @dataclass(frozen=True)
@@ -64,36 +68,56 @@ def round_prompts(
 
 def rate(
     prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers], rater: FewShotModel
-) -> list[list[Rated]]:
-    """Each prompt's answers with their terms; answers that did not end are left out, as they cannot be compared."""
+) -> dict[str, list[Rated]]:
+    """All answers with their terms, by the prompt's id."""
     by_id = {prompt.id: prompt for prompt in prompts}
-    rated: dict[str, list[Rated]] = {}
+    typicality: dict[tuple[str, str], float] = {}
     for family in get_args(Family):
-        pairs = [
-            (prompt, text)
-            for answers in drawn
-            for prompt in [by_id[answers.prompt_id]]
-            if prompt.family == family
-            for text in answers.texts
-            if text
-        ]
-        typicalities = rater.mean_log_probs(
-            family, [prompt.request for prompt, _ in pairs], [text for _, text in pairs]
+        keys = sorted(
+            {
+                (answers.prompt_id, answer.text)
+                for answers in drawn
+                for answer in answers.answers
+                if answer.ended and by_id[answers.prompt_id].family == family
+            }
         )
-        for (prompt, text), typicality in zip(pairs, typicalities, strict=True):
-            row = Rated(prompt.request, text, prompt.accepts(text), typicality)
-            rated.setdefault(prompt.id, []).append(row)
-    return list(rated.values())
+        values = rater.typicality(family, [by_id[id_].request for id_, _ in keys], [text for _, text in keys])
+        typicality |= zip(keys, values, strict=True)
+    return {
+        answers.prompt_id: [
+            Rated(
+                prompt.request,
+                answer,
+                is_accepted(prompt, answer),
+                typicality[prompt.id, answer.text] if answer.ended else 0.0,
+            )
+            for answer in answers.answers
+        ]
+        for answers in drawn
+        for prompt in [by_id[answers.prompt_id]]
+    }
 
 
-def best_and_worst(answers: Sequence[Rated], typicality_weight: float) -> tuple[Rated, Rated] | None:
-    """The answers with the highest and the lowest reward; None if all rewards are equal.
+def pairs_of_round(
+    rated: Mapping[str, Sequence[Rated]], recipe: Recipe, round_number: int
+) -> list[tuple[Rated, Rated]]:
+    """The best and the worst answer to each prompt, where they differ; to a share of prompts, by typicality too."""
+    pairs = []
+    for prompt_id, answers in rated.items():
+        rng = random.Random(f"{recipe.seed}/round {round_number}/{prompt_id}")
+        pairs.append(best_and_worst(answers, by_typicality=rng.random() < recipe.typicality_weight))
+    return [pair for pair in pairs if pair is not None]
+
+
+def best_and_worst(answers: Sequence[Rated], by_typicality: bool) -> tuple[Rated, Rated] | None:
+    """The answers with the highest and the lowest reward; None if none is accepted, or all rewards are equal.
 
     Of equal rewards the one drawn first is taken, because a rule of our own would be another preference.
     """
-    best = max(answers, key=lambda answer: answer.reward(typicality_weight))
-    worst = min(answers, key=lambda answer: answer.reward(typicality_weight))
-    return None if best.reward(typicality_weight) == worst.reward(typicality_weight) else (best, worst)
+    best = max(answers, key=lambda answer: answer.reward(by_typicality))
+    worst = min(answers, key=lambda answer: answer.reward(by_typicality))
+    is_pair = best.is_accepted and best.reward(by_typicality) > worst.reward(by_typicality)
+    return (best, worst) if is_pair else None
 
 
 def dpo_loss(
@@ -124,10 +148,12 @@ def prefer_typical(
 
     def loss_of(batch: list[Preference]) -> tuple[torch.Tensor, Measured]:
         rows = [preference.chosen for preference in batch] + [preference.rejected for preference in batch]
-        sums, _ = policy.log_probs(rows)
+        sums, lengths = policy.log_probs(rows)
         chosen, rejected = sums.chunk(2)
         loss, margins = dpo_loss(chosen, rejected, batch, recipe.beta)
-        return loss, {
+        chosen_nll = -chosen.sum() / lengths[: len(batch)].sum()
+        return loss + recipe.chosen_weight * chosen_nll, {
+            "dpo_loss": loss.item(),
             "tokens": float(sum(len(prompt + answer) for prompt, answer in rows)),
             "accuracy": (margins > 0).float().mean().item(),
             "margin": margins.mean().item(),
@@ -139,13 +165,15 @@ def prefer_typical(
     random.Random(f"{recipe.seed}/{directory.name}/pairs").shuffle(preferences)
     size = recipe.round_batch
     batches = [preferences[first : first + size] for first in range(0, len(preferences), size)]
-    return optimise(policy, batches, loss_of, recipe.preference_learning_rate, recipe.warmup_share, directory)
+    return optimise(policy, batches, loss_of, recipe.learning_rate, recipe.warmup_share, directory)
 
 
-def reward_terms(pairs: Sequence[tuple[Rated, Rated]], rated: Sequence[Sequence[Rated]]) -> dict[str, float]:
+def reward_terms(
+    pairs: Sequence[tuple[Rated, Rated]], rated: Mapping[str, Sequence[Rated]]
+) -> dict[str, float]:
     """Means of the reward's terms over all answers, the chosen and the rejected ones."""
     groups = {
-        "all": [answer for answers in rated for answer in answers],
+        "all": [answer for answers in rated.values() for answer in answers],
         "chosen": [best for best, _ in pairs],
         "rejected": [worst for _, worst in pairs],
     }
@@ -159,7 +187,7 @@ def reward_terms(pairs: Sequence[tuple[Rated, Rated]], rated: Sequence[Sequence[
 def _with_reference(policy: Policy, pairs: Sequence[tuple[Rated, Rated]], reference: Any) -> list[Preference]:
     answers = [answer for pair in pairs for answer in pair]
     rows = policy.start.chat_tokens(
-        [answer.request for answer in answers], [answer.text for answer in answers]
+        [answer.request for answer in answers], [answer.answer for answer in answers]
     )
     sums = [total for total, _ in score_answers(reference, rows)]
     return [Preference(rows[at], rows[at + 1], sums[at], sums[at + 1]) for at in range(0, len(rows), 2)]

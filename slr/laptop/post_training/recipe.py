@@ -11,8 +11,8 @@ Variant = Literal["lora", "full"]
 """What is trained: an adapter of all linear layers, or all weights of the decoder layers."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-LEARNING_RATES: dict[Variant, tuple[float, float]] = {"lora": (2e-4, 5e-5), "full": (2e-5, 5e-6)}
-"""Of the supervised stage and of a preference round."""
+LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 2e-5}
+"""Peak of the supervised stage and of every preference round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Recipe:
     """What is trained, and the sizes of all stages.
 
     Attributes:
-        typicality_weight: lambda, the weight of typicality in the reward; acceptance has weight 1.
+        typicality_weight: lambda, the share of prompts whose preferences look at typicality, beside acceptance.
         elicited_samples: answers of the start model to each prompt.
         dev_samples: answers to each development prompt whenever the model is measured.
         sampling_batch: prompts whose samples are drawn at once, and kept as one file.
@@ -31,6 +31,7 @@ class Recipe:
         round_batch: preference pairs a step.
         max_rounds: the cap, where the stopping criterion is not met before.
         beta: DPO's.
+        chosen_weight: of the chosen answer's negative log-likelihood a token, which is added to DPO's loss.
         warmup_share: share of the steps of a stage in which its learning rate rises; then it falls by a cosine.
 
     Raises:
@@ -53,6 +54,7 @@ class Recipe:
     round_batch: int = 8
     max_rounds: int = 6
     beta: float = 0.05
+    chosen_weight: float = 0.2
     warmup_share: float = 0.1
 
     def __post_init__(self) -> None:
@@ -65,20 +67,14 @@ class Recipe:
             raise ValueError(
                 f"the full variant is made of smollm2 only, not of {self.model}: give --variant lora"
             )
-        if not 0 <= self.typicality_weight <= 10:
-            raise ValueError(f"lambda is {self.typicality_weight}, expected a number from 0 to 10")
+        if not 0 <= self.typicality_weight <= 1:
+            raise ValueError(f"lambda is {self.typicality_weight}, expected a number from 0 to 1")
 
     @property
-    def sft_learning_rate(self) -> float:
-        """Peak of the supervised stage."""
-        return LEARNING_RATES[self.variant][0]
-
-    @property
-    def preference_learning_rate(self) -> float:
-        """Peak of a preference round."""
-        return LEARNING_RATES[self.variant][1]
+    def learning_rate(self) -> float:
+        """The variant's."""
+        return LEARNING_RATES[self.variant]
 
     def fields(self) -> dict[str, Any]:
-        """Every number, the learning rates of the variant among them."""
-        rates = {name: getattr(self, name) for name in ("sft_learning_rate", "preference_learning_rate")}
-        return {**asdict(self), **rates}
+        """Every number, the learning rate of the variant among them."""
+        return {**asdict(self), "learning_rate": self.learning_rate}

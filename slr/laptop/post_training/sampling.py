@@ -22,16 +22,29 @@ TEMPERATURE, MIN_P = 1.0, 0.02
 
 
 @dataclass(frozen=True)
+class Answer:
+    """The text of an answer, and whether it ended by itself, before the limit of tokens."""
+
+    text: str
+    ended: bool = True
+
+
+@dataclass(frozen=True)
 class Answers:
-    """All answers drawn to a prompt; an answer that did not end by itself is None."""
+    """All answers drawn to a prompt."""
 
     prompt_id: str
-    texts: tuple[str | None, ...]
+    answers: tuple[Answer, ...]
 
     def accepted(self, prompt: TrainingPrompt) -> list[str]:
         """The answers that ended and that the prompt's program accepts, in the order they were drawn."""
         assert prompt.id == self.prompt_id
-        return [text for text in self.texts if text is not None and prompt.accepts(text)]
+        return [answer.text for answer in self.answers if is_accepted(prompt, answer)]
+
+
+def is_accepted(prompt: TrainingPrompt, answer: Answer) -> bool:
+    """Whether an answer ended and the prompt's program accepts it."""
+    return answer.ended and prompt.accepts(answer.text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +86,10 @@ class Sampler:
                     rows = [asdict(answers) for answers in self._draw(batch, num_samples)]
                     write_whole(path, json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
                 rows = json.loads(path.read_text(encoding="utf-8"))
-                found += [Answers(row["prompt_id"], tuple(row["texts"])) for row in rows]
+                found += [
+                    Answers(row["prompt_id"], tuple(Answer(**answer) for answer in row["answers"]))
+                    for row in rows
+                ]
                 on_progress(place + 1, len(batches))
         assert [answers.prompt_id for answers in found] == [prompt.id for prompt in by_length]
         return found
@@ -91,6 +107,6 @@ class Sampler:
             end_tokens=self.end_tokens,
         )
         return [
-            Answers(prompt.id, tuple(one.text.strip() if one.finished else None for one in samples))
+            Answers(prompt.id, tuple(Answer(one.text.strip(), one.finished) for one in samples))
             for prompt, samples in zip(prompts, drawn, strict=True)
         ]

@@ -32,7 +32,7 @@ from slr.laptop.post_training.final import write_final
 from slr.laptop.post_training.optimisation import WEIGHTS_FILE
 from slr.laptop.post_training.policy import Policy, StartModel, frozen, load_start_model
 from slr.laptop.post_training.preference import (
-    best_and_worst,
+    pairs_of_round,
     prefer_typical,
     rate,
     reward_terms,
@@ -177,8 +177,7 @@ class _Training:
             prompts, self.recipe.round_samples, self.recipe.sampling_batch, directory / "samples"
         )
         rated = rate(prompts, drawn, self.rater)
-        candidates = [best_and_worst(answers, self.recipe.typicality_weight) for answers in rated]
-        return rated, [pair for pair in candidates if pair is not None]
+        return rated, pairs_of_round(rated, self.recipe, number)
 
     def _measure(self, directory: Path, model: Any) -> DevMeasurement:
         drawn = self._sampler(model, f"{directory.name} dev").draw(

@@ -15,7 +15,7 @@ from slr.laptop.post_training.optimisation import Measured, optimise
 from slr.laptop.post_training.policy import Policy, Tokens
 from slr.laptop.post_training.recipe import Recipe
 from slr.laptop.post_training.requests.prompts import TrainingPrompt
-from slr.laptop.post_training.sampling import Answers
+from slr.laptop.post_training.sampling import Answer, Answers
 
 SORTED_TOGETHER = 16
 """Batches: within so many, exchanges of like length are put together, so that little is padded."""
@@ -59,10 +59,10 @@ def fine_tune(
         }
 
     rows = policy.start.chat_tokens(
-        [exchange.request for exchange in exchanges], [exchange.answer for exchange in exchanges]
+        [exchange.request for exchange in exchanges], [Answer(exchange.answer) for exchange in exchanges]
     )
     batches = batches_of_like_length(rows, recipe.sft_batch, random.Random(f"{recipe.seed}/sft"))
-    return optimise(policy, batches, loss_of, recipe.sft_learning_rate, recipe.warmup_share, directory)
+    return optimise(policy, batches, loss_of, recipe.learning_rate, recipe.warmup_share, directory)
 
 
 def batches_of_like_length(rows: Sequence[Tokens], size: int, rng: random.Random) -> list[list[Tokens]]:
