@@ -219,6 +219,7 @@ def _templates() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
         finalize=lambda value: value if isinstance(value, Markup) else visible(str(value), keep="\n\t"),
+        keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )

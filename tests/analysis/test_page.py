@@ -51,7 +51,9 @@ def draw(results: Path, output: Path, *options: str) -> str:
 def test_one_page_with_everything_and_without_the_network(tmp_path: Path) -> None:
     write_results(tmp_path / "results" / "testbed", ("testbed-llama",))
     write_results(tmp_path / "results" / "small", ("small-llama",))
-    outline = Outline(draw(tmp_path / "results", tmp_path / "out"))
+    page = draw(tmp_path / "results", tmp_path / "out")
+    assert page.endswith("</html>\n")
+    outline = Outline(page)
     assert [name for name in outline.ids if name in ("testbed", "small")] == ["testbed", "small"]
     shown = {exhibit.id for exhibit in (*FIGURES, *TABLES)} - {"concept", "samples"}
     assert {name.partition("-")[2] for name in outline.ids} - {""} == shown
