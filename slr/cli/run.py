@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Wandb
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS
+from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
-from slr.terminal.stopping import run_child, say_when_stopped
+from slr.terminal.stopping import die_with_parent, run_child, say_when_stopped
+
+if TYPE_CHECKING:
+    from slr.runs.script import ScriptOptions
 
 # With -P, no module of the working directory can stand in for a package of the same name.
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}
 """Name of the optional package that an experiment needs, by the experiment's name."""
+MOST_PROCESSES = 4
+"""Largest number of processes by default: with more of them, too many wait for the longest cell."""
 EXAMPLE = "Example: slr run all --preset laptop"
 
 
 def run(
+    context: typer.Context,
     experiment: Annotated[
         str, typer.Argument(metavar="EXPERIMENT", help=f"{ALL}, or one of {', '.join(NAMES)}")
     ],
@@ -67,6 +75,14 @@ def run(
             help="what samples the answers; vllm must be installed separately",
         ),
     ] = "transformers",
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="number of processes of this machine that share the work; by default one, and for the testbed on a "
+            f"CPU one a core, up to {MOST_PROCESSES}",
+        ),
+    ] = None,
 ) -> int:
     """Run one experiment, or all of them, on the pairs of a preset.
 
@@ -78,7 +94,7 @@ def run(
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
-    from slr.runs.script import ScriptOptions, run_script
+    from slr.runs.script import ScriptOptions, check_options, run_script
 
     output_dir = output_dir or Path("results") / f"{preset}{'-smoke' if smoke else ''}"
     # The figures of a smoke run must not replace real results.
@@ -95,6 +111,7 @@ def run(
         device_map=device_map,
         engine=engine,
     )
+    die_with_parent()
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
     experiments = chosen_experiments(experiment, preset, smoke)
     # A dry run comes before the checks of optional packages, because it needs none of them.
@@ -106,7 +123,51 @@ def run(
     for chosen in experiments:
         if chosen.name in NEEDS:
             check_installed(NEEDS[chosen.name], f"the experiment {chosen.name}")
+    count = _num_processes(processes, options)
+    if count > 1:
+        # Every process makes these checks, and each would print its error.
+        check_options(options, draws=experiment == ALL)
+        return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
     return run_script(experiments, options, draw if experiment == ALL else None)
+
+
+def _num_processes(given: int | None, options: ScriptOptions) -> int:
+    """How many processes to start; 1 means to do the work in this one.
+
+    Tiny models on a CPU get one process a core, because several threads would mostly wait for each other.
+
+    Raises:
+        ValueError: if several are asked for under a launcher, which has started its own.
+    """
+    from slr.runs.device import choose_device_and_dtype
+
+    is_launched = "WORLD_SIZE" in os.environ
+    if is_launched and given not in (None, 1):
+        raise ValueError(
+            f"--processes is {given} under a launcher, which starts processes of its own: give one of the two"
+        )
+    if given is not None:
+        return given
+    # A smoke run ends before other processes would have started.
+    is_small = PRESETS[options.preset].is_tiny and not options.smoke
+    if not is_small or is_launched or options.engine == "vllm":
+        return 1
+    device, _ = choose_device_and_dtype(options.device, options.dtype)
+    return min(num_cores(), MOST_PROCESSES) if device == "cpu" else 1
+
+
+def _words(context: typer.Context) -> list[str]:
+    """The command line of this call, for a process that does its share."""
+    words = ["run"]
+    for parameter in context.command.params:
+        value = context.params[parameter.name or ""]
+        if value is None or value is False or parameter.name == "processes":
+            continue
+        option = parameter.opts[0]
+        words += (
+            [option] if value is True else [option, str(value)] if option.startswith("-") else [str(value)]
+        )
+    return words
 
 
 def draw(results_dir: Path, figures_dir: Path) -> int:

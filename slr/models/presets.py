@@ -22,11 +22,13 @@ class Preset:
         name: name of the preset.
         pairs: its pairs.
         description: one line on what it is for and what it needs.
+        is_tiny: whether its models are so small that one thread computes them fastest.
     """
 
     name: str
     pairs: tuple[PairSpec, ...]
     description: str
+    is_tiny: bool = False
 
 
 def resolve_pair(
@@ -141,6 +143,7 @@ PRESETS: dict[str, Preset] = {
                 _testbed_pair("gemma", 14, 1_082_320),
             ),
             "three tiny pairs that ship with the package: no GPU, no download",
+            is_tiny=True,
         ),
         Preset(
             "laptop",

@@ -6,18 +6,20 @@ moment continues where it was, and does nothing twice. A cell that fails leaves 
 need it still run, and the next run tries it again.
 
 Cells run in rounds: first the cells that need no other cell, then the cells that needed only these. Several processes
-share a round's cells and exchange their records at its end; see ``processes``.
+share a round's cells: each takes the next one when it has finished the one before. They exchange their records at the
+end of the round; see ``processes``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -397,10 +399,13 @@ def run_experiments(
     settings: RunSettings,
     loaded: ModelPair | None = None,
 ) -> list[Outcome]:
-    """Run the cells of one pair that are not done, one experiment after the other.
+    """Run the cells of one pair that are not done.
+
+    One process runs one experiment after the other. Several processes run at once all experiments that do not wait for
+    each other, because the more cells there are to choose from, the less a process waits for the others.
 
     Args:
-        experiments: the experiments to run, in this order.
+        experiments: the experiments to run, each after the one that it builds on.
         spec: the pair. Its name is in the keys of the records.
         settings: where to run, and where the records are.
         loaded: the pair, if the caller has it already. Otherwise it is loaded once, when a cell first needs it.
@@ -415,32 +420,47 @@ def run_experiments(
         OSError: if records cannot be written, or were removed during the run.
     """
     pair = PairOnDemand(spec, settings, loaded)
-    results: dict[str, Results] = {}
-    outcomes = []
+    together = (
+        [[experiment] for experiment in experiments]
+        if settings.processes.count == 1
+        else _independent_of_each_other(experiments)
+    )
+    runs: dict[str, _ExperimentRun] = {}
     with output_lock(settings.output_dir, settings.processes):
         try:
-            for experiment in experiments:
-                outcome, results[experiment.name] = _run_missing_cells(experiment, pair, settings, results)
-                outcomes.append(outcome)
+            for group in together:
+                opened = [_open_run(experiment, pair, settings, runs) for experiment in group]
+                _run_missing_cells([run for run in opened if run.waiting], spec.name, settings.processes)
+                runs |= {run.experiment.name: run for run in opened}
         finally:
             pair.give_up()
-    return outcomes
+    return [runs[experiment.name].outcome for experiment in experiments]
 
 
-def _run_missing_cells(
+def _independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
+    """Group experiments so that each builds on one of an earlier group, or on none of them."""
+    groups: list[list[AnyExperiment]] = []
+    group_of: dict[str, int] = {}
+    for experiment in experiments:
+        earlier = experiment.builds_on
+        number = 0 if earlier is None else group_of.get(earlier.name, -1) + 1
+        group_of[experiment.name] = number
+        groups += [[] for _ in range(number + 1 - len(groups))]
+        groups[number].append(experiment)
+    return groups
+
+
+def _open_run(
     experiment: AnyExperiment,
     pair: PairOnDemand,
     settings: RunSettings,
-    by_experiment: Mapping[str, Results],
-) -> tuple[Outcome, Results]:
-    """Do what is missing; return what was done, and all results of the experiment.
-
-    ``by_experiment`` has the results of the experiments that this run did before.
-    """
+    before: Mapping[str, _ExperimentRun],
+) -> _ExperimentRun:
+    """Read what is on record, and find what is missing; ``before`` has the experiments that this run did already."""
     spec = pair.spec
     processes = settings.processes
     store = store_of(experiment, settings.output_dir, processes.index)
-    earlier = _results_of(experiment.builds_on, spec, settings, by_experiment)
+    earlier = _results_of(experiment.builds_on, spec, settings, before)
     configuration = settings.configuration(experiment, spec, earlier)
     own = processes.from_main(
         lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
@@ -452,35 +472,32 @@ def _run_missing_cells(
     _print_status_once(
         processes, f"{experiment.name} {spec.name}: {to_do}, {len(own.of_pair(spec.name))} records are there"
     )
-    outcome = Outcome(cells_done=len(cells) - len(missing))
-    if not missing:
-        return outcome, own
-    with _progress_of_all(f"{experiment.name} {spec.name}", processes) as show:
-        state = _RunState(
-            experiment=experiment,
-            configuration=configuration,
-            pair=pair,
-            settings=settings,
-            store=store,
-            results=results,
-            progress=_Progress(missing, show),
-        )
-        _run_in_rounds(missing, state, outcome)
-    return outcome, Results((key, record) for key, record in results.items() if key not in earlier)
+    return _ExperimentRun(
+        experiment=experiment,
+        configuration=configuration,
+        pair=pair,
+        settings=settings,
+        store=store,
+        results=results,
+        earlier=frozenset(earlier),
+        waiting=missing,
+        outcome=Outcome(cells_done=len(cells) - len(missing)),
+    )
 
 
 def _results_of(
     experiment: AnyExperiment | None,
     spec: PairSpec,
     settings: RunSettings,
-    by_experiment: Mapping[str, Results],
+    before: Mapping[str, _ExperimentRun],
 ) -> Results:
     """The pair's results of another experiment, without the record of how they were made."""
     if experiment is None:
         return Results()
     # This run's own results come first, because a shared file system may not yet show what other processes just wrote.
-    found = by_experiment.get(experiment.name)
-    if found is None:
+    if (run := before.get(experiment.name)) is not None:
+        found = run.own_results()
+    else:
         store = store_of(experiment, settings.output_dir)
         found = settings.processes.from_main(lambda: experiment.results_in(store.read()))
     results = found.of_pair(spec.name)
@@ -491,32 +508,34 @@ def _results_of(
 class _Progress:
     """The share of the work that is done. Each cell counts as much as its estimated cost."""
 
-    def __init__(self, cells: Iterable[Cell], show: OnProgress) -> None:
-        self._shares = {cell.key: max(cell.cost.tokens, 1) for cell in cells}
+    def __init__(self, pieces: Iterable[_Piece], show: OnProgress) -> None:
+        self._shares = {piece.id: max(piece.cell.cost.tokens, 1) for piece in pieces}
         self._all = sum(self._shares.values())
         self._finished = 0
         self._show = show
 
-    def within(self, cell: Cell) -> OnProgress:
+    def within(self, piece: _Piece) -> OnProgress:
         """The callback to which the cell reports its own progress."""
         return lambda done, total: self._show(
-            self._finished + self._shares[cell.key] * done / total, self._all
+            self._finished + self._shares[piece.id] * done / total, self._all
         )
 
-    def finish(self, cell: Cell) -> None:
+    def finish(self, piece: _Piece) -> None:
         """Count the whole cell, also if it reported less."""
-        self._finished += self._shares[cell.key]
+        self._finished += self._shares[piece.id]
         self._show(self._finished, self._all)
 
 
-def _progress_of_all(description: str, processes: Processes) -> AbstractContextManager[OnProgress]:
-    """Progress on stderr, shown by the main process: its own, and at the end of a round also the other processes'."""
-    return progress_bar(description) if processes.is_main else nullcontext(lambda _done, _total: None)
-
-
 @dataclass(frozen=True, kw_only=True)
-class _RunState:
-    """Everything that a process needs to run cells of one experiment on one pair."""
+class _ExperimentRun:
+    """One experiment on one pair: everything that a process needs to run its cells.
+
+    Attributes:
+        results: all results so far, also of the experiment that it builds on.
+        earlier: keys of the results of the experiment that it builds on.
+        waiting: the cells that are still to be run.
+        outcome: what was done so far.
+    """
 
     experiment: AnyExperiment
     configuration: Configuration
@@ -524,17 +543,45 @@ class _RunState:
     settings: RunSettings
     store: ResultsStore
     results: Results
-    progress: _Progress
+    earlier: frozenset[str]
+    waiting: list[Cell]
+    outcome: Outcome
 
-    def context_of(self, cell: Cell) -> CellContext:
+    def own_results(self) -> Results:
+        """The results of the experiment itself."""
+        return Results((key, record) for key, record in self.results.items() if key not in self.earlier)
+
+    def take_ready(self) -> list[_Piece]:
+        """Take the cells that wait for no other cell."""
+        keys = {cell.key for cell in self.waiting}
+        ready = [cell for cell in self.waiting if keys.isdisjoint(cell.needs)]
+        assert ready or not keys, f"cells wait for each other: {', '.join(sorted(keys))}"
+        self.waiting[:] = [cell for cell in self.waiting if not keys.isdisjoint(cell.needs)]
+        return [_Piece(self, cell) for cell in ready]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A cell, and the run that it belongs to."""
+
+    run: _ExperimentRun
+    cell: Cell
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Name of the experiment and key of the cell."""
+        return self.run.experiment.name, self.cell.key
+
+    def context(self, on_progress: OnProgress) -> CellContext:
+        """What the cell has when it runs."""
         return CellContext(
-            cell=cell,
-            experiment=self.experiment,
-            configuration=self.configuration,
-            pair_on_demand=self.pair,
-            results=self.results,
-            settings=self.settings,
-            on_progress=self.progress.within(cell),
+            cell=self.cell,
+            experiment=self.run.experiment,
+            configuration=self.run.configuration,
+            pair_on_demand=self.run.pair,
+            results=self.run.results,
+            settings=self.run.settings,
+            on_progress=on_progress,
         )
 
 
@@ -543,100 +590,121 @@ class _RoundResult:
     """What a process did in a round, to be sent to the others.
 
     Attributes:
-        results: new records by key.
-        failed: failures by the key of their cell.
+        results: new records by experiment and key.
+        failed: failures by experiment and key of their cell.
         unusable_pair: the error if the pair cannot be used; it ends the run in every process.
     """
 
-    results: dict[str, AnyRecord]
-    failed: dict[str, Failure]
+    results: dict[str, dict[str, AnyRecord]]
+    failed: dict[tuple[str, str], Failure]
     unusable_pair: str | None = None
 
 
-def _run_in_rounds(missing: Sequence[Cell], state: _RunState, outcome: Outcome) -> None:
-    waiting = list(missing)
-    while waiting:
-        keys = {cell.key for cell in waiting}
-        ready = [cell for cell in waiting if keys.isdisjoint(cell.needs)]
-        assert ready, f"cells wait for each other: {', '.join(sorted(keys))}"
-        waiting = [cell for cell in waiting if not keys.isdisjoint(cell.needs)]
-        _run_round(_leave_out(ready, state, outcome), state, outcome)
+def _run_missing_cells(runs: Sequence[_ExperimentRun], pair: str, processes: Processes) -> None:
+    if not runs:
+        return
+    pieces = [_Piece(run, cell) for run in runs for cell in run.waiting]
+    # Only the main process shows progress: its own, and at the end of a round also the other processes'.
+    names = runs[0].experiment.name if len(runs) == 1 else f"{len(runs)} experiments"
+    with progress_bar(f"{names} {pair}") if processes.is_main else nullcontext(_show_nothing) as show:
+        progress = _Progress(pieces, show)
+        while any(run.waiting for run in runs):
+            ready = [piece for run in runs for piece in run.take_ready()]
+            _run_round(_leave_out(ready, progress), progress, processes)
 
 
-def _leave_out(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> list[Cell]:
+def _show_nothing(_done: float, _total: float) -> None:
+    pass
+
+
+def _leave_out(pieces: Sequence[_Piece], progress: _Progress) -> list[_Piece]:
     """The cells that need no failed cell. The others count as failed too."""
     able = []
-    for cell in cells:
-        if needed := [key for key in cell.needs if key in outcome.failed]:
+    for piece in pieces:
+        failed = piece.run.outcome.failed
+        if needed := [key for key in piece.cell.needs if key in failed]:
             needs = ", ".join(needed)
-            _print_status_once(state.settings.processes, f"{cell.key}: left out, because it needs {needs}")
-            outcome.failed.append(cell.key)
-            state.progress.finish(cell)
+            _print_status_once(
+                piece.run.settings.processes, f"{piece.cell.key}: left out, because it needs {needs}"
+            )
+            failed.append(piece.cell.key)
+            progress.finish(piece)
         else:
-            able.append(cell)
+            able.append(piece)
     return able
 
 
-def _run_round(cells: Sequence[Cell], state: _RunState, outcome: Outcome) -> None:
+def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Processes) -> None:
     """Run this process's share of the cells, and take over what the other processes did with theirs.
 
     Raises:
         UnusablePairError: in every process, if any of them could not use the pair.
     """
-    processes = state.settings.processes
-    undivided = [cell for cell in cells if not cell.is_divisible]
-    own = {cell.key for cell in processes.share(undivided, [max(c.cost.tokens, 1) for c in undivided])}
-    made_here = _run_own([cell for cell in cells if cell.is_divisible or cell.key in own], state)
+    divided = [piece for piece in pieces if piece.cell.is_divisible]
+    whole = [piece for piece in pieces if not piece.cell.is_divisible]
+    dealt = processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
+    done_here: set[tuple[str, str]] = set()
+    made_here = _run_own(itertools.chain(divided, dealt), progress, done_here)
     made_by_each = processes.gather([made_here])
     if processes.count > 1:
         # A failure counts only until its cell has a newer result. Another process may have begun its share of the cell
         # after it had failed here. Therefore failures are written again, now that all processes have finished.
-        state.store.append(
-            failure.model_copy(update=state.context_of(cell).header_now())
-            for cell in cells
-            if (failure := made_here.failed.get(cell.key)) is not None
-        )
+        for piece in pieces:
+            if (failure := made_here.failed.get(piece.id)) is not None:
+                again = failure.model_copy(update=piece.context(_show_nothing).header_now())
+                piece.run.store.append([again])
     for made in made_by_each:
         if made.unusable_pair is not None:
             raise UnusablePairError(made.unusable_pair)
-        for key, record in made.results.items():
-            state.results.setdefault(key, record)
-    failed = {key for made in made_by_each for key in made.failed}
-    for cell in cells:
-        if not cell.is_divisible and cell.key not in own:
-            state.progress.finish(cell)
-        if cell.key in failed:
-            outcome.failed.append(cell.key)
+        for run in {piece.run.experiment.name: piece.run for piece in pieces}.values():
+            for key, record in made.results.get(run.experiment.name, {}).items():
+                run.results.setdefault(key, record)
+    failed = {id_ for made in made_by_each for id_ in made.failed}
+    for piece in pieces:
+        if piece.id not in done_here:
+            progress.finish(piece)
+        if piece.id in failed:
+            piece.run.outcome.failed.append(piece.cell.key)
         else:
-            assert cell.is_done(state.results), f"{cell.key} did not make the records that it announced"
-            outcome.cells_run += 1
+            assert piece.cell.is_done(piece.run.results), (
+                f"{piece.cell.key} did not make the records that it announced"
+            )
+            piece.run.outcome.cells_run += 1
 
 
-def _run_own(cells: Sequence[Cell], state: _RunState) -> _RoundResult:
-    before = set(state.results)
-    failed: dict[str, Failure] = {}
+def _run_own(pieces: Iterable[_Piece], progress: _Progress, done: set[tuple[str, str]]) -> _RoundResult:
+    """Run the cells, and add to ``done`` which ones these were."""
+    results: dict[str, dict[str, AnyRecord]] = {}
+    failed: dict[tuple[str, str], Failure] = {}
     unusable_pair = None
     try:
-        for cell in cells:
-            if failure := _run_cell(state.context_of(cell), state.store, state.results):
-                failed[cell.key] = failure
-            state.progress.finish(cell)
+        for piece in pieces:
+            new, failure = _run_cell(
+                piece.context(progress.within(piece)), piece.run.store, piece.run.results
+            )
+            results.setdefault(piece.run.experiment.name, {}).update(new)
+            if failure is not None:
+                failed[piece.id] = failure
+            done.add(piece.id)
+            progress.finish(piece)
     except UnusablePairError as error:  # not raised yet: the other processes wait in ``gather`` for this one
         unusable_pair = str(error)
-    new = {key: record for key, record in state.results.items() if key not in before}
-    return _RoundResult(new, failed, unusable_pair)
+    return _RoundResult(results, failed, unusable_pair)
 
 
-def _run_cell(context: CellContext, store: ResultsStore, results: Results) -> Failure | None:
+def _run_cell(
+    context: CellContext, store: ResultsStore, results: Results
+) -> tuple[dict[str, AnyRecord], Failure | None]:
     """Run a cell to its end or its first error, and add its records to ``results``.
 
     Returns:
-        The failure, if there was one.
+        The new records by key, and the failure, if there was one.
 
     Raises:
         UnusablePairError: if the pair cannot be used; no other cell could run then.
     """
     cell = context.cell
+    made: dict[str, AnyRecord] = {}
     # This fixes the time now, so that records are as old as their cell, and a failure in any process is newer.
     _ = context.header
     batches = cell.run(context)
@@ -650,16 +718,20 @@ def _run_cell(context: CellContext, store: ResultsStore, results: Results) -> Fa
             logger.debug("%s failed", cell.key, exc_info=True)
             message = context.spec.without_paths(str(error))
             failure = Failure(**context.header_now(), error_type=type(error).__name__, message=message)
-            store.append([*_not_yet_recorded([context.configuration], results), failure])
-            results.setdefault(context.configuration.key, context.configuration)
+            new = _not_yet_recorded([context.configuration], results)
+            store.append([*new, failure])
             _print_status(f"{cell.key}: failed: {type(error).__name__}: {error}")
-            return failure
-        if batch is None:
-            return None
-        new = _not_yet_recorded([context.configuration, *batch], results)
-        # On disk first: a record that other cells build on must outlast a crash.
-        store.append(new)
-        results.update({record.key: record for record in new})
+        else:
+            if batch is None:
+                return made, None
+            failure = None
+            new = _not_yet_recorded([context.configuration, *batch], results)
+            # On disk first: a record that other cells build on must outlast a crash.
+            store.append(new)
+        made |= {record.key: record for record in new}
+        results.update(made)
+        if failure is not None:
+            return made, failure
 
 
 def _not_yet_recorded(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:

@@ -1,23 +1,32 @@
 """The processes that share an experiment's work: one, or several that a launcher started.
 
 ``accelerate launch`` and torchrun start the same script several times. Environment variables give each process its
-number. All processes go through the same plan and exchange their results with ``gather``, which every one of them
-must call. They exchange nothing else, and no model is spread over them.
+number. All processes go through the same plan. They take cells from one counter with ``deal``, and exchange their
+results with ``gather``; every one of them must call both. They exchange nothing else, and no model is spread over them.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
 LONGEST_WAIT = timedelta(days=30)
 """Longest time that a process waits for the slowest one. If one dies, the launcher ends the others earlier."""
+
+
+class Counters(Protocol):
+    """Numbers that all processes see, as torch's stores keep them."""
+
+    def add(self, key: str, amount: int, /) -> int:
+        """Add to a number, which is 0 at first, and return the sum; no other process can add in between."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +38,15 @@ class Processes:
         count: number of processes.
         local_index: number of this process among the processes on its machine, from 0.
         local_count: number of processes on this machine.
+        counters: numbers that all processes see; None for a lone process.
     """
 
     index: int = 0
     count: int = 1
     local_index: int = 0
     local_count: int = 1
+    counters: Counters | None = field(default=None, repr=False, compare=False)
+    _deals: Iterator[int] = field(default_factory=itertools.count, init=False, repr=False, compare=False)
 
     @property
     def is_main(self) -> bool:
@@ -43,12 +55,14 @@ class Processes:
 
     def gather(self, items: Sequence[T]) -> list[T]:
         """Collect the items of all processes, in the order of the processes; every process must call this."""
-        # A lone process exchanges nothing, so it does not import accelerate.
+        # A lone process exchanges nothing, so it does not import torch.
         if self.count == 1:
             return list(items)
-        from accelerate.utils import gather_object
+        from torch.distributed import all_gather_object
 
-        return gather_object(list(items))
+        gathered: list[list[T]] = [[] for _ in range(self.count)]
+        all_gather_object(gathered, list(items))
+        return list(itertools.chain.from_iterable(gathered))
 
     def from_main(self, make: Callable[[], T]) -> T:
         """Call ``make`` on the main process and give every process the result.
@@ -61,6 +75,27 @@ class Processes:
     def wait_for_everyone(self) -> None:
         """Wait until every process has called this."""
         self.gather([])
+
+    def deal(self, items: Sequence[T], costs: Sequence[float]) -> Iterator[T]:
+        """Hand out items one at a time; every process must call this with the same items.
+
+        A process gets its next item when it asks for it, the dearest ones first. So no process waits for the others
+        longer than one item takes, however wrong the costs are. A lone process gets all items in their own order.
+
+        Args:
+            items: items to hand out; each one goes to exactly one process.
+            costs: estimated cost of each item, in any unit.
+
+        Yields:
+            The next item for this process.
+        """
+        if self.counters is None:
+            yield from items
+            return
+        counter = f"slr deal {next(self._deals)}"
+        order = sorted(range(len(items)), key=lambda index: -costs[index])
+        while (place := self.counters.add(counter, 1) - 1) < len(order):
+            yield items[order[place]]
 
     def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
         """Select this process's part of the items, in order; every item belongs to exactly one process.
@@ -108,16 +143,19 @@ def launched_processes() -> Processes:
     local_count = _number_of("LOCAL_WORLD_SIZE", 1, count, missing=1)
     _number_of("LOCAL_RANK", 0, local_count - 1, missing=0)
 
-    from accelerate import PartialState
+    from torch.distributed import init_process_group
+    from torch.distributed.rendezvous import rendezvous
 
+    store, index, _ = next(rendezvous("env://", timeout=LONGEST_WAIT))
     # The processes are connected over gloo, even on GPUs, because they exchange records only and NCCL would give up
     # waiting after minutes.
-    state = PartialState(cpu=True, backend="gloo", timeout=LONGEST_WAIT)
+    init_process_group("gloo", store=store, rank=index, world_size=count, timeout=LONGEST_WAIT)
     return Processes(
-        index=state.process_index,
-        count=state.num_processes,
-        local_index=state.local_process_index,
+        index=index,
+        count=count,
+        local_index=_number_of("LOCAL_RANK", 0, local_count - 1, missing=0),
         local_count=local_count,
+        counters=store,
     )
 
 

@@ -96,13 +96,24 @@ def run_script(experiments: Sequence[AnyExperiment], options: ScriptOptions, dra
         ValueError: if an option is wrong or the output directory is in use.
         OSError: if records cannot be written.
     """
-    specs = options.pairs()
-    check_output_directory(options.output_dir, "--output-dir")
-    if draw is not None:
-        check_output_directory(options.figures_dir, "--figures-dir")
+    specs = check_options(options, draws=draw is not None)
     processes = launched_processes()
     with output_lock(options.output_dir, processes):
         return _run_on_own_directory(experiments, specs, options, draw, processes)
+
+
+def check_options(options: ScriptOptions, draws: bool) -> list[PairSpec]:
+    """Check the options that need no model, and return the pairs.
+
+    Raises:
+        ValueError: if one is wrong.
+        OSError: if a directory cannot be written to.
+    """
+    specs = options.pairs()
+    check_output_directory(options.output_dir, "--output-dir")
+    if draws:
+        check_output_directory(options.figures_dir, "--figures-dir")
+    return specs
 
 
 def _run_on_own_directory(

@@ -5,7 +5,7 @@ only between two of its own instructions. A long call into C, or a library that 
 make the user wait. So a thread watches too, and ends the process if it is still there after
 ``SECONDS_TO_END``. Records survive this, because each is on disk before the next one is begun.
 
-A child that ``run_child`` starts never outlives this process.
+A child that ``run_children`` starts never outlives this process.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -25,6 +26,9 @@ from typing import Any
 
 SECONDS_TO_END = 1.5
 """Seconds that a process has to clean up after a signal."""
+
+SECONDS_BETWEEN_LOOKS = 0.05
+"""Seconds between two looks at several children, of which any may end first."""
 
 DIES_WITH_PARENT = "SLR_DIES_WITH_PARENT"
 """Environment variable that holds the id of the process that a child must not outlive."""
@@ -166,34 +170,51 @@ def _signals_watched_by(watch: _Watch) -> Iterator[None]:
         os.close(sent)
 
 
-def run_child(command: Sequence[str], environment: Mapping[str, str] | None = None) -> int:
-    """Run a command and return its exit status; the command ends with this process, however that ends.
+def run_child(command: Sequence[str]) -> int:
+    """Run a command and return its exit status; see ``run_children``."""
+    return run_children(command, [os.environ])
 
-    Ctrl-C reaches only this process, which then ends the child. If this process is killed, the child ends
-    only if it has called ``die_with_parent``.
+
+def run_children(command: Sequence[str], environments: Sequence[Mapping[str, str]]) -> int:
+    """Run a command once in each environment, at the same time; they end with this process, however that ends.
+
+    If one fails, the others are ended. Ctrl-C reaches only this process, which then ends them. If this process is
+    killed, a child ends only if it has called ``die_with_parent``.
 
     Args:
         command: program and arguments.
-        environment: environment variables; this process's by default.
+        environments: environment variables, for each child.
+
+    Returns:
+        The exit status of the first child that failed, and 0 if none did.
     """
-    names = {**(os.environ if environment is None else environment), DIES_WITH_PARENT: str(os.getpid())}
-    # In a session of its own the child gets no Ctrl-C from the terminal, so this process alone decides how to stop.
-    child = subprocess.Popen(command, env=names, start_new_session=True)
-    _children.add(child)
+    children: list[subprocess.Popen[bytes]] = []
     try:
-        return child.wait()
+        for environment in environments:
+            names = {**environment, DIES_WITH_PARENT: str(os.getpid())}
+            # In a session of its own a child gets no Ctrl-C from the terminal: this process alone decides how to stop.
+            children.append(subprocess.Popen(command, env=names, start_new_session=True))
+            _children.add(children[-1])
+        running = list(children)
+        while running:
+            running[0].wait() if len(running) == 1 else time.sleep(SECONDS_BETWEEN_LOOKS)
+            if failed := [child.returncode for child in running if child.poll()]:
+                return failed[0]
+            running = [child for child in running if child.returncode is None]
+        return 0
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        _children.discard(child)
+        for child in children:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            _children.discard(child)
 
 
 def die_with_parent(parent: int | None = None) -> None:
     """Ask Linux to kill this process when its parent ends.
 
     Args:
-        parent: id of the parent; by default the process that called ``run_child``. If neither is known,
+        parent: id of the parent; by default the process that called ``run_children``. If neither is known,
             nothing is done.
     """
     # The variable is removed, so that children of this process do not take its parent for their own.

@@ -6,6 +6,7 @@ from itertools import product
 from pathlib import Path
 
 import pytest
+from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUsage]  # documented there
 
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import RunSettings
@@ -38,6 +39,16 @@ def test_shares_keep_the_order_of_the_items():
     shares = [Processes(index=index, count=2).share("abcd", [1, 4, 2, 1]) for index in range(2)]
     assert shares == [["b"], ["a", "c", "d"]]
     assert ALONE.share("abcd", [1, 4, 2, 1]) == list("abcd")
+
+
+def test_each_item_is_dealt_once_and_the_dearest_first():
+    counters = HashStore()
+    first, second = (Processes(index=index, count=2, counters=counters) for index in range(2))
+    for _ in range(2):  # each deal has a counter of its own
+        ours, theirs = first.deal("abcd", [1, 4, 2, 1]), second.deal("abcd", [1, 4, 2, 1])
+        assert [next(ours), next(theirs), next(theirs)] == ["b", "c", "a"]
+        assert [*ours, *theirs] == ["d"]
+    assert list(ALONE.deal("abcd", [1, 4, 2, 1])) == list("abcd")
 
 
 def test_one_process_gathers_what_it_gives():

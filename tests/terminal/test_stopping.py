@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from slr.terminal.stopping import Stopped, run_until_stopped
+from slr.terminal.stopping import Stopped, run_children, run_until_stopped
 
 ROOT = Path(__file__).parents[2]
 SECONDS_TO_END = 10
@@ -60,6 +60,21 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path, how: signal.Signals
     process.send_signal(how)
     process.communicate(timeout=60)
     wait_until(lambda: not is_running(child), SECONDS_TO_END)
+
+
+def test_children_differ_by_their_environments(tmp_path: Path):
+    code = "import os, pathlib; pathlib.Path(os.environ['PLACE']).touch()"
+    places = [tmp_path / "a", tmp_path / "b"]
+    assert run_children([sys.executable, "-c", code], [{**os.environ, "PLACE": str(at)} for at in places]) == 0
+    assert all(place.exists() for place in places)
+
+
+def test_the_first_child_that_fails_ends_the_others():
+    code = "import os, sys, time; time.sleep(300 * (os.environ['WHO'] == 'slow')); sys.exit(7)"
+    began = time.monotonic()
+    environments = [{**os.environ, "WHO": who} for who in ("slow", "quick", "slow")]
+    assert run_children([sys.executable, "-c", code], environments) == 7
+    assert time.monotonic() - began < 60
 
 
 def is_running(pid: int) -> bool:

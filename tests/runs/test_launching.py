@@ -1,0 +1,75 @@
+"""``slr run --processes`` on a pair of the testbed: the command starts the processes itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from slr.cli import main
+from slr.runs.launching import num_cores
+from slr.runs.results_store import stores_in
+
+ROOT = Path(__file__).parents[2]
+WORDS = ["run", "crc_search", "--families", "qwen", "--smoke", "--wandb", "disabled"]
+
+
+def start(output_dir: Path, *options: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "tests.programs.slr_command", *WORDS, "--output-dir", str(output_dir)]
+    return subprocess.Popen(
+        [*command, *options],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def measured(output_dir: Path) -> dict[str, dict]:
+    """What was measured, by key; and without the cost, which only a search by one process has."""
+    return {
+        record.key: record.model_dump(exclude={"provenance"})
+        for store in stores_in(output_dir)
+        for record in store.read()
+        if record.kind != "search_cost"
+    }
+
+
+def test_two_processes_make_the_records_of_one(tmp_path: Path):
+    for count in (1, 2):
+        process = start(tmp_path / str(count), "--processes", str(count))
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+        assert said.count("finished in") == 1
+    assert (tmp_path / "2" / "crc_search.rank1.jsonl").stat().st_size > 0
+    assert measured(tmp_path / "2") == measured(tmp_path / "1")
+
+
+def test_ctrl_c_ends_all_processes_with_one_message(tmp_path: Path):
+    process = start(tmp_path, "--processes", "2")
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("*.jsonl")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)  # which returns when no process is left that could write
+    assert process.returncode == 130
+    assert said.count("stopped; all records so far are in") == 1
+
+
+def test_a_launcher_and_processes_of_our_own_do_not_mix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main([*WORDS, "--output-dir", str(tmp_path), "--processes", "2"]) == 2
+    assert "--processes is 2 under a launcher" in capsys.readouterr().err
+
+
+def test_there_is_a_core():
+    assert 1 <= num_cores() <= (os.cpu_count() or 1)
