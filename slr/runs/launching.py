@@ -32,7 +32,7 @@ def run_processes(command: Sequence[str], count: int) -> int:
         count: number of processes.
 
     Returns:
-        The exit status: that of the first process that failed, and 0 if none did.
+        The exit status of the first process that failed; 0 if none did.
     """
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
