@@ -65,7 +65,9 @@ def test_a_child_does_not_outlive_its_parent(tmp_path: Path, how: signal.Signals
 def test_children_differ_by_their_environments(tmp_path: Path):
     code = "import os, pathlib; pathlib.Path(os.environ['PLACE']).touch()"
     places = [tmp_path / "a", tmp_path / "b"]
-    assert run_children([sys.executable, "-c", code], [{**os.environ, "PLACE": str(at)} for at in places]) == 0
+    assert (
+        run_children([sys.executable, "-c", code], [{**os.environ, "PLACE": str(at)} for at in places]) == 0
+    )
     assert all(place.exists() for place in places)
 
 
