@@ -17,6 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from slr.analysis.claims.catalogue import JudgedClaim, judged_claims
+from slr.analysis.claims.verdict import Outcome
 from slr.analysis.load_results import Results
 from slr.analysis.tables.samples import samples
 from slr.analysis.tables.table import Table
@@ -116,6 +118,44 @@ class SideBySide(_Shown):
     hybrid: tuple[str, ...]
 
 
+class ShownVerdict(_Shown):
+    """What the records of a pair say of a claim.
+
+    Attributes:
+        claim: id of the claim.
+        sentence: the claim in words.
+        criterion: what decides.
+        exhibit: id of the figure or table that shows the number.
+        pair: name of the pair.
+        outcome: whether the claim holds.
+        number: the number that decides, with its interval.
+        num_items: number of items behind it.
+    """
+
+    claim: str
+    sentence: str
+    criterion: str
+    exhibit: str
+    pair: str
+    outcome: Outcome
+    number: str
+    num_items: int
+
+    @classmethod
+    def from_claim(cls, judged: JudgedClaim) -> ShownVerdict:
+        """Format a verdict."""
+        return cls(
+            claim=judged.claim.id,
+            sentence=judged.claim.sentence,
+            criterion=judged.claim.criterion,
+            exhibit=judged.claim.exhibit,
+            pair=judged.pair,
+            outcome=judged.verdict.outcome,
+            number=str(judged.verdict.estimate),
+            num_items=judged.verdict.estimate.n,
+        )
+
+
 class Section(_Shown):
     """The content of the page about one run.
 
@@ -123,6 +163,7 @@ class Section(_Shown):
         run: name of the run's preset or directory.
         description: description of the preset.
         setting: sentences on models, machine and code.
+        verdicts: what the records say of each claim, by claim and pair.
         figures: the figures.
         texts: the texts that are shown side by side.
         tables: the tables.
@@ -131,6 +172,7 @@ class Section(_Shown):
     run: str
     description: str
     setting: str
+    verdicts: tuple[ShownVerdict, ...] = ()
     figures: tuple[ShownFigure, ...]
     texts: tuple[SideBySide, ...]
     tables: tuple[ShownTable, ...]
@@ -157,6 +199,7 @@ def write_section(
         run=visible(results.name),
         description=f"{preset.description[0].upper()}{preset.description[1:]}." if preset else "",
         setting=_setting(results),
+        verdicts=tuple(map(ShownVerdict.from_claim, judged_claims(results))),
         figures=tuple(figure for figure in figures if figure.id != CONCEPT),
         texts=_side_by_side(results),
         tables=tuple(table for table in tables if table.id != NOT_AS_TABLE),
@@ -186,7 +229,19 @@ def write_page(path: Path, earlier: Path) -> None:
     }
     page = _templates().get_template("page.html")
     concept = _data_uri(directories[0], CONCEPT)
-    write_whole(path, page.render(sections=list(sections.values()), pictures=pictures, concept=concept))
+    shown = list(sections.values())
+    write_whole(
+        path, page.render(sections=shown, claims=_by_claim(shown), pictures=pictures, concept=concept)
+    )
+
+
+def _by_claim(sections: Sequence[Section]) -> list[list[tuple[str, ShownVerdict]]]:
+    """For each claim of any section, the verdicts with the name of their section."""
+    by_claim: dict[str, list[tuple[str, ShownVerdict]]] = {}
+    for section in sections:
+        for verdict in section.verdicts:
+            by_claim.setdefault(verdict.claim, []).append((section.run, verdict))
+    return list(by_claim.values())
 
 
 def table_html(table: ShownTable) -> str:

@@ -49,8 +49,10 @@ from slr.analysis.tables.selected_intervals import selected_intervals
 from slr.analysis.tables.selection_reasons import selection_reasons
 from slr.analysis.tables.settings import settings
 from slr.analysis.tables.soup_alphas import soup_alphas
+from slr.analysis.tables.verdicts import verdicts
 
 TABLES = (
+    Exhibit(id="verdicts", make=verdicts, need=CRC_STUDY),
     Exhibit(id="selected_intervals", make=selected_intervals, need=CRC_STUDY),
     Exhibit(id="crc_contrasts", make=crc_contrasts, need=contrasts_of("crc_search")),
     Exhibit(id="by_category", make=by_category, need=CRC_STUDY),
