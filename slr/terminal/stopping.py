@@ -35,6 +35,9 @@ DIES_WITH_PARENT = "SLR_DIES_WITH_PARENT"
 _PR_SET_PDEATHSIG = 1
 """Number of the operation of Linux's prctl(2) that sets the signal to get when the parent ends."""
 
+DEFAULT_HANDLERS = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+"""What Python does at a signal before anybody sets a handler."""
+
 _children: set[subprocess.Popen[bytes]] = set()
 _watches: list[_Watch] = []
 """Watch of each ``run_until_stopped`` that is running, the outermost first."""
@@ -81,6 +84,7 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
         return 128 + signal.SIGINT
     finally:
         _watches.remove(watch)
+        _end_at_a_signal_in_exit_functions(watch)
 
 
 def say_when_stopped(how_to_go_on: str) -> None:
@@ -102,6 +106,24 @@ def _ignore_signals_at_the_very_end() -> None:
 def _ignore_signals() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+
+
+def _end_at_a_signal_in_exit_functions(watch: _Watch) -> None:
+    """Have a signal end the process with the promised status and line while libraries end their own work.
+
+    What is registered last runs first, so this is done when the work is over and the libraries have registered theirs.
+    """
+
+    def end(signal_number: int, _frame: FrameType | None) -> None:
+        watch.say()
+        os._exit(128 + signal_number)
+
+    def set_handlers() -> None:
+        for number, default in DEFAULT_HANDLERS.items():
+            if signal.getsignal(number) is default:
+                signal.signal(number, end)
+
+    atexit.register(set_handlers)
 
 
 class _Watch:
@@ -154,11 +176,10 @@ def _signals_watched_by(watch: _Watch) -> Iterator[None]:
     os.set_blocking(sent, False)
     threading.Thread(target=watch.wait_for_signal, args=(received,), daemon=True).start()
     fd_before = signal.set_wakeup_fd(sent, warn_on_full_buffer=False)
-    defaults = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     # Only default handlers are replaced: an ignored signal stays ignored, and a caller's handler stays in place.
     before: dict[signal.Signals, Any] = {
         number: signal.signal(number, watch.stop)
-        for number, default in defaults.items()
+        for number, default in DEFAULT_HANDLERS.items()
         if signal.getsignal(number) is default
     }
     try:

@@ -1,7 +1,8 @@
-"""A command that cannot be interrupted in Python: ``python busy.py swallowing|computing|cleaning|child PID_FILE``."""
+"""A command that is hard to interrupt: ``python busy.py swallowing|computing|cleaning|exiting|child PID_FILE``."""
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import signal
 import sys
@@ -27,6 +28,9 @@ def work(how: str, begun: Path) -> int:
             "pathlib.Path(sys.argv[1]).write_text(str(os.getpid())); time.sleep(300)"
         )
         return run_child([sys.executable, "-c", script, str(begun)])
+    if how == "exiting":  # as a library may that has something to finish
+        atexit.register(lambda: (begun.write_text("begun"), time.sleep(300)))
+        return 0
     begun.write_text("begun")
     if how == "swallowing":
         swallow()
