@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "runs": "chat files models sampling terminal vocabulary",
     "crc": "chat figure_style hybrid intervals models runs statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
+    "trials": "building chat crc files hybrid intervals metrics models sampling seeding terminal",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models terminal",
     "laptop": "chat files models runs sampling seeding terminal",
@@ -46,7 +47,7 @@ MAY_IMPORT = {
     "experiments": "crc downstream harness judging runs terminal",
     "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
     "terminal vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs statistics terminal",
+    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal trials",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

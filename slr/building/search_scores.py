@@ -43,10 +43,7 @@ def hybrid_scores(
     """
     if search_dir is None:
         return None
-    store = ResultsStore(search_dir / RECORDS_FILE)
-    if not store.path.is_file():
-        raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
-    records = store.read()
+    store, records = _read(search_dir)
     pair, why_not = _pair_of(records, base, instruct)
     scores = [score for score in of_kind(records, CrcScore) if score.pair == pair]
     if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
@@ -54,6 +51,38 @@ def hybrid_scores(
         logger.warning("%s: %s; the model card says that there are no numbers", store.path, reason)
         return None
     return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, interval))
+
+
+def records_of_search(
+    search_dir: Path, base: ModelSource, instruct: ModelSource
+) -> tuple[list[AnyRecord], str]:
+    """Read the records of a search over two models, and find the name of the pair in them.
+
+    Args:
+        search_dir: output directory of ``slr search``.
+        base: the base model.
+        instruct: the instruct model or adapter.
+
+    Returns:
+        The records, maybe also of other pairs, and the name.
+
+    Raises:
+        ValueError: if there are no records in the directory, they cannot be read, or they are of other models.
+    """
+    store, records = _read(search_dir)
+    pair, why_not = _pair_of(records, base, instruct)
+    if pair is None:
+        raise ValueError(
+            f"{store.path}: {why_not}: give the directory of a search over this pair, or search it"
+        )
+    return records, pair
+
+
+def _read(search_dir: Path) -> tuple[ResultsStore, list[AnyRecord]]:
+    store = ResultsStore(search_dir / RECORDS_FILE)
+    if not store.path.is_file():
+        raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
+    return store, store.read()
 
 
 def _pair_of(

@@ -9,11 +9,12 @@ import gc
 import sys
 from collections.abc import Sequence
 
-from slr.cli import build, dashboard, figures, run, score, search
+from slr.cli import build, dashboard, figures, run, sample, score, search
 from slr.terminal.command_line import make_app, run_app
 
 app = make_app("slr", "Selective Layer Restoration: give a post-trained language model its diversity back.")
 app.command(epilog=search.EXAMPLE)(search.search)
+app.command(epilog=sample.EXAMPLE)(sample.sample)
 app.command(epilog=build.EXAMPLE)(build.build)
 app.command(epilog=score.EXAMPLE)(score.score)
 app.command(epilog=run.EXAMPLE)(run.run)
