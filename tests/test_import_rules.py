@@ -17,7 +17,7 @@ OURS = {*ALLOWED, "tests"}
 MAY_IMPORT = {
     # What computes numbers or text, and knows nothing of models.
     "vocabulary": "",
-    "intervals": "",
+    "intervals": "vocabulary",
     "seeding": "",
     "metrics": "",
     "statistics": "",
@@ -26,8 +26,8 @@ MAY_IMPORT = {
     "figure_style": "files terminal",
     # Models: how they are asked, opened, combined and sampled.
     "chat": "files",
-    "models": "chat files terminal",
-    "hybrid": "intervals models",
+    "models": "chat files terminal vocabulary",
+    "hybrid": "intervals models vocabulary",
     "sampling": "chat seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
     "runs": "chat files models sampling terminal vocabulary",
