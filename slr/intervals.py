@@ -169,6 +169,10 @@ class Restoration:
         return f"{self.interval} {self.stack}".rstrip()
 
 
+LayerSet = frozenset[int]
+"""Numbers of the decoder layers that are restored, in any places, counted from 0."""
+
+
 def all_intervals(num_layers: int) -> list[LayerInterval]:
     """List every non-empty interval of ``num_layers`` layers, by start and then by end.
 

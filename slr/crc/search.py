@@ -17,9 +17,9 @@ of its own, and the closed states of all pass the instruct layers together. A la
 and freed after that, so the memory grows by one layer.
 
 On a CPU the starts are walked one by one. So with one stack at most n + 1 states are held at once, and a search that
-was stopped goes on at the next start. If layers are on disk (``slr.models.streaming``), or on a GPU, several starts are walked together,
-so that a layer is read once for all of them. The memory budget limits how many. ``slr.crc.tree_forward`` says how a
-state passes a layer, and what is saved there.
+was stopped goes on at the next start. If layers are on disk (``slr.models.streaming``), or on a GPU, several starts are
+walked together, so that a layer is read once for all of them. The memory budget limits how many.
+``slr.crc.tree_forward`` says how a state passes a layer, and what is saved there.
 
 Before a search starts, its results are compared with a hybrid's plain forward on a short case.
 
@@ -31,8 +31,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedModel
 
-from slr.crc.layer_check import allowed_error, check_layer_by_layer, in_float32
+from slr.crc.layer_check import allowed_error, check_layer_by_layer, pair_in_float32
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt, load_prompts
@@ -63,6 +63,7 @@ from slr.crc.tree_forward import (
     DEFAULT_MEMORY_BUDGET,
     TreeForward,
     memory_budget,
+    prompt_groups,
     tree_log_probs,
 )
 from slr.hybrid import restore, restored_layer
@@ -208,8 +209,9 @@ def search(
 
     Raises:
         UnusablePairError: if a hybrid cannot be computed layer by layer, or its scores differ from a plain forward's.
-        ValueError: if an alpha is not in (0, 1] or given twice, the components cannot be told apart, there are no prompts, one of their characters is no single token, the model's attention cannot
-            be used, or the budget does not hold the states of a single prompt.
+        ValueError: if an alpha is not in (0, 1] or given twice, the components cannot be told apart, there are no
+            prompts, one of their characters is no single token, the model's attention cannot be used, or the budget
+            does not hold the states of a single prompt.
     """
     encoded = encode_prompts(load_prompts("selection") if prompts is None else prompts, pair.tokenizer)
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
@@ -250,8 +252,8 @@ def iter_search(
 
     Raises:
         UnusablePairError: if a hybrid cannot be computed layer by layer, or its scores differ from a plain forward's.
-        ValueError: if a start is no layer of the model, there is no stack or the same one twice, the model's attention cannot be used, or the budget does not
-            hold the states of a single prompt.
+        ValueError: if a start is no layer of the model, there is no stack or the same one twice, the model's attention
+            cannot be used, or the budget does not hold the states of a single prompt.
     """
     todo = sorted(set(range(pair.num_layers) if starts is None else starts))
     if todo and not 0 <= todo[0] <= todo[-1] < pair.num_layers:
@@ -430,31 +432,10 @@ class _Walk:
 
 
 def _prompt_groups(
-    encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes: int, num_stacks: int = 1
+    encoded: EncodedPrompts, pair: ModelPair, memory_budget_bytes: int, num_stacks: int
 ) -> list[list[int]]:
-    """Split the prompts into as few groups as possible, so that a group's states fit half the memory budget.
-
-    Raises:
-        ValueError: if the states of a single prompt do not fit; says how large a budget would do.
-    """
-    config = pair.instruct_model.config.get_text_config(decoder=True)
-    token_bytes = config.hidden_size * torch.finfo(pair.instruct_model.dtype).bits // 8
-    num_states = num_stacks * pair.num_layers + 1
-    affordable = memory_budget_bytes // 2 // (token_bytes * num_states)
-    num_prompts = len(encoded.prompts)
-    largest = 0
-    # Prompts of one group share tokens in a tree, and a few large groups compute less than many small ones.
-    for num_groups in range(1, num_prompts + 1):
-        bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
-        groups = [list(range(low, high)) for low, high in pairwise(bounds)]
-        largest = max(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
-        if largest <= affordable:
-            return groups
-    raise ValueError(
-        f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single "
-        f"prompt ({largest} tokens, {num_states} states); give at least "
-        f"{2 * token_bytes * num_states * largest / 2**20:.0f} MiB"
-    )
+    # One start has a state for every end and stack, and the prefix is one more.
+    return prompt_groups(encoded, pair.instruct_model, memory_budget_bytes, num_stacks * pair.num_layers + 1)
 
 
 def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, stack: Stack) -> None:
@@ -462,11 +443,7 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, stack
     # The interval is one layer in the middle, so the hybrid's state has been prefix, open and closed.
     start = pair.num_layers // 2
     end = start + 1
-    exact = replace(
-        pair,
-        base_model=in_float32(pair.instruct_model, layers_of=pair.base_model),
-        instruct_model=in_float32(pair.instruct_model),
-    )
+    exact = pair_in_float32(pair)
 
     def searched(_hybrid: PreTrainedModel, short: EncodedPrompts) -> NDArray[np.float64]:
         walk = _Walk(exact, [stack], short, DEFAULT_MEMORY_BUDGET, lambda _: None)

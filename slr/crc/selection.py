@@ -11,15 +11,15 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from slr.intervals import LayerInterval, Restoration
+from slr.intervals import LayerInterval, LayerSet, Restoration
 from slr.statistics.uncertainty import Estimate, estimate_ratio
 from slr.vocabulary import Component
 
 MIN_VALIDITY_RATIO = 0.9
 """Smallest share of the instruct model's validity that an admissible choice keeps, in (0, 1]."""
 
-Choice = LayerInterval | Restoration | float
-"""Choice of one model: an interval that is restored whole, any other restoration, or the alpha of a soup."""
+Choice = LayerInterval | Restoration | LayerSet | float
+"""Choice of one model: what is restored (an interval, a restoration, a set of layers), or the alpha of a soup."""
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice)
 ChoiceT_co = TypeVar("ChoiceT_co", bound=Choice, covariant=True)
@@ -44,7 +44,7 @@ class Candidate(Generic[ChoiceT_co]):
     """One model that could be chosen, with its CRC means over the selection prompts.
 
     Attributes:
-        choice: an interval that is restored whole, any other restoration, or the alpha of a soup.
+        choice: what is restored, or the alpha of a soup.
         validity: mean validity, in [0, 1].
         diversity: mean diversity, in [0, 1]; None if it is undefined on every prompt.
         validity_ratio: validity divided by the instruct model's, by paired prompts; None if it is not known. A rule
@@ -64,6 +64,8 @@ class Candidate(Generic[ChoiceT_co]):
             return len(choice), choice.start
         if isinstance(choice, Restoration):
             return len(choice.interval), choice.interval.start, choice.alpha, len(choice.components)
+        if isinstance(choice, frozenset):
+            return len(choice), *sorted(choice)
         return (choice,)
 
 

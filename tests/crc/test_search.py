@@ -178,7 +178,7 @@ def test_small_memory_budget_splits_the_prompts(checkpoint_pairs: CheckpointPair
     pair = load_pair(*checkpoint_pairs("mistral"))
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     budget = 700_000
-    assert len(search_module._prompt_groups(encoded, pair, budget)) > 1
+    assert len(search_module._prompt_groups(encoded, pair, budget, 1)) > 1
     np.testing.assert_allclose(
         search_log_probs(pair, encoded, budget=budget), search_log_probs(pair, encoded), rtol=0, atol=1e-5
     )
