@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "experiments": "crc downstream harness judging runs terminal",
     "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
     "terminal vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs statistics terminal",
+    "cli": "analysis building chat crc experiments intervals models runs statistics terminal vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",
