@@ -158,8 +158,8 @@ def model_card(
 
 This is {instruct_name}, but {parts}layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not
 included) were restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a
-post-trained model diversity back without training. {rest}, embeddings, final norm, LM head, tokenizer, chat template and
-generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from.
+post-trained model diversity back without training. {rest}, embeddings, final norm, LM head, tokenizer, chat template
+and generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from.
 Made with slr {manifest.slr_version}.
 
 | | model | revision | licence |

@@ -353,19 +353,23 @@ class CrcSelection(Record):
         return "/".join(parts)
 
 
-SearchMethod = Literal["shared", "loop"]
-"""Way in which intervals are scored: the shared search, or a plain loop over hybrids."""
+SearchMethod = Literal["shared", "loop", "one_pass", "one_by_one"]
+"""Way in which intervals are scored.
+
+``shared`` is the search, ``loop`` a plain loop over hybrids. The other two score every interval at several alphas: in
+one pass, or by a search for each alpha.
+"""
 
 
 class SearchCost(Record):
     """The cost of scoring intervals.
 
     Attributes:
-        method: the shared search, or the plain loop over hybrids.
+        method: way in which intervals are scored.
         num_layers: number of decoder layers.
         hidden_size: number of features of a hidden state.
-        num_intervals: number of intervals scored. For the loop it may be a sample, because each of its steps costs
-            the same.
+        num_intervals: number of intervals scored, each alpha counted. For the loop it may be a sample, because each of
+            its steps costs the same.
         num_prompts: number of prompts.
         prompt_tokens: number of tokens of all prompts together.
         dtype: dtype of the weights.
