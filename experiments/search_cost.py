@@ -21,12 +21,19 @@ from slr.files.whole import write_whole
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.output_lock import output_lock
 from slr.runs.tracking import check_account
-from slr.terminal.command_line import one_of, run_function, whole_numbers
+from slr.terminal.command_line import numbers, one_of, run_function, whole_numbers
 from slr.terminal.stopping import say_when_stopped
 
-SMOKE = (CostCase(num_layers=2, hidden_size=64, intermediate_size=128, num_prompts=2),)
+SMOKE = (CostCase(num_layers=2, hidden_size=64, intermediate_size=128, num_prompts=2, alphas=(0.5, 1.0)),)
 SHAPES = ("llama-8b", "qwen-7b", "gemma-9b")
 Layers = Annotated[str, typer.Option(metavar="N,...", help="numbers of layers of the pairs, comma-separated")]
+Alphas = Annotated[
+    str,
+    typer.Option(
+        metavar="NUMBERS",
+        help="also search every interval at these alphas, such as 0.25,0.5,0.75,1: in one pass, and one by one",
+    ),
+]
 OutputDir = Annotated[
     Path | None,
     typer.Option(
@@ -46,6 +53,7 @@ Profile = Annotated[
 
 def measure(
     layers: Layers = "12,24,32",
+    alphas: Alphas = "",
     output_dir: OutputDir = None,
     smoke: Smoke = False,
     shape: Shape = None,
@@ -65,7 +73,9 @@ def measure(
         print(cost)
         write_whole(output_dir / f"{cost.record.pair}.jsonl", cost.record.model_dump_json() + "\n")
         return
-    cases = SMOKE if smoke else [CostCase(num_layers=number) for number in whole_numbers(layers, "--layers")]
+    tried = numbers(alphas, "--alphas") if alphas else ()
+    cases = [CostCase(num_layers=number, alphas=tried) for number in whole_numbers(layers, "--layers")]
+    cases = SMOKE if smoke else cases
     with output_lock(output_dir):
         check_account(wandb, output_dir)
         print_costs(measure_cases(cases, output_dir / "search_cost.jsonl"))

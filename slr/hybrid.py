@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -16,7 +16,8 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from slr.intervals import LayerInterval, check_alpha
+from slr.intervals import WHOLE, LayerInterval, Stack
+from slr.models.components import tensors_of
 from slr.models.decoder import decoder_layers, decoder_layers_path
 from slr.models.loading import ModelPair
 from slr.models.streaming import LayerOnDisk, is_streamed, weights_in_memory
@@ -25,6 +26,7 @@ from slr.models.transformers_internals import (
     is_dispatched,
     rebind_dispatched_forward,
 )
+from slr.vocabulary import COMPONENTS, Component
 
 logger = logging.getLogger(__name__)
 
@@ -32,41 +34,90 @@ ModelT = TypeVar("ModelT", bound=PreTrainedModel)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
-def restore(pair: ModelPair, interval: LayerInterval, alpha: float = 1.0) -> PreTrainedModel:
+def restore(
+    pair: ModelPair,
+    interval: LayerInterval,
+    alpha: float = 1.0,
+    components: Sequence[Component] = COMPONENTS,
+) -> PreTrainedModel:
     """Restore the layers of an interval of the instruct model to the base model's.
 
-    Every parameter and buffer of these decoder layers becomes ``(1 - alpha) * instruct + alpha * base``. Embeddings,
-    final norm, LM head and generation settings stay the instruct model's. The empty interval gives the instruct model
-    bit for bit.
+    Every parameter and buffer of these decoder layers becomes ``(1 - alpha) * instruct + alpha * base``, if its
+    component is to be restored. Embeddings, final norm, LM head and generation settings stay the instruct model's. The
+    empty interval gives the instruct model bit for bit.
 
     Args:
         pair: the two models; they are not altered.
         interval: the decoder layers to restore.
         alpha: share of the base model within the interval, in (0, 1].
+        components: the parts of a layer to restore; the others stay the instruct model's.
 
     Returns:
-        The hybrid. At alpha 1 it shares all its tensors with the pair. Below 1 the layers of the interval are new.
+        The hybrid. If layers are restored whole at alpha 1, it shares all its tensors with the pair. Otherwise the
+        layers of the interval are new.
 
     Raises:
-        ValueError: if the interval does not fit the model, alpha is not in (0, 1], or a layer's tensors
-            differ in name or shape between the two models.
+        ValueError: if the interval does not fit the model, alpha is not in (0, 1], a layer's tensors differ in name or
+            shape between the two models, or components are unknown or cannot be told apart.
     """
-    check_alpha(alpha)
+    interval.check_within(len(decoder_layers(pair.instruct_model)))
+    hybrid = restore_layers(pair, range(*interval.ends), alpha, components)
+    logger.info("%s: restored layers %s at alpha %g", pair.name, interval, alpha)
+    return hybrid
+
+
+def restore_layers(
+    pair: ModelPair,
+    indices: Iterable[int],
+    alpha: float = 1.0,
+    components: Sequence[Component] = COMPONENTS,
+) -> PreTrainedModel:
+    """Restore any set of layers; otherwise the same as ``restore``.
+
+    Args:
+        pair: the two models; they are not altered.
+        indices: numbers of the decoder layers to restore, from 0.
+        alpha: share of the base model in these layers, in (0, 1].
+        components: the parts of a layer to restore.
+
+    Raises:
+        ValueError: if there is no such layer, or as ``restore`` says.
+    """
+    stack = Stack(alpha, tuple(components))
     instruct_layers = decoder_layers(pair.instruct_model)
     base_layers = decoder_layers(pair.base_model)
-    interval.check_within(len(instruct_layers))
     for model in (pair.instruct_model, pair.base_model):
         install_capturing_hooks(model)  # a hybrid's ``output_hidden_states`` needs the hooks of both models
     layers = list(instruct_layers)
-    for index in range(*interval.ends):
+    for index in indices:
+        if not 0 <= index < len(layers):
+            raise ValueError(f"layer {index} given for a model of {len(layers)} layers, counted from 0")
         _check_same_tensors(instruct_layers[index], base_layers[index], f"decoder layer {index}")
-        layers[index] = (
-            base_layers[index]
-            if alpha == 1
-            else _interpolated_layer(instruct_layers[index], base_layers[index], alpha)
-        )
-    logger.info("%s: restored layers %s at alpha %g", pair.name, interval, alpha)
+        layers[index] = restored_layer(instruct_layers[index], base_layers[index], stack)
     return with_layers(pair.instruct_model, layers)
+
+
+def restored_layer(instruct: nn.Module, base: nn.Module, stack: Stack) -> nn.Module:
+    """Make the layer that stands in place of an instruct layer when it is restored.
+
+    Args:
+        instruct: layer of the instruct model.
+        base: layer of the base model.
+        stack: how much of the layer is restored.
+
+    Returns:
+        The base layer itself, if the layer is restored whole; otherwise a new layer.
+
+    Raises:
+        ValueError: if only some components are restored, and a tensor belongs to none.
+    """
+    if stack == WHOLE:
+        return base
+    if isinstance(instruct, LayerOnDisk):
+        return _MixedLayer(instruct, base, stack.alpha, stack.components)
+    mixed = copy.deepcopy(instruct)
+    _interpolate_into(mixed, base, stack.alpha, stack.components)
+    return mixed
 
 
 def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
@@ -88,8 +139,7 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
     if not is_streamed(instruct):
         return _interpolated(instruct, base, alpha)
     layers = [
-        _interpolated_layer(*both, alpha)
-        for both in zip(decoder_layers(instruct), decoder_layers(base), strict=True)
+        _MixedLayer(*both, alpha) for both in zip(decoder_layers(instruct), decoder_layers(base), strict=True)
     ]
     # Without their layers the two models are small enough to be interpolated in memory.
     instruct_frame, base_frame = (
@@ -165,10 +215,17 @@ def shallow_copy(module: ModuleT) -> ModuleT:
 class _MixedLayer(LayerOnDisk):
     """A layer interpolated between two layers on disk, anew at each call; its ``stand_in`` is the instruct layer."""
 
-    def __init__(self, instruct: nn.Module, base: nn.Module, alpha: float) -> None:
+    def __init__(
+        self,
+        instruct: nn.Module,
+        base: nn.Module,
+        alpha: float,
+        components: Sequence[Component] = COMPONENTS,
+    ) -> None:
         super().__init__(instruct)
         self.base = base
         self._alpha = alpha
+        self._components = components
 
     @contextmanager
     def loaded(self) -> Iterator[nn.Module]:
@@ -176,13 +233,8 @@ class _MixedLayer(LayerOnDisk):
         # The instruct layer's tensors are freed at the end of the context, so they may be overwritten.
         with weights_in_memory(self.stand_in) as mixed:
             with weights_in_memory(self.base) as base:
-                _interpolate_into(mixed, base, self._alpha)
+                _interpolate_into(mixed, base, self._alpha, self._components)
             yield mixed
-
-
-def _interpolated_layer(instruct: nn.Module, base: nn.Module, alpha: float) -> nn.Module:
-    is_on_disk = isinstance(instruct, LayerOnDisk)
-    return _MixedLayer(instruct, base, alpha) if is_on_disk else _interpolated(instruct, base, alpha)
 
 
 def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
@@ -192,14 +244,18 @@ def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
 
 
 @torch.no_grad()
-def _interpolate_into(target: nn.Module, base: nn.Module, alpha: float) -> None:
-    # ``parameters`` gives a shared tensor once, such as a tied head, so it is not interpolated twice.
-    for tensor, other in zip(_each_tensor(target), _each_tensor(base), strict=True):
-        tensor.copy_(interpolate_tensor(tensor, other, alpha))
+def _interpolate_into(
+    target: nn.Module, base: nn.Module, alpha: float, components: Sequence[Component] = COMPONENTS
+) -> None:
+    chosen = None if len(components) == len(COMPONENTS) else tensors_of(target, components)
+    # Names are not repeated for a shared tensor, such as a tied head, so it is not interpolated twice.
+    for (name, tensor), (_, other) in zip(_each_tensor(target), _each_tensor(base), strict=True):
+        if chosen is None or name in chosen:
+            tensor.copy_(interpolate_tensor(tensor, other, alpha))
 
 
-def _each_tensor(module: nn.Module) -> list[torch.Tensor]:
-    return [*module.parameters(), *module.buffers()]
+def _each_tensor(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:

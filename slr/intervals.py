@@ -1,8 +1,11 @@
-"""Ranges of decoder layers, half-open and zero-based, and the base model's share within them."""
+"""What is restored: ranges of decoder layers, half-open and zero-based, and how much of each layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from slr.vocabulary import COMPONENTS, Component
 
 
 @dataclass(frozen=True, order=True)
@@ -88,6 +91,86 @@ def check_alpha(alpha: float) -> None:
         raise ValueError(
             f"alpha is {alpha}, expected a number in (0, 1]: the base model's share within the interval"
         )
+
+
+def check_components(components: Sequence[str]) -> None:
+    """Check the components of a layer that are to be restored.
+
+    Raises:
+        ValueError: if there is none, or one is unknown or given twice.
+    """
+    if not components or len(set(components)) < len(components) or not set(components) <= set(COMPONENTS):
+        raise ValueError(
+            f"the components are {', '.join(map(repr, components)) or 'none'}, expected one or more of "
+            f"{', '.join(COMPONENTS)}, each once"
+        )
+
+
+@dataclass(frozen=True, order=True)
+class Stack:
+    """How much of a layer is restored. The layers made in this way are a stack that an interval is taken from.
+
+    Attributes:
+        alpha: share of the base model in what is restored, in (0, 1].
+        components: the parts of a layer that are restored, in the order of ``COMPONENTS``.
+
+    Raises:
+        ValueError: if alpha is not in (0, 1], there is no component, or one is unknown or given twice.
+    """
+
+    alpha: float = 1.0
+    components: tuple[Component, ...] = COMPONENTS
+
+    def __post_init__(self) -> None:
+        """Check both, and sort the components, so that equal stacks are equal.
+
+        Raises:
+            ValueError: as the class says.
+        """
+        check_alpha(self.alpha)
+        check_components(self.components)
+        in_order = tuple(component for component in COMPONENTS if component in self.components)
+        object.__setattr__(self, "components", in_order)
+
+    def __str__(self) -> str:
+        """Write what is not whole, such as "attention at alpha 0.5"; "" if a layer is restored whole."""
+        parts = [] if self.components == COMPONENTS else [" and ".join(self.components)]
+        return " ".join(parts if self.alpha == 1 else [*parts, f"at alpha {self.alpha:g}"])
+
+
+WHOLE = Stack()
+"""Layers that are restored whole, so they are the base model's own."""
+
+
+@dataclass(frozen=True, order=True)
+class Restoration:
+    """All that makes a hybrid of a pair.
+
+    Attributes:
+        interval: the restored layers.
+        stack: how much of each layer is restored.
+    """
+
+    interval: LayerInterval
+    stack: Stack = WHOLE
+
+    @property
+    def alpha(self) -> float:
+        """Share of the base model in what is restored, in (0, 1]."""
+        return self.stack.alpha
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """The parts of a layer that are restored."""
+        return self.stack.components
+
+    def __str__(self) -> str:
+        """Write the interval, and what is not whole, such as "12:20 at alpha 0.5"."""
+        return f"{self.interval} {self.stack}".rstrip()
+
+
+LayerSet = frozenset[int]
+"""Numbers of the decoder layers that are restored, in any places, counted from 0."""
 
 
 def all_intervals(num_layers: int) -> list[LayerInterval]:

@@ -8,6 +8,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+Component = Literal["attention", "mlp", "norms"]
+"""Parts of a decoder layer; see ``slr.models.components``."""
+
+COMPONENTS: tuple[Component, ...] = ("attention", "mlp", "norms")
+"""All parts of a decoder layer, which together are the layer."""
+
 ModelKind = Literal["base", "instruct", "hybrid", "soup"]
 """Kinds of models that a search scores and chooses among."""
 

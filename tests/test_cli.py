@@ -88,6 +88,44 @@ def test_the_rule_can_be_changed_without_another_search(
 
 
 @pytest.mark.usefixtures("few_prompts")
+def test_partial_restoration_from_the_search_to_the_checkpoint(
+    checkpoint_pairs: CheckpointPairs,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Further alphas and components add to the records of the directory, and take nothing from them."""
+    base, instruct = checkpoint_pairs("llama")
+    monkeypatch.chdir(tmp_path)
+    search = ("search", base, instruct, "--min-validity", "0.05", "--output-dir", "out", "--device", "cpu")
+    records = tmp_path / "out" / "crc_search.jsonl"
+    chosen, sizes = [], []
+    for options in ((), ("--alphas", "1,0.5"), ("--alphas", "0.5", "--components", "mlp,attention")):
+        assert run(*search, *options) == 0
+        lines = records.read_text().splitlines()
+        sizes.append(sum('"crc_score"' in line and '"selection","prompt_ids"' in line for line in lines))
+        command = re.search(r"^ *(slr build .*)$", capsys.readouterr().out, re.MULTILINE)
+        assert command is not None
+        chosen.append(shlex.split(command[1]))
+    # Of 5 layers there are 15 intervals, besides base, instruct and three soups.
+    assert sizes == [5 + 15, 5 + 30, 5 + 45]
+    assert "--alpha" not in chosen[0]
+    assert chosen[2][chosen[2].index("--alpha") + 1] == "0.5"
+    assert chosen[2][chosen[2].index("--components") + 1] == "attention,mlp"
+    assert run(*search, "--alphas", "0.5,1") == 0
+    output, said = capsys.readouterr()
+    assert "nothing to do" in said
+    command = re.search(r"^ *(slr build .*)$", output, re.MULTILINE)
+    assert command is not None
+    assert shlex.split(command[1]) == chosen[1]
+    assert run(*chosen[2][1:]) == 0
+    interval = chosen[2][chosen[2].index("--layers") + 1]
+    assert f"layers {interval} of 5 restored (attention and mlp at alpha 0.5)" in capsys.readouterr().out
+    card = (Path(chosen[2][-1]) / "README.md").read_text()
+    assert f"| this model, layers {interval} | held-out | " in card
+
+
+@pytest.mark.usefixtures("few_prompts")
 def test_nothing_chosen_with_a_margin_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No range of the shipped pair is surely as valid as the instruct model."""
     search = ("search", "testbed-llama", "--output-dir", tmp_path / "out", "--device", "cpu")

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 
 from slr.crc.prompts import load_prompts
 from slr.crc.search import search
-from slr.hybrid import interpolate, interpolate_tensor, restore
+from slr.hybrid import interpolate, interpolate_tensor, restore, restore_layers, with_layers
 from slr.intervals import LayerInterval
 from slr.models.decoder import decoder_layers
 from slr.models.loading import ModelPair, load_pair
+from slr.vocabulary import Component
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES, spread_over_devices
 
@@ -202,3 +203,54 @@ def test_a_forward_that_somebody_else_replaced_is_refused(checkpoint_pairs: Chec
     pair.instruct_model.forward = lambda *_: None
     with pytest.raises(ValueError, match="has a forward function of its own"):
         restore(pair, LayerInterval(1, 2))
+
+
+ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm"}
+MLP = {"gate_proj", "up_proj", "down_proj"}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("alpha", [1.0, 0.3])
+@pytest.mark.parametrize("components", [("attention",), ("mlp",), ("norms",), ("attention", "mlp")])
+def test_components_equal_assembly_by_name(
+    open_pair: OpenPair, architecture: str, components: tuple[Component, ...], alpha: float
+) -> None:
+    pair = open_pair(architecture)
+    state = restore(pair, LayerInterval(1, 4), alpha, components).state_dict()
+    whole = assembled(pair, LayerInterval(1, 4), alpha)
+    instruct = pair.instruct_model.state_dict()
+    for name, tensor in state.items():
+        module = name.split(".")[-2]
+        component = "attention" if module in ATTENTION else "mlp" if module in MLP else "norms"
+        expected = whole if component in components else instruct
+        torch.testing.assert_close(tensor, expected[name], rtol=1e-6, atol=1e-7)
+    assert any(not torch.equal(state[name], instruct[name]) for name in state)
+
+
+def test_all_components_are_the_whole_layer(open_pair: OpenPair) -> None:
+    pair = open_pair("gemma3")
+    whole = restore(pair, LayerInterval(1, 3), components=("norms", "mlp", "attention"))
+    assert all(
+        a is b
+        for a, b in zip(whole.parameters(), restore(pair, LayerInterval(1, 3)).parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("components", [(), ("mlp", "mlp"), ("mpl",)])
+def test_unknown_components_are_refused(open_pair: OpenPair, components: Any) -> None:
+    with pytest.raises(ValueError, match="expected one or more of attention, mlp, norms, each once"):
+        restore(open_pair("llama"), LayerInterval(0, 1), components=components)
+
+
+def test_a_set_of_layers_equals_a_list_of_layers(open_pair: OpenPair) -> None:
+    pair = open_pair("qwen2")
+    chosen = {0, 2, 4}
+    by_hand = [
+        (decoder_layers(pair.base_model) if index in chosen else decoder_layers(pair.instruct_model))[index]
+        for index in range(NUM_LAYERS)
+    ]
+    assert torch.equal(
+        logits(restore_layers(pair, chosen)), logits(with_layers(pair.instruct_model, by_hand))
+    )
+    with pytest.raises(ValueError, match="layer 5 given for a model of 5 layers"):
+        restore_layers(pair, [5])

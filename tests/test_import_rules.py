@@ -17,7 +17,7 @@ OURS = {*ALLOWED, "tests"}
 MAY_IMPORT = {
     # What computes numbers or text, and knows nothing of models.
     "vocabulary": "",
-    "intervals": "",
+    "intervals": "vocabulary",
     "seeding": "",
     "metrics": "",
     "statistics": "",
@@ -26,8 +26,8 @@ MAY_IMPORT = {
     "figure_style": "files terminal",
     # Models: how they are asked, opened, combined and sampled.
     "chat": "files",
-    "models": "chat files terminal",
-    "hybrid": "intervals models",
+    "models": "chat files terminal vocabulary",
+    "hybrid": "intervals models vocabulary",
     "sampling": "chat seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
     "runs": "chat files models sampling terminal vocabulary",
@@ -47,7 +47,8 @@ MAY_IMPORT = {
     "experiments": "crc downstream harness judging runs terminal",
     "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
     "terminal vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal trials",
+    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal trials "
+    "vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

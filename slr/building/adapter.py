@@ -40,13 +40,14 @@ from slr.building.output_directory import (
 from slr.building.search_scores import hybrid_scores
 from slr.building.speech import hybrid_notes, write_end_tokens_of
 from slr.chat.tokenizer_comparison import check_speaks_like
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Restoration
 from slr.models.adapters.config import CONFIG_FILE, parse_config
 from slr.models.adapters.opening import WEIGHTS_FILE, Adapter, open_adapter
 from slr.models.checkpoint import Checkpoint
 from slr.models.layout import ModelLayout
 from slr.models.opened_pair import open_pair
 from slr.models.reference import PairSpec
+from slr.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
     from slr.models.adapters.placement import Placement
@@ -67,12 +68,18 @@ def build_adapter(
         IncompatiblePairError: if the adapter does not fit the base model.
         HubError: if the hub does not give one of the two.
         ValueError: if the pair has no adapter, one of the two cannot be opened, or the interval does not fit; if
-            nothing of the adapter would be left, a part of a layer to restore was trained in full, or alpha is below 1
-            and the adapter is of a kind that cannot be scaled; if the output directory exists and may not be
-            overwritten, there are no records in the options' ``search_dir``, or the options ask to verify.
+            nothing of the adapter would be left, only some components are to be restored, a part of a layer to restore
+            was trained in full, or alpha is below 1 and the adapter is of a kind that cannot be scaled; if the output
+            directory exists and may not be overwritten, there are no records in the options' ``search_dir``, or the
+            options ask to verify.
     """
     if not spec.instruct_is_adapter:
         raise ValueError(f"{spec.name} has no adapter, so its hybrids cannot be written as one")
+    if options.components != COMPONENTS:
+        raise ValueError(
+            f"an adapter restores whole layers, and the components are {', '.join(options.components)}: give all of "
+            "them, or write a merged checkpoint (leave out --as-adapter)"
+        )
     if options.verify:
         raise ValueError("only checkpoints are verified: leave verify out, or write a merged checkpoint")
     output_dir = resolve_output(output_dir)
@@ -103,7 +110,7 @@ def build_adapter(
     _check_loadable(
         replace(hybrid, shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()}), base
     )
-    crc = hybrid_scores(options.search_dir, *opened.sources, interval, options.alpha)
+    crc = hybrid_scores(options.search_dir, *opened.sources, Restoration(interval, options.stack))
     licences = find_licences(*opened.sources)
     with complete_or_absent(output_dir) as partial:
         copy_small_files(adapter.directory, partial, leave_out=(CONFIG_FILE,))
@@ -114,7 +121,7 @@ def build_adapter(
         manifest = make_manifest(
             opened,
             interval,
-            options.alpha,
+            options.stack,
             dtype=next(iter(tensors.values())).dtype,
             notes=notes,
             shards={WEIGHTS_FILE: hashlib.sha256((partial / WEIGHTS_FILE).read_bytes()).hexdigest()},

@@ -19,7 +19,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,13 +47,15 @@ from slr.building.shards import (
     write_hybrid_shard,
 )
 from slr.building.speech import hybrid_notes, write_and_check_speech
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Restoration
 from slr.models.checkpoint import Checkpoint
+from slr.models.components import component_of
 from slr.models.numbers_in_range import check_numbers, num_weight_bytes
 from slr.models.opened_pair import OpenedPair, open_pair
 from slr.models.reference import PairSpec
 from slr.models.safetensors_index import INDEX_FILE, SINGLE_FILE
 from slr.models.stored_tensors import StoredTensor, stored_tensors
+from slr.vocabulary import COMPONENTS, Component
 
 
 @dataclass(frozen=True)
@@ -116,11 +118,11 @@ def build(
     notes = hybrid_notes(opened)  # which tries the chat template, before a weight is read
     with ExitStack() as stack:
         instruct = stack.enter_context(_instruct_on_disk(opened, output_dir))
-        replacements = _base_tensors(opened.base, instruct, interval)
+        replacements = _base_tensors(opened.base, instruct, interval, options.components)
         num_bytes = _num_bytes(instruct)
         check_space(output_dir, num_bytes)
         on_bytes = _check_numbers(opened.base, instruct, replacements, options, on_progress)
-        crc = hybrid_scores(options.search_dir, *opened.sources, interval, options.alpha)
+        crc = hybrid_scores(options.search_dir, *opened.sources, Restoration(interval, options.stack))
         # All that can be refused has been checked, so from here on only the disk can fail.
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
@@ -138,7 +140,7 @@ def build(
         manifest = make_manifest(
             opened,
             interval,
-            options.alpha,
+            options.stack,
             dtype=instruct.dtype,
             notes=notes,
             shards=hashes,
@@ -203,8 +205,10 @@ def _check_numbers(
     return on_bytes
 
 
-def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterval) -> dict[str, StoredTensor]:
-    """Find the base model's tensors of the restored layers, by their names in the instruct model's files."""
+def _base_tensors(
+    base: Checkpoint, instruct: Checkpoint, interval: LayerInterval, components: Sequence[Component]
+) -> dict[str, StoredTensor]:
+    """Find the base model's tensors of what is restored, by their names in the instruct model's files."""
     stored = {
         name: tensor
         for shard in base.index.shards
@@ -214,6 +218,9 @@ def _base_tensors(base: Checkpoint, instruct: Checkpoint, interval: LayerInterva
     for name in instruct.index.tensors:
         if instruct.layer_of(name) in interval and (source := _name_in(base, instruct, name)) in stored:
             found[name] = stored[source]
+    if tuple(components) != COMPONENTS:
+        component = {name: component_of(_name_in_layer(instruct, name)) for name in found}
+        found = {name: tensor for name, tensor in found.items() if component[name] in components}
     restored = {instruct.layer_of(name) for name in found}
     assert restored == set(range(*interval.ends)), f"no tensors for {restored}"
     return found
@@ -225,6 +232,12 @@ def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:
         return name
     # A tensor that only one side has is no part of the model, because otherwise the two would be no pair.
     return base.conversion.sources.get(instruct.conversion.destinations[name].model_name, (name,))[0]
+
+
+def _name_in_layer(checkpoint: Checkpoint, name: str) -> str:
+    """The path of a layer's tensor within its layer, by the names of the model's modules."""
+    model_name = checkpoint.conversion.destinations[name].model_name
+    return model_name.removeprefix(f"{checkpoint.layout.layers_path}.{checkpoint.layer_of(name)}.")
 
 
 def _uses_model_names(checkpoint: Checkpoint) -> bool:

@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from slr.chat.end_tokens import EndTokens
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Stack
 from slr.models.opened_pair import OpenedPair
+from slr.vocabulary import COMPONENTS, Component
 
 MANIFEST_FILE = "slr_manifest.json"
 
@@ -49,6 +50,7 @@ class BuildManifest(BaseModel):
         interval: restored layers, half-open.
         num_layers: number of decoder layers.
         alpha: share of the base model within the interval, in (0, 1].
+        components: restored parts of each layer; None for all.
         dtype: dtype of the weights.
         notes: what the user may want to know, a line each.
         end_tokens: tokens that end an answer, as the generation settings name them; None without a tokenizer.
@@ -69,6 +71,7 @@ class BuildManifest(BaseModel):
     interval: tuple[int, int]
     num_layers: int
     alpha: float
+    components: tuple[Component, ...] | None = None
     dtype: str
     notes: tuple[str, ...]
     end_tokens: EndTokens | None = None
@@ -80,7 +83,7 @@ class BuildManifest(BaseModel):
 def make_manifest(
     opened: OpenedPair,
     interval: LayerInterval,
-    alpha: float,
+    stack: Stack,
     *,
     dtype: torch.dtype,
     notes: Sequence[str],
@@ -92,7 +95,7 @@ def make_manifest(
     Args:
         opened: the pair.
         interval: the restored layers.
-        alpha: share of the base model within the interval, in (0, 1].
+        stack: how much of each layer is restored.
         dtype: dtype of the written tensors.
         notes: what the user may want to know, a line each.
         shards: SHA-256 of each weight file in hexadecimal; None where it was not computed.
@@ -108,7 +111,8 @@ def make_manifest(
         instruct_is_adapter=opened.adapter is not None,
         interval=interval.ends,
         num_layers=opened.instruct.num_layers,
-        alpha=alpha,
+        alpha=stack.alpha,
+        components=None if stack.components == COMPONENTS else stack.components,
         dtype=str(dtype).removeprefix("torch."),
         notes=tuple(map(opened.spec.without_paths, notes)),
         end_tokens=opened.instruct.end_tokens,

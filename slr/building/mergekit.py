@@ -23,10 +23,10 @@ def equivalent_yaml(
         instruct: the instruct model.
 
     Returns:
-        The text; None without ``layers_path``, and for a hybrid made with an adapter, because mergekit would need the
-        merged model.
+        The text; None without ``layers_path``, for a hybrid made with an adapter, because mergekit would need the
+        merged model, and for layers that are restored without some components.
     """
-    if manifest.instruct_is_adapter or layers_path is None:
+    if manifest.instruct_is_adapter or layers_path is None or manifest.components is not None:
         return None
     return mergekit_yaml(
         base,

@@ -145,6 +145,8 @@ def model_card(
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
     start, end = manifest.interval
     share = "" if manifest.alpha == 1 else f" by a share of {manifest.alpha:g}"
+    parts = "" if manifest.components is None else f"the {' and the '.join(manifest.components)} of "
+    rest = "All other layers" if manifest.components is None else "The rest of these layers, all other layers"
     base_name, instruct_name, instruct_title = _text(base), _text(instruct), _text(instruct.location)
     if manifest.instruct_is_adapter:
         instruct_name = f"{base_name} with the adapter {instruct_name}"
@@ -154,10 +156,10 @@ def model_card(
 ---
 # {instruct_title}, layers {start}:{end} restored
 
-This is {instruct_name}, but layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not included) were
-restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a post-trained model
-diversity back without training. All other layers, embeddings, final norm, LM head, tokenizer, chat template and
-generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from.
+This is {instruct_name}, but {parts}layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not
+included) were restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a
+post-trained model diversity back without training. {rest}, embeddings, final norm, LM head, tokenizer, chat template
+and generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from.
 Made with slr {manifest.slr_version}.
 
 | | model | revision | licence |

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slr.crc.prompts import PROMPT_SETS
-from slr.crc.report import ModelSummary, summarise
-from slr.intervals import LayerInterval
+from slr.crc.report import ModelSummary, restoration_of, summarise
+from slr.intervals import Restoration
 from slr.models.digests import checkpoint_digests
 from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
@@ -23,7 +23,7 @@ RECORDS_FILE = "crc_search.jsonl"
 
 
 def hybrid_scores(
-    search_dir: Path | None, base: ModelSource, instruct: ModelSource, interval: LayerInterval, alpha: float
+    search_dir: Path | None, base: ModelSource, instruct: ModelSource, hybrid: Restoration
 ) -> tuple[ModelSummary, ...] | None:
     """Find the scores of instruct model, hybrid and base model, as far as a search measured them.
 
@@ -31,8 +31,7 @@ def hybrid_scores(
         search_dir: output directory of ``slr search``; None if there was no search.
         base: base model of the hybrid.
         instruct: instruct model or adapter of the hybrid.
-        interval: restored layers of the hybrid.
-        alpha: share of the base model within them. Records of a search are at alpha 1 only.
+        hybrid: what the hybrid restores.
 
     Returns:
         The scores; None without a search. Also None, with a warning, if the search was over other weights or did not
@@ -46,11 +45,11 @@ def hybrid_scores(
     store, records = _read(search_dir)
     pair, why_not = _pair_of(records, base, instruct)
     scores = [score for score in of_kind(records, CrcScore) if score.pair == pair]
-    if alpha != 1 or not any(_is_hybrid(score, interval) for score in scores):
+    if not any(restoration_of(score) == hybrid for score in scores):
         reason = why_not if pair is None else "the records hold no score of this hybrid"
         logger.warning("%s: %s; the model card says that there are no numbers", store.path, reason)
         return None
-    return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, interval))
+    return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, hybrid))
 
 
 def records_of_search(
@@ -119,13 +118,9 @@ def _is_of_hub(source: ModelSource, location: str, revision: str | None) -> bool
     return revision is not None and source.reference == ModelReference(location, revision)
 
 
-def _is_hybrid(score: CrcScore, interval: LayerInterval) -> bool:
-    return score.model == "hybrid" and score.interval == interval.ends
-
-
-def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, interval: LayerInterval) -> list[ModelSummary]:
+def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, restored: Restoration) -> list[ModelSummary]:
     of_set = [score for score in scores if score.prompt_set == prompt_set]
     instruct = next(score for score in of_set if score.model == "instruct")
-    hybrid = [score for score in of_set if _is_hybrid(score, interval)]
+    hybrid = [score for score in of_set if restoration_of(score) == restored]
     base = [score for score in of_set if score.model == "base"]
     return [summarise(score, instruct) for score in (instruct, *hybrid, *base)]

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Instruct, Revision
+from slr.cli.options import Adapter, Base, Components, Instruct, Revision, components_of
 from slr.terminal.bad_input import check_output_directory, expanded
 from slr.terminal.command_line import number
 from slr.terminal.literal_text import visible
@@ -39,6 +39,7 @@ def build(
             parser=number, metavar="NUMBER", help="share of the base model in the interval, in (0, 1]"
         ),
     ] = 1.0,
+    components: Components = "attention,mlp,norms",
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[
@@ -73,10 +74,16 @@ def build(
     from slr.models.presets import resolve_pair
 
     interval = LayerInterval.parse(layers)
-    options = BuildOptions(alpha=alpha, overwrite=overwrite, verify=verify, search_dir=search_dir)
+    options = BuildOptions(
+        alpha=alpha,
+        components=components_of(components),
+        overwrite=overwrite,
+        verify=verify,
+        search_dir=search_dir,
+    )
     # The build renames a finished directory into place, so its parent must be writable.
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
-    share = "" if alpha == 1 else f" at alpha {alpha:g}"
+    share = f" ({options.stack})" if str(options.stack) else ""
     if as_adapter and instruct is not None:
         raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
     if as_adapter and verify:

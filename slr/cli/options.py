@@ -6,10 +6,12 @@ from typing import Annotated, Literal, get_args
 
 import typer
 
+from slr.intervals import check_components
 from slr.models.presets import PRESETS
 from slr.runs.modes import WandbMode
 from slr.terminal.bad_input import DTYPES
 from slr.terminal.command_line import one_of
+from slr.vocabulary import COMPONENTS, Component
 
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 PRESET_HELP = "pairs to run:\n\n" + "\n\n".join(
@@ -56,6 +58,13 @@ DeviceMap = Annotated[
         help="spread each model over all GPUs, if one GPU cannot hold it",
     ),
 ]
+Components = Annotated[
+    str,
+    typer.Option(
+        metavar="NAMES",
+        help=f"parts of a layer to restore, with commas between them: {', '.join(COMPONENTS)}",
+    ),
+]
 Wandb = Annotated[
     WandbMode,
     typer.Option(
@@ -64,3 +73,14 @@ Wandb = Annotated[
         help="mirror the records to Weights & Biases",
     ),
 ]
+
+
+def components_of(names: str) -> tuple[Component, ...]:
+    """Read the value of ``--components``.
+
+    Raises:
+        ValueError: if there is no name, or one is unknown or given twice.
+    """
+    given = [name.strip() for name in names.split(",")]
+    check_components(given)
+    return tuple(component for component in COMPONENTS if component in given)

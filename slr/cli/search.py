@@ -9,18 +9,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Device, DeviceMap, Dtype, Instruct, Revision, Wandb
+from slr.cli.options import (
+    Adapter,
+    Base,
+    Components,
+    Device,
+    DeviceMap,
+    Dtype,
+    Instruct,
+    Revision,
+    Wandb,
+    components_of,
+)
 from slr.crc.selection import MIN_VALIDITY_RATIO
 from slr.terminal.bad_input import check_environment, check_output_directory
-from slr.terminal.command_line import number
+from slr.terminal.command_line import number, numbers
 from slr.terminal.extras import check_installed
 from slr.terminal.literal_text import visible
 from slr.terminal.stopping import say_when_stopped
 from slr.terminal.tables import print_table
+from slr.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
-    from slr.intervals import LayerInterval
+    from slr.intervals import Restoration
     from slr.models.reference import PairSpec
 
 EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
@@ -62,6 +74,13 @@ def search(
             help="choose more carefully: the lower end of that share's 95% confidence interval must reach RATIO too",
         ),
     ] = False,
+    alphas: Annotated[
+        str,
+        typer.Option(
+            metavar="NUMBERS", help="shares of the base model to try in each interval, such as 0.25,0.5,1"
+        ),
+    ] = "1",
+    components: Components = "attention,mlp,norms",
     wandb: Wandb = "disabled",
 ) -> int:
     """Score every interval of a pair by CRC and choose the best one.
@@ -71,7 +90,8 @@ def search(
 
     Records, heatmap and trade-off plot go to the output directory. The slr build command for the choice is
     printed at the end. The same command continues a search that was stopped. With another --min-validity or
-    --margin it chooses anew from the same scores.
+    --margin it chooses anew from the same scores. --alphas searches partial restoration too: all alphas in one
+    pass, and the choice is among all of them. Scores of other alphas and components in the directory stay.
     """
     say_when_stopped("the same command goes on from the records that are there")
     check_environment(uses_wandb=wandb != "disabled")
@@ -98,7 +118,13 @@ def search(
     from slr.runs.processes import launched_processes
     from slr.runs.tracking import check_account, mirror_pair
 
-    config = dataclasses.replace(FULL, min_validity_ratio=min_validity, margin=margin)
+    config = dataclasses.replace(
+        FULL,
+        min_validity_ratio=min_validity,
+        margin=margin,
+        alphas=numbers(alphas, "--alphas"),
+        components=components_of(components),
+    )
     spec = resolve_pair(
         base,
         instruct,
@@ -143,16 +169,16 @@ def search(
         if not processes.is_main:
             return 0
         records = store_of(experiment, output_dir).read()
-        report = crc_report(records, spec.name, config.rule)
+        report = crc_report(records, spec.name, config.rule, config.stacks)
         pictures = save_pictures([report], records, output_dir / "figures")
         mirror_pair(experiment, spec, output_dir, wandb, pictures)
     _print_report(report)
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
         print(visible(f"picture: {picture}"))
-    if report.interval is not None:
+    if report.chosen is not None:
         print("\nto build this hybrid:\n")
-        print(visible("  " + _build_command(spec, report.interval, output_dir)))
+        print(visible("  " + _build_command(spec, report.chosen, output_dir)))
     return 0
 
 
@@ -160,7 +186,9 @@ def _print_report(report: CrcReport) -> None:
     from slr.crc.report import rule_in_words
 
     chosen = (
-        f"layers {report.interval} of {report.num_layers}" if report.interval is not None else "no layers"
+        f"layers {report.interval} of {report.num_layers} {report.chosen.stack}".rstrip()
+        if report.chosen is not None
+        else "no layers"
     )
     print(f"\n{visible(report.pair)}: {chosen}")
     print(f"{visible(report.interval_reason)}\n")
@@ -202,16 +230,20 @@ def _print_report(report: CrcReport) -> None:
 
 def _model_name(model: str, report: CrcReport) -> str:
     if model == "hybrid":
-        return f"hybrid {report.interval}"
+        return f"hybrid {report.chosen}"
     return f"soup, alpha {report.soup_alpha:g}" if model == "soup" else model
 
 
-def _build_command(spec: PairSpec, interval: LayerInterval, search_dir: Path) -> str:
+def _build_command(spec: PairSpec, chosen: Restoration, search_dir: Path) -> str:
     option = ["--adapter"] if spec.instruct_is_adapter else []
     locations = [location.location for location in (spec.base, spec.instruct)]
     # Without "./", the command line would read a path that begins with a dash as an option.
     base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
-    words = ["slr", "build", base, *option, instruct, "--layers", str(interval)]
+    words = ["slr", "build", base, *option, instruct, "--layers", str(chosen.interval)]
+    if chosen.alpha != 1:
+        words += ["--alpha", f"{chosen.alpha:g}"]
+    if chosen.components != COMPONENTS:
+        words += ["--components", ",".join(chosen.components)]
     for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
         if reference.revision is not None:
             words += [option_name, reference.revision]

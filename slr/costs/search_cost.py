@@ -1,7 +1,7 @@
-"""Cost of the shared search against a plain loop over hybrids, on a pair with random weights.
+"""Cost of the shared search against a plain loop over hybrids, and of several alphas in one pass.
 
-Each method runs in its own process, so that the process's peak memory is the method's. Both methods get the
-same pair and the same prompts. The loop batches the prompts of one hybrid by their length.
+Pairs have random weights. Each method runs in its own process, so that the process's peak memory is the method's. All
+methods get the same pair and the same prompts. The loop batches the prompts of one hybrid by their length.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from slr.crc.cost import measured_cost
 from slr.crc.report import cost_summary
@@ -21,7 +21,7 @@ from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Experiment, RunMirror
 from slr.runs.modes import WandbMode
 from slr.runs.provenance import config_hash, describe_device, provenance
-from slr.runs.records import SearchCost
+from slr.runs.records import SearchCost, SearchMethod
 from slr.runs.results_store import ResultsStore
 from slr.runs.tracking import mirror_pair
 from slr.terminal.progress import OnProgress, progress_bar
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from slr.crc.scoring import EncodedPrompts
     from slr.models.loading import ModelPair
-
-Method = Literal["shared", "loop"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +46,7 @@ class CostCase:
         num_attention_heads: number of query heads.
         num_key_value_heads: number of key and value heads.
         num_prompts: number of selection prompts.
+        alphas: alphas at which every interval is scored too, in one pass and by a search for each; () for none.
         max_loop_hybrids: largest number of hybrids that the loop scores. It takes the same time for every
             hybrid, so an even sample of them is enough.
     """
@@ -58,12 +57,18 @@ class CostCase:
     num_attention_heads: int = 8
     num_key_value_heads: int = 4
     num_prompts: int = 40
+    alphas: tuple[float, ...] = ()
     max_loop_hybrids: int = 80
 
     @property
     def pair_name(self) -> str:
         """Name of the pair in records."""
         return f"random-llama-{self.num_layers}x{self.hidden_size}"
+
+    @property
+    def methods(self) -> tuple[SearchMethod, ...]:
+        """What is measured, in order."""
+        return ("shared", "loop", "one_pass", "one_by_one") if self.alphas else ("shared", "loop")
 
     @property
     def config(self) -> LlamaConfig:
@@ -82,24 +87,21 @@ class CostCase:
         )
 
 
-METHODS: tuple[Method, ...] = ("shared", "loop")
-
-
 def measure_cases(cases: Sequence[CostCase], path: Path) -> list[SearchCost]:
-    """Measure both methods on each case, and record what is not on record yet.
+    """Measure every method on each case, and record what is not on record yet.
 
     Returns:
         All records of the file, earlier ones included.
     """
     store = ResultsStore(path)
     for case in cases:
-        for method in METHODS:
+        for method in case.methods:
             if SearchCost.key_of(case.pair_name, method) not in store.keys():  # noqa: SIM118 - a store is no dict
                 store.append([measure(case, method)])
     return [record for record in store.read() if isinstance(record, SearchCost)]
 
 
-def measure(case: CostCase, method: Method) -> SearchCost:
+def measure(case: CostCase, method: SearchMethod) -> SearchCost:
     """Score the intervals of the case's pair with one method, in a new process."""
     # A forked process would start with this process's memory, which would count as the method's.
     context = multiprocessing.get_context("spawn")
@@ -155,13 +157,37 @@ def print_costs(costs: Sequence[SearchCost]) -> None:
     each = ("seconds", "hybrids", "peak MB")
     columns = ("pair", *(f"{method}: {name}" for method in ("search", "loop") for name in each), "ratio")
     print_table(columns, rows)
+    print_costs_of_alphas(costs)
+
+
+def print_costs_of_alphas(costs: Sequence[SearchCost]) -> None:
+    """Print a row for each case in which several alphas were searched in one pass and one by one."""
+    by_pair = {(cost.pair, cost.method): cost for cost in costs}
+    rows = []
+    for (pair, method), one_pass in by_pair.items():
+        if method == "one_pass":
+            each = by_pair[pair, "one_by_one"]
+            rows.append(
+                (
+                    pair,
+                    f"{one_pass.seconds:.1f} / {each.seconds:.1f}",
+                    f"{one_pass.layer_evaluations} / {each.layer_evaluations}",
+                    f"{one_pass.tokens_computed} / {each.tokens_computed}",
+                    f"{(one_pass.peak_memory_bytes or 0) / 1e6:.0f} / {(each.peak_memory_bytes or 0) / 1e6:.0f}",
+                )
+            )
+    if rows:
+        print_table(
+            ("several alphas: one pass / a search each", "seconds", "layer evaluations", "tokens", "peak MB"),
+            rows,
+        )
 
 
 def _cells_of(cost: SearchCost) -> tuple[str, str, str]:
     return f"{cost.seconds:.1f}", str(cost.num_intervals), f"{(cost.peak_memory_bytes or 0) / 1e6:.0f}"
 
 
-def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
+def _measure_here(case: CostCase, method: SearchMethod, parent: int) -> SearchCost:
     die_with_parent(parent)
     from slr.costs.random_pairs import random_pair
     from slr.crc.prompts import load_prompts
@@ -169,7 +195,7 @@ def _measure_here(case: CostCase, method: Method, parent: int) -> SearchCost:
 
     pair = random_pair(case.pair_name, case.config)
     encoded = encode_prompts(load_prompts("selection")[: case.num_prompts], pair.tokenizer)
-    run = _run_search if method == "shared" else _run_loop
+    run = _RUNS[method]
     # Libraries set themselves up in the first calls, which is not part of either method.
     run(pair, encoded.subset([0, 1]), case, lambda _done, _total: None)
     with progress_bar(f"{case.pair_name}: {method}") as on_progress:
@@ -204,6 +230,32 @@ def _run_search(
     return len(result.intervals), result.counts.layer_evaluations, result.counts.tokens_computed
 
 
+def _run_one_pass(
+    pair: ModelPair, encoded: EncodedPrompts, case: CostCase, on_progress: OnProgress
+) -> tuple[int, int, int]:
+    """Search all alphas in one pass; return the same numbers as ``_run_search``."""
+    from slr.crc.search import search
+
+    result = search(pair, encoded.prompts, alphas=case.alphas, on_progress=on_progress)
+    return len(result.intervals), result.counts.layer_evaluations, result.counts.tokens_computed
+
+
+def _run_one_by_one(
+    pair: ModelPair, encoded: EncodedPrompts, case: CostCase, on_progress: OnProgress
+) -> tuple[int, int, int]:
+    """Search one alpha after the other; return the same numbers as ``_run_search``."""
+    from slr.crc.search import search
+
+    results = [
+        search(pair, encoded.prompts, alphas=(alpha,), on_progress=on_progress) for alpha in case.alphas
+    ]
+    return (
+        sum(len(result.intervals) for result in results),
+        sum(result.counts.layer_evaluations for result in results),
+        sum(result.counts.tokens_computed for result in results),
+    )
+
+
 def _run_loop(
     pair: ModelPair, encoded: EncodedPrompts, case: CostCase, on_progress: OnProgress
 ) -> tuple[int, int, int]:
@@ -219,3 +271,6 @@ def _run_loop(
         on_progress(done * pair.num_layers, len(intervals) * pair.num_layers)
     layer_evaluations = len(intervals) * pair.num_layers
     return len(intervals), layer_evaluations, layer_evaluations * sum(map(len, encoded.token_ids))
+
+
+_RUNS = {"shared": _run_search, "loop": _run_loop, "one_pass": _run_one_pass, "one_by_one": _run_one_by_one}

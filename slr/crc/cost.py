@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from slr.intervals import all_intervals
 from slr.runs.provenance import peak_memory_bytes
-from slr.runs.records import SearchCost
+from slr.runs.records import SearchCost, SearchMethod
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts
@@ -22,7 +22,7 @@ def measured_cost(
     seconds: float,
     layer_evaluations: int,
     tokens_computed: int,
-    method: Literal["shared", "loop"] = "shared",
+    method: SearchMethod = "shared",
     num_intervals: int | None = None,
 ) -> SearchCost:
     """Record what it cost this process to score intervals. Its peak memory counts as the method's.
@@ -35,7 +35,7 @@ def measured_cost(
         seconds: wall time of the scoring in seconds.
         layer_evaluations: number of times that one layer processed one model's hidden states.
         tokens_computed: number of tokens, summed over the layer evaluations.
-        method: the shared search, or the plain loop over hybrids.
+        method: way in which intervals are scored.
         num_intervals: number of intervals scored; None for all.
 
     Returns:

@@ -11,6 +11,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from slr.crc.layer_inputs import attention_of
 from slr.crc.scoring import EncodedPrompts, answer_log_probs
 from slr.hybrid import with_layers
 from slr.models.decoder import decoder_layers
+from slr.models.loading import ModelPair
 from slr.models.reference import UnusablePairError
 from slr.models.streaming import LayerOnDisk, weights_in_memory
 
@@ -122,6 +124,15 @@ def in_float32(model: PreTrainedModel, layers_of: PreTrainedModel | None = None)
         return with_layers(model, layers) if layers_of is not None else model
     frame = copy.deepcopy(with_layers(model, [nn.Identity() for _ in layers])).float()
     return with_layers(frame, [_Float32Layer(layer) for layer in layers])
+
+
+def pair_in_float32(pair: ModelPair) -> ModelPair:
+    """Convert both models of a pair to float32, one layer at a time; both have the instruct model's other weights."""
+    return replace(
+        pair,
+        base_model=in_float32(pair.instruct_model, layers_of=pair.base_model),
+        instruct_model=in_float32(pair.instruct_model),
+    )
 
 
 class _Float32Layer(LayerOnDisk):

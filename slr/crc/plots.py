@@ -21,7 +21,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import MultipleLocator
 
-from slr.crc.report import KEPT, CrcReport, interval_candidates, soup_candidates
+from slr.crc.report import KEPT, CrcReport, restoration_candidates, soup_candidates
 from slr.crc.selection import Candidate, Choice
 from slr.figure_style import (
     DIVERSITY_MAP,
@@ -39,7 +39,7 @@ from slr.figure_style import (
     save_figure,
     use_style,
 )
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Stack
 from slr.runs.records import AnyRecord
 from slr.runs.results import of_pair
 from slr.statistics.uncertainty import Estimate
@@ -100,7 +100,7 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
         squeeze=False,
         layout="constrained",
     )
-    scored = [interval_candidates(of_pair(records, report.pair)) for report in reports]
+    scored = [_of_one_stack(report, of_pair(records, report.pair)) for report in reports]
     quantities: tuple[Quantity, ...] = ("validity", "diversity")
     for column, quantity in zip(axes.T, quantities, strict=True):
         limits = _limits(reports, scored, quantity)
@@ -108,6 +108,16 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
             draw_heatmap(panel, report, intervals, quantity, limits)
     figure.legend(handles=_heatmap_legend(), loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _of_one_stack(report: CrcReport, records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
+    """Every interval as the chosen hybrid restores its layers, because a heatmap shows one number for each."""
+    candidates = restoration_candidates(records, [_shown_stack(report)])
+    return [Candidate(c.choice.interval, c.validity, c.diversity, c.validity_ratio) for c in candidates]
+
+
+def _shown_stack(report: CrcReport) -> Stack:
+    return report.stacks[0] if report.chosen is None else report.chosen.stack
 
 
 def draw_heatmap(
@@ -149,7 +159,8 @@ def draw_heatmap(
     if quantity == "diversity":
         _hatch(axes, inadmissible)
     _mark_chosen(axes, report)
-    axes.set_title(f"{in_figure(report.pair)}: CRC {quantity}")
+    restored = f", {stack}" if str(stack := _shown_stack(report)) else ""
+    axes.set_title(f"{in_figure(report.pair)}: CRC {quantity}{restored}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
     step = 2 if num_layers <= 16 else 4
@@ -199,8 +210,8 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
         report: the pair's report.
         records: the pair's records.
     """
-    scored = [c for c in interval_candidates(records) if c.diversity is not None]
-    shares = [len(c.choice) / report.num_layers for c in scored]
+    scored = [c for c in restoration_candidates(records, report.stacks) if c.diversity is not None]
+    shares = [len(c.choice.interval) / report.num_layers for c in scored]
     points = axes.scatter(
         *_points(scored),
         c=shares,
@@ -274,7 +285,7 @@ def _mark_chosen(axes: Axes, report: CrcReport) -> None:
     Below the name stands whether the interval keeps the rule on held-out prompts.
     """
     interval = report.interval
-    name = "no interval is\nvalid enough" if interval is None else f"layers {interval}"
+    name = "no interval is\nvalid enough" if report.chosen is None else f"layers {report.chosen}"
     is_kept = report.keeps_rule("hybrid", "held_out")
     if is_kept is not None:
         name += f"\nheld-out: rule {KEPT[is_kept]}"

@@ -18,12 +18,12 @@ from slr.crc.selection import (
     pareto_front,
     select,
 )
-from slr.intervals import LayerInterval
+from slr.intervals import WHOLE, LayerInterval, Restoration, Stack
 from slr.models.reference import Family
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, SearchCost
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
-from slr.vocabulary import ModelKind, PromptSet
+from slr.vocabulary import COMPONENTS, ModelKind, PromptSet
 
 Category = Literal["letters", "digits"]
 """Kind of characters that a prompt asks for."""
@@ -80,14 +80,15 @@ class CrcReport:
         num_layers: number of decoder layers.
         rule: the rule of the choice.
         instruct_validity: the instruct model's mean validity on the selection prompts.
-        interval: the chosen interval; None if there is none.
+        stacks: the ways to restore a layer that were searched.
+        chosen: the chosen hybrid; None if there is none.
         interval_reason: why it was chosen, or why there is none.
         soup_alpha: the chosen soup's share of the base model's weights; None if there is none.
         soup_reason: why it was chosen, or why there is none.
         models: base, instruct, the chosen hybrid and the chosen soup on both prompt sets, if they were scored.
         by_category: the same for letters and digits separately.
-        best: the best admissible intervals, the chosen one first.
-        front: the Pareto front of all intervals.
+        best: the best admissible hybrids, the chosen one first.
+        front: the Pareto front of all hybrids.
     """
 
     pair: str
@@ -95,14 +96,20 @@ class CrcReport:
     num_layers: int
     rule: SelectionRule
     instruct_validity: float
-    interval: LayerInterval | None
+    stacks: tuple[Stack, ...]
+    chosen: Restoration | None
     interval_reason: str
     soup_alpha: float | None
     soup_reason: str
     models: tuple[ModelSummary, ...]
     by_category: tuple[ModelSummary, ...]
-    best: tuple[Candidate[LayerInterval], ...]
-    front: tuple[Candidate[LayerInterval], ...]
+    best: tuple[Candidate[Restoration], ...]
+    front: tuple[Candidate[Restoration], ...]
+
+    @property
+    def interval(self) -> LayerInterval | None:
+        """The chosen interval; None if there is none."""
+        return None if self.chosen is None else self.chosen.interval
 
     @property
     def min_validity(self) -> float:
@@ -144,16 +151,38 @@ class CrcReport:
         return None
 
 
+def scored_restorations(
+    records: Sequence[AnyRecord], stacks: Sequence[Stack] = (WHOLE,)
+) -> list[tuple[Restoration, CrcScore]]:
+    """Every interval of one pair, restored in these ways, with its scores on the selection prompts."""
+    hybrids = ((restoration_of(score), score) for score in _scores(records, "selection"))
+    return [(choice, score) for choice, score in hybrids if choice is not None and choice.stack in stacks]
+
+
+def restoration_of(score: CrcScore) -> Restoration | None:
+    """What the scored hybrid of an interval restores; None for any other model."""
+    if score.interval is None:
+        return None
+    stack = Stack(1.0 if score.alpha is None else score.alpha, score.components or COMPONENTS)
+    return Restoration(LayerInterval(*score.interval), stack)
+
+
 def scored_intervals(records: Sequence[AnyRecord]) -> list[tuple[LayerInterval, CrcScore]]:
-    """Every interval of one pair with its scores on the selection prompts."""
-    hybrids = (score for score in _scores(records, "selection") if score.model == "hybrid")
-    return [(LayerInterval(*score.interval), score) for score in hybrids if score.interval is not None]
+    """Every interval of one pair, restored whole, with its scores on the selection prompts."""
+    return [(choice.interval, score) for choice, score in scored_restorations(records)]
 
 
 def scored_soups(records: Sequence[AnyRecord]) -> list[tuple[float, CrcScore]]:
     """The alpha of every soup of one pair with its scores on the selection prompts."""
     soups = (score for score in _scores(records, "selection") if score.model == "soup")
     return [(score.alpha, score) for score in soups if score.alpha is not None]
+
+
+def restoration_candidates(
+    records: Sequence[AnyRecord], stacks: Sequence[Stack] = (WHOLE,)
+) -> list[Candidate[Restoration]]:
+    """The means of every interval, restored in these ways, that has a validity on each selection prompt."""
+    return make_candidates(scored_restorations(records, stacks), _instruct(records))
 
 
 def interval_candidates(records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
@@ -170,13 +199,19 @@ def _instruct(records: Sequence[AnyRecord]) -> CrcScore | None:
     return next((score for score in _scores(records, "selection") if score.model == "instruct"), None)
 
 
-def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None = None) -> CrcReport:
+def crc_report(
+    records: Sequence[AnyRecord],
+    pair: str,
+    rule: SelectionRule | None = None,
+    stacks: Sequence[Stack] = (WHOLE,),
+) -> CrcReport:
     """Make the report on one pair.
 
     Args:
         records: records of a CRC study, maybe of several pairs.
         pair: name of the pair.
         rule: the rule of the choice; None for the paper's rule, or if there is no choice by it, the first other one.
+        stacks: the ways to restore a layer that the choice is among.
 
     Returns:
         The report.
@@ -185,16 +220,16 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         ValueError: if the pair's study is not complete.
     """
     records = of_pair(records, pair)
-    selection = _selection(records, pair, rule)
+    selection = _selection(records, pair, rule, stacks)
     rule = _rule_of(selection)
-    intervals = interval_candidates(records)
+    hybrids = restoration_candidates(records, stacks)
     ranking = select(
-        # The record has only the choice. The ranking is made again, because a report shows the next best intervals too.
-        intervals,
+        # The record has only the choice. The ranking is made again, because a report shows the next best hybrids too.
+        hybrids,
         selection.instruct_validity,
         rule.min_validity_ratio,
         rule.margin,
-        not_finite=not_finite_choices(scored_intervals(records)),
+        not_finite=not_finite_choices(scored_restorations(records, stacks)),
     ).ranking
     return CrcReport(
         pair=pair,
@@ -202,7 +237,8 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
         num_layers=selection.num_layers,
         rule=rule,
         instruct_validity=selection.instruct_validity,
-        interval=None if selection.interval is None else LayerInterval(*selection.interval),
+        stacks=tuple(stacks),
+        chosen=chosen_restoration(selection),
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
         soup_reason=selection.soup_reason,
@@ -211,20 +247,36 @@ def crc_report(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | No
             summary for category in CATEGORIES for summary in _model_summaries(records, selection, category)
         ),
         best=ranking[:NUM_BEST],
-        front=tuple(pareto_front(intervals)),
+        front=tuple(pareto_front(hybrids)),
     )
 
 
-def _selection(records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None) -> CrcSelection:
+def _selection(
+    records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None, stacks: Sequence[Stack]
+) -> CrcSelection:
     by_rule: dict[SelectionRule, CrcSelection] = {}
     for record in of_kind(records, CrcSelection):
-        by_rule.setdefault(_rule_of(record), record)
+        if stacks_of(record) == tuple(stacks):
+            by_rule.setdefault(_rule_of(record), record)
     wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
     if wanted not in by_rule:
         raise ValueError(
             f"the records of {pair} hold no selection yet: run experiments/crc_search.py to its end"
         )
     return by_rule[wanted]
+
+
+def stacks_of(selection: CrcSelection) -> tuple[Stack, ...]:
+    """The ways to restore a layer that a choice is among."""
+    return tuple(Stack(alpha, selection.components or COMPONENTS) for alpha in selection.alphas)
+
+
+def chosen_restoration(selection: CrcSelection) -> Restoration | None:
+    """What the chosen hybrid restores; None if none was chosen."""
+    if selection.interval is None:
+        return None
+    stack = Stack(selection.alpha or 1.0, selection.components or COMPONENTS)
+    return Restoration(LayerInterval(*selection.interval), stack)
 
 
 def _rule_of(selection: CrcSelection) -> SelectionRule:
@@ -274,16 +326,17 @@ def _model_summaries(
     records: Sequence[AnyRecord], selection: CrcSelection, category: Category | None
 ) -> list[ModelSummary]:
     """Summaries of the compared models on both prompt sets, if they are scored."""
-    wanted: tuple[tuple[ModelKind, tuple[int, int] | None, float | None], ...] = (
-        ("base", None, None),
-        ("instruct", None, None),
-        ("hybrid", selection.interval, None),
-        ("soup", None, selection.soup_alpha),
-    )
+    pair = selection.pair
+    hybrid = selection.interval, selection.alpha, selection.components
     found = []
     for prompt_set in PROMPT_SETS:
-        scores = {(s.model, s.interval, s.alpha): s for s in _scores(records, prompt_set)}
-        instruct = scores["instruct", None, None]
+        wanted = [CrcScore.key_of(pair, prompt_set, "base"), CrcScore.key_of(pair, prompt_set, "instruct")]
+        if selection.interval is not None:
+            wanted.append(CrcScore.key_of(pair, prompt_set, "hybrid", *hybrid))
+        if selection.soup_alpha is not None:
+            wanted.append(CrcScore.key_of(pair, prompt_set, "soup", alpha=selection.soup_alpha))
+        scores = {score.key: score for score in _scores(records, prompt_set)}
+        instruct = scores[CrcScore.key_of(pair, prompt_set, "instruct")]
         found += [summarise(scores[key], instruct, category) for key in wanted if key in scores]
     return found
 

@@ -11,14 +11,15 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, LayerSet, Restoration
 from slr.statistics.uncertainty import Estimate, estimate_ratio
+from slr.vocabulary import Component
 
 MIN_VALIDITY_RATIO = 0.9
 """Smallest share of the instruct model's validity that an admissible choice keeps, in (0, 1]."""
 
-Choice = LayerInterval | float
-"""Choice of one model: a restored interval, or the alpha of a soup."""
+Choice = LayerInterval | Restoration | LayerSet | float
+"""Choice of one model: what is restored (an interval, a restoration, a set of layers), or the alpha of a soup."""
 
 ChoiceT = TypeVar("ChoiceT", bound=Choice)
 ChoiceT_co = TypeVar("ChoiceT_co", bound=Choice, covariant=True)
@@ -43,7 +44,7 @@ class Candidate(Generic[ChoiceT_co]):
     """One model that could be chosen, with its CRC means over the selection prompts.
 
     Attributes:
-        choice: a restored interval, or the alpha of a soup.
+        choice: what is restored, or the alpha of a soup.
         validity: mean validity, in [0, 1].
         diversity: mean diversity, in [0, 1]; None if it is undefined on every prompt.
         validity_ratio: validity divided by the instruct model's, by paired prompts; None if it is not known. A rule
@@ -56,11 +57,16 @@ class Candidate(Generic[ChoiceT_co]):
     validity_ratio: Estimate | None = None
 
     @property
-    def change(self) -> tuple[float, float]:
+    def change(self) -> tuple[float, ...]:
         """Size of the change to the instruct model; of equally diverse candidates, the smallest change is chosen."""
-        if isinstance(self.choice, LayerInterval):
-            return len(self.choice), self.choice.start
-        return self.choice, 0.0
+        choice = self.choice
+        if isinstance(choice, LayerInterval):
+            return len(choice), choice.start
+        if isinstance(choice, Restoration):
+            return len(choice.interval), choice.interval.start, choice.alpha, len(choice.components)
+        if isinstance(choice, frozenset):
+            return len(choice), *sorted(choice)
+        return (choice,)
 
 
 @dataclass(frozen=True)
@@ -125,12 +131,35 @@ class Selection(Generic[ChoiceT_co]):
     reason: str
 
     @property
-    def interval(self: Selection[LayerInterval]) -> LayerInterval:
+    def interval(self: Selection[LayerInterval] | Selection[Restoration]) -> LayerInterval:
         """The chosen interval.
 
         Raises:
             ValueError: if no interval is admissible; the message has the ``reason``.
         """
+        choice = self._choice
+        return choice.interval if isinstance(choice, Restoration) else choice
+
+    @property
+    def alpha(self: Selection[Restoration]) -> float:
+        """Share of the base model in what is restored, in (0, 1].
+
+        Raises:
+            ValueError: if no hybrid is admissible; the message has the ``reason``.
+        """
+        return self._choice.alpha
+
+    @property
+    def components(self: Selection[Restoration]) -> tuple[Component, ...]:
+        """The parts of a layer that are restored.
+
+        Raises:
+            ValueError: if no hybrid is admissible; the message has the ``reason``.
+        """
+        return self._choice.components
+
+    @property
+    def _choice(self) -> ChoiceT_co:
         if self.chosen is None:
             raise ValueError(f"no interval was chosen: {self.reason}; give a smaller min_validity_ratio")
         return self.chosen.choice
@@ -146,8 +175,8 @@ def select(
 ) -> Selection[ChoiceT]:
     """Choose the candidate of highest diversity among those valid enough.
 
-    Of equally diverse intervals, the shorter one is chosen, then the earlier one. Of equally diverse soups, the one
-    with the smaller alpha is chosen.
+    Of equally diverse intervals, the shorter one is chosen, then the earlier one, then the one with the smaller alpha.
+    Of equally diverse soups, the one with the smaller alpha is chosen.
 
     Args:
         candidates: intervals, or soups, with means over the same prompts.

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -19,22 +20,24 @@ from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import (
+    chosen_restoration,
     cost_summary,
     crc_report,
-    interval_candidates,
-    scored_intervals,
+    restoration_candidates,
+    restoration_of,
+    scored_restorations,
     scored_soups,
     soup_candidates,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_choices, select
-from slr.intervals import LayerInterval, all_intervals
+from slr.intervals import WHOLE, LayerSet, Restoration, Stack, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.provenance import reset_peak_memory
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo
 from slr.runs.results import Results
-from slr.vocabulary import ModelKind, PromptSet
+from slr.vocabulary import COMPONENTS, Component, ModelKind, PromptSet
 
 if TYPE_CHECKING:
     from slr.crc.scoring import EncodedPrompts, PromptScores
@@ -60,6 +63,8 @@ class CrcStudyConfig:
     Attributes:
         min_validity_ratio: smallest allowed validity, as a share of the instruct model's; see ``SelectionRule``.
         margin: whether the validity must keep a margin of error above that share; see ``SelectionRule``.
+        alphas: shares of the base model at which every interval is scored, each in (0, 1].
+        components: restored parts of the layers.
         soup_alphas: shares of the base model's weights, from 0 to 1, one for each soup.
         max_prompts: number of prompts of each set; None for all.
         prompts_digest: digest of the prompts. After a change of a prompt, a study cannot continue from old results.
@@ -67,6 +72,8 @@ class CrcStudyConfig:
 
     min_validity_ratio: float = MIN_VALIDITY_RATIO
     margin: bool = False
+    alphas: tuple[float, ...] = (1.0,)
+    components: tuple[Component, ...] = COMPONENTS
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
     max_prompts: int | None = None
     prompts_digest: str = field(default_factory=_prompts_digest)
@@ -77,7 +84,9 @@ class CrcStudyConfig:
         Raises:
             ValueError: if a setting is out of its range.
         """
-        _ = self.rule  # making the rule checks its two fields
+        _ = self.rule, self.stacks  # making them checks their fields
+        if not self.alphas or len(set(self.alphas)) < len(self.alphas):
+            raise ValueError(f"alphas are {self.alphas}, expected one or more, each once")
         if not self.soup_alphas or not all(0 <= alpha <= 1 for alpha in self.soup_alphas):
             raise ValueError(f"soup_alphas are {self.soup_alphas}, expected at least one number in [0, 1]")
         if self.max_prompts is not None and self.max_prompts < 1:
@@ -87,6 +96,11 @@ class CrcStudyConfig:
     def rule(self) -> SelectionRule:
         """The rule by which interval and soup are chosen."""
         return SelectionRule(self.min_validity_ratio, self.margin)
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The ways to restore a layer, by which every interval is scored."""
+        return tuple(Stack(alpha, self.components) for alpha in self.alphas)
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
         """The prompts of a set. If they are not all used, letters and digits take turns."""
@@ -115,18 +129,19 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
         config=config,
         cells=lambda spec: _cells(spec, config),
         job_type="search",
-        mirror=lambda records, pair: _mirror(records, pair, config.rule),
+        mirror=lambda records, pair: _mirror(records, pair, config),
         versions=lambda: CRC_SCORING,
-        settings_in_records=("min_validity_ratio", "margin"),
-        is_wanted=lambda record: _is_wanted(record, config.rule),
+        settings_in_records=("min_validity_ratio", "margin", "alphas", "components"),
+        is_wanted=lambda record: _is_wanted(record, config),
     )
 
 
-def _is_wanted(record: AnyRecord, rule: SelectionRule) -> bool:
-    """Whether the record is a score, or a choice by this rule."""
-    if not isinstance(record, CrcSelection):
-        return True
-    return (record.min_validity_ratio, record.margin) == (rule.min_validity_ratio, rule.margin)
+def _is_wanted(record: AnyRecord, config: CrcStudyConfig) -> bool:
+    """Whether the record is a score of a model that is searched here, or the choice that is made here."""
+    if isinstance(record, CrcSelection):
+        return record.key == _selection_key(record.pair, config)
+    choice = restoration_of(record) if isinstance(record, CrcScore) else None
+    return choice is None or choice.stack in config.stacks
 
 
 def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
@@ -134,7 +149,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
     num_layers = spec.num_layers
     assert num_layers is not None
     pair = spec.name
-    hybrid_keys = [_hybrid_key(pair, "selection", interval) for interval in all_intervals(num_layers)]
+    hybrid_keys = [_hybrid_key(pair, "selection", hybrid) for hybrid in _hybrids(num_layers, config)]
     soup_keys = [CrcScore.key_of(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
     model_keys = [PairInfo.key_of(pair)] + [
         CrcScore.key_of(pair, prompt_set, model)
@@ -155,7 +170,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             key=search,
             record_keys=lambda _: hybrid_keys,
             run=lambda context: _search(context, config),
-            cost=_cost(spec, count_layer_evaluations(num_layers), tree),
+            cost=_cost(spec, count_layer_evaluations(num_layers, num_stacks=len(config.stacks)), tree),
             is_divisible=True,
         ),
         Cell(
@@ -167,19 +182,24 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         ),
         Cell(
             key=selection,
-            record_keys=lambda _: [_selection_key(pair, config.rule)],
+            record_keys=lambda _: [_selection_key(pair, config)],
             run=lambda context: _select(context, config),
             cost=_cost(spec, 0, 0),
             needs=(models, search, soups),
         ),
         Cell(
             key=f"{pair}/held_out",
-            record_keys=lambda results: _held_out_keys(pair, results, config.rule),
+            record_keys=lambda results: _held_out_keys(pair, results, config),
             run=lambda context: _score_held_out(context, config),
             cost=_cost(spec, 2 * num_layers, tree),
             needs=(selection,),
         ),
     ]
+
+
+def _hybrids(num_layers: int, config: CrcStudyConfig) -> list[Restoration]:
+    """Everything that is searched."""
+    return [Restoration(*both) for both in product(all_intervals(num_layers), config.stacks)]
 
 
 def _with_num_layers(spec: PairSpec) -> PairSpec:
@@ -216,8 +236,8 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
         if None in (*base.validity, *instruct.validity):
             _refuse(context, encoded)
         records += [
-            _score(context, prompt_set, "base", base),
-            _score(context, prompt_set, "instruct", instruct),
+            score_record(context, prompt_set, "base", base),
+            score_record(context, prompt_set, "instruct", instruct),
         ]
     yield records
 
@@ -242,21 +262,23 @@ def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
 
 
 def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    """Score the missing intervals, one batch for each start layer.
+    """Score the missing hybrids, one batch for each start layer.
 
-    The cost is recorded only if one process did the whole search in one run, because only then it is the search's.
+    The cost is recorded only if one process searched every interval in one run, restored whole, because only then it is
+    the search's.
     """
     from slr.crc.search import count_tokens_computed, iter_search
     from slr.crc.tree_forward import memory_budget
 
     num_layers = context.pair.num_layers
-    intervals = all_intervals(num_layers)
-    missing = [
-        interval
-        for interval in intervals
-        if _hybrid_key(context.spec.name, "selection", interval) not in context.results
-    ]
-    starts = sorted({interval.start for interval in missing})
+    hybrids = _hybrids(num_layers, config)
+    missing = {
+        hybrid
+        for hybrid in hybrids
+        if _hybrid_key(context.spec.name, "selection", hybrid) not in context.results
+    }
+    stacks = [stack for stack in config.stacks if any(hybrid.stack == stack for hybrid in missing)]
+    starts = sorted({hybrid.interval.start for hybrid in missing})
     starts = context.share(starts, [count_layer_evaluations(num_layers, [start]) for start in starts])
     if not starts:  # there are more processes than start layers
         return
@@ -265,11 +287,21 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     reset_peak_memory(context.settings.device)
     began = time.perf_counter()
     found = iter_search(
-        context.pair, encoded, starts=starts, memory_budget_bytes=budget, on_progress=context.on_progress
+        context.pair,
+        encoded,
+        stacks=stacks,
+        starts=starts,
+        memory_budget_bytes=budget,
+        on_progress=context.on_progress,
     )
     for _, scored in found:
-        yield [_score(context, "selection", "hybrid", s.scores, interval=s.interval) for s in scored]
-    if missing == intervals and len(starts) == num_layers:
+        new = [(Restoration(s.interval, s.stack), s.scores) for s in scored]
+        yield [
+            score_record(context, "selection", "hybrid", scores, hybrid)
+            for hybrid, scores in new
+            if hybrid in missing
+        ]
+    if config.stacks == (WHOLE,) and len(missing) == len(hybrids) and len(starts) == num_layers:
         seconds = time.perf_counter() - began
         layer_evaluations, tokens_computed = count_tokens_computed(context.pair, encoded, budget)
         cost = measured_cost(
@@ -297,7 +329,7 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
     alphas = context.share(missing, [1.0] * len(missing))
     soups = (interpolate(context.pair, alpha) for alpha in alphas)
     for count, scores in enumerate(score_by_tree(soups, encoded), start=1):
-        yield [_score(context, "selection", "soup", scores, alpha=alphas[count - 1])]
+        yield [score_record(context, "selection", "soup", scores, alphas[count - 1])]
         context.on_progress(count, len(alphas))
 
 
@@ -308,13 +340,14 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     assert instruct is not None
     # The instruct model has a validity on every prompt, or its scores would not be there.
     instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    intervals = select(
-        interval_candidates(records),
+    hybrids = select(
+        restoration_candidates(records, config.stacks),
         instruct_validity,
         config.min_validity_ratio,
         config.margin,
-        not_finite=not_finite_choices(scored_intervals(records)),
+        not_finite=not_finite_choices(scored_restorations(records, config.stacks)),
     )
+    hybrid = None if hybrids.chosen is None else hybrids.chosen.choice
     soups = select(
         soup_candidates(records),
         instruct_validity,
@@ -330,8 +363,11 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
             min_validity_ratio=config.min_validity_ratio,
             margin=config.margin,
             instruct_validity=instruct_validity,
-            interval=intervals.chosen.choice.ends if intervals.chosen is not None else None,
-            interval_reason=intervals.reason,
+            alphas=config.alphas,
+            components=recorded_components(config.components),
+            interval=None if hybrid is None else hybrid.interval.ends,
+            alpha=None if hybrid is None else recorded_alpha(hybrid.alpha),
+            interval_reason=hybrids.reason,
             soup_alpha=soups.chosen.choice if soups.chosen is not None else None,
             soup_reason=soups.reason,
         )
@@ -339,64 +375,94 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
-    """Score the choice on held-out prompts, unless a choice by another rule was the same interval or soup."""
+    """Score the choice on held-out prompts, unless a choice by another rule was the same hybrid or soup."""
     from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate, restore
 
     pair = context.spec.name
-    selection = _selection_by(config.rule, context.results, pair)
+    selection = _selection_by(config, context.results, pair)
     assert selection is not None
     encoded = _encoded(context, config, "held_out")
-    if selection.interval is not None:
-        interval = LayerInterval(*selection.interval)
-        if _hybrid_key(pair, "held_out", interval) not in context.results:
-            [scores] = score_by_tree([restore(context.pair, interval)], encoded)
-            yield [_score(context, "held_out", "hybrid", scores, interval=interval)]
+    hybrid = chosen_restoration(selection)
+    if hybrid is not None and _hybrid_key(pair, "held_out", hybrid) not in context.results:
+        model = restore(context.pair, hybrid.interval, hybrid.alpha, hybrid.components)
+        [scores] = score_by_tree([model], encoded)
+        yield [score_record(context, "held_out", "hybrid", scores, hybrid)]
     alpha = selection.soup_alpha
     if alpha is not None and CrcScore.key_of(pair, "held_out", "soup", alpha=alpha) not in context.results:
         [scores] = score_by_tree([interpolate(context.pair, alpha)], encoded)
-        yield [_score(context, "held_out", "soup", scores, alpha=alpha)]
+        yield [score_record(context, "held_out", "soup", scores, alpha)]
 
 
-def _held_out_keys(pair: str, results: Results, rule: SelectionRule) -> list[str] | None:
-    selection = _selection_by(rule, results, pair)
+def _held_out_keys(pair: str, results: Results, config: CrcStudyConfig) -> list[str] | None:
+    selection = _selection_by(config, results, pair)
     if selection is None:
         return None
     keys = []
-    if selection.interval is not None:
-        keys.append(CrcScore.key_of(pair, "held_out", "hybrid", interval=selection.interval))
+    if (hybrid := chosen_restoration(selection)) is not None:
+        keys.append(_hybrid_key(pair, "held_out", hybrid))
     if selection.soup_alpha is not None:
         keys.append(CrcScore.key_of(pair, "held_out", "soup", alpha=selection.soup_alpha))
     return keys
 
 
-def _selection_by(rule: SelectionRule, results: Results, pair: str) -> CrcSelection | None:
-    return results.find(CrcSelection, _selection_key(pair, rule))
+def _selection_by(config: CrcStudyConfig, results: Results, pair: str) -> CrcSelection | None:
+    return results.find(CrcSelection, _selection_key(pair, config))
 
 
-def _selection_key(pair: str, rule: SelectionRule) -> str:
-    return CrcSelection.key_of(pair, rule.min_validity_ratio, rule.margin)
+def _selection_key(pair: str, config: CrcStudyConfig) -> str:
+    components = recorded_components(config.components)
+    return CrcSelection.key_of(pair, config.min_validity_ratio, config.margin, config.alphas, components)
 
 
-def _hybrid_key(pair: str, prompt_set: PromptSet, interval: LayerInterval) -> str:
-    return CrcScore.key_of(pair, prompt_set, "hybrid", interval.ends)
+def _hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
+    return CrcScore.key_of(
+        pair,
+        prompt_set,
+        "hybrid",
+        hybrid.interval.ends,
+        recorded_alpha(hybrid.alpha),
+        recorded_components(hybrid.components),
+    )
 
 
-def _score(
+def recorded_alpha(alpha: float) -> float | None:
+    """A hybrid's alpha as records hold it: None for 1."""
+    return None if alpha == 1 else alpha
+
+
+def recorded_components(components: tuple[Component, ...]) -> tuple[Component, ...] | None:
+    """A hybrid's components as records hold them: None for all."""
+    return None if components == COMPONENTS else components
+
+
+def score_record(
     context: CellContext,
     prompt_set: PromptSet,
     model: ModelKind,
     scores: PromptScores,
-    interval: LayerInterval | None = None,
-    alpha: float | None = None,
+    choice: Restoration | LayerSet | float | None = None,
 ) -> CrcScore:
+    """Make the record of one model's scores.
+
+    Args:
+        context: the cell that measured them.
+        prompt_set: the set of prompts.
+        model: kind of model.
+        scores: the scores.
+        choice: what a hybrid restores, or the alpha of a soup; None for base and instruct.
+    """
+    hybrid = choice if isinstance(choice, Restoration) else None
+    alpha = recorded_alpha(hybrid.alpha) if hybrid else choice if isinstance(choice, float) else None
     return CrcScore(
         **context.header,
         family=context.pair.family,
         num_layers=context.pair.num_layers,
         model=model,
-        interval=None if interval is None else interval.ends,
+        interval=hybrid.interval.ends if hybrid else None,
         alpha=alpha,
+        components=recorded_components(hybrid.components) if hybrid else None,
+        layers=tuple(sorted(choice)) if isinstance(choice, frozenset) else None,
         prompt_set=prompt_set,
         prompt_ids=scores.prompt_ids,
         validity=scores.validity,
@@ -425,11 +491,11 @@ def _pair_info(context: CellContext) -> PairInfo:
     )
 
 
-def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> RunMirror:
+def _mirror(records: Sequence[AnyRecord], pair: str, config: CrcStudyConfig) -> RunMirror:
     """The choice, the means of all compared models, the cost of the search, and every interval and soup."""
-    report = crc_report(records, pair, rule)
+    report = crc_report(records, pair, config.rule, config.stacks)
     summary: dict[str, Any] = {
-        "hybrid/interval": None if report.interval is None else str(report.interval),
+        "hybrid/interval": None if report.chosen is None else str(report.chosen),
         "hybrid/reason": report.interval_reason,
         "soup/alpha": report.soup_alpha,
         "soup/reason": report.soup_reason,
@@ -441,8 +507,12 @@ def _mirror(records: Sequence[AnyRecord], pair: str, rule: SelectionRule) -> Run
         if model.validity_ratio is not None:
             summary[f"{prefix}/validity_ratio"] = model.validity_ratio.mean
     summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
-    rows = [[*c.choice.ends, c.validity, c.diversity] for c in interval_candidates(records)]
+    hybrids = restoration_candidates(records, config.stacks)
+    rows = [[*c.choice.interval.ends, str(c.choice.stack), c.validity, c.diversity] for c in hybrids]
     soups = sorted([c.choice, c.validity, c.diversity] for c in soup_candidates(records))
     curve = (["alpha", "validity", "diversity"], soups)
-    tables = {"intervals": (["start", "end", "validity", "diversity"], rows), "soups": curve}
+    tables = {
+        "intervals": (["start", "end", "restored in part", "validity", "diversity"], rows),
+        "soups": curve,
+    }
     return RunMirror(summary=summary, tables=tables, curves={"soups": curve})

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -63,6 +64,42 @@ def _free_bytes(gpu: torch.device) -> int:
     """Count the free bytes of a GPU, including the ones that PyTorch has reserved and not used."""
     kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
     return torch.cuda.mem_get_info(gpu)[0] + kept
+
+
+def prompt_groups(
+    encoded: EncodedPrompts, model: PreTrainedModel, memory_budget_bytes: int, num_states: int
+) -> list[list[int]]:
+    """Split the prompts into as few groups as possible, so that a group's states fit half the memory budget.
+
+    Args:
+        encoded: the P prompts.
+        model: the model whose states they are.
+        memory_budget_bytes: bytes for hidden states and intermediates.
+        num_states: number of states that are held at once.
+
+    Returns:
+        For each group, the places of its prompts.
+
+    Raises:
+        ValueError: if the states of a single prompt do not fit; says how large a budget would do.
+    """
+    hidden_size = model.config.get_text_config(decoder=True).hidden_size
+    token_bytes = hidden_size * torch.finfo(model.dtype).bits // 8
+    affordable = memory_budget_bytes // 2 // (token_bytes * num_states)
+    num_prompts = len(encoded.prompts)
+    largest = 0
+    # Prompts of one group share tokens in a tree, and a few large groups compute less than many small ones.
+    for num_groups in range(1, num_prompts + 1):
+        bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
+        groups = [list(range(low, high)) for low, high in pairwise(bounds)]
+        largest = max(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
+        if largest <= affordable:
+            return groups
+    raise ValueError(
+        f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single "
+        f"prompt ({largest} tokens, {num_states} states); give at least "
+        f"{2 * token_bytes * num_states * largest / 2**20:.0f} MiB"
+    )
 
 
 def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) -> Iterator[PromptScores]:

@@ -89,3 +89,13 @@ def check_interval_within(interval: tuple[int, int] | None, num_layers: int) -> 
     """
     if interval is not None and interval[1] > num_layers:
         raise ValueError(f"the interval {interval[0]}:{interval[1]} does not fit {num_layers} layers")
+
+
+def check_layers_within(layers: tuple[int, ...] | None, num_layers: int) -> None:
+    """Check that a set of layers rises and ends at the last layer or before; None for no set.
+
+    Raises:
+        ValueError: if it does not.
+    """
+    if layers is not None and (list(layers) != sorted(set(layers)) or any(n >= num_layers for n in layers)):
+        raise ValueError(f"the layers are {layers}, expected rising numbers below {num_layers}")

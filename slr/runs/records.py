@@ -31,11 +31,13 @@ from slr.runs.record_checks import (
     Validity,
     check_equal_lengths,
     check_interval_within,
+    check_layers_within,
     check_unique,
 )
 from slr.sampling.config import SamplingConfig
 from slr.vocabulary import (
     ComparedModel,
+    Component,
     ModelKind,
     PromptingMethod,
     PromptSet,
@@ -188,9 +190,11 @@ class CrcScore(Record):
         family: name of the model family.
         num_layers: number of decoder layers.
         model: kind of model.
-        interval: restored layers; None unless the model is a hybrid.
-        alpha: share of the base model's weights, from 0 to 1. It applies to all layers of a soup, and to the interval
-            of a hybrid (None is 1). Base and instruct have none.
+        interval: restored layers; None unless the model is a hybrid of an interval.
+        alpha: share of the base model's weights, from 0 to 1. It applies to all layers of a soup, and to the restored
+            layers of a hybrid (None is 1). Base and instruct have none.
+        components: restored parts of the layers of a hybrid; None for all.
+        layers: restored layers of a hybrid that is made of a set of layers and not of an interval; otherwise None.
         prompt_set: whether the prompts serve the search or the evaluation of its choice.
         prompt_ids: ids of the prompts.
         validity: probability of a valid character, one for each prompt; None where the logits are not finite.
@@ -204,6 +208,8 @@ class CrcScore(Record):
     model: ModelKind
     interval: LayerEnds | None = None
     alpha: Share | None = None
+    components: Annotated[tuple[Component, ...], Field(min_length=1)] | None = None
+    layers: tuple[Count, ...] | None = None
     prompt_set: PromptSet
     prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
     validity: tuple[Validity | None, ...]
@@ -217,8 +223,11 @@ class CrcScore(Record):
         if any(validity is None and diversity is not None for validity, diversity in pairs):
             raise ValueError("a prompt without a validity has a diversity")
         check_interval_within(self.interval, self.num_layers)
-        if (self.model == "hybrid") != (self.interval is not None):
-            raise ValueError("a hybrid has an interval, and no other model has one")
+        check_layers_within(self.layers, self.num_layers)
+        if (self.model == "hybrid") != ((self.interval is None) != (self.layers is None)):
+            raise ValueError("a hybrid has an interval or a set of layers, and no other model has one")
+        if self.components is not None and self.model != "hybrid":
+            raise ValueError("only a hybrid has components")
         if (self.model == "soup" and self.alpha is None) or (
             self.model in ("base", "instruct") and self.alpha is not None
         ):
@@ -228,7 +237,9 @@ class CrcScore(Record):
     @property
     @override
     def key(self) -> str:
-        return self.key_of(self.pair, self.prompt_set, self.model, self.interval, self.alpha)
+        return self.key_of(
+            self.pair, self.prompt_set, self.model, self.interval, self.alpha, self.components, self.layers
+        )
 
     @staticmethod
     def key_of(
@@ -237,6 +248,8 @@ class CrcScore(Record):
         model: ModelKind,
         interval: tuple[int, int] | None = None,
         alpha: float | None = None,
+        components: tuple[Component, ...] | None = None,
+        layers: tuple[int, ...] | None = None,
     ) -> str:
         """Make the key of a score.
 
@@ -244,8 +257,10 @@ class CrcScore(Record):
             pair: name of the pair.
             prompt_set: the set of prompts.
             model: kind of model.
-            interval: start and end layer, for a hybrid.
+            interval: start and end layer, for a hybrid of an interval.
             alpha: share of the base model's weights, where the model has one.
+            components: restored parts of the layers, if they are not restored whole.
+            layers: numbers of the restored layers, for a hybrid of a set of layers.
 
         Returns:
             The key.
@@ -253,15 +268,19 @@ class CrcScore(Record):
         parts = [pair, "crc_score", prompt_set, model]
         if interval is not None:
             parts.append(f"{interval[0]}:{interval[1]}")
+        if layers is not None:
+            parts.append(f"layers={','.join(map(str, layers))}")
         if alpha is not None:
             parts.append(f"alpha={alpha:g}")
+        if components is not None:
+            parts.append(f"components={'+'.join(components)}")
         return "/".join(parts)
 
 
 class CrcSelection(Record):
     """The choice of a search by one rule: an interval and a soup, or in words why there is none.
 
-    The rule is in the key, so that one search may have a record for each of several rules.
+    The rule and the stacks that were searched are in the key, so that one directory may have a record for each.
 
     Attributes:
         family: name of the model family.
@@ -269,7 +288,10 @@ class CrcSelection(Record):
         min_validity_ratio: smallest allowed validity, as a share of the instruct model's.
         margin: whether the validity must keep a margin of error above that share; see ``SelectionRule``.
         instruct_validity: the instruct model's mean validity on the search's prompts.
+        alphas: shares of the base model at which intervals were searched.
+        components: restored parts of the layers in all of them; None for all.
         interval: the chosen interval.
+        alpha: the chosen share of the base model within the interval; None is 1.
         interval_reason: why it was chosen, or why there is none.
         soup_alpha: the chosen soup's share of the base model's weights, from 0 to 1.
         soup_reason: why it was chosen, or why there is none.
@@ -281,7 +303,10 @@ class CrcSelection(Record):
     min_validity_ratio: Share
     margin: bool = False
     instruct_validity: Validity
+    alphas: Annotated[tuple[Share, ...], Field(min_length=1)] = (1.0,)
+    components: Annotated[tuple[Component, ...], Field(min_length=1)] | None = None
     interval: LayerEnds | None
+    alpha: Share | None = None
     interval_reason: str
     soup_alpha: Share | None
     soup_reason: str
@@ -294,16 +319,24 @@ class CrcSelection(Record):
     @property
     @override
     def key(self) -> str:
-        return self.key_of(self.pair, self.min_validity_ratio, self.margin)
+        return self.key_of(self.pair, self.min_validity_ratio, self.margin, self.alphas, self.components)
 
     @staticmethod
-    def key_of(pair: str, min_validity_ratio: float, margin: bool) -> str:
-        """Make the key of a choice. The paper's rule, 0.9 without a margin, adds nothing to it.
+    def key_of(
+        pair: str,
+        min_validity_ratio: float,
+        margin: bool,
+        alphas: tuple[float, ...] = (1.0,),
+        components: tuple[Component, ...] | None = None,
+    ) -> str:
+        """Make the key of a choice. The paper's rule (0.9, no margin) and layers restored whole add nothing to it.
 
         Args:
             pair: name of the pair.
             min_validity_ratio: smallest allowed validity, as a share of the instruct model's.
             margin: whether the rule has a margin.
+            alphas: shares of the base model at which intervals were searched.
+            components: restored parts of the layers; None for all.
 
         Returns:
             The key.
@@ -313,22 +346,30 @@ class CrcSelection(Record):
             parts.append(f"min_validity_ratio={min_validity_ratio}")
         if margin:
             parts.append("margin")
+        if alphas != (1.0,):
+            parts.append(f"alphas={','.join(f'{alpha:g}' for alpha in alphas)}")
+        if components is not None:
+            parts.append(f"components={'+'.join(components)}")
         return "/".join(parts)
 
 
-SearchMethod = Literal["shared", "loop"]
-"""Way in which intervals are scored: the shared search, or a plain loop over hybrids."""
+SearchMethod = Literal["shared", "loop", "one_pass", "one_by_one"]
+"""Way in which intervals are scored.
+
+``shared`` is the search, ``loop`` a plain loop over hybrids. The other two score every interval at several alphas: in
+one pass, or by a search for each alpha.
+"""
 
 
 class SearchCost(Record):
     """The cost of scoring intervals.
 
     Attributes:
-        method: the shared search, or the plain loop over hybrids.
+        method: way in which intervals are scored.
         num_layers: number of decoder layers.
         hidden_size: number of features of a hidden state.
-        num_intervals: number of intervals scored. For the loop it may be a sample, because each of its steps costs
-            the same.
+        num_intervals: number of intervals scored, each alpha counted. For the loop it may be a sample, because each of
+            its steps costs the same.
         num_prompts: number of prompts.
         prompt_tokens: number of tokens of all prompts together.
         dtype: dtype of the weights.

@@ -113,6 +113,22 @@ def number(text: str) -> float:
         raise typer.BadParameter(f"it is {text!r}, expected a number") from None
 
 
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Parse the value of an option that takes numbers separated by commas, and sort them.
+
+    Args:
+        text: the value.
+        option: name of the option, for the message.
+
+    Raises:
+        ValueError: if it holds anything else.
+    """
+    try:
+        return tuple(sorted(float(part) for part in text.split(",")))
+    except ValueError:
+        raise ValueError(f"{option} is {text!r}, expected numbers with commas between them") from None
+
+
 def whole_numbers(text: str, option: str, at_least: int = 1) -> list[int]:
     """Parse the value of an option that takes numbers separated by commas.
 

@@ -44,6 +44,15 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr search testbed-llama --device-map magic", ["--device-map", "'magic'", "expected auto"]),
     _given("slr search testbed-llama --min-validity 2", ["--min-validity is 2", "at most 1"]),
     _given("slr search testbed-llama --min-validity most", ["--min-validity", "'most'"]),
+    _given("slr search testbed-llama --alphas 0.5,half", ["--alphas is '0.5,half'", "expected numbers"]),
+    _given("slr search testbed-llama --alphas 0,1", ["alpha is 0", "(0, 1]"]),
+    _given("slr search testbed-llama --alphas nan", ["alpha is nan", "(0, 1]"]),
+    _given("slr search testbed-llama --alphas 0.5,0.5", ["alphas are (0.5, 0.5)", "each once"]),
+    _given("slr search testbed-llama --components atention", ["'atention'", "attention, mlp, norms"]),
+    _given("slr search testbed-llama --components=", ["''", "attention, mlp, norms"]),
+    _given(
+        "slr build testbed-llama --layers 6:9 --components mlp,mlp --output x", ["'mlp', 'mlp'", "each once"]
+    ),
     _given("slr search testbed-llama --output-dir FILE", ["--output-dir is FILE", "is no directory"]),
     _given("slr search testbed-llama --output-dir FILE/deep/er", ["FILE is no directory"]),
     _given("slr search testbed-llama --device cuda:77", ["'cuda:77'", "Expected cpu"]),

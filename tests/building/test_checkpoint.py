@@ -150,6 +150,28 @@ def test_equals_the_hybrid_in_memory_bit_for_bit(
     assert_equal(built, dict(expected))
 
 
+@pytest.mark.parametrize("alpha", [0.3, 1.0])
+def test_components_equal_the_hybrid_in_memory_bit_for_bit(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, alpha: float
+) -> None:
+    base, instruct = checkpoint_pairs("gemma3")
+    interval = LayerInterval(1, 4)
+    options = BuildOptions(alpha=alpha, components=("norms", "attention"), verify=True)
+    report = build(resolve_pair(base, instruct), interval, tmp_path / "out", options)
+    expected = restore(load_pair(base, instruct), interval, alpha, options.components).state_dict()
+    found = AutoModelForCausalLM.from_pretrained(report.output_dir).state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert report.manifest.components == ("attention", "norms")
+    from_base = {name for name, origin in report.manifest.tensors.items() if origin.source != "instruct"}
+    assert from_base
+    assert not any(".mlp." in name for name in from_base)
+    assert report.mergekit_yaml is None
+    card = (report.output_dir / "README.md").read_text()
+    assert "the attention and the norms of layers 1:4 of 5" in card
+    assert "The rest of these layers, all other layers, embeddings" in card
+
+
 def test_another_dtype_is_converted_and_said(tmp_path: Path) -> None:
     base, _ = make_checkpoint_pair(tmp_path / "one", "llama", dtype=torch.float32)
     _, instruct = make_checkpoint_pair(tmp_path / "two", "llama", dtype=torch.float16)

@@ -15,7 +15,7 @@ from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.options import BuildOptions
 from slr.building.search_scores import RECORDS_FILE, ModelSource, hybrid_scores
 from slr.crc.report import ModelSummary
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Restoration
 from slr.models.digests import checkpoint_digests
 from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
@@ -248,7 +248,7 @@ def test_models_on_the_hub_are_the_same_at_the_same_commit(
     base, instruct = (
         ModelSource(ModelReference(f"org/{side}", revision), tmp_path) for side in ("base", "instruct")
     )
-    figures = hybrid_scores(tmp_path, base, instruct, INTERVAL, 1.0)
+    figures = hybrid_scores(tmp_path, base, instruct, Restoration(INTERVAL))
     assert (figures is not None) == is_found
     if figures is not None:
         assert figures[1] == ModelSummary(

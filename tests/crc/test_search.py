@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from slr.crc.scoring import EncodedPrompts, PromptScores, character_log_probs, e
 from slr.crc.search import _iter_log_probs, count_layer_evaluations, iter_search, search
 from slr.crc.selection import select
 from slr.hybrid import restore
-from slr.intervals import LayerInterval, all_intervals
+from slr.intervals import WHOLE, LayerInterval, Restoration, Stack, all_intervals
 from slr.models.loading import ModelPair, load_pair
 from slr.runs.provenance import provenance
 from slr.runs.records import CrcScore, ModelKind
@@ -27,11 +29,11 @@ BUDGET = 2**30
 PROMPTS: tuple[CrcPrompt, ...] = load_prompts("selection")[::5]
 
 
-def loop_log_probs(pair: ModelPair, encoded: EncodedPrompts, alpha: float = 1.0) -> NDArray[np.float64]:
+def loop_log_probs(pair: ModelPair, encoded: EncodedPrompts, stack: Stack = WHOLE) -> NDArray[np.float64]:
     """The reference, shape (intervals, P, C)."""
     rows = []
     for interval in all_intervals(pair.num_layers):
-        hybrid = restore(pair, interval, alpha)
+        hybrid = restore(pair, interval, stack.alpha, stack.components)
         with torch.no_grad():
             logits = [hybrid(torch.tensor([tokens])).logits[:, -1] for tokens in encoded.token_ids]
         rows.append(character_log_probs(torch.cat(logits), encoded.character_tokens).numpy())
@@ -39,10 +41,13 @@ def loop_log_probs(pair: ModelPair, encoded: EncodedPrompts, alpha: float = 1.0)
 
 
 def search_log_probs(
-    pair: ModelPair, encoded: EncodedPrompts, alpha: float = 1.0, budget: int = BUDGET
+    pair: ModelPair, encoded: EncodedPrompts, stacks: Sequence[Stack] = (WHOLE,), budget: int = BUDGET
 ) -> NDArray[np.float64]:
+    """Log-probabilities, by stack and interval."""
     starts = range(pair.num_layers)
-    return np.concatenate([rows for _, rows in _iter_log_probs(pair, encoded, alpha, starts, budget)])
+    found = [rows for _, rows in _iter_log_probs(pair, encoded, stacks, starts, budget)]
+    by_stack = [np.split(rows, len(stacks)) for rows in found]
+    return np.concatenate([rows for of_stack in zip(*by_stack, strict=True) for rows in of_stack])
 
 
 def assert_equal(found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
@@ -83,11 +88,76 @@ def test_eager_attention_too(checkpoint_pairs: CheckpointPairs, architecture: st
     assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
 
 
-def test_partial_restoration(checkpoint_pairs: CheckpointPairs) -> None:
+STACKS = (Stack(0.25), WHOLE, Stack(1.0, ("attention",)), Stack(0.7, ("mlp", "norms")), Stack(0.4))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_all_stacks_in_one_pass_equal_the_loop(checkpoint_pairs: CheckpointPairs, architecture: str) -> None:
+    pair = load_pair(*checkpoint_pairs(architecture))
+    encoded = encode_prompts(PROMPTS[:3], pair.tokenizer)
+    expected = np.concatenate([loop_log_probs(pair, encoded, stack) for stack in STACKS])
+    assert_equal(search_log_probs(pair, encoded, STACKS), expected)
+
+
+def test_stacks_differ(checkpoint_pairs: CheckpointPairs) -> None:
     pair = load_pair(*checkpoint_pairs("qwen3"))
     encoded = encode_prompts(PROMPTS[:3], pair.tokenizer)
-    found = search_log_probs(pair, encoded, alpha=0.4)
-    assert_equal(found, loop_log_probs(pair, encoded, alpha=0.4))
+    of_stacks = np.split(search_log_probs(pair, encoded, STACKS), len(STACKS))
+    for one, other in itertools.combinations(of_stacks, 2):
+        assert np.abs(one - other).max() > 1e-3
+
+
+def test_small_memory_budget_with_several_stacks(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("mistral"))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    budget = 1_300_000
+    groups = [len(search_module._prompt_groups(encoded, pair, budget, count)) for count in (1, len(STACKS))]
+    assert groups[0] < groups[1]
+    found = search_log_probs(pair, encoded, STACKS, budget)
+    np.testing.assert_allclose(found, search_log_probs(pair, encoded, STACKS), rtol=0, atol=1e-5)
+
+
+def test_several_alphas_in_the_result(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    calls: list[tuple[float, float]] = []
+    result = search(
+        pair, PROMPTS[:4], alphas=(0.5, 1.0), on_progress=lambda done, total: calls.append((done, total))
+    )
+    # By hand for 5 layers and 2 stacks: prefix 4, open 2 * 15, closed and closing 2 * 20.
+    assert count_layer_evaluations(5, num_stacks=2) == 74
+    assert calls[-1] == (74, 74)
+    assert result.counts.layer_evaluations == 74
+    assert len(result.intervals) == 2 * len(all_intervals(5))
+    half = next(s for s in result.intervals if (s.interval, s.alpha) == (LayerInterval(1, 4), 0.5))
+    encoded = encode_prompts(PROMPTS[:4], pair.tokenizer)
+    expected = score_model(restore(pair, half.interval, half.alpha), encoded)
+    assert half.scores.validity == pytest.approx(expected.validity, abs=1e-5)
+    of_whole = [s for s in result.intervals if s.alpha == 1]
+    for found, alone in zip(of_whole, search(pair, PROMPTS[:4]).intervals, strict=True):
+        assert found.interval == alone.interval
+        assert found.scores.validity == pytest.approx(alone.scores.validity, abs=1e-6)
+
+
+def test_the_choice_names_interval_alpha_and_components(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    result = search(pair, PROMPTS[:4], alphas=(0.5, 1.0), components=("mlp", "attention"))
+    choice = result.select(0.2)
+    chosen = choice.chosen
+    assert chosen is not None
+    assert choice.components == ("attention", "mlp")
+    assert chosen.choice == Restoration(choice.interval, Stack(choice.alpha, choice.components))
+    hybrid = restore(pair, choice.interval, choice.alpha, choice.components)
+    scores = score_model(hybrid, encode_prompts(PROMPTS[:4], pair.tokenizer))
+    assert chosen.diversity == pytest.approx(scores.mean_diversity, abs=1e-5)
+
+
+@pytest.mark.parametrize("alphas", [(), (0.5, 0.5)])
+def test_no_alpha_or_one_twice_is_refused(
+    checkpoint_pairs: CheckpointPairs, alphas: tuple[float, ...]
+) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    with pytest.raises(ValueError, match="expected one or more, each once"):
+        search(pair, PROMPTS[:2], alphas=alphas)
 
 
 @pytest.mark.parametrize("num_layers", [1, 2])
@@ -108,7 +178,7 @@ def test_small_memory_budget_splits_the_prompts(checkpoint_pairs: CheckpointPair
     pair = load_pair(*checkpoint_pairs("mistral"))
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     budget = 700_000
-    assert len(search_module._prompt_groups(encoded, pair, budget)) > 1
+    assert len(search_module._prompt_groups(encoded, pair, budget, 1)) > 1
     np.testing.assert_allclose(
         search_log_probs(pair, encoded, budget=budget), search_log_probs(pair, encoded), rtol=0, atol=1e-5
     )
@@ -201,10 +271,11 @@ def test_the_choice_is_the_one_that_the_records_of_the_search_give(checkpoint_pa
     records = [record_of(result.instruct, "instruct")] + [
         record_of(scored.scores, "hybrid", scored.interval) for scored in result.intervals
     ]
-    assert result.candidates == interval_candidates(records)
+    of_records = [dataclasses.replace(c, choice=Restoration(c.choice)) for c in interval_candidates(records)]
+    assert result.candidates == of_records
     assert result.candidates[3].validity == result.intervals[3].scores.mean_validity
     for ratio, margin in ((0.9, False), (0.3, False), (0.5, True)):
-        expected = select(interval_candidates(records), result.instruct.mean_validity, ratio, margin)
+        expected = select(of_records, result.instruct.mean_validity, ratio, margin)
         assert result.select(ratio, margin) == expected
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.crc.search import _iter_log_probs, iter_search
 from slr.hybrid import interpolate, restore
-from slr.intervals import LayerInterval
+from slr.intervals import WHOLE, LayerInterval, Stack
 from slr.models import streaming as streamed_layers
 from slr.models.loading import ModelPair, load_pair
 from slr.models.streaming import LayerReader, is_streamed, weights_in_memory
@@ -27,10 +28,10 @@ PROMPTS = load_prompts("selection")[::8]
 BUDGETS = {"one pass": 2**30, "several passes": 1_200_000, "several groups of prompts": 500_000}
 
 
-def log_probs(pair: ModelPair, budget: int, alpha: float = 1.0) -> np.ndarray:
+def log_probs(pair: ModelPair, budget: int, stacks: Sequence[Stack] = (WHOLE,)) -> np.ndarray:
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     starts = range(pair.num_layers)
-    return np.concatenate([rows for _, rows in _iter_log_probs(pair, encoded, alpha, starts, budget)])
+    return np.concatenate([rows for _, rows in _iter_log_probs(pair, encoded, stacks, starts, budget)])
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -46,13 +47,17 @@ def test_the_search_finds_the_same(checkpoint_pairs: CheckpointPairs, architectu
 @pytest.mark.parametrize("budget", BUDGETS.values(), ids=list(BUDGETS))
 def test_whatever_the_memory_budget(checkpoint_pairs: CheckpointPairs, budget: int) -> None:
     paths = checkpoint_pairs("gemma3")
-    found = log_probs(load_pair(*paths, stream=True), budget, alpha=0.4)
-    expected = log_probs(load_pair(*paths), BUDGETS["one pass"], alpha=0.4)
+    stacks = (Stack(0.4), WHOLE, Stack(1.0, ("mlp",)))
+    found = log_probs(load_pair(*paths, stream=True), budget, stacks)
+    expected = log_probs(load_pair(*paths), BUDGETS["one pass"], stacks)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "stacks", [(WHOLE,), (Stack(0.5), WHOLE, Stack(1.0, ("norms",)))], ids=["one", "three"]
+)
 def test_each_layer_is_read_once_in_a_pass(
-    checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch
+    checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch, stacks: Sequence[Stack]
 ) -> None:
     pair = load_pair(*checkpoint_pairs("llama"), stream=True)
     read: list[tuple[int, int]] = []
@@ -63,7 +68,7 @@ def test_each_layer_is_read_once_in_a_pass(
         lambda self, index: read.append((id(self), index)) or read_layer(self, index),
     )
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
-    running = _iter_log_probs(pair, encoded, 1.0, range(pair.num_layers), BUDGETS["one pass"])
+    running = _iter_log_probs(pair, encoded, stacks, range(pair.num_layers), BUDGETS["one pass"])
     assert [start for start, _ in running] == list(range(pair.num_layers))
     assert len(read) == len(set(read)) == 2 * pair.num_layers
 

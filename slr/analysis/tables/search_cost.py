@@ -6,7 +6,14 @@ from collections.abc import Sequence
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
-from slr.runs.records import SearchCost
+from slr.runs.records import SearchCost, SearchMethod
+
+NAMES: dict[SearchMethod, str] = {
+    "shared": "shared search",
+    "loop": "loop",
+    "one_pass": "several alphas, one pass",
+    "one_by_one": "several alphas, a search each",
+}
 
 
 def search_cost(results: Results) -> Table:
@@ -50,7 +57,7 @@ def _circumstances(cost: SearchCost) -> tuple[object, ...]:
 def _cost_row(cost: SearchCost, loop: SearchCost | None) -> tuple[Cell, ...]:
     return (
         cost.pair,
-        "shared search" if cost.method == "shared" else "loop",
+        NAMES[cost.method],
         cost.num_layers,
         cost.num_intervals,
         cost.num_prompts,
