@@ -37,12 +37,12 @@ MAY_IMPORT = {
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models terminal",
     "laptop": "chat files models runs sampling seeding terminal",
-    "tasks": "models testbed vocabulary",
+    "tasks": "metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "judging": "downstream metrics models runs seeding statistics tasks",
-    "costs": "building chat crc files hybrid intervals models runs sampling seeding statistics terminal testbed",
+    "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal testbed",
     # What users start.
     "experiments": "crc downstream harness judging runs terminal",
     "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "

@@ -11,6 +11,7 @@ from pathlib import Path
 from slr.crc.contrasts import crc_contrasts
 from slr.crc.report import CrcReport, crc_report
 from slr.crc.study_faults import study_fault
+from slr.downstream.primary import PRIMARY_GROUPS
 from slr.downstream.report import (
     MethodSummary,
     MetricValues,
@@ -35,6 +36,7 @@ from slr.runs.results import by_pair, of_kind
 from slr.runs.results_store import stores_in
 from slr.statistics.contrasts import Contrast
 from slr.terminal.literal_text import visible
+from slr.vocabulary import TaskName
 
 CRC_EXPERIMENT = "crc_search"
 """Name of the experiment that searches for intervals."""
@@ -151,7 +153,20 @@ class Results:
             return [contrast for choice in selections for contrast in crc_contrasts(records, pair, choice)]
         if experiment == HARNESS_EXPERIMENT:
             return harness_contrasts(records, pair)
-        return method_contrasts(self._metric_values(experiment)[pair])
+        return method_contrasts(
+            self._metric_values(experiment)[pair],
+            [values for task in PRIMARY_GROUPS if task != experiment for values in self._primary(task, pair)],
+        )
+
+    def _primary(self, task: TaskName, pair: str) -> list[MetricValues]:
+        """The values on which claims about a task rest; empty while its experiment is not complete."""
+        values = [of for of in self._metric_values(task).get(pair, ()) if of.is_primary]
+        try:
+            method_contrasts(values)
+        except ValueError:
+            # The experiment's own table says what is missing.
+            return []
+        return values
 
     @cached_property
     def _metric_values(self) -> Callable[[str], dict[str, list[MetricValues]]]:

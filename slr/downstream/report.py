@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import get_args
 
+from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED, POOLED, SOLVED
 from slr.downstream.methods import Method, model_rank
-from slr.downstream.prompt_metrics import Metric, equal_length, metrics_of
+from slr.downstream.metric import Metric
+from slr.downstream.primary import PRIMARY_GROUPS, PRIMARY_METHOD
+from slr.downstream.prompt_metrics import metrics_of
+from slr.downstream.writing_metrics import NO_LENGTHS, lengths_of
 from slr.models.reference import Family
 from slr.runs.records import AnyRecord, SampleMeasures, Samples, natural_key
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
 from slr.statistics.uncertainty import Estimate, estimate_mean
-from slr.vocabulary import PromptingMethod
-
-ALL_GENRES = "all genres"
-"""Group that pools the prompts of every genre."""
+from slr.vocabulary import PromptingMethod, TaskName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +29,30 @@ class MetricValues:
     """One metric of every method on one group of prompts, before any mean is taken.
 
     Attributes:
+        experiment: name of the experiment.
+        task: the task of its prompts.
         pair: name of the pair.
         family: name of the model family.
-        group: genre or kind of question.
+        group: genre, kind of question, or kind of problem.
         metric: the metric.
         methods: the methods, in the order of the tables.
         values: metric by method id, prompt id and seed; None where it is not defined.
     """
 
+    experiment: str
+    task: TaskName
     pair: str
     family: Family
     group: str
     metric: Metric
     methods: tuple[Method, ...]
     values: Mapping[str, Mapping[str, Mapping[int, float | None]]]
+
+    @property
+    def is_primary(self) -> bool:
+        """Whether a claim rests on these values. None rests on other experiments that ask the same questions."""
+        own = self.metric.is_primary and self.experiment == self.task
+        return own and self.group == PRIMARY_GROUPS.get(self.task)
 
     def prompt_means(self, method: str) -> dict[str, float | None]:
         """The mean over seeds for each prompt; None where no seed has a value."""
@@ -83,7 +94,8 @@ def metric_values(
 ) -> list[MetricValues]:
     """Every metric of every method on every prompt of one pair, by group and metric.
 
-    Genres of creative writing are pooled into a further group, which comes first.
+    The genres of creative writing are pooled into a further group, which comes first. So are the problems that the
+    instruct model solves and fails.
 
     Args:
         records: samples and measures, of any pairs, in any order.
@@ -102,16 +114,23 @@ def metric_values(
         by_group.append(
             [_of_metric(of_group, metric, measures) for metric in metrics or _default_metrics(of_group)]
         )
-    pooled = []
-    if len(by_group) > 1 and samples[0].task == "creative_writing":
-        pooled = [_pooled(of_metric) for of_metric in zip(*by_group, strict=True)]
+    name = _pooled_group(samples)
+    pooled = [_pooled(of_metric, name) for of_metric in zip(*by_group, strict=True)] if name else []
     return [values for of_group in (pooled, *by_group) for values in of_group]
+
+
+def _pooled_group(samples: Sequence[Samples]) -> str | None:
+    """Name the group that pools all groups of these samples; None if there is none."""
+    groups = {record.group for record in samples}
+    if groups and groups <= {SOLVED, FAILED}:
+        return ALL_PROBLEMS
+    return ALL_GENRES if len(groups) > 1 and samples[0].task == "creative_writing" else None
 
 
 def _default_metrics(samples: Sequence[Samples]) -> tuple[Metric, ...]:
     first = samples[0]
-    words = equal_length(samples) if first.task == "creative_writing" else 0
-    return metrics_of(first.task, first.source, len(first.texts), words)
+    lengths = lengths_of(samples) if first.task == "creative_writing" else NO_LENGTHS
+    return metrics_of(first.task, first.source, len(first.texts), lengths)
 
 
 def _of_metric(
@@ -123,6 +142,8 @@ def _of_metric(
         of_prompt = values.setdefault(record.method, {}).setdefault(record.prompt_id, {})
         of_prompt[record.seed] = metric.of(record, measures.get(record.key))
     return MetricValues(
+        experiment=samples[0].experiment,
+        task=samples[0].task,
         pair=samples[0].pair,
         family=samples[0].family,
         group=samples[0].group,
@@ -132,15 +153,17 @@ def _of_metric(
     )
 
 
-def _pooled(groups: Sequence[MetricValues]) -> MetricValues:
+def _pooled(groups: Sequence[MetricValues], name: str) -> MetricValues:
     """The same metric over the prompts of all groups. The number of first words differs by group, so it is left out."""
     first = groups[0]
     is_constant = first.metric.id == "first_words"
     methods = {method.id: method for group in groups for method in group.methods}
     return MetricValues(
+        experiment=first.experiment,
+        task=first.task,
         pair=first.pair,
         family=first.family,
-        group=ALL_GENRES,
+        group=name,
         metric=first.metric,
         methods=tuple(sorted(methods.values(), key=_place)),
         values={
@@ -199,18 +222,42 @@ def method_summaries(values: Iterable[MetricValues]) -> list[MethodSummary]:
 
 
 FAMILY = (
-    "Holm-corrected over the contrasts of a pair and metric; contrasts over all genres are a family of their own, "
-    "apart from contrasts by genre"
+    "Holm-corrected over the contrasts of a pair and metric; contrasts over all genres or all problems are a family of "
+    "their own, apart from contrasts by group"
 )
 """Sentence on the correction of p-values, for captions."""
+PRIMARY_FAMILY = (
+    "The contrasts of the hybrid in the primary metrics of creative writing, open questions and reasoning are one "
+    "further family for each pair"
+)
+"""Sentence on the correction of the p-values on which claims rest, for captions."""
 
 
-def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
+def method_contrasts(
+    values: Iterable[MetricValues], other_tasks: Iterable[MetricValues] = ()
+) -> list[Contrast]:
     """Every method against each of its references, in every metric that is not a length; see ``FAMILY``.
+
+    Args:
+        values: the values of one experiment.
+        other_tasks: values of the pair's other tasks. Their primary contrasts are in the same family as the ones here,
+            and are not returned.
 
     Raises:
         ValueError: if a reference has no samples, or not the same prompts.
     """
+    own = _comparisons(values)
+    others = [c for c in _comparisons(v for v in other_tasks if v.is_primary) if c.is_primary]
+    return make_contrasts([*own, *others], _family_of)[: len(own)]
+
+
+def _family_of(comparison: Comparison) -> tuple[object, ...]:
+    if comparison.is_primary:
+        return comparison.pair, "primary"
+    return comparison.pair, comparison.metric, comparison.group in POOLED
+
+
+def _comparisons(values: Iterable[MetricValues]) -> list[Comparison]:
     comparisons = [
         _comparison(of_metric, method, reference)
         for of_metric in values
@@ -219,8 +266,7 @@ def method_contrasts(values: Iterable[MetricValues]) -> list[Contrast]:
         for reference in method.references
     ]
     # A metric that is not defined for this pair would only enlarge the family of tests.
-    defined = [c for c in comparisons if any(v is not None for v in (*c.values, *c.reference_values))]
-    return make_contrasts(defined, lambda c: (c.pair, c.metric, c.group == ALL_GENRES))
+    return [c for c in comparisons if any(v is not None for v in (*c.values, *c.reference_values))]
 
 
 def _comparison(values: MetricValues, method: Method, reference: str) -> Comparison:
@@ -241,6 +287,7 @@ def _comparison(values: MetricValues, method: Method, reference: str) -> Compari
         model=method.model,
         reference=reference,
         reference_model=reference_model,
+        is_primary=values.is_primary and method.id == PRIMARY_METHOD,
         values=list(ours.values()),
         reference_values=[theirs[prompt] for prompt in ours],
     )

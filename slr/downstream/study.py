@@ -1,6 +1,7 @@
 """A downstream study of one pair: sample by every method on every prompt, then measure the samples.
 
-Its cells, in order: ``problems`` (reasoning only), one for each method and seed, and ``measures``. If the search gave
+Its cells, in order: ``problems`` (reasoning only: which problems the instruct model solves greedily), one for each
+method and seed, and ``measures``. If the search gave
 nothing for a method's model, the method is left out, and the tables say so.
 
 Prompts are sampled in fixed groups, because the last bits of a model's numbers depend on what else is in the batch. If
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
+from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
 from slr.downstream.methods import (
     Method,
     available_references,
@@ -34,6 +36,7 @@ from slr.downstream.methods import (
 from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
 from slr.downstream.report import method_summaries, metric_values
+from slr.metrics.functional_classes import SAME_CLASS_COSINE, functional_classes
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, RunMirror, files_of
 from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
@@ -72,11 +75,10 @@ class DownstreamConfig:
         task: the task.
         source: origin of the prompts.
         methods: the methods compared.
-        num_prompts: number of prompts: of each genre, of questions, or of problems that the instruct model gets wrong.
+        num_prompts: number of prompts: of each genre, of questions, or of problems.
         num_samples: number of samples of each prompt, method and seed.
         max_new_tokens: largest number of tokens in an answer.
         num_seeds: number of repetitions of sampling.
-        num_candidates: number of problems that may be tried to find ``num_prompts`` that the instruct model gets wrong.
         batch_size: largest number of samples drawn together.
         num_asked_for: number of answers that a prompting method asks for.
         last_number_counts: whether a text without a marked answer gives its last number as the answer.
@@ -91,7 +93,6 @@ class DownstreamConfig:
     num_samples: int
     max_new_tokens: int
     num_seeds: int = 1
-    num_candidates: int | None = None
     batch_size: int = 256
     num_asked_for: int = 5
     last_number_counts: bool = False
@@ -110,11 +111,10 @@ class DownstreamConfig:
         """The configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
         return dataclasses.replace(
             self,
-            num_prompts=1,
+            num_prompts=2 if self.task == "reasoning" else 1,
             num_samples=4,
             max_new_tokens=min(self.max_new_tokens, 8),
             num_seeds=1,
-            num_candidates=None if self.num_candidates is None else 8,
         )
 
 
@@ -169,7 +169,7 @@ def _requests_digest(config: DownstreamConfig) -> str:
     requests: list[Any] = [GSM8K_REVISION]
     # GSM8K would have to be downloaded here, before it is known whether anything is left to do.
     if config.source != "hub" or config.task != "reasoning":
-        prompts = load_task(config.task, config.source, config.num_candidates or config.num_prompts)
+        prompts = load_task(config.task, config.source, config.num_prompts)
         requests = [
             (prompt.id, prompt.expected, _request(prompt, method, config))
             for prompt in prompts
@@ -186,8 +186,8 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
             Cell(
                 key=f"{spec.name}/problems",
                 record_keys=lambda _: [ProblemSet.key_of(spec.name)],
-                run=lambda context: _choose_problems(context, config),
-                cost=_cost(spec, config, config.num_candidates or 0, 1),
+                run=lambda context: _try_problems(context, config),
+                cost=_cost(spec, config, config.num_prompts, 1),
             )
         )
     needs = tuple(cell.key for cell in cells)
@@ -238,16 +238,17 @@ def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_sample
 
 
 def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[TaskPrompt, ...] | None:
-    """The prompts to sample; None while the problems are not chosen yet."""
+    """The prompts to sample; None while it is not known which problems the instruct model solves."""
+    prompts = load_task(config.task, config.source, config.num_prompts)
     if config.task != "reasoning":
-        return load_task(config.task, config.source, config.num_prompts)
-    chosen = results.find(ProblemSet, ProblemSet.key_of(pair))
-    if chosen is None:
+        return prompts
+    problems = results.find(ProblemSet, ProblemSet.key_of(pair))
+    if problems is None:
         return None
-    by_id = {
-        prompt.id: prompt for prompt in load_task(config.task, config.source, config.num_candidates or 0)
-    }
-    return tuple(by_id[id_] for id_ in chosen.wrong)
+    failed = set(problems.wrong)
+    return tuple(
+        dataclasses.replace(prompt, group=FAILED if prompt.id in failed else SOLVED) for prompt in prompts
+    )
 
 
 def _sample_keys(
@@ -261,14 +262,12 @@ def _sample_keys(
     return [Samples.key_of(spec.name, method.id, prompt.id, seed) for prompt in prompts]
 
 
-def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
-    """Find enough problems, in order, that the instruct model's greedy answer gets wrong."""
+def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:
+    """Find which problems the instruct model's greedy answer gets wrong."""
     from slr.chat.template import render_chats
 
-    assert config.num_candidates is not None
-    prompts = load_task("reasoning", config.source, config.num_candidates)
+    prompts = load_task("reasoning", config.source, config.num_prompts)
     greedy = SamplingConfig(temperature=0, max_new_tokens=config.max_new_tokens)
-    tried: list[str] = []
     wrong: list[str] = []
     with opened_model(context, lambda pair: pair.instruct_model) as instruct:
         for first in range(0, len(prompts), config.batch_size):
@@ -277,17 +276,13 @@ def _choose_problems(context: CellContext, config: DownstreamConfig) -> Iterator
             # Greedy answers depend on no seed.
             answers = instruct.draw(requests, 1, greedy, [0] * len(group))
             for prompt, (answer,) in zip(group, answers, strict=True):
-                # A whole batch is answered, but problems after the last one needed do not count.
-                if len(wrong) < config.num_prompts:
-                    tried.append(prompt.id)
-                    assert prompt.expected is not None
-                    problem = ReasoningProblem(prompt.id, prompt.text, prompt.expected)
-                    if not is_right(problem, answer.text, last_number_counts=config.last_number_counts):
-                        wrong.append(prompt.id)
-            context.on_progress(len(tried), len(prompts))
-            if len(wrong) == config.num_prompts:
-                break
-    yield [ProblemSet(**context.header, tried=tuple(tried), wrong=tuple(wrong))]
+                assert prompt.expected is not None
+                problem = ReasoningProblem(prompt.id, prompt.text, prompt.expected)
+                if not is_right(problem, answer.text, last_number_counts=config.last_number_counts):
+                    wrong.append(prompt.id)
+            context.on_progress(first + len(group), len(prompts))
+    tried = tuple(prompt.id for prompt in prompts)
+    yield [ProblemSet(**context.header, tried=tried, wrong=tuple(wrong))]
 
 
 def _sample(
@@ -363,7 +358,7 @@ def _request(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> st
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     """Means of all metrics, lengths of answers, curves over k, and a table of readable texts.
 
-    If a group has the task's own name, it is the only one, and names are without it.
+    Names are without a group where it is the task's own name or holds all problems.
     """
     samples = of_kind(records, Samples)
     summary: dict[str, Any] = {}
@@ -383,7 +378,7 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
 
 
 def _prefix(group: str) -> str:
-    return "" if group in get_args(TaskName) else f"{group}/"
+    return "" if group in (*get_args(TaskName), ALL_PROBLEMS) else f"{group}/"
 
 
 def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
@@ -393,8 +388,13 @@ def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
         return {}
     name, curve_of = of_task[samples[0].task]
     curves = {}
-    for group in sorted({record.group for record in samples}):
-        of_group = [record for record in samples if record.group == group]
+    by_group = {
+        group: [record for record in samples if record.group == group]
+        for group in sorted({record.group for record in samples})
+    }
+    if by_group.keys() <= {SOLVED, FAILED}:
+        by_group = {ALL_PROBLEMS: list(samples), **by_group}
+    for group, of_group in by_group.items():
         methods = list(dict.fromkeys(record.method for record in of_group))
         means = [np.mean([curve_of(r) for r in of_group if r.method == method], axis=0) for method in methods]
         rows = [[k, *map(float, of_k)] for k, of_k in enumerate(zip(*means, strict=True), start=1)]
@@ -437,6 +437,7 @@ def _measures_of(
     fluency: Sequence[tuple[float | None, ...]] | None,
 ) -> list[AnyRecord]:
     from slr.metrics.semantic import ENCODER_PACKAGE, embedding_diversity
+    from slr.metrics.vendi import vendi_score
 
     # Many texts of similar length make full batches. Equal texts are encoded once.
     texts = list(dict.fromkeys(text for record in records for text in (record.text, *record.texts)))
@@ -445,13 +446,18 @@ def _measures_of(
     longer = dict(zip(texts, encoder.longer_than_window(texts), strict=True))
     measures: list[AnyRecord] = []
     for index, record in enumerate(records):
-        written = [embeddings[text] for text in record.texts if text.strip()]
+        is_written = [bool(text.strip()) for text in record.texts]
+        written = [embeddings[text] for text, is_one in zip(record.texts, is_written, strict=True) if is_one]
+        classes = iter(functional_classes(np.stack(written)) if written else ())
         measures.append(
             SampleMeasures(
                 **context.header,
                 samples=record.key,
                 encoder=ENCODER_PACKAGE,
                 embedding_diversity=embedding_diversity(np.stack(written)) if written else None,
+                vendi=vendi_score(np.stack(written)) if written else None,
+                class_threshold=SAME_CLASS_COSINE,
+                classes=tuple(next(classes) if is_one else None for is_one in is_written),
                 adherence=tuple(
                     float(embeddings[text] @ embeddings[record.text]) if text.strip() else None
                     for text in record.texts

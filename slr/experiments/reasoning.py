@@ -1,6 +1,7 @@
-"""Does the hybrid solve more of the problems that the instruct model's greedy answer gets wrong?
+"""Does the hybrid solve more problems with several samples?
 
-Base, instruct, hybrid and soup are scored by pass@k over samples. The problems are chosen for each pair and recorded.
+Base, instruct, hybrid and soup are scored by pass@k on all problems, and beside on the problems that the instruct
+model's greedy answer gets wrong.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ SMALL = DownstreamConfig(
     task="reasoning",
     source="hub",
     methods=BASELINES,
-    num_prompts=100,
-    num_candidates=1319,
+    num_prompts=200,
     num_samples=64,
     max_new_tokens=1024,
     batch_size=64,
@@ -26,11 +26,9 @@ CONFIGS = {
         task="reasoning",
         source="testbed",
         methods=BASELINES,
-        num_prompts=24,
-        num_candidates=200,
+        num_prompts=96,
         num_samples=16,
         max_new_tokens=64,
-        num_seeds=3,
         batch_size=384,
     ),
     "laptop": DownstreamConfig(
@@ -38,7 +36,6 @@ CONFIGS = {
         source="offline",
         methods=BASELINES,
         num_prompts=8,
-        num_candidates=24,
         num_samples=8,
         max_new_tokens=64,
     ),

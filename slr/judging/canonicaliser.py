@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from slr.downstream.prompt_metrics import Metric, coverage_metric, precision_metric, right_answers
+from slr.downstream.metric import Metric
+from slr.downstream.prompt_metrics import coverage_metric, precision_metric, right_answers
 from slr.downstream.report import MethodSummary, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig
 from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Connect, connect_once

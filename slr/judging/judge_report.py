@@ -9,7 +9,7 @@ from statistics import fmean
 
 import numpy as np
 
-from slr.downstream.prompt_metrics import Metric
+from slr.downstream.metric import Metric
 from slr.downstream.report import MetricValues, metric_values
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
 from slr.runs.records import AnyRecord, JudgeScores, SampleMeasures, Samples

@@ -14,8 +14,11 @@ SAMPLING = {"sampling": "1"}
 READING_OF_ANSWERS = {"reading of answers": "1"}
 """Version of which problems count as solved, by ``slr.tasks.reasoning``. The problems to sample depend on it."""
 
-EMBEDDING = {"embedding": "1"}
-"""Version of embedding diversity and adherence: ``slr.metrics.semantic``."""
+EMBEDDING = {"embedding": "2"}
+"""Version of what is made of embeddings: diversity, adherence, the Vendi score and functional classes.
+
+They are in ``slr.metrics``: ``semantic``, ``vendi`` and ``functional_classes``.
+"""
 
 FLUENCY = {"fluency": "1"}
 """Version of fluency under another model: ``slr.downstream.fluency``."""

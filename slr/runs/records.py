@@ -454,7 +454,7 @@ class Samples(Record):
         family: name of the model family.
         task: name of the task.
         source: origin of the prompts.
-        group: genre or kind of question.
+        group: genre, kind of question, or whether the instruct model solves the problem greedily.
         prompt_id: id of the prompt.
         text: the request before the prompting method changed it.
         request: the request as the model got it.
@@ -554,6 +554,9 @@ class SampleMeasures(Record):
         samples: key of the samples' record.
         encoder: model that embeds the texts.
         embedding_diversity: diversity of all samples together; None where it was not measured.
+        vendi: effective number of different samples; None in older records, and where no sample has a text.
+        class_threshold: cosine similarity that all samples of one class keep; None in older records.
+        classes: number of each sample's functional class, from 0; None in older records.
         adherence: cosine similarity of each sample and its request under the encoder, from -1 to 1.
         longer_than_window: whether each sample has more tokens than the encoder sees at once. Such a sample is embedded
             in several windows. None in older records, where such a sample was cut.
@@ -569,6 +572,9 @@ class SampleMeasures(Record):
     embedding_diversity: float | None
     adherence: tuple[Cosine | None, ...]
     longer_than_window: tuple[bool, ...] | None = None
+    vendi: NonNegative | None = None
+    class_threshold: Cosine | None = None
+    classes: tuple[Count | None, ...] | None = None
     fluency_model: str | None = None
     fluency: tuple[float | None, ...] | None = None
     fluency_given: Literal["request"] | None = None
@@ -576,7 +582,10 @@ class SampleMeasures(Record):
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:
         check_equal_lengths(
-            adherence=self.adherence, longer_than_window=self.longer_than_window, fluency=self.fluency
+            adherence=self.adherence,
+            longer_than_window=self.longer_than_window,
+            classes=self.classes,
+            fluency=self.fluency,
         )
         return self
 
@@ -597,7 +606,9 @@ class SampleMeasures(Record):
 
 
 class ProblemSet(Record):
-    """The problems that the instruct model's greedy answer gets wrong.
+    """The problems that are sampled, and which of them the instruct model's greedy answer gets wrong.
+
+    In older records ``tried`` has further problems, because only the wrong ones were sampled.
 
     Attributes:
         tried: ids of the problems tried, in order.
@@ -623,7 +634,7 @@ class ProblemSet(Record):
 
     @staticmethod
     def key_of(pair: str) -> str:
-        """Make the key of the problems that were chosen for a pair."""
+        """Make the key of a pair's problems."""
         return f"{pair}/problem_set"
 
 

@@ -29,6 +29,7 @@ class Compared:
         model: model that the method samples from.
         reference: name of the method that it is compared with.
         reference_model: model that the reference samples from.
+        is_primary: whether a claim rests on it: the primary metric of a task, in its own experiment.
     """
 
     pair: str
@@ -39,6 +40,7 @@ class Compared:
     model: str
     reference: str
     reference_model: str
+    is_primary: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 import pytest
 
-from slr.downstream.prompt_metrics import Metric
-from slr.downstream.report import ALL_GENRES, method_contrasts, method_summaries, metric_values
+from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED
+from slr.downstream.metric import Metric, MetricId
+from slr.downstream.primary import quality_metric
+from slr.downstream.prompt_metrics import metrics_of
+from slr.downstream.report import MetricValues, method_contrasts, method_summaries, metric_values
 from slr.runs.records import SampleMeasures, Samples
 from slr.sampling.config import SamplingConfig
-from slr.vocabulary import ComparedModel
+from slr.vocabulary import ComparedModel, TaskName
 from tests.analysis.synthetic import PROVENANCE
 
 REFERENCES = {"hybrid": ("instruct", "soup"), "soup": ("instruct",), "instruct": ()}
@@ -185,3 +189,74 @@ def test_seeds_are_averaged_before_prompts() -> None:
     assert line.estimate is not None
     assert (line.estimate.mean, line.estimate.n) == (0.75, 2)
     assert line.seed_means == (0.5, 1.0)
+
+
+def of_task(task: TaskName, metric: MetricId, group: str, hybrid: Sequence[float]) -> list[MetricValues]:
+    """The values of a task's own experiment: instruct and soup are 0 on every prompt."""
+    of_methods = {"instruct": [0.0] * len(hybrid), "hybrid": hybrid, "soup": [0.0] * len(hybrid)}
+    records = [
+        samples(method, f"{group}-{number}", str(value)).model_copy(
+            update={"experiment": task, "task": task, "group": group}
+        )
+        for method, of_method in of_methods.items()
+        for number, value in enumerate(of_method)
+    ]
+    return metric_values(records, "a pair", [Metric(metric, metric, "both", first_number, is_primary=True)])
+
+
+def test_primary_contrasts_of_three_tasks_are_one_family() -> None:
+    poems = of_task("creative_writing", "distinct_valid", "poem", [1.0] * 8)
+    writing = [*poems, *(dataclasses.replace(values, group=ALL_GENRES) for values in poems)]
+    questions = of_task("open_qa", "coverage", "closed", [1.0] * 4)
+    problems = of_task("reasoning", "pass_at_4", FAILED, [1.0] * 6)
+    assert [values.group for values in problems] == [ALL_PROBLEMS, FAILED]
+    of_writing = {
+        (c.group, c.method, c.reference): c for c in method_contrasts(writing, [*questions, *problems])
+    }
+    assert set(of_writing) == {
+        (group, *compared)
+        for group in (ALL_GENRES, "poem")
+        for compared in (("hybrid", "instruct"), ("hybrid", "soup"), ("soup", "instruct"))
+    }
+    # Two contrasts of each task; raw p-values are 2/2^8, 2/2^4 and 2/2^6, so the two of writing are the smallest.
+    primary = of_writing[ALL_GENRES, "hybrid", "instruct"]
+    assert primary.is_primary
+    assert (primary.family_size, primary.p_value) == (6, pytest.approx(6 * 2 / 2**8))
+    (of_questions,) = [
+        c
+        for c in method_contrasts(questions, [*writing, *problems])
+        if (c.method, c.reference) == ("hybrid", "soup")
+    ]
+    assert (of_questions.family_size, of_questions.p_value) == (6, pytest.approx(2 * 2 / 2**4))
+    beside = of_writing["poem", "hybrid", "instruct"]
+    assert not beside.is_primary
+    assert beside.family_size == 3
+    assert of_writing[ALL_GENRES, "soup", "instruct"].family_size == 1
+
+
+def test_the_same_metric_in_another_experiment_is_not_primary() -> None:
+    values = [
+        dataclasses.replace(of, experiment="restoration_controls")
+        for of in of_task("open_qa", "coverage", "closed", [1.0] * 4)
+    ]
+    assert not any(contrast.is_primary for contrast in method_contrasts(values))
+
+
+@pytest.mark.parametrize(
+    ("task", "num_samples", "expected"),
+    [
+        ("creative_writing", 16, "distinct_valid"),
+        ("open_qa", 32, "coverage"),
+        ("reasoning", 1, "pass_at_1"),
+        ("reasoning", 8, "pass_at_4"),
+        ("reasoning", 16, "pass_at_4"),
+        ("reasoning", 64, "pass_at_16"),
+    ],
+)
+def test_each_task_has_one_primary_metric_and_it_comes_first(
+    task: TaskName, num_samples: int, expected: MetricId
+) -> None:
+    metrics = metrics_of(task, "testbed", num_samples)
+    assert metrics[0].id == expected
+    assert [metric.id for metric in metrics if metric.is_primary] == [expected]
+    assert quality_metric(task, "testbed") in {metric.id for metric in metrics if metric.aspect == "quality"}

@@ -14,9 +14,11 @@ import torch
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream import prompt_metrics, study
 from slr.downstream.fluency import FluencyModel
+from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
 from slr.downstream.methods import BASELINES, PROMPTING
 from slr.downstream.report import method_contrasts, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
+from slr.downstream.writing_metrics import WritingLengths
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
 from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
@@ -158,26 +160,36 @@ def test_without_a_search_it_says_what_to_run(tmp_path: Path) -> None:
         run_experiments([experiment], SPEC, RunSettings(output_dir=tmp_path))
 
 
-def test_problems_are_those_that_the_greedy_answer_gets_wrong(settings: RunSettings) -> None:
+def test_all_problems_are_sampled_and_say_whether_the_greedy_answer_solves_them(
+    settings: RunSettings,
+) -> None:
     config = DownstreamConfig(
         task="reasoning",
         source="testbed",
         methods=BASELINES[:1],
-        num_prompts=3,
-        num_candidates=40,
+        num_prompts=12,
         num_samples=6,
         max_new_tokens=64,
     )
     records = run(config, settings)
     (problems,) = [record for record in records if isinstance(record, ProblemSet)]
     samples = [record for record in records if isinstance(record, Samples)]
-    assert [record.prompt_id for record in samples] == list(problems.wrong)
-    assert 0 < len(problems.wrong) <= 3
-    assert set(problems.wrong) <= set(problems.tried)
-    solved = {line.metric.label: line for line in method_summaries(metric_values(records, SPEC.name))}
-    by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in samples) / len(samples)
-    assert solved["pass@1"].estimate is not None
-    assert solved["pass@1"].estimate.mean == pytest.approx(by_hand)
+    assert [record.prompt_id for record in samples] == list(problems.tried)
+    assert len(samples) == 12
+    assert 0 < len(problems.wrong) < 12
+    assert {r.prompt_id for r in samples if r.group == FAILED} == set(problems.wrong)
+    assert {r.group for r in samples} == {FAILED, SOLVED}
+    shown = {
+        (line.group, line.metric.label): line for line in method_summaries(metric_values(records, SPEC.name))
+    }
+    for group, of_group in (
+        (ALL_PROBLEMS, samples),
+        (FAILED, [record for record in samples if record.group == FAILED]),
+    ):
+        by_hand = sum(prompt_metrics.num_solved(record) / 6 for record in of_group) / len(of_group)
+        estimate = shown[group, "pass@1"].estimate
+        assert estimate is not None
+        assert (estimate.mean, estimate.n) == (pytest.approx(by_hand), len(of_group))
     assert not any(record.last_number_counts for record in samples)
 
 
@@ -187,7 +199,6 @@ def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) ->
         source="testbed",
         methods=BASELINES[:1],
         num_prompts=1,
-        num_candidates=40,
         num_samples=2,
         max_new_tokens=64,
         last_number_counts=True,
@@ -293,7 +304,9 @@ def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
     wordless = record.model_copy(update={"texts": ("", " ", "...", "")})
     metrics = {
         metric.label: metric.of(wordless, None)
-        for metric in prompt_metrics.metrics_of("creative_writing", "testbed", 4, first_words=4)
+        for metric in prompt_metrics.metrics_of(
+            "creative_writing", "testbed", 4, WritingLengths(first_words=4, vocabulary=9)
+        )
     }
     assert metrics["self-BLEU-4"] is None
     assert metrics["distinct-1"] is None

@@ -74,7 +74,7 @@ def test_problems_are_held_out_and_no_other_experiment_takes_them() -> None:
 
     texts = {document["question"] for document in shipped("testbed_sums")}
     assert texts <= held_out_requests()
-    taken = testbed_problems(reasoning.CONFIGS["testbed"].num_candidates or 0)
+    taken = testbed_problems(reasoning.CONFIGS["testbed"].num_prompts)
     assert not texts & {problem.text for problem in taken}
 
 

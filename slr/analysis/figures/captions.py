@@ -8,7 +8,7 @@ from slr.analysis.figures.downstream import shown_questions
 from slr.analysis.load_results import Results
 from slr.analysis.tables.selected_intervals import rules_of
 from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
-from slr.downstream.report import ALL_GENRES
+from slr.downstream.groups import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
 from slr.statistics.contrasts import Contrast
 from slr.vocabulary import ComparedModel, ModelKind, PromptSet

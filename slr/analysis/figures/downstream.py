@@ -14,15 +14,16 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from slr.analysis.load_results import Results
+from slr.downstream.groups import ALL_GENRES
 from slr.downstream.methods import Method
+from slr.downstream.metric import MetricId
 from slr.downstream.prompt_metrics import (
-    MetricId,
     coverage_curve_of,
     num_right_of,
     num_solved,
     right_answers,
 )
-from slr.downstream.report import ALL_GENRES, MethodSummary
+from slr.downstream.report import MethodSummary
 from slr.figure_style import (
     LIMIT_COLOR,
     MODEL_COLORS,

@@ -7,7 +7,7 @@ from statistics import stdev
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
-from slr.downstream.prompt_metrics import MetricId
+from slr.downstream.metric import MetricId
 from slr.statistics.uncertainty import Estimate
 
 STATISTICS = (

@@ -8,14 +8,9 @@ from slr.analysis.load_results import Results
 from slr.analysis.tables.contrasts import contrast_table
 from slr.analysis.tables.downstream import STATISTICS, most_items
 from slr.analysis.tables.table import Cell, Table
-from slr.downstream.prompt_metrics import MetricId
-from slr.downstream.report import (
-    ALL_GENRES,
-    MethodSummary,
-    MetricValues,
-    method_contrasts,
-    method_summaries,
-)
+from slr.downstream.groups import ALL_GENRES
+from slr.downstream.metric import MetricId
+from slr.downstream.report import MethodSummary, MetricValues, method_contrasts, method_summaries
 from slr.judging.canonicaliser import canonical_summaries
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
 from slr.judging.judge_report import agreement, judged_values
