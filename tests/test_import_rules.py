@@ -41,14 +41,15 @@ MAY_IMPORT = {
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
+    "mechanism": "crc downstream hybrid models runs terminal vocabulary",
     "judging": "downstream metrics models runs seeding statistics tasks",
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal testbed",
     # What users start.
-    "experiments": "crc downstream harness judging runs terminal",
-    "analysis": "crc downstream figure_style files harness judging metrics models runs sampling statistics tasks "
-    "terminal vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal trials "
-    "vocabulary",
+    "experiments": "crc downstream harness judging mechanism runs terminal",
+    "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "
+    "statistics tasks terminal vocabulary",
+    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
+    "trials vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from slr.analysis.load_results import Results
 from slr.models.presets import PRESETS
+from slr.runs.records import LogitLens
+from slr.runs.results import of_kind
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
 
 QUALITY = Need(lambda results: results.harness_summaries, script="experiments/quality.py", takes_preset=True)
+MECHANISM = Need(
+    lambda results: of_kind(results.of_experiment("mechanism"), LogitLens),
+    script="experiments/mechanism.py",
+    takes_preset=True,
+)
 JUDGE = Need(
     lambda results: results.judge_scores,
     script="experiments/judge.py",

@@ -9,6 +9,7 @@ NAMES = (
     "decoding_methods",
     "prompting_methods",
     "quality",
+    "mechanism",
     "judge",
     "canonicalise",
 )

@@ -11,6 +11,7 @@ from slr.experiments import (
     creative_writing,
     decoding_methods,
     judge,
+    mechanism,
     open_qa,
     prompting_methods,
     quality,
@@ -29,6 +30,7 @@ MAKERS: dict[str, MakeExperiment] = {
     "decoding_methods": decoding_methods.experiment,
     "prompting_methods": prompting_methods.experiment,
     "quality": quality.experiment,
+    "mechanism": mechanism.experiment,
 }
 """The experiments that need no chat endpoint."""
 

@@ -25,3 +25,6 @@ FLUENCY = {"fluency": "1"}
 
 RECOGNITION = {"recognition of answers": "1"}
 """Version of which answers count as right, by ``slr.tasks.answers``. Only the other answers are canonicalised."""
+
+LOGIT_LENS = {"logit lens": "1"}
+"""Version of the change of weights and of the entropy along depth: ``slr.mechanism``."""

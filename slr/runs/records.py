@@ -784,6 +784,80 @@ class HarnessScore(Record):
         return f"{pair}/harness_score/{model}/{task}/{metric}"
 
 
+class WeightChange(Record):
+    """How far post-training moved the weights of each decoder layer; see ``slr.mechanism.weight_change``.
+
+    Attributes:
+        family: name of the model family.
+        num_layers: number of decoder layers.
+        attention: relative change of the attention's weights, one for each layer; None where there is none to measure.
+        mlp: the same for the MLP.
+        norms: the same for the norms.
+    """
+
+    kind: Literal["weight_change"] = "weight_change"
+    family: Family
+    num_layers: AtLeastOne
+    attention: tuple[NonNegative | None, ...]
+    mlp: tuple[NonNegative | None, ...]
+    norms: tuple[NonNegative | None, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        layers = range(self.num_layers)
+        check_equal_lengths(layers=layers, attention=self.attention, mlp=self.mlp, norms=self.norms)
+        return self
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair)
+
+    @staticmethod
+    def key_of(pair: str) -> str:
+        """Make the key of the change of a pair's weights."""
+        return f"{pair}/weight_change"
+
+
+class LogitLens(Record):
+    """Entropy of the next token after each layer of one model; see ``slr.mechanism.logit_lens``.
+
+    Attributes:
+        family: name of the model family.
+        model: kind of model.
+        interval: restored layers; None unless the model is a hybrid.
+        alpha: share of the base model's weights, from 0 to 1; None where the model has none.
+        prompt_ids: ids of the held-out CRC prompts.
+        entropy: entropy in nats, one tuple for each layer with one number for each prompt; None where the logits are
+            not finite.
+    """
+
+    kind: Literal["logit_lens"] = "logit_lens"
+    family: Family
+    model: ComparedModel
+    interval: LayerEnds | None
+    alpha: Share | None
+    prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    entropy: Annotated[tuple[tuple[NonNegative | None, ...], ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_unique("prompt_ids", self.prompt_ids)
+        for of_layer in self.entropy:
+            check_equal_lengths(prompt_ids=self.prompt_ids, entropy=of_layer)
+        return self
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.model)
+
+    @staticmethod
+    def key_of(pair: str, model: ComparedModel) -> str:
+        """Make the key of the entropies of one of a pair's models."""
+        return f"{pair}/logit_lens/{model}"
+
+
 class Failure(Record):
     """A cell that could not be computed: its error in place of a number.
 
@@ -818,6 +892,8 @@ AnyRecord = Annotated[
     | SampleMeasures
     | ProblemSet
     | HarnessScore
+    | WeightChange
+    | LogitLens
     | JudgeScores
     | CanonicalAnswers
     | Failure,

@@ -14,12 +14,14 @@ from slr.analysis.figures.downstream import (
     prompting_frontier,
     qa_coverage,
 )
+from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.quality_cost import quality_cost
 from slr.analysis.needs import (
     CONTROLS,
     CRC_STUDY,
     CREATIVE_WRITING,
     DECODING,
+    MECHANISM,
     OPEN_QA,
     PROMPTING,
     QUALITY,
@@ -51,5 +53,6 @@ FIGURES = (
         id="prompting_frontier", make=prompting_frontier, need=PROMPTING, caption=captions.prompting_frontier
     ),
     Exhibit(id="quality_cost", make=quality_cost, need=QUALITY, caption=captions.quality_cost),
+    Exhibit(id="mechanism", make=mechanism, need=MECHANISM, caption=captions.mechanism),
 )
 """Every figure, in the order of the page."""

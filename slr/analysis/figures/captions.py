@@ -10,6 +10,9 @@ from slr.analysis.tables.selected_intervals import rules_of
 from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
 from slr.downstream.groups import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
+from slr.intervals import LayerInterval
+from slr.runs.records import LogitLens
+from slr.runs.results import of_kind
 from slr.statistics.contrasts import Contrast
 from slr.vocabulary import ComparedModel, ModelKind, PromptSet
 
@@ -112,6 +115,21 @@ def quality_cost(results: Results) -> str:
         "left of the line. Lines are 95% intervals over documents, paired with the instruct model "
         f"(documents: {sizes or 'none of the hybrid'}). {MODEL_NAMES['hybrid']} against instruct, by paired intervals "
         f"without zero: {_count('scores', contrasts)}."
+    )
+
+
+def mechanism(results: Results) -> str:
+    """Say what both rows show, and which layers are restored."""
+    lenses = of_kind(results.of_experiment("mechanism"), LogitLens)
+    intervals = {lens.pair: LayerInterval(*lens.interval) for lens in lenses if lens.interval is not None}
+    restored = "; ".join(f"{pair}: layers {interval}" for pair, interval in intervals.items())
+    return (
+        "Above: how far post-training moved each layer's weights, as the Frobenius norm of the difference over the "
+        "norm of the base model's weights. Below: entropy of the next token if the layers ended there (logit lens: "
+        "the model's own final norm and head on the hidden state after each layer); lower is more decided. Means "
+        f"over {max(len(lens.prompt_ids) for lens in lenses)} held-out CRC prompts; bands are 95% intervals over "
+        "prompts. Before its first restored layer the hybrid equals instruct. Shaded: the layers that the chosen "
+        f"hybrid restores ({restored or 'none'})."
     )
 
 

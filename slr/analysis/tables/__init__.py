@@ -9,6 +9,7 @@ from slr.analysis.needs import (
     CREATIVE_WRITING,
     DECODING,
     JUDGE,
+    MECHANISM,
     OPEN_QA,
     PAIRS,
     PROMPTING,
@@ -40,6 +41,7 @@ from slr.analysis.tables.downstream import (
     sampling_seeds,
 )
 from slr.analysis.tables.judge import canonicaliser, judge, judge_agreement, judge_contrasts
+from slr.analysis.tables.mechanism import mechanism
 from slr.analysis.tables.models import models
 from slr.analysis.tables.quality import quality
 from slr.analysis.tables.runs import runs
@@ -94,6 +96,7 @@ TABLES = (
     ),
     Exhibit(id="quality", make=quality, need=QUALITY),
     Exhibit(id="quality_contrasts", make=quality_contrasts, need=contrasts_of("quality")),
+    Exhibit(id="mechanism", make=mechanism, need=MECHANISM),
     Exhibit(id="sampling_seeds", make=sampling_seeds, need=CREATIVE_WRITING),
     Exhibit(id="search_cost", make=search_cost, need=COSTS),
     Exhibit(id="models", make=models, need=PAIRS),
