@@ -43,7 +43,8 @@ MAY_IMPORT = {
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "mechanism": "crc downstream hybrid models runs terminal vocabulary",
     "judging": "downstream metrics models runs seeding statistics tasks",
-    "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal testbed",
+    "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
+    "testbed",
     # What users start.
     "experiments": "crc downstream harness judging mechanism runs terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "

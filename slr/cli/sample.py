@@ -91,16 +91,14 @@ def sample(
 
         check_output_directory(html.parent, "the directory of --html")
 
-    from slr.intervals import LayerInterval, check_alpha
+    from slr.intervals import LayerInterval, Restoration, Stack
     from slr.models.presets import resolve_pair
 
-    alphas = alpha or [1.0]
-    for share in alphas:
-        check_alpha(share)
+    stacks = [Stack(share) for share in alpha or [1.0]]
     if wrong := [share for share in soup or [] if not 0 <= share <= 1]:
         raise ValueError(f"--soup is {wrong[0]:g}, expected a number in [0, 1]: the base model's share")
-    intervals = [LayerInterval.parse(text) for text in layers or []]
-    if not intervals and search_dir is None and not soup:
+    hybrids = [Restoration(LayerInterval.parse(text), stack) for text in layers or [] for stack in stacks]
+    if not hybrids and search_dir is None and not soup:
         raise ValueError(
             "there is nothing to compare with the instruct model: give --layers, --soup, or --search-dir with the "
             "output directory of slr search"
@@ -121,16 +119,16 @@ def sample(
     from slr.trials.trial import ask
     from slr.trials.variants import best_of_search, variants
 
-    if not intervals and search_dir is not None:
-        intervals = best_of_search(search_dir, spec)
+    if not hybrids and search_dir is not None:
+        hybrids = best_of_search(search_dir, spec)
     device, torch_dtype = choose_device_and_dtype(device, dtype)
     pair = load_spec(spec, dtype=torch_dtype, device=device)
-    for interval in intervals:
-        interval.check_within(pair.num_layers)
+    for hybrid in hybrids:
+        hybrid.interval.check_within(pair.num_layers)
     with quiet_libraries(), progress_bar("models asked") as on_variant:
         trial = ask(
             pair,
-            variants(intervals, alphas, soup or []),
+            variants(hybrids, soup or []),
             texts,
             num_samples,
             sampling,

@@ -45,7 +45,8 @@ def primary_metric(task: TaskName, num_samples: int) -> MetricId:
         return "distinct_valid"
     if task == "open_qa":
         return "coverage"
-    return next((id_ for k, id_ in reversed(PASS_AT) if 2 * k <= num_samples), "pass_at_1")
+    small_enough: list[MetricId] = [id_ for k, id_ in PASS_AT if 2 * k <= num_samples]
+    return small_enough[-1] if small_enough else "pass_at_1"
 
 
 def quality_metric(task: TaskName, source: Source) -> MetricId:

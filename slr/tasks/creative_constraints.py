@@ -63,7 +63,7 @@ def lines_of(text: str) -> list[str]:
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of a text, without its title: pieces with words that end in a stop, a question or an exclamation."""
+    """The sentences of a text, without its title: pieces with words that end in a full stop or another end mark."""
     joined = _ABBREVIATION.sub(r"\1", " ".join(lines_of(text)))
     return [piece for piece in _SENTENCE_END.split(joined) if words(piece)]
 

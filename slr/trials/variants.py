@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from slr.building.search_scores import records_of_search
 from slr.crc.report import crc_report
 from slr.hybrid import interpolate, restore
-from slr.intervals import LayerInterval
+from slr.intervals import Restoration
 from slr.models.loading import ModelPair
 from slr.models.opened_pair import open_pair
 from slr.models.reference import PairSpec
@@ -30,24 +30,16 @@ class Variant:
     make: Callable[[ModelPair], PreTrainedModel]
 
 
-def variants(
-    intervals: Sequence[LayerInterval], alphas: Sequence[float], soups: Sequence[float]
-) -> list[Variant]:
-    """The instruct model, a hybrid for each interval and alpha, and a soup for each share of the base model.
-
-    Args:
-        intervals: layers to restore.
-        alphas: shares of the base model within them.
-        soups: shares of the base model in all weights.
-    """
+def variants(hybrids: Sequence[Restoration], soups: Sequence[float]) -> list[Variant]:
+    """The instruct model, the hybrids, and a soup for each share of the base model in all weights."""
     return [
         Variant("instruct", lambda pair: pair.instruct_model),
-        *(_hybrid(interval, alpha) for interval in intervals for alpha in alphas),
-        *(_soup(alpha) for alpha in soups),
+        *map(_hybrid, hybrids),
+        *map(_soup, soups),
     ]
 
 
-def best_of_search(search_dir: Path, spec: PairSpec) -> list[LayerInterval]:
+def best_of_search(search_dir: Path, spec: PairSpec) -> list[Restoration]:
     """The best candidates of a search over a pair, the chosen one first.
 
     Raises:
@@ -62,9 +54,10 @@ def best_of_search(search_dir: Path, spec: PairSpec) -> list[LayerInterval]:
     return [candidate.choice for candidate in report.best]
 
 
-def _hybrid(interval: LayerInterval, alpha: float) -> Variant:
-    share = "" if alpha == 1 else f" at alpha {alpha:g}"
-    return Variant(f"layers {interval}{share}", lambda pair: restore(pair, interval, alpha))
+def _hybrid(hybrid: Restoration) -> Variant:
+    return Variant(
+        f"layers {hybrid}", lambda pair: restore(pair, hybrid.interval, hybrid.alpha, hybrid.components)
+    )
 
 
 def _soup(alpha: float) -> Variant:

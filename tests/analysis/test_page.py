@@ -55,7 +55,8 @@ def test_one_page_with_everything_and_without_the_network(tmp_path: Path) -> Non
     assert page.endswith("</html>\n")
     outline = Outline(page)
     assert [name for name in outline.ids if name in ("testbed", "small")] == ["testbed", "small"]
-    shown = {exhibit.id for exhibit in (*FIGURES, *TABLES)} - {"concept", "samples"}
+    shown = {figure.id for figure in FIGURES} | {f"table-{table.id}" for table in TABLES}
+    shown -= {"concept", "table-samples"}
     assert {name.partition("-")[2] for name in outline.ids} - {""} == shown
     assert len(outline.ids) == len(set(outline.ids))
     assert len(outline.pictures) == 1 + 2 * (len(FIGURES) - 1)

@@ -11,7 +11,7 @@ import torch
 
 from slr.cli import main
 from slr.hybrid import interpolate, restore
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Restoration, Stack
 from slr.models.loading import ModelPair, load_pair
 from slr.sampling.config import SamplingConfig
 from slr.sampling.requests import sample
@@ -28,7 +28,7 @@ def pair() -> ModelPair:
 
 
 def trial(**options: str) -> Trial:
-    asked = variants([LayerInterval(8, 10)], [1.0, 0.5], [0.4])
+    asked = variants([Restoration(LayerInterval(8, 10), Stack(alpha)) for alpha in (1.0, 0.5)], [0.4])
     return ask(pair(), asked, PROMPTS, 6, SAMPLING, 3, valid_pattern=options.get("valid_pattern"))
 
 
