@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from slr.crc.layer_check import allowed_error, check_layer_by_layer, pair_in_float32
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.scoring import EncodedPrompts, PromptScores, scores_from_log_probs
-from slr.crc.selection import PAPER_RULE, SelectionRule, make_candidates, select
+from slr.crc.selection import PAPER_RULE, SelectionRule, best_layer_set
 from slr.crc.token_tree import TokenTree
 from slr.crc.tree_forward import DEFAULT_MEMORY_BUDGET, TreeForward, memory_budget, prompt_groups
 from slr.hybrid import restore_layers
@@ -135,11 +135,7 @@ def greedy_layer_sets(
         sets = [chosen | {layer} for layer in range(pair.num_layers) if layer not in chosen]
         scores = score_layer_sets(pair, encoded, sets, memory_budget_bytes=memory_budget_bytes)
         scored = tuple(zip(sets, scores, strict=True))
-        candidates = make_candidates(scored, instruct)
-        if not candidates:
-            raise ValueError(f"logits are NaN or infinite for every set of {len(chosen) + 1} layers")
-        best = select(candidates, instruct.mean_validity, rule.min_validity_ratio, rule.margin).chosen
-        chosen = (best or max(candidates, key=lambda candidate: candidate.validity)).choice
+        chosen = best_layer_set(dict(scored), instruct, rule)
         yield GreedyStep(chosen, scored)
 
 
