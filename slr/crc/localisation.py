@@ -219,6 +219,12 @@ def as_layers(interval: LayerInterval) -> LayerSet:
     return frozenset(range(*interval.ends))
 
 
+def restored_in_words(score: CrcScore) -> str:
+    """What a hybrid restores, such as "6:9 at alpha 0.5", or the numbers of the layers of a set."""
+    choice = restoration_of(score)
+    return str(choice) if choice is not None else ", ".join(map(str, score.layers or ()))
+
+
 def random_layer_sets(pair: str, num_layers: int, size: int) -> Iterator[LayerSet]:
     """Draw different sets of layers at random, until there is no other one.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice, product
 
 from slr.crc.layer_evaluations import count_layer_evaluations
-from slr.crc.localisation import PairScores, random_layer_sets
+from slr.crc.localisation import PairScores, random_layer_sets, restored_in_words
 from slr.crc.study import (
     CrcStudyConfig,
     crc_experiment,
@@ -26,7 +26,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
-from slr.runs.results import Results, of_pair
+from slr.runs.results import Results, of_kind, of_pair
 from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import Component, PromptSet
 
@@ -270,21 +270,19 @@ def _new(context: CellContext, records: Sequence[CrcScore]) -> list[AnyRecord]:
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
-    """The choices with their held-out means, and the two numbers of additivity."""
-    scores = PairScores(of_pair(records, pair))
-    summary: dict[str, object] = {}
-    held_out = scores.restored("held_out")
-    for name, choice in scores.choices().items():
-        summary[f"{name}/restored"] = str(choice)
-        if (score := held_out.get(choice)) is not None:
-            for metric, values in (("validity", score.validity), ("diversity", score.diversity)):
-                estimate = estimate_mean(values)
-                summary[f"{name}/{metric}"] = estimate and estimate.mean
-    if (greedy := scores.greedy) is not None:
-        summary["greedy/layers"] = ",".join(map(str, sorted(greedy)))
-    if (additivity := scores.additivity()) is not None:
-        summary |= {
-            "additivity/slope": additivity.slope.mean,
-            "additivity/correlation": additivity.correlation.mean,
-        }
-    return RunMirror(summary=summary, tables={})
+    """Means of every scored hybrid, and of the chosen ones by what they restore."""
+    rows = []
+    summary: dict[str, float | None] = {}
+    for score in of_kind(of_pair(records, pair), CrcScore):
+        restored = restored_in_words(score)
+        estimates = estimate_mean(score.validity), estimate_mean(score.diversity)
+        validity, diversity = (None if estimate is None else estimate.mean for estimate in estimates)
+        rows.append([restored, score.prompt_set, validity, diversity])
+        if score.prompt_set == "held_out" and score.interval is not None:
+            summary |= {
+                f"held_out/{restored}/validity": validity,
+                f"held_out/{restored}/diversity": diversity,
+            }
+    return RunMirror(
+        summary=summary, tables={"hybrids": (["restored", "prompts", "validity", "diversity"], rows)}
+    )
