@@ -7,6 +7,7 @@ Every choice is made on the selection prompts, by the rule of the search, and th
 * ``decoder_soup``: a soup of the decoder layers alone, which is the hybrid of all layers at some alpha;
 * ``same_alpha``: the soup of the decoder layers at the alpha of the search's soup. The two differ by embeddings, final
   norm and LM head;
+* ``single``: a single layer that is restored whole;
 * ``attention``, ``mlp``, ``norms``, ``attention+mlp``: an interval of which only these components are restored.
 
 A set of as many layers as the hybrid's, in any places, is chosen greedily, and others are drawn at random.
@@ -15,15 +16,16 @@ A set of as many layers as the hybrid's, in any places, is chosen greedily, and 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from slr.crc.report import chosen_restoration, restoration_of, stacks_of
-from slr.crc.selection import SelectionRule, best_layer_set, make_candidates, select
+from slr.crc.selection import Scores, SelectionRule, best_layer_set, make_candidates, select
 from slr.intervals import WHOLE, LayerInterval, LayerSet, Restoration
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results import of_kind
@@ -122,6 +124,7 @@ class PairScores:
                 found.setdefault("+".join(choice.components), {})[choice] = score
         return found
 
+    @cached_property
     def choices(self) -> dict[str, Restoration]:
         """The chosen hybrids by name, as the module's docstring says; without those of which the rule admits none."""
         if self.selection is None or not self.decoder_soups():
@@ -130,6 +133,7 @@ class PairScores:
         found = {
             "hybrid": self.hybrid,
             "partial": self._best(self.partial()),
+            "single": self._best({c: s for c, s in self.partial().items() if _is_single_layer(c)}),
             "decoder_soup": self._best({c: s for c, s in soups.items() if c is not None}),
             **{name: self._best(candidates) for name, candidates in self.by_components().items()},
         }
@@ -154,7 +158,7 @@ class PairScores:
             chosen = best_layer_set({layers: scores[layers] for layers in tried}, instruct, self._rule)
             yield tried, chosen
 
-    @property
+    @cached_property
     def greedy(self) -> LayerSet | None:
         """The set of the last greedy step; None if it is not complete."""
         chosen = [choice for _, choice in self.greedy_steps()]
@@ -168,6 +172,29 @@ class PairScores:
         drawn = random_layer_sets(self._scores[0].pair, self.num_layers, len(self.hybrid.interval))
         return [scores[layers] for layers in takewhile(lambda layers: layers in scores, drawn)]
 
+    @cached_property
+    def held_out(self) -> dict[str, Scores]:
+        """Held-out scores of instruct, the soup, every choice, the greedy set, and the mean of the random sets.
+
+        A name is missing if there is no such choice, or it is not scored yet.
+        """
+        restored, sets, soups = self.restored("held_out"), self.sets("held_out"), self.soups("held_out")
+        found: dict[str, Scores | None] = {
+            "instruct": self.instruct("held_out"),
+            "soup": None if self.selection is None else soups.get(self.selection.soup_alpha or 0.0),
+            **{name: restored.get(choice) for name, choice in self.choices.items()},
+            "greedy": None if self.greedy is None else sets.get(self.greedy),
+            "random": _mean_of(self.random_sets("held_out")),
+        }
+        return {name: score for name, score in found.items() if score is not None}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was chosen has its held-out scores."""
+        wanted = {"instruct", *self.choices, *(("greedy", "random") if self.hybrid else ())}
+        return bool(self.choices) and self.partial() != {} and wanted <= self.held_out.keys()
+
+    @cached_property
     def additivity(self) -> Additivity | None:
         """Compare the gains of intervals with the sums of their layers' gains; None without the search's scores."""
         instruct = self.instruct("selection")
@@ -214,6 +241,33 @@ class PairScores:
         return [score for score in self._scores if score.prompt_set == prompt_set]
 
 
+@dataclass(frozen=True)
+class MeanScores:
+    """Validity and diversity on each prompt, as means over several models; None where it is undefined for all.
+
+    Attributes:
+        validity: mean validity on each prompt, in [0, 1].
+        diversity: mean diversity on each prompt, in [0, 1].
+    """
+
+    validity: tuple[float | None, ...]
+    diversity: tuple[float | None, ...]
+
+
+def _mean_of(scores: Sequence[Scores]) -> MeanScores | None:
+    if not scores:
+        return None
+    return MeanScores(
+        tuple(map(_mean, zip(*(score.validity for score in scores), strict=True))),
+        tuple(map(_mean, zip(*(score.diversity for score in scores), strict=True))),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    defined = [value for value in values if value is not None]
+    return float(np.mean(defined)) if defined else None
+
+
 def as_layers(interval: LayerInterval) -> LayerSet:
     """The layers of an interval as a set."""
     return frozenset(range(*interval.ends))
@@ -245,6 +299,10 @@ def random_layer_sets(pair: str, num_layers: int, size: int) -> Iterator[LayerSe
         if layers not in drawn:
             drawn.add(layers)
             yield layers
+
+
+def _is_single_layer(choice: Restoration) -> bool:
+    return choice.stack == WHOLE and len(choice.interval) == 1
 
 
 def _is_whole(choice: Restoration) -> bool:

@@ -239,7 +239,7 @@ def _held_out_keys(results: Results, spec: PairSpec, config: LocalisationConfig)
         hybrid_key(spec.name, "selection", hybrid) not in results for hybrid in needed
     ):
         return None
-    choices = [hybrid_key(spec.name, "held_out", choice) for choice in scores.choices().values()]
+    choices = [hybrid_key(spec.name, "held_out", choice) for choice in scores.choices.values()]
     sets = _held_out_sets(scores, spec, config)
     return [*choices, *(_set_key(spec.name, "held_out", layers) for layers in sets)]
 
@@ -249,7 +249,7 @@ def _score_held_out(context: CellContext, config: LocalisationConfig) -> Iterato
     from slr.crc.scoring import encode_prompts
 
     scores = PairScores(context.results.of_pair(context.spec.name).values())
-    yield from _score_restorations(context, config, "held_out", dict.fromkeys(scores.choices().values()))
+    yield from _score_restorations(context, config, "held_out", dict.fromkeys(scores.choices.values()))
     sets = _held_out_sets(scores, with_num_layers(context.spec), config)
     if not sets:
         return
