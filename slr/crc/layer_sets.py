@@ -109,8 +109,8 @@ def greedy_layer_sets(
 ) -> Iterator[GreedyStep]:
     """Choose a set of layers greedily, one layer a step.
 
-    A step scores the set so far with each further layer. It keeps the set of highest diversity among those that the
-    rule admits. If it admits none, the step keeps the set of highest validity.
+    A step scores the set so far with each further layer. It keeps the most diverse set that the rule
+    admits. If it admits none, the step keeps the set of highest validity.
 
     Args:
         pair: the two models, on one device; they are not altered.
@@ -211,7 +211,7 @@ class _Walk:
 def _branches(
     sharing: Sequence[Sequence[LayerSet]], layer: int
 ) -> tuple[list[tuple[int, list[LayerSet]]], list[tuple[int, list[LayerSet]]]]:
-    """Divide the sets of each state into those that keep a layer and those that restore it.
+    """Divide the sets of each state by whether they keep or restore a layer.
 
     Returns:
         For either choice the states that make it: the number of the state, and the sets that go on from it.

@@ -96,7 +96,7 @@ class PairScores:
         return {choice: score for choice, score in found if choice is not None}
 
     def sets(self, prompt_set: PromptSet) -> dict[LayerSet, CrcScore]:
-        """Every hybrid that restores whole layers, also those of an interval."""
+        """Every hybrid that restores whole layers, whether they form an interval or not."""
         of_intervals = {
             as_layers(choice.interval): score
             for choice, score in self.restored(prompt_set).items()
@@ -126,7 +126,7 @@ class PairScores:
 
     @cached_property
     def choices(self) -> dict[str, Restoration]:
-        """The chosen hybrids by name, as the module's docstring says; without those of which the rule admits none."""
+        """The chosen hybrids by name, as the module's docstring says; a name is missing if the rule admits none."""
         if self.selection is None or not self.decoder_soups():
             return {}
         soups = {restoration_of(score): score for score in self.decoder_soups().values()}

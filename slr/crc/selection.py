@@ -288,8 +288,13 @@ def best_layer_set(
 ) -> LayerSet:
     """Choose one step of a greedy choice of layers.
 
+    Args:
+        scored: the sets that the step tries, with their scores.
+        instruct: scores of the instruct model on the same prompts.
+        rule: which sets are valid enough.
+
     Returns:
-        The set of highest diversity among those that the rule admits; if it admits none, the set of highest validity.
+        The most diverse set that the rule admits; if it admits none, the set of highest validity.
 
     Raises:
         ValueError: if logits are NaN or infinite for every set.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
@@ -32,7 +33,7 @@ def changed(key: str, validity: float = 0.0, diversity: float = 0.0) -> list[Any
             uneven = (0.0, 0.001, 0.002, 0.003, 0.004)
             record = record.model_copy(
                 update={
-                    name: tuple(v + change + u for v, u in zip(values, uneven, strict=True))
+                    name: tuple((v or 0.0) + change + u for v, u in zip(values, uneven, strict=True))
                     for name, values, change in (
                         ("validity", record.validity, validity),
                         ("diversity", record.diversity, diversity),
@@ -119,8 +120,8 @@ def test_tables_have_a_row_for_each_compared_model() -> None:
 def test_figures_show_every_random_set_and_interval() -> None:
     results = Results(tuple(records()))
     sets, gains = figures.contiguity(results).axes
-    assert len(sets.collections[0].get_offsets()) == 6
-    assert len(gains.collections[0].get_offsets()) == 6
+    assert np.shape(sets.collections[0].get_offsets())[0] == 6
+    assert np.shape(gains.collections[0].get_offsets())[0] == 6
     labels = [text.get_text() for text in figures.components(results).axes[0].get_yticklabels()]
     assert labels == ["whole layers", "MLP"]
     lines = [line.get_label() for line in figures.partial_restoration(results).axes[0].get_lines()]

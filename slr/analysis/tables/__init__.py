@@ -63,9 +63,9 @@ TABLES = (
     Exhibit(id="selection_reasons", make=selection_reasons, need=CRC_STUDY),
     Exhibit(id="best_intervals", make=best_intervals, need=CRC_STUDY),
     Exhibit(id="soup_alphas", make=soup_alphas, need=CRC_STUDY),
-    Exhibit(id="partial_restoration", make=partial_restoration, need=LOCALISATION),
-    Exhibit(id="components", make=components, need=LOCALISATION),
-    Exhibit(id="contiguity", make=contiguity, need=LOCALISATION),
+    Exhibit(id="restored_alphas", make=partial_restoration, need=LOCALISATION),
+    Exhibit(id="restored_components", make=components, need=LOCALISATION),
+    Exhibit(id="restored_sets", make=contiguity, need=LOCALISATION),
     Exhibit(id="additivity", make=additivity, need=LOCALISATION),
     Exhibit(id="creative_writing", make=creative_writing, need=CREATIVE_WRITING),
     Exhibit(
