@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from slr.analysis.load_results import Results
 from slr.models.presets import PRESETS
 from slr.runs.records import LogitLens
-
 from slr.runs.results import by_pair, of_kind
 
 

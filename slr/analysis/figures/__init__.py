@@ -14,16 +14,16 @@ from slr.analysis.figures.downstream import (
     prompting_frontier,
     qa_coverage,
 )
-from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.localisation import components, contiguity, partial_restoration
+from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.quality_cost import quality_cost
 from slr.analysis.needs import (
     CONTROLS,
     CRC_STUDY,
     CREATIVE_WRITING,
     DECODING,
-    MECHANISM,
     LOCALISATION,
+    MECHANISM,
     OPEN_QA,
     PROMPTING,
     QUALITY,
