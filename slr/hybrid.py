@@ -58,7 +58,7 @@ def restore(
 
     Raises:
         ValueError: if the interval does not fit the model, alpha is not in (0, 1], a layer's tensors differ in name or
-            shape between the two models, or components are unknown or cannot be told apart.
+            shape between the two models, a component is unknown, or a tensor belongs to none.
     """
     interval.check_within(len(decoder_layers(pair.instruct_model)))
     hybrid = restore_layers(pair, range(*interval.ends), alpha, components)

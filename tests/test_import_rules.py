@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "sampling": "chat seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
     "runs": "chat files models sampling terminal vocabulary",
-    "crc": "chat figure_style hybrid intervals models runs statistics terminal vocabulary",
+    "crc": "chat figure_style hybrid intervals models runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     "trials": "building chat crc files hybrid intervals metrics models sampling seeding terminal",
     # The models that come with the package, and the tasks.

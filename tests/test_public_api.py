@@ -35,8 +35,8 @@ def test_a_search_leads_to_samples_of_the_hybrid() -> None:
         choice.interval
         == max(
             (c for c in result.candidates if c.validity >= 0.9 * result.instruct.mean_validity),
-            key=lambda c: (c.diversity or 0, -len(c.choice), -c.choice.start),
-        ).choice
+            key=lambda c: (c.diversity or 0, -len(c.choice.interval), -c.choice.interval.start),
+        ).choice.interval
     )
     assert len(jokes) == 8
     assert len(set(jokes)) > 1

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from slr.crc.contrasts import crc_contrasts
+from slr.crc.localisation import PairScores
 from slr.crc.report import CrcReport, crc_report
 from slr.crc.study_faults import study_fault
 from slr.downstream.primary import PRIMARY_GROUPS
@@ -40,6 +41,8 @@ from slr.vocabulary import TaskName
 
 CRC_EXPERIMENT = "crc_search"
 """Name of the experiment that searches for intervals."""
+LOCALISATION_EXPERIMENT = "localisation"
+"""Name of the experiment that restores layers in part, and sets of layers."""
 HARNESS_EXPERIMENT = "quality"
 """Name of the experiment that runs benchmarks."""
 MESSAGE_CHARACTERS = 120
@@ -101,6 +104,13 @@ class Results:
     def by_pair(self) -> dict[str, list[AnyRecord]]:
         """Each pair's records of all experiments."""
         return by_pair(self.records)
+
+    @cached_property
+    def localisations(self) -> dict[str, PairScores]:
+        """The scores of each pair whose localisation study is complete."""
+        pairs = by_pair(self.of_experiment(LOCALISATION_EXPERIMENT))
+        scores = {pair: PairScores(self.by_pair[pair]) for pair in pairs}
+        return {pair: of_pair for pair, of_pair in scores.items() if of_pair.is_complete}
 
     @property
     def pair_infos(self) -> list[PairInfo]:

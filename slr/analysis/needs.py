@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from slr.analysis.load_results import Results
 from slr.models.presets import PRESETS
 from slr.runs.records import LogitLens
-from slr.runs.results import of_kind
+from slr.runs.results import by_pair, of_kind
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,16 @@ CRC_STUDY = Need(
     lambda results: results.crc_reports,
     lambda results: results.unfinished_pairs,
     "experiments/crc_search.py",
+    takes_preset=True,
+)
+LOCALISATION = Need(
+    lambda results: list(results.localisations),
+    lambda results: [
+        f"{pair} (not finished)"
+        for pair in by_pair(results.of_experiment("localisation"))
+        if pair not in results.localisations
+    ],
+    script="experiments/localisation.py",
     takes_preset=True,
 )
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)

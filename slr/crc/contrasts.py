@@ -34,26 +34,23 @@ def crc_contrasts(records: Sequence[AnyRecord], pair: str, selection: CrcSelecti
     Raises:
         ValueError: if the instruct model, or a model that was chosen, has no held-out scores.
     """
-    chosen: dict[ModelKind, tuple[tuple[int, int] | None, float | None] | None] = {
-        "instruct": (None, None),
-        "base": (None, None),
-        "hybrid": None if selection.interval is None else (selection.interval, None),
-        "soup": None if selection.soup_alpha is None else (None, selection.soup_alpha),
+    keys: dict[ModelKind, str] = {
+        "instruct": CrcScore.key_of(pair, "held_out", "instruct"),
+        "base": CrcScore.key_of(pair, "held_out", "base"),
     }
-    scores = {
-        (score.model, score.interval, score.alpha): score
-        for score in of_kind(of_pair(records, pair), CrcScore)
-        if score.prompt_set == "held_out"
-    }
+    if selection.interval is not None:
+        hybrid = selection.interval, selection.alpha, selection.components
+        keys["hybrid"] = CrcScore.key_of(pair, "held_out", "hybrid", *hybrid)
+    if selection.soup_alpha is not None:
+        keys["soup"] = CrcScore.key_of(pair, "held_out", "soup", alpha=selection.soup_alpha)
+    scores = {score.key: score for score in of_kind(of_pair(records, pair), CrcScore)}
     by_model: dict[ModelKind, CrcScore] = {}
-    for model, choice in chosen.items():
-        if choice is None:
-            continue
-        if (model, *choice) not in scores:
+    for model, key in keys.items():
+        if key not in scores:
             raise ValueError(
                 f"{pair}: {model!r} has no scores on the held-out prompts: run the search to its end"
             )
-        by_model[model] = scores[model, *choice]
+        by_model[model] = scores[key]
     comparisons = [
         _comparison(by_model[model], by_model[reference], metric)
         for metric in ("validity", "diversity")

@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from slr.crc.layer_check import allowed_error, check_layer_by_layer, pair_in_float32
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.scoring import EncodedPrompts, PromptScores, scores_from_log_probs
-from slr.crc.selection import PAPER_RULE, SelectionRule, make_candidates, select
+from slr.crc.selection import PAPER_RULE, SelectionRule, best_layer_set
 from slr.crc.token_tree import TokenTree
 from slr.crc.tree_forward import DEFAULT_MEMORY_BUDGET, TreeForward, memory_budget, prompt_groups
 from slr.hybrid import restore_layers
@@ -109,8 +109,8 @@ def greedy_layer_sets(
 ) -> Iterator[GreedyStep]:
     """Choose a set of layers greedily, one layer a step.
 
-    A step scores the set so far with each further layer. It keeps the set of highest diversity among those that the
-    rule admits. If it admits none, the step keeps the set of highest validity.
+    A step scores the set so far with each further layer. It keeps the most diverse set that the rule
+    admits. If it admits none, the step keeps the set of highest validity.
 
     Args:
         pair: the two models, on one device; they are not altered.
@@ -135,11 +135,7 @@ def greedy_layer_sets(
         sets = [chosen | {layer} for layer in range(pair.num_layers) if layer not in chosen]
         scores = score_layer_sets(pair, encoded, sets, memory_budget_bytes=memory_budget_bytes)
         scored = tuple(zip(sets, scores, strict=True))
-        candidates = make_candidates(scored, instruct)
-        if not candidates:
-            raise ValueError(f"logits are NaN or infinite for every set of {len(chosen) + 1} layers")
-        best = select(candidates, instruct.mean_validity, rule.min_validity_ratio, rule.margin).chosen
-        chosen = (best or max(candidates, key=lambda candidate: candidate.validity)).choice
+        chosen = best_layer_set(dict(scored), instruct, rule)
         yield GreedyStep(chosen, scored)
 
 
@@ -215,7 +211,7 @@ class _Walk:
 def _branches(
     sharing: Sequence[Sequence[LayerSet]], layer: int
 ) -> tuple[list[tuple[int, list[LayerSet]]], list[tuple[int, list[LayerSet]]]]:
-    """Divide the sets of each state into those that keep a layer and those that restore it.
+    """Divide the sets of each state by whether they keep or restore a layer.
 
     Returns:
         For either choice the states that make it: the number of the state, and the sets that go on from it.

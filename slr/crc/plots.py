@@ -347,7 +347,7 @@ def _model_means(report: CrcReport, quantity: Quantity) -> Iterator[tuple[ModelK
 
 
 def _limits(
-    reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate[LayerInterval]]], quantity: Quantity
+    reports: Sequence[CrcReport], scored: Sequence[Sequence[Candidate[Choice]]], quantity: Quantity
 ) -> Limits:
     """Find the tenths around all values of a quantity, so that the whole colour scale is used."""
     values = [

@@ -203,7 +203,7 @@ def crc_report(
     records: Sequence[AnyRecord],
     pair: str,
     rule: SelectionRule | None = None,
-    stacks: Sequence[Stack] = (WHOLE,),
+    stacks: Sequence[Stack] | None = None,
 ) -> CrcReport:
     """Make the report on one pair.
 
@@ -211,7 +211,8 @@ def crc_report(
         records: records of a CRC study, maybe of several pairs.
         pair: name of the pair.
         rule: the rule of the choice; None for the paper's rule, or if there is no choice by it, the first other one.
-        stacks: the ways to restore a layer that the choice is among.
+        stacks: the ways to restore a layer that the choice is among; None for layers restored whole, or if there is no
+            choice among these, the ways of the first other choice.
 
     Returns:
         The report.
@@ -221,7 +222,7 @@ def crc_report(
     """
     records = of_pair(records, pair)
     selection = _selection(records, pair, rule, stacks)
-    rule = _rule_of(selection)
+    rule, stacks = _rule_of(selection), stacks_of(selection)
     hybrids = restoration_candidates(records, stacks)
     ranking = select(
         # The record has only the choice. The ranking is made again, because a report shows the next best hybrids too.
@@ -237,7 +238,7 @@ def crc_report(
         num_layers=selection.num_layers,
         rule=rule,
         instruct_validity=selection.instruct_validity,
-        stacks=tuple(stacks),
+        stacks=stacks,
         chosen=chosen_restoration(selection),
         interval_reason=selection.interval_reason,
         soup_alpha=selection.soup_alpha,
@@ -252,12 +253,14 @@ def crc_report(
 
 
 def _selection(
-    records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None, stacks: Sequence[Stack]
+    records: Sequence[AnyRecord], pair: str, rule: SelectionRule | None, stacks: Sequence[Stack] | None
 ) -> CrcSelection:
-    by_rule: dict[SelectionRule, CrcSelection] = {}
+    by_stacks: dict[tuple[Stack, ...], dict[SelectionRule, CrcSelection]] = {}
     for record in of_kind(records, CrcSelection):
-        if stacks_of(record) == tuple(stacks):
-            by_rule.setdefault(_rule_of(record), record)
+        by_stacks.setdefault(stacks_of(record), {}).setdefault(_rule_of(record), record)
+    if stacks is None:
+        stacks = (WHOLE,) if (WHOLE,) in by_stacks else next(iter(by_stacks), (WHOLE,))
+    by_rule = by_stacks.get(tuple(stacks), {})
     wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
     if wanted not in by_rule:
         raise ValueError(

@@ -209,7 +209,7 @@ def search(
 
     Raises:
         UnusablePairError: if a hybrid cannot be computed layer by layer, or its scores differ from a plain forward's.
-        ValueError: if an alpha is not in (0, 1] or given twice, the components cannot be told apart, there are no
+        ValueError: if an alpha is not in (0, 1] or given twice, a layer has a tensor of no component, there are no
             prompts, one of their characters is no single token, the model's attention cannot be used, or the budget
             does not hold the states of a single prompt.
     """

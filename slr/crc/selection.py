@@ -5,7 +5,7 @@ The rule is from Zhang, Wang and Soh 2026 (arXiv 2602.06665). The margin and the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -281,3 +281,27 @@ def pareto_front(candidates: Sequence[Candidate[ChoiceT]]) -> list[Candidate[Cho
             front.append(candidate)
             best_diversity = diversity
     return front[::-1]
+
+
+def best_layer_set(
+    scored: Mapping[LayerSet, Scores], instruct: Scores, rule: SelectionRule = PAPER_RULE
+) -> LayerSet:
+    """Choose one step of a greedy choice of layers.
+
+    Args:
+        scored: the sets that the step tries, with their scores.
+        instruct: scores of the instruct model on the same prompts.
+        rule: which sets are valid enough.
+
+    Returns:
+        The most diverse set that the rule admits; if it admits none, the set of highest validity.
+
+    Raises:
+        ValueError: if logits are NaN or infinite for every set.
+    """
+    candidates = make_candidates(scored.items(), instruct)
+    if not candidates:
+        raise ValueError(f"logits are NaN or infinite for all {len(scored)} sets of layers")
+    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
+    best = select(candidates, instruct_validity, rule.min_validity_ratio, rule.margin).chosen
+    return (best or max(candidates, key=lambda candidate: candidate.validity)).choice

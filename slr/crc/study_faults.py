@@ -7,9 +7,7 @@ from collections.abc import Iterator, Sequence
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results import of_kind, of_pair
-from slr.vocabulary import ModelKind, PromptSet
-
-Key = tuple[ModelKind, tuple[int, int] | None, float | None]
+from slr.vocabulary import PromptSet
 
 
 def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
@@ -31,15 +29,18 @@ def _faults(records: Sequence[AnyRecord]) -> Iterator[str]:
         yield "its records are of models with different numbers of layers"
     for prompt_set in PROMPT_SETS:
         yield from _faults_of_set(prompt_set, [score for score in scores if score.prompt_set == prompt_set])
-    found: set[Key] = {(s.model, s.interval, s.alpha) for s in scores if s.prompt_set == "selection"}
-    if not any(model == "hybrid" for model, _, _ in found):
+    found = {score.key: score for score in scores if score.prompt_set == "selection"}
+    if not any(score.model == "hybrid" for score in found.values()):
         yield "no interval has a score on the selection prompts"
     for selection in selections:
-        if selection.interval is not None and ("hybrid", selection.interval, None) not in found:
-            start, end = selection.interval
+        pair, interval, soup_alpha = selection.pair, selection.interval, selection.soup_alpha
+        hybrid = interval, selection.alpha, selection.components
+        if interval is not None and CrcScore.key_of(pair, "selection", "hybrid", *hybrid) not in found:
+            start, end = interval
             yield f"the chosen interval {start}:{end} has no score on the selection prompts"
-        if selection.soup_alpha is not None and ("soup", None, selection.soup_alpha) not in found:
-            yield f"the chosen soup, alpha {selection.soup_alpha:g}, has no score on the selection prompts"
+        soup = CrcScore.key_of(pair, "selection", "soup", alpha=soup_alpha)
+        if soup_alpha is not None and soup not in found:
+            yield f"the chosen soup, alpha {soup_alpha:g}, has no score on the selection prompts"
 
 
 def _faults_of_set(prompt_set: PromptSet, scores: Sequence[CrcScore]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 NAMES = (
     "crc_search",
+    "localisation",
     "creative_writing",
     "open_qa",
     "reasoning",

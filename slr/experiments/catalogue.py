@@ -11,6 +11,7 @@ from slr.experiments import (
     creative_writing,
     decoding_methods,
     judge,
+    localisation,
     mechanism,
     open_qa,
     prompting_methods,
@@ -23,6 +24,7 @@ from slr.runs.experiment import AnyExperiment
 
 MAKERS: dict[str, MakeExperiment] = {
     "crc_search": crc_search.experiment,
+    "localisation": localisation.experiment,
     "creative_writing": creative_writing.experiment,
     "open_qa": open_qa.experiment,
     "reasoning": reasoning.experiment,

@@ -14,6 +14,7 @@ from slr.analysis.figures.downstream import (
     prompting_frontier,
     qa_coverage,
 )
+from slr.analysis.figures.localisation import components, contiguity, partial_restoration
 from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.quality_cost import quality_cost
 from slr.analysis.needs import (
@@ -21,6 +22,7 @@ from slr.analysis.needs import (
     CRC_STUDY,
     CREATIVE_WRITING,
     DECODING,
+    LOCALISATION,
     MECHANISM,
     OPEN_QA,
     PROMPTING,
@@ -32,6 +34,14 @@ FIGURES = (
     Exhibit(id="concept", make=concept),
     Exhibit(id="crc_heatmaps", make=crc_heatmaps, need=CRC_STUDY, caption=captions.crc_heatmaps),
     Exhibit(id="crc_tradeoff", make=crc_tradeoff, need=CRC_STUDY, caption=captions.crc_tradeoff),
+    Exhibit(
+        id="partial_restoration",
+        make=partial_restoration,
+        need=LOCALISATION,
+        caption=captions.partial_restoration,
+    ),
+    Exhibit(id="components", make=components, need=LOCALISATION, caption=captions.components),
+    Exhibit(id="contiguity", make=contiguity, need=LOCALISATION, caption=captions.contiguity),
     Exhibit(
         id="creative_tradeoff",
         make=creative_tradeoff,

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 from slr.analysis.figures.downstream import shown_questions
 from slr.analysis.load_results import Results
+from slr.analysis.tables.localisation import COMPONENTS
 from slr.analysis.tables.selected_intervals import rules_of
+from slr.crc.localisation import PairScores
 from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
 from slr.downstream.groups import ALL_GENRES
 from slr.figure_style import MODEL_NAMES
@@ -43,6 +45,68 @@ def crc_tradeoff(results: Results) -> str:
         f"that are valid enough ({rules_of(results)}). On held-out prompts: "
         + "; ".join(_held_out(report) for report in results.crc_reports)
     )
+
+
+def partial_restoration(results: Results) -> str:
+    """Say what the plot shows, and what was chosen at any alpha and whole."""
+    chosen = "; ".join(
+        f"{pair}: {_restored_by(scores, 'partial')} at any alpha, {_restored_by(scores, 'hybrid')} whole"
+        for pair, scores in results.localisations.items()
+    )
+    return (
+        "Partial restoration. For each alpha, the Pareto front of all intervals whose layers take that share of the "
+        "base model; alpha 1 restores them whole. Soups interpolate all weights, or only the decoder layers. "
+        "Higher and further to the right is better. Each panel shows validities near the least allowed one. Means over "
+        f"{_num_localisation_prompts(results, 'selection')} selection prompts. Chosen: {chosen}."
+    )
+
+
+def components(results: Results) -> str:
+    """Say what the plot shows, and which interval was chosen for each choice of components."""
+    chosen = "; ".join(
+        f"{pair}: "
+        + ", ".join(
+            f"{COMPONENTS[name]} {scores.choices[name].interval}"
+            for name in COMPONENTS
+            if name in scores.choices
+        )
+        for pair, scores in results.localisations.items()
+    )
+    return (
+        "Which part of a layer to restore: the best interval for each choice of components, chosen on the selection "
+        "prompts. Further to the right is better; the dotted line is the share of validity that the rule demands. "
+        f"Means over {_num_localisation_prompts(results, 'held_out')} held-out prompts with 95% intervals, paired with "
+        f"the instruct model. Intervals: {chosen}."
+    )
+
+
+def contiguity(results: Results) -> str:
+    """Say what both rows show, and how well gains add up."""
+    sizes = "; ".join(
+        f"{pair}: {len(scores.hybrid.interval)} layers, {len(scores.random_sets('held_out'))} random sets"
+        for pair, scores in results.localisations.items()
+        if scores.hybrid is not None
+    )
+    added = "; ".join(
+        f"{pair}: slope {scores.additivity.slope}, Pearson's r {scores.additivity.correlation}"
+        for pair, scores in results.localisations.items()
+        if scores.additivity is not None
+    )
+    return (
+        "Top: the chosen interval against sets of as many layers that need not touch, and the best single layer; means "
+        f"over {_num_localisation_prompts(results, 'held_out')} held-out prompts, higher and further to the right is "
+        f"better ({sizes}). Bottom: the gain in diversity of each interval against the sum of its layers' gains, on "
+        f"the selection prompts ({added}; 95% intervals by a bootstrap over prompts)."
+    )
+
+
+def _restored_by(scores: PairScores, name: str) -> str:
+    return f"layers {scores.choices[name]}" if name in scores.choices else "none is valid enough"
+
+
+def _num_localisation_prompts(results: Results, prompt_set: PromptSet) -> str:
+    scores = (pair.instruct(prompt_set) for pair in results.localisations.values())
+    return " or ".join(sorted({str(len(score.prompt_ids)) for score in scores if score is not None}))
 
 
 def creative_tradeoff(results: Results) -> str:

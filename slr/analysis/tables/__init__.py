@@ -9,6 +9,7 @@ from slr.analysis.needs import (
     CREATIVE_WRITING,
     DECODING,
     JUDGE,
+    LOCALISATION,
     MECHANISM,
     OPEN_QA,
     PAIRS,
@@ -41,6 +42,7 @@ from slr.analysis.tables.downstream import (
     sampling_seeds,
 )
 from slr.analysis.tables.judge import canonicaliser, judge, judge_agreement, judge_contrasts
+from slr.analysis.tables.localisation import additivity, components, contiguity, partial_restoration
 from slr.analysis.tables.mechanism import mechanism
 from slr.analysis.tables.models import models
 from slr.analysis.tables.quality import quality
@@ -61,6 +63,10 @@ TABLES = (
     Exhibit(id="selection_reasons", make=selection_reasons, need=CRC_STUDY),
     Exhibit(id="best_intervals", make=best_intervals, need=CRC_STUDY),
     Exhibit(id="soup_alphas", make=soup_alphas, need=CRC_STUDY),
+    Exhibit(id="partial_restoration", make=partial_restoration, need=LOCALISATION),
+    Exhibit(id="components", make=components, need=LOCALISATION),
+    Exhibit(id="contiguity", make=contiguity, need=LOCALISATION),
+    Exhibit(id="additivity", make=additivity, need=LOCALISATION),
     Exhibit(id="creative_writing", make=creative_writing, need=CREATIVE_WRITING),
     Exhibit(
         id="creative_writing_contrasts",

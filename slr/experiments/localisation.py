@@ -1,0 +1,34 @@
+"""Does the collapse sit in certain layers, in a part of them, and is it best restored whole?
+
+Intervals are restored at several alphas, and with attention, MLP or norms alone. Sets of as many layers as the chosen
+hybrid has, not next to each other, are chosen greedily and drawn at random. All are compared on held-out prompts with
+the hybrid, the soup, and the soup of the decoder layers alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from slr.crc.localisation_study import LocalisationConfig, localisation_experiment
+from slr.experiments import crc_search
+from slr.experiments.declaring import question_in
+from slr.runs.experiment import Experiment
+
+SMALL = LocalisationConfig(alphas=(0.5,), components=(("attention",), ("mlp",)))
+CONFIGS = {
+    "testbed": LocalisationConfig(
+        alphas=(0.25, 0.5, 0.75), components=(("attention",), ("mlp",), ("norms",), ("attention", "mlp"))
+    ),
+    # Each stack takes as long as the whole search of the pair, which is half an hour on two cores.
+    "laptop": LocalisationConfig(alphas=(0.5,), components=()),
+    "small": SMALL,
+    "paper": SMALL,
+}
+
+
+def experiment(preset: str, smoke: bool) -> Experiment[LocalisationConfig]:
+    """Make the experiment at the size of a preset, or its smoke size."""
+    config = replace(CONFIGS[preset], search=crc_search.config(smoke))
+    if smoke:
+        config = replace(config, alphas=(0.5,), components=(("mlp",),), num_random_sets=2)
+    return localisation_experiment(question_in(__doc__), config)
