@@ -33,6 +33,7 @@ from slr.analysis.tables.contrasts import (
 from slr.analysis.tables.crc_prompts import crc_prompts
 from slr.analysis.tables.downstream import (
     creative_writing,
+    creative_writing_metrics,
     decoding_methods,
     open_qa,
     prompting_methods,
@@ -67,6 +68,7 @@ TABLES = (
         make=creative_writing_contrasts,
         need=contrasts_of("creative_writing"),
     ),
+    Exhibit(id="creative_writing_metrics", make=creative_writing_metrics, need=CREATIVE_WRITING),
     Exhibit(id="samples", make=samples, need=CREATIVE_WRITING),
     Exhibit(id="judge", make=judge, need=JUDGE),
     Exhibit(id="judge_contrasts", make=judge_contrasts, need=JUDGE),
