@@ -338,7 +338,9 @@ def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: ComparedMo
 
 def _curve(axes: Axes, values: NDArray[np.float64], model: ComparedModel, style: str = "-") -> None:
     color, name = STYLES[model]
-    axes.plot(range(1, len(values) + 1), values, style, color=color, linewidth=1.2, label=name)
+    # One entry of the legend stands for a model, whatever the style.
+    label = name if style == "-" else None
+    axes.plot(range(1, len(values) + 1), values, style, color=color, linewidth=1.2, label=label)
 
 
 def _by_model(samples: Sequence[Samples]) -> dict[ComparedModel, list[Samples]]:

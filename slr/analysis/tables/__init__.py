@@ -12,6 +12,7 @@ from slr.analysis.needs import (
     MECHANISM,
     OPEN_QA,
     PAIRS,
+    PRIMARY,
     PROMPTING,
     QUALITY,
     REASONING,
@@ -44,6 +45,7 @@ from slr.analysis.tables.downstream import (
 from slr.analysis.tables.judge import canonicaliser, judge, judge_agreement, judge_contrasts
 from slr.analysis.tables.mechanism import mechanism
 from slr.analysis.tables.models import models
+from slr.analysis.tables.power import power
 from slr.analysis.tables.quality import quality
 from slr.analysis.tables.runs import runs
 from slr.analysis.tables.samples import samples
@@ -99,6 +101,7 @@ TABLES = (
     Exhibit(id="quality", make=quality, need=QUALITY),
     Exhibit(id="quality_contrasts", make=quality_contrasts, need=contrasts_of("quality")),
     Exhibit(id="mechanism", make=mechanism, need=MECHANISM),
+    Exhibit(id="power", make=power, need=PRIMARY),
     Exhibit(id="sampling_seeds", make=sampling_seeds, need=CREATIVE_WRITING),
     Exhibit(id="search_cost", make=search_cost, need=COSTS),
     Exhibit(id="models", make=models, need=PAIRS),

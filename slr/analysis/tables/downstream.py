@@ -67,8 +67,8 @@ def open_qa(results: Results) -> Table:
         results,
         "open_qa",
         "Open questions with many right answers. The primary metric is coverage on closed lists: the share of all "
-        "right answers that a prompt's samples find. Precision is the share of samples that are right. Entropy is the entropy of the right samples "
-        "over all right answers, from 0 to 1.",
+        "right answers that a prompt's samples find. Precision is the share of samples that are right. Entropy is the "
+        "entropy of the right samples over all right answers, from 0 to 1.",
     )
 
 
