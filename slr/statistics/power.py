@@ -16,7 +16,7 @@ SIGNIFICANCE = 1 - CONFIDENCE_LEVEL
 
 
 def power_of(difference: float, spread: float, n: int, significance: float = SIGNIFICANCE) -> float:
-    """Probability that a two-sided paired t-test finds a mean difference, by the noncentral t distribution.
+    """Probability that a two-sided paired t-test finds a mean difference, by the noncentral F distribution.
 
     Source: Cohen 1988, Statistical Power Analysis for the Behavioral Sciences, chapter 2.
 
@@ -29,16 +29,15 @@ def power_of(difference: float, spread: float, n: int, significance: float = SIG
     Raises:
         ValueError: if there are fewer than two pairs, or the spread is not above 0.
     """
-    from scipy.special import nctdtr, stdtrit
+    from scipy.special import ncfdtr, stdtrit
 
     if n < 2 or not spread > 0:
         raise ValueError(
             f"got {n} pairs with a spread of {spread:g}: expected at least 2 and a spread above 0"
         )
     critical = float(stdtrit(n - 1, 1 - significance / 2))
-    shift = abs(difference) / spread * math.sqrt(n)
-    # The other tail adds the chance to find a difference of the wrong sign, which is next to nothing.
-    return float(1 - nctdtr(n - 1, shift, critical) + nctdtr(n - 1, shift, -critical))
+    # The square of noncentral t is noncentral F, which has both tails in one.
+    return float(1 - ncfdtr(1, n - 1, n * (difference / spread) ** 2, critical**2))
 
 
 def smallest_difference(
@@ -60,7 +59,6 @@ def smallest_difference(
     if not significance < power < 1:
         raise ValueError(f"power is {power:g}: expected a probability above {significance:g} and below 1")
     power_of(0.0, spread, n, significance)  # checks the rest
-    # Steps of one standard error stay close, because scipy has no value far out in the tails.
     error = spread / math.sqrt(n)
     largest = error
     while power_of(largest, spread, n, significance) < power:
