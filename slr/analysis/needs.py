@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from slr.analysis.load_results import Results
+from slr.downstream.primary import PRIMARY_GROUPS
 from slr.models.presets import PRESETS
 from slr.runs.records import LogitLens
 from slr.runs.results import by_pair, of_kind
@@ -87,6 +88,13 @@ def samples_of(experiment: str) -> Need:
         script=f"experiments/{experiment}.py",
         takes_preset=True,
     )
+
+
+PRIMARY = Need(
+    lambda results: [c for task in PRIMARY_GROUPS for c in results.contrasts(task) if c.is_primary],
+    script="experiments/creative_writing.py",
+    takes_preset=True,
+)
 
 
 def contrasts_of(experiment: str) -> Need:

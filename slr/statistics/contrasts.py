@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, fields
-from statistics import fmean
+from statistics import fmean, stdev
 
 from slr.statistics.uncertainty import Estimate, estimate_difference, holm, paired_p_value
 
@@ -60,6 +60,7 @@ class Contrast(Compared):
         mean: the method's mean over these items; None if there are none.
         reference_mean: the reference's mean over these items; None if there are none.
         difference: ``mean - reference_mean`` with its interval; None if there are no items.
+        spread: standard deviation of the paired differences; None with fewer than two items.
         p_value: corrected p-value; None with fewer than two items.
         family_size: number of p-values that Holm's correction was taken over.
     """
@@ -68,6 +69,7 @@ class Contrast(Compared):
     mean: float | None
     reference_mean: float | None
     difference: Estimate | None
+    spread: float | None
     p_value: float | None
     family_size: int
 
@@ -114,6 +116,7 @@ def _contrast(comparison: Comparison, p_value: float | None, family_size: int) -
         mean=fmean(values) if both else None,
         reference_mean=fmean(others) if both else None,
         difference=estimate_difference(values, others) if both else None,
+        spread=stdev(v - o for v, o in both) if len(both) > 1 else None,
         p_value=p_value,
         family_size=family_size,
     )

@@ -332,10 +332,10 @@ def num_items(number: int) -> Check:
 
 def two_stars(text: str) -> bool:
     """Whether two stars are given."""
-    return (
-        re.search(r"\b(?:two|2)[ -]?stars?\b|(?<![★⭐])[★⭐]️?[★⭐]️?(?![★⭐])|\b2/5\b", text, re.IGNORECASE)
-        is not None
+    in_words = re.search(
+        r"\b(?:two|2)[ -]?stars?\b|\b(?:two|2) out of (?:five|5)\b|\b2/5", text, re.IGNORECASE
     )
+    return in_words is not None or sum(map(text.count, "★⭐")) == 2
 
 
 def letter(text: str) -> bool:

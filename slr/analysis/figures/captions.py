@@ -10,7 +10,7 @@ from slr.analysis.tables.localisation import COMPONENTS
 from slr.analysis.tables.selected_intervals import rules_of
 from slr.crc.localisation import PairScores
 from slr.crc.report import KEPT, PROMPT_SETS, CrcReport
-from slr.downstream.groups import ALL_GENRES
+from slr.downstream.groups import POOLED
 from slr.figure_style import MODEL_NAMES
 from slr.intervals import LayerInterval
 from slr.runs.records import LogitLens
@@ -111,7 +111,11 @@ def _num_localisation_prompts(results: Results, prompt_set: PromptSet) -> str:
 
 def creative_tradeoff(results: Results) -> str:
     """Say what the plot shows, and how often the hybrid is above or below its references."""
-    return f"Poems, stories and jokes. {_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
+    return (
+        "Poems, stories and jokes: the number of different valid texts among a prompt's samples, against the share of "
+        f"valid texts. Better is to the upper right. {_drawn(results, 'creative_writing')} "
+        f"{_outcome(results, 'creative_writing')}"
+    )
 
 
 def qa_coverage(results: Results) -> str:
@@ -137,7 +141,8 @@ def answer_distribution(results: Results) -> str:
 def pass_at_k(results: Results) -> str:
     """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
-        "Problems that the instruct model's greedy answer gets wrong: the chance that one of k samples is right. "
+        "All problems, and the ones that the instruct model's greedy answer fails: the chance that one of k samples is "
+        "right. Higher is better. "
         f"{_drawn(results, 'reasoning', lines='')} {_outcome(results, 'reasoning')}"
     )
 
@@ -242,9 +247,9 @@ def _outcome(results: Results, experiment: str) -> str:
 
 def _outcome_against(reference: ComparedModel, results: Results, experiment: str) -> str:
     contrasts = [c for c in _against(reference, results.contrasts(experiment)) if c.metric in _SHOWN]
-    if any(contrast.group == ALL_GENRES for contrast in contrasts):
+    if any(contrast.group in POOLED for contrast in contrasts):
         # All genres together hold the prompts of each genre, which would count twice.
-        contrasts = [contrast for contrast in contrasts if contrast.group == ALL_GENRES]
+        contrasts = [contrast for contrast in contrasts if contrast.group in POOLED]
     counts = [
         _count(name, [contrast for contrast in contrasts if _SHOWN[contrast.metric] == name])
         for name in dict.fromkeys(_SHOWN[contrast.metric] for contrast in contrasts)
@@ -261,11 +266,11 @@ def _against(reference: ComparedModel, contrasts: Sequence[Contrast]) -> list[Co
 
 
 _SHOWN = {
-    "embedding_diversity": "embedding diversity",
+    "distinct_valid": "different valid texts",
     "coverage": "coverage",
     **{f"pass_at_{k}": "pass@k" for k in (1, 4, 16, 64)},
     "accepted": "acceptance by the grammar",
-    "adherence": "adherence",
+    "valid": "share of valid texts",
     "precision": "precision",
 }
 """Name in captions of each metric that they count, by metric id."""

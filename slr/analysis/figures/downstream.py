@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from slr.analysis.load_results import Results
-from slr.downstream.groups import ALL_GENRES
+from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED
 from slr.downstream.methods import Method
 from slr.downstream.metric import MetricId
 from slr.downstream.prompt_metrics import (
@@ -71,22 +71,19 @@ MAX_ANSWERS = 8
 
 
 def creative_tradeoff(results: Results) -> Figure:
-    """Draw diversity against quality of poems, stories and jokes."""
+    """Draw different valid texts against the share of valid texts, of poems, stories and jokes."""
     summaries = [of for of in results.method_summaries("creative_writing") if of.group != ALL_GENRES]
-    # The testbed's grammar judges its own texts. Other texts have only a proxy.
-    quality = next(
-        of.metric for of in summaries if of.metric.id in ("accepted", "adherence") and of.estimate is not None
-    )
+    diversity = next(of.metric for of in summaries if of.metric.is_primary)
+    # The testbed's grammar judges its own texts. Other texts have only checks.
+    quality = next(of.metric for of in summaries if of.metric.id in ("accepted", "valid"))
 
     def draw(axes: Axes, pair: str, _: str) -> None:
         for of in summaries:
-            if of.pair == pair and of.metric.id == "embedding_diversity":
+            if of.pair == pair and of.metric.is_primary:
                 marker = GROUP_MARKERS.get(of.group, "o")
                 _cross(axes, _same(summaries, of, quality.id), of.estimate, of.method.model, marker)
 
-    figure, axes = _panels(
-        results, "creative_writing", draw, quality.label, "embedding diversity", by_group=False
-    )
+    figure, axes = _panels(results, "creative_writing", draw, quality.label, diversity.label, by_group=False)
     _label_markers(axes, GROUP_MARKERS.items())
     return _with_legend(figure, "lines: 95% intervals over prompts")
 
@@ -117,18 +114,19 @@ def qa_coverage(results: Results) -> Figure:
 
 
 def pass_at_k(results: Results) -> Figure:
-    """Draw the share of problems that at least one of k samples solves."""
+    """Draw the share of problems that at least one of k samples solves: all, and the ones that instruct fails."""
 
     def draw(axes: Axes, pair: str, _: str) -> None:
         samples = [s for s in results.samples_of("reasoning") if s.pair == pair]
-        for model, records in _by_model(samples).items():
-            curves = [pass_at_k_curve(len(record.texts), num_solved(record)) for record in records]
-            _curve(axes, np.mean(curves, axis=0), model)
+        for style, of_problems in (("-", samples), ("--", [s for s in samples if s.group == FAILED])):
+            for model, records in _by_model(of_problems).items():
+                curves = [pass_at_k_curve(len(record.texts), num_solved(record)) for record in records]
+                _curve(axes, np.mean(curves, axis=0), model, style)
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter("{x:g}")
 
-    figure, _ = _panels(results, "reasoning", draw, "samples", "pass@k")
-    return _with_legend(figure)
+    figure, _ = _panels(results, "reasoning", draw, "samples", "pass@k", by_group=False)
+    return _with_legend(figure, f"solid: {ALL_PROBLEMS}; dashed: {FAILED}")
 
 
 def answer_distribution(results: Results) -> Figure:
@@ -338,9 +336,11 @@ def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: ComparedMo
     axes.scatter([], [], marker="o", color=color, s=14, label=name)
 
 
-def _curve(axes: Axes, values: NDArray[np.float64], model: ComparedModel) -> None:
+def _curve(axes: Axes, values: NDArray[np.float64], model: ComparedModel, style: str = "-") -> None:
     color, name = STYLES[model]
-    axes.plot(range(1, len(values) + 1), values, color=color, linewidth=1.2, label=name)
+    # One entry of the legend stands for a model, whatever the style.
+    label = name if style == "-" else None
+    axes.plot(range(1, len(values) + 1), values, style, color=color, linewidth=1.2, label=label)
 
 
 def _by_model(samples: Sequence[Samples]) -> dict[ComparedModel, list[Samples]]:

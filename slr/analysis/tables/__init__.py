@@ -13,6 +13,7 @@ from slr.analysis.needs import (
     MECHANISM,
     OPEN_QA,
     PAIRS,
+    PRIMARY,
     PROMPTING,
     QUALITY,
     REASONING,
@@ -34,6 +35,7 @@ from slr.analysis.tables.contrasts import (
 from slr.analysis.tables.crc_prompts import crc_prompts
 from slr.analysis.tables.downstream import (
     creative_writing,
+    creative_writing_metrics,
     decoding_methods,
     open_qa,
     prompting_methods,
@@ -45,6 +47,7 @@ from slr.analysis.tables.judge import canonicaliser, judge, judge_agreement, jud
 from slr.analysis.tables.localisation import additivity, components, contiguity, partial_restoration
 from slr.analysis.tables.mechanism import mechanism
 from slr.analysis.tables.models import models
+from slr.analysis.tables.power import power
 from slr.analysis.tables.quality import quality
 from slr.analysis.tables.runs import runs
 from slr.analysis.tables.samples import samples
@@ -73,6 +76,7 @@ TABLES = (
         make=creative_writing_contrasts,
         need=contrasts_of("creative_writing"),
     ),
+    Exhibit(id="creative_writing_metrics", make=creative_writing_metrics, need=CREATIVE_WRITING),
     Exhibit(id="samples", make=samples, need=CREATIVE_WRITING),
     Exhibit(id="judge", make=judge, need=JUDGE),
     Exhibit(id="judge_contrasts", make=judge_contrasts, need=JUDGE),
@@ -103,6 +107,7 @@ TABLES = (
     Exhibit(id="quality", make=quality, need=QUALITY),
     Exhibit(id="quality_contrasts", make=quality_contrasts, need=contrasts_of("quality")),
     Exhibit(id="mechanism", make=mechanism, need=MECHANISM),
+    Exhibit(id="power", make=power, need=PRIMARY),
     Exhibit(id="sampling_seeds", make=sampling_seeds, need=CREATIVE_WRITING),
     Exhibit(id="search_cost", make=search_cost, need=COSTS),
     Exhibit(id="models", make=models, need=PAIRS),

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Table, p_cell
-from slr.downstream.report import FAMILY
+from slr.downstream.report import FAMILY, PRIMARY_FAMILY
 from slr.statistics.contrasts import Contrast
+from slr.vocabulary import TaskName
 
 PAIRED = (
     "Both means are over the same items, so that the difference is the difference of the means shown. Its 95% "
@@ -77,21 +78,21 @@ def crc_contrasts(results: Results) -> Table:
 
 def creative_writing_contrasts(results: Results) -> Table:
     """Compare methods on creative writing."""
-    return _of_experiment(results, "creative_writing", "Creative writing: the methods compared.")
+    return _of_task(results, "creative_writing", "Creative writing: the methods compared.")
 
 
 def open_qa_contrasts(results: Results) -> Table:
     """Compare methods on open questions."""
-    return _of_experiment(results, "open_qa", "Open questions: the methods compared.")
+    return _of_task(results, "open_qa", "Open questions: the methods compared.")
 
 
 def reasoning_contrasts(results: Results) -> Table:
-    """Compare methods on problems that the instruct model's greedy answer gets wrong."""
-    return _of_experiment(
+    """Compare methods on all problems, and on the ones that the instruct model's greedy answer solves or fails."""
+    return _of_task(
         results,
         "reasoning",
-        "Problems that the instruct model's greedy answer gets wrong: the methods compared. The choice of the "
-        "problems favours every model over the instruct model.",
+        "Reasoning: the methods compared. The choice of problems that instruct fails favours every other model, and "
+        "the choice of problems that it solves favours instruct.",
     )
 
 
@@ -127,6 +128,11 @@ def quality_contrasts(results: Results) -> Table:
         group="task",
         family="Holm-corrected over all contrasts of a pair",
     )
+
+
+def _of_task(results: Results, task: TaskName, caption: str) -> Table:
+    """Compare methods in one of the experiments on which claims rest."""
+    return contrast_table(caption, results.contrasts(task), family=f"{FAMILY}. {PRIMARY_FAMILY}")
 
 
 def _of_experiment(results: Results, experiment: str, caption: str) -> Table:

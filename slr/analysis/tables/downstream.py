@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from statistics import stdev
 
 from slr.analysis.load_results import Results
@@ -17,15 +17,47 @@ STATISTICS = (
 """Sentences on the statistics, for captions."""
 
 
+MAIN_WRITING_METRICS: frozenset[MetricId] = frozenset(
+    (
+        "distinct_valid",
+        "accepted",
+        "valid",
+        "constraint",
+        "fluency",
+        "utility",
+        "median_words",
+        "share_cut",
+        "embedding_diversity",
+        "vendi",
+    )
+)
+"""Metrics in the main table of creative writing. Another table has all."""
+VALID = (
+    "In the testbed a text is valid if the world's grammar accepts it and it keeps to its subject, and all texts that "
+    "are not equal are different. Elsewhere a valid text ended by itself, does not repeat itself, and keeps the "
+    "constraint of its prompt where a program can check one; texts are different if their functional classes are."
+)
+"""Sentences on what counts as a different valid text, for captions."""
+
+
 def creative_writing(results: Results) -> Table:
     """Make the table of poems, stories and jokes."""
     return _table(
         results,
         "creative_writing",
-        "Creative writing: diversity of a prompt's samples, and quality. In the testbed, quality is the share of texts "
-        "that the world's grammar accepts and that keep to their subject. Elsewhere there are two proxies until a "
-        "judge is configured: fluency is the mean log-probability of a token under another model, and adherence the "
-        "cosine similarity of a text and its request.",
+        "Creative writing. The primary metric is the number of different valid texts among a prompt's samples. "
+        f"{VALID} Fluency is the mean log-probability of a token under another model, given the request.",
+        MAIN_WRITING_METRICS,
+    )
+
+
+def creative_writing_metrics(results: Results) -> Table:
+    """Make the table of poems, stories and jokes with every metric."""
+    return _table(
+        results,
+        "creative_writing",
+        "Creative writing: every metric. Self-BLEU, compression ratio and ROUGE-L are lower for more diverse texts. "
+        "Adherence is the cosine similarity of a text and its request.",
     )
 
 
@@ -34,19 +66,20 @@ def open_qa(results: Results) -> Table:
     return _table(
         results,
         "open_qa",
-        "Open questions with many right answers. Precision is the share of samples that are right. Coverage is the "
-        "expected share of all right answers among a prompt's samples. Entropy is the entropy of the right samples "
-        "over all right answers, from 0 to 1.",
+        "Open questions with many right answers. The primary metric is coverage on closed lists: the share of all "
+        "right answers that a prompt's samples find. Precision is the share of samples that are right. Entropy is the "
+        "entropy of the right samples over all right answers, from 0 to 1.",
     )
 
 
 def reasoning(results: Results) -> Table:
-    """Make the table of problems that the instruct model's greedy answer gets wrong."""
+    """Make the table of problems, and of the ones that the instruct model's greedy answer solves or fails."""
     return _table(
         results,
         "reasoning",
-        "Problems that the instruct model's greedy answer gets wrong. pass@k is the chance that one of k samples is "
-        "right.",
+        "Reasoning problems. pass@k is the chance that one of k samples is right. The primary metric, in the first "
+        "column, is over all problems. A choice of problems that instruct fails favours every other model, so these "
+        "are shown beside.",
     )
 
 
@@ -109,8 +142,12 @@ def _spread(seed_means: Sequence[float | None]) -> tuple[Cell, ...]:
     return (min(means), max(means), stdev(means)) if len(means) > 1 else (None, None, None)
 
 
-def _table(results: Results, experiment: str, caption: str) -> Table:
-    summaries = results.method_summaries(experiment)
+def _table(
+    results: Results, experiment: str, caption: str, metrics: Container[MetricId] | None = None
+) -> Table:
+    summaries = [
+        of for of in results.method_summaries(experiment) if metrics is None or of.metric.id in metrics
+    ]
     # A metric that is defined for no method would be an empty column.
     labels: dict[MetricId, str] = {
         of.metric.id: of.metric.label for of in summaries if of.estimate is not None
