@@ -43,7 +43,7 @@ def crc_contrasts(records: Sequence[AnyRecord], pair: str, selection: CrcSelecti
     scores = {
         (score.model, score.interval, score.alpha): score
         for score in of_kind(of_pair(records, pair), CrcScore)
-        if score.prompt_set == "held_out"
+        if score.prompt_set == "held_out" and score.min_p is None
     }
     by_model: dict[ModelKind, CrcScore] = {}
     for model, choice in chosen.items():

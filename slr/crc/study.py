@@ -145,53 +145,53 @@ def _is_wanted(record: AnyRecord, config: CrcStudyConfig) -> bool:
 
 
 def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
-    spec = _with_num_layers(spec)
+    spec = with_num_layers(spec)
     num_layers = spec.num_layers
     assert num_layers is not None
     pair = spec.name
-    hybrid_keys = [_hybrid_key(pair, "selection", hybrid) for hybrid in _hybrids(num_layers, config)]
+    hybrid_keys = [hybrid_key(pair, "selection", hybrid) for hybrid in _hybrids(num_layers, config)]
     soup_keys = [CrcScore.key_of(pair, "selection", "soup", alpha=alpha) for alpha in config.soup_alphas]
     model_keys = [PairInfo.key_of(pair)] + [
         CrcScore.key_of(pair, prompt_set, model)
         for prompt_set in PROMPT_SETS
         for model in ("base", "instruct")
     ]
-    num_prompts = len(config.prompts("selection"))
-    tree = TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS
     models, search, soups, selection = (f"{pair}/{n}" for n in ("models", "search", "soups", "selection"))
     return [
         Cell(
             key=models,
             record_keys=lambda _: model_keys,
             run=lambda context: _score_models(context, config),
-            cost=_cost(spec, 4 * num_layers, tree),
+            cost=estimated_cost(spec, config, 4 * num_layers),
         ),
         Cell(
             key=search,
             record_keys=lambda _: hybrid_keys,
             run=lambda context: _search(context, config),
-            cost=_cost(spec, count_layer_evaluations(num_layers, num_stacks=len(config.stacks)), tree),
+            cost=estimated_cost(
+                spec, config, count_layer_evaluations(num_layers, num_stacks=len(config.stacks))
+            ),
             is_divisible=True,
         ),
         Cell(
             key=soups,
             record_keys=lambda _: soup_keys,
             run=lambda context: _score_soups(context, config),
-            cost=_cost(spec, len(soup_keys) * num_layers, tree),
+            cost=estimated_cost(spec, config, len(soup_keys) * num_layers),
             is_divisible=True,
         ),
         Cell(
             key=selection,
             record_keys=lambda _: [_selection_key(pair, config)],
             run=lambda context: _select(context, config),
-            cost=_cost(spec, 0, 0),
+            cost=estimated_cost(spec, config, 0),
             needs=(models, search, soups),
         ),
         Cell(
             key=f"{pair}/held_out",
             record_keys=lambda results: _held_out_keys(pair, results, config),
             run=lambda context: _score_held_out(context, config),
-            cost=_cost(spec, 2 * num_layers, tree),
+            cost=estimated_cost(spec, config, 2 * num_layers),
             needs=(selection,),
         ),
     ]
@@ -202,7 +202,8 @@ def _hybrids(num_layers: int, config: CrcStudyConfig) -> list[Restoration]:
     return [Restoration(*both) for both in product(all_intervals(num_layers), config.stacks)]
 
 
-def _with_num_layers(spec: PairSpec) -> PairSpec:
+def with_num_layers(spec: PairSpec) -> PairSpec:
+    """Fill in the number of decoder layers, from the base model's configuration if the pair does not say it."""
     if spec.num_layers is not None:
         return spec
     from slr.models.checkpoint import open_checkpoint
@@ -210,8 +211,16 @@ def _with_num_layers(spec: PairSpec) -> PairSpec:
     return replace(spec, num_layers=open_checkpoint(spec.base).num_layers)
 
 
-def _cost(spec: PairSpec, layer_evaluations: int, tokens_each: int) -> Cost:
-    tokens = layer_evaluations * tokens_each
+def estimated_cost(spec: PairSpec, config: CrcStudyConfig, layer_evaluations: int) -> Cost:
+    """Estimate the work of layer evaluations on the selection prompts.
+
+    Args:
+        spec: the pair.
+        config: says how many prompts there are.
+        layer_evaluations: number of times that one layer processes one model's hidden states.
+    """
+    num_prompts = len(config.prompts("selection"))
+    tokens = layer_evaluations * (TYPICAL_PROMPT_TOKENS + num_prompts * TYPICAL_TREE_TOKENS)
     flops = None
     if spec.num_parameters is not None and spec.num_layers is not None:
         # Embeddings count as layers here, which makes the estimate of a small model too high.
@@ -275,7 +284,7 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     missing = {
         hybrid
         for hybrid in hybrids
-        if _hybrid_key(context.spec.name, "selection", hybrid) not in context.results
+        if hybrid_key(context.spec.name, "selection", hybrid) not in context.results
     }
     stacks = [stack for stack in config.stacks if any(hybrid.stack == stack for hybrid in missing)]
     starts = sorted({hybrid.interval.start for hybrid in missing})
@@ -384,7 +393,7 @@ def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[li
     assert selection is not None
     encoded = _encoded(context, config, "held_out")
     hybrid = chosen_restoration(selection)
-    if hybrid is not None and _hybrid_key(pair, "held_out", hybrid) not in context.results:
+    if hybrid is not None and hybrid_key(pair, "held_out", hybrid) not in context.results:
         model = restore(context.pair, hybrid.interval, hybrid.alpha, hybrid.components)
         [scores] = score_by_tree([model], encoded)
         yield [score_record(context, "held_out", "hybrid", scores, hybrid)]
@@ -400,7 +409,7 @@ def _held_out_keys(pair: str, results: Results, config: CrcStudyConfig) -> list[
         return None
     keys = []
     if (hybrid := chosen_restoration(selection)) is not None:
-        keys.append(_hybrid_key(pair, "held_out", hybrid))
+        keys.append(hybrid_key(pair, "held_out", hybrid))
     if selection.soup_alpha is not None:
         keys.append(CrcScore.key_of(pair, "held_out", "soup", alpha=selection.soup_alpha))
     return keys
@@ -415,7 +424,14 @@ def _selection_key(pair: str, config: CrcStudyConfig) -> str:
     return CrcSelection.key_of(pair, config.min_validity_ratio, config.margin, config.alphas, components)
 
 
-def _hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
+def hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
+    """Make the key of the scores of a hybrid that restores an interval.
+
+    Args:
+        pair: name of the pair.
+        prompt_set: the set of prompts.
+        hybrid: what it restores.
+    """
     return CrcScore.key_of(
         pair,
         prompt_set,
@@ -442,6 +458,7 @@ def score_record(
     model: ModelKind,
     scores: PromptScores,
     choice: Restoration | LayerSet | float | None = None,
+    min_p: float | None = None,
 ) -> CrcScore:
     """Make the record of one model's scores.
 
@@ -451,6 +468,8 @@ def score_record(
         model: kind of model.
         scores: the scores.
         choice: what a hybrid restores, or the alpha of a soup; None for base and instruct.
+        min_p: share of the largest next-token probability below which a token did not count; None if every token
+            counted.
     """
     hybrid = choice if isinstance(choice, Restoration) else None
     alpha = recorded_alpha(hybrid.alpha) if hybrid else choice if isinstance(choice, float) else None
@@ -463,6 +482,7 @@ def score_record(
         alpha=alpha,
         components=recorded_components(hybrid.components) if hybrid else None,
         layers=tuple(sorted(choice)) if isinstance(choice, frozenset) else None,
+        min_p=min_p,
         prompt_set=prompt_set,
         prompt_ids=scores.prompt_ids,
         validity=scores.validity,

@@ -2,6 +2,7 @@
 
 NAMES = (
     "crc_search",
+    "stability",
     "creative_writing",
     "open_qa",
     "reasoning",

@@ -17,12 +17,14 @@ from slr.experiments import (
     quality,
     reasoning,
     restoration_controls,
+    stability,
 )
 from slr.experiments.declaring import MakeExperiment
 from slr.runs.experiment import AnyExperiment
 
 MAKERS: dict[str, MakeExperiment] = {
     "crc_search": crc_search.experiment,
+    "stability": stability.experiment,
     "creative_writing": creative_writing.experiment,
     "open_qa": open_qa.experiment,
     "reasoning": reasoning.experiment,

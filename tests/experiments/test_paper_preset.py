@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = {"llama": "llama", "qwen": "qwen2", "gemma": "gemma2"}
 EXPERIMENTS = (
     "crc_search",
+    "stability",
     "creative_writing",
     "open_qa",
     "reasoning",

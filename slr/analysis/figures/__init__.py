@@ -16,6 +16,7 @@ from slr.analysis.figures.downstream import (
 )
 from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.quality_cost import quality_cost
+from slr.analysis.figures.stability import stability
 from slr.analysis.needs import (
     CONTROLS,
     CRC_STUDY,
@@ -26,12 +27,14 @@ from slr.analysis.needs import (
     PROMPTING,
     QUALITY,
     REASONING,
+    STABILITY,
 )
 
 FIGURES = (
     Exhibit(id="concept", make=concept),
     Exhibit(id="crc_heatmaps", make=crc_heatmaps, need=CRC_STUDY, caption=captions.crc_heatmaps),
     Exhibit(id="crc_tradeoff", make=crc_tradeoff, need=CRC_STUDY, caption=captions.crc_tradeoff),
+    Exhibit(id="stability", make=stability, need=STABILITY, caption=captions.stability),
     Exhibit(
         id="creative_tradeoff",
         make=creative_tradeoff,

@@ -15,6 +15,7 @@ from slr.analysis.needs import (
     PROMPTING,
     QUALITY,
     REASONING,
+    STABILITY,
     TWO_JUDGES,
     contrasts_of,
 )
@@ -51,6 +52,7 @@ from slr.analysis.tables.selected_intervals import selected_intervals
 from slr.analysis.tables.selection_reasons import selection_reasons
 from slr.analysis.tables.settings import settings
 from slr.analysis.tables.soup_alphas import soup_alphas
+from slr.analysis.tables.stability import crc_min_p, stability, training_seeds
 from slr.analysis.tables.verdicts import verdicts
 
 TABLES = (
@@ -61,6 +63,9 @@ TABLES = (
     Exhibit(id="selection_reasons", make=selection_reasons, need=CRC_STUDY),
     Exhibit(id="best_intervals", make=best_intervals, need=CRC_STUDY),
     Exhibit(id="soup_alphas", make=soup_alphas, need=CRC_STUDY),
+    Exhibit(id="stability", make=stability, need=STABILITY),
+    Exhibit(id="crc_min_p", make=crc_min_p, need=STABILITY),
+    Exhibit(id="training_seeds", make=training_seeds, need=CRC_STUDY),
     Exhibit(id="creative_writing", make=creative_writing, need=CREATIVE_WRITING),
     Exhibit(
         id="creative_writing_contrasts",
