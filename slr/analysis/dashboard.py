@@ -161,7 +161,7 @@ CRC_SEARCH = Section(
         _bars("Diversity on held-out prompts, with min-p", "stability", "diversity", group="min_p"),
         Picture("crc_heatmaps"),
         Picture("crc_tradeoff"),
-        Picture("stability"),
+        Picture("choice_stability"),
     ),
 )
 DOWNSTREAM = Section(

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.patches import Rectangle
 
 from slr.analysis.figures import captions
-from slr.analysis.figures.stability import stability as stability_figure
+from slr.analysis.figures.choice_stability import choice_stability
 from slr.analysis.load_results import Results
 from slr.analysis.needs import STABILITY
 from slr.analysis.tables.stability import crc_min_p, stability, training_seeds
@@ -65,14 +65,14 @@ def test_table_of_training_seeds(results: Results) -> None:
 
 
 def test_figure_shows_shares_of_draws_and_gains(results: Results) -> None:
-    layers, gains = stability_figure(results).axes
+    layers, gains = choice_stability(results).axes
     bars = [p for p in layers.patches if isinstance(p, Rectangle) and p.get_width() == pytest.approx(0.8)]
     assert [bar.get_height() for bar in bars] == [0.0, 1.0, 0.0]
     [median, reported] = gains.get_lines()
     assert list(median.get_xdata()) == [4, 5, 10, 20, 80]  # pyright: ignore[reportArgumentType]
     assert list(median.get_ydata()) == pytest.approx([0.3] * 5)  # pyright: ignore[reportArgumentType]
     assert list(reported.get_ydata()) == pytest.approx([0.3, 0.3])  # pyright: ignore[reportArgumentType]
-    caption = captions.stability(results)
+    caption = captions.choice_stability(results)
     assert "2,000 draws of 4 prompts" in caption
     assert f"{PAIR}: layers {CHOSEN[0]}:{CHOSEN[1]} in 100% of the draws, mean overlap 1.00" in caption
 

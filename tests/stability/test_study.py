@@ -57,7 +57,9 @@ def test_every_interval_is_scored_on_held_out_prompts_as_its_hybrid(records: lis
     encoded = encode_prompts(SMOKE.prompts("held_out"), pair.tokenizer)
     for ends in ((0, 1), (3, 8), (11, 12)):
         expected = score_model(restore(pair, LayerInterval(*ends)), encoded)
-        np.testing.assert_allclose(held_out["hybrid", ends, None].validity, expected.validity, atol=1e-4)
+        assert np.array(held_out["hybrid", ends, None].validity, dtype=float) == pytest.approx(
+            np.array(expected.validity, dtype=float), abs=1e-4
+        )
 
 
 def test_all_models_are_scored_with_min_p(records: list[AnyRecord]) -> None:
@@ -79,7 +81,9 @@ def test_all_models_are_scored_with_min_p(records: list[AnyRecord]) -> None:
         (("hybrid", interval.ends, None), restore(pair, interval)),
     ):
         found, expected = held_out[key], score_model(model, encoded)
-        np.testing.assert_allclose(found.validity, expected.validity, atol=1e-4)
+        assert np.array(found.validity, dtype=float) == pytest.approx(
+            np.array(expected.validity, dtype=float), abs=1e-4
+        )
         assert found.validity != scores_in(records, "held_out", None)[key].validity
 
 

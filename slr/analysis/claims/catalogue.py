@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from slr.analysis.claims.crc import CRC_CLAIMS
+from slr.analysis.claims.stability import STABILITY_CLAIMS
 from slr.analysis.claims.verdict import Claim, Verdict
 from slr.analysis.load_results import Results
 
-CLAIMS: tuple[Claim, ...] = CRC_CLAIMS
+CLAIMS: tuple[Claim, ...] = (*CRC_CLAIMS, *STABILITY_CLAIMS)
 """Every claim, in the order of the table."""
 
 

@@ -2,6 +2,7 @@
 
 from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import captions
+from slr.analysis.figures.choice_stability import choice_stability
 from slr.analysis.figures.concept import concept
 from slr.analysis.figures.crc_heatmaps import crc_heatmaps
 from slr.analysis.figures.crc_tradeoff import crc_tradeoff
@@ -16,7 +17,6 @@ from slr.analysis.figures.downstream import (
 )
 from slr.analysis.figures.mechanism import mechanism
 from slr.analysis.figures.quality_cost import quality_cost
-from slr.analysis.figures.stability import stability
 from slr.analysis.needs import (
     CONTROLS,
     CRC_STUDY,
@@ -34,7 +34,7 @@ FIGURES = (
     Exhibit(id="concept", make=concept),
     Exhibit(id="crc_heatmaps", make=crc_heatmaps, need=CRC_STUDY, caption=captions.crc_heatmaps),
     Exhibit(id="crc_tradeoff", make=crc_tradeoff, need=CRC_STUDY, caption=captions.crc_tradeoff),
-    Exhibit(id="stability", make=stability, need=STABILITY, caption=captions.stability),
+    Exhibit(id="choice_stability", make=choice_stability, need=STABILITY, caption=captions.choice_stability),
     Exhibit(
         id="creative_tradeoff",
         make=creative_tradeoff,

@@ -46,7 +46,7 @@ def crc_tradeoff(results: Results) -> str:
     )
 
 
-def stability(results: Results) -> str:
+def choice_stability(results: Results) -> str:
     """Say what the panels show, and how often the bootstrap gives the reported choice."""
     reports = results.stability_reports
     outcomes = []

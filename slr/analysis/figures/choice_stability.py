@@ -15,7 +15,7 @@ ROW_HEIGHT = 1.55
 """Height of one pair's panels, in inches."""
 
 
-def stability(results: Results) -> Figure:
+def choice_stability(results: Results) -> Figure:
     """Draw a row for each pair: shares of draws by layer (left), and gains by number of prompts (right)."""
     reports = results.stability_reports
     figure, axes = plt.subplots(
