@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,7 +86,8 @@ def test_min_p_leaves_out_what_min_p_sampling_never_draws() -> None:
 @pytest.mark.parametrize("min_p", [0.02, 0.1, 1.0])
 def test_min_p_as_transformers_samples_by_it(min_p: float) -> None:
     logits = torch.randn(5, 40, generator=torch.manual_seed(0))
-    warped = MinPLogitsWarper(min_p)(torch.zeros(5, 1, dtype=torch.long), logits)  # pyright: ignore[reportArgumentType].double().softmax(-1)
+    no_tokens: Any = torch.zeros(5, 1, dtype=torch.long)
+    warped = MinPLogitsWarper(min_p)(no_tokens, logits.clone()).double().softmax(-1)
     found = character_log_probs(logits, [(token,) for token in range(40)], min_p).exp()
     torch.testing.assert_close(found, warped, rtol=0, atol=1e-6)
 
