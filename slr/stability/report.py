@@ -27,7 +27,7 @@ from slr.vocabulary import PromptSet
 
 NUM_BOOTSTRAP_DRAWS = 2000
 NUM_SAMPLES = 500
-"""Number of draws of each size other than that of the prompts themselves."""
+"""Number of draws of each size, except of as many prompts as there are."""
 SAMPLE_SIZES = (5, 10, 20, 80)
 """Numbers of prompts in a draw, besides the number of prompts that there are."""
 VALIDITY_RATIOS = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99)
