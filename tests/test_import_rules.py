@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "crc": "chat figure_style hybrid intervals models runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     "trials": "building chat crc files hybrid intervals metrics models sampling seeding terminal",
+    "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
     # The models that come with the package, and the tasks.
-    "testbed": "chat crc models terminal",
+    "testbed": "chat crc models runs stability terminal",
     "laptop": "chat files models runs sampling seeding terminal",
     "tasks": "metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
@@ -46,9 +47,9 @@ MAY_IMPORT = {
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
     "testbed",
     # What users start.
-    "experiments": "crc downstream harness judging mechanism runs terminal",
+    "experiments": "crc downstream harness judging mechanism runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "
-    "statistics tasks terminal vocabulary",
+    "seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
     "trials vocabulary",
     "__main__": "cli",
@@ -73,6 +74,8 @@ TORCH_FREE = (
     "slr.crc.report",
     "slr.crc.plots",
     "slr.crc.study",
+    "slr.stability.study",
+    "slr.testbed.seeds",
     "slr.downstream.study",
     "slr.runs.processes",
     "slr.runs.device",

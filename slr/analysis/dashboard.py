@@ -158,8 +158,10 @@ CRC_SEARCH = Section(
             "alpha",
             ("diversity", "validity"),
         ),
+        _bars("Diversity on held-out prompts, with min-p", "stability", "diversity", group="min_p"),
         Picture("crc_heatmaps"),
         Picture("crc_tradeoff"),
+        Picture("choice_stability"),
     ),
 )
 DOWNSTREAM = Section(

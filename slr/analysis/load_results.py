@@ -35,6 +35,7 @@ from slr.runs.records import (
 )
 from slr.runs.results import by_pair, of_kind
 from slr.runs.results_store import stores_in
+from slr.stability.report import StabilityReport, stability_report
 from slr.statistics.contrasts import Contrast
 from slr.terminal.literal_text import visible
 from slr.vocabulary import TaskName
@@ -43,6 +44,8 @@ CRC_EXPERIMENT = "crc_search"
 """Name of the experiment that searches for intervals."""
 LOCALISATION_EXPERIMENT = "localisation"
 """Name of the experiment that restores layers in part, and sets of layers."""
+STABILITY_EXPERIMENT = "stability"
+"""Name of the experiment on how stable the search's choice is."""
 HARNESS_EXPERIMENT = "quality"
 """Name of the experiment that runs benchmarks."""
 MESSAGE_CHARACTERS = 120
@@ -99,6 +102,31 @@ class Results:
             message = textwrap.shorten(failure.message, MESSAGE_CHARACTERS, placeholder="...")
             reasons[failure.pair] = f"{failure.error_type}: {message}"
         return [f"{pair} ({reason})" for pair, reason in reasons.items()]
+
+    @property
+    def stability_reports(self) -> list[StabilityReport]:
+        """How stable each pair's choice is, for all pairs that are complete."""
+        return self._stability[0]
+
+    @property
+    def unfinished_stability(self) -> list[str]:
+        """Why the stability of a choice is not known, one sentence for each such pair."""
+        return self._stability[1]
+
+    @cached_property
+    def _stability(self) -> tuple[list[StabilityReport], list[str]]:
+        reports: list[StabilityReport] = []
+        reasons: list[str] = []
+        begun = by_pair(self.of_experiment(STABILITY_EXPERIMENT))
+        for report in self.crc_reports:
+            # Where nothing was chosen, there is no choice that could be stable.
+            if report.pair in begun and report.interval is not None:
+                try:
+                    reports.append(stability_report(self.records, report.pair))
+                except ValueError as error:
+                    # One unfinished pair must not hide the others.
+                    reasons.append(str(error))
+        return reports, reasons
 
     @cached_property
     def by_pair(self) -> dict[str, list[AnyRecord]]:

@@ -55,6 +55,12 @@ LOCALISATION = Need(
     script="experiments/localisation.py",
     takes_preset=True,
 )
+STABILITY = Need(
+    lambda results: results.stability_reports,
+    lambda results: results.unfinished_stability,
+    "experiments/stability.py",
+    takes_preset=True,
+)
 PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.py", takes_preset=True)
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
 

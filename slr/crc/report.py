@@ -386,7 +386,7 @@ def _category_of() -> dict[str, Category]:
 
 
 def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:
-    return [score for score in of_kind(records, CrcScore) if score.prompt_set == prompt_set]
+    return [s for s in of_kind(records, CrcScore) if s.prompt_set == prompt_set and s.min_p is None]
 
 
 def _interval(score: CrcScore) -> LayerInterval | None:

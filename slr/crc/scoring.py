@@ -6,8 +6,11 @@ character c. Validity is ``q = sum of p(c) over the valid characters``. Diversit
 q`` over the valid characters, divided by the log of their number. It lies in [0, 1] and is undefined where q
 is 0.
 
+On request tokens that min-p sampling would never draw do not count: p is 0 for a token whose probability is below
+``min_p`` times the largest one, and the rest is scaled to sum 1.
+
 Source: Zhang, Wang and Soh 2026 (arXiv 2602.06665). The division by the log of the number of characters and
-the treatment of white space are ours.
+the treatment of white space are ours. Min-p is from Nguyen et al. 2024 (arXiv 2407.01082).
 
 Shape letters: R models, P prompts, C characters, A alternative tokens of a character, V vocabulary, B batch,
 T tokens.
@@ -15,9 +18,10 @@ T tokens.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -93,12 +97,15 @@ class EncodedPrompts:
         token_ids: token ids of each prompt.
         characters: the C characters, which are the union of all valid sets.
         character_tokens: for each of the C characters, the ids of the tokens that stand for it.
+        min_p: share of the largest next-token probability below which a token does not count, from 0 to 1; 0 counts
+            every token.
     """
 
     prompts: tuple[CrcPrompt, ...]
     token_ids: tuple[tuple[int, ...], ...]
     characters: str
     character_tokens: tuple[tuple[int, ...], ...]
+    min_p: float = 0.0
 
     def shortest(self, count: int) -> EncodedPrompts:
         """Keep the ``count`` prompts with the fewest tokens."""
@@ -107,21 +114,29 @@ class EncodedPrompts:
 
     def subset(self, indices: Sequence[int]) -> EncodedPrompts:
         """Keep the prompts at the given indices."""
-        return EncodedPrompts(
-            tuple(self.prompts[i] for i in indices),
-            tuple(self.token_ids[i] for i in indices),
-            self.characters,
-            self.character_tokens,
+        return replace(
+            self,
+            prompts=tuple(self.prompts[i] for i in indices),
+            token_ids=tuple(self.token_ids[i] for i in indices),
         )
 
 
-def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerBase) -> EncodedPrompts:
+def encode_prompts(
+    prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerBase, *, min_p: float = 0.0
+) -> EncodedPrompts:
     """Render prompts in the chat template and find the tokens of every valid character.
 
+    Args:
+        prompts: the P prompts.
+        tokenizer: tokenizer of the models that will be scored.
+        min_p: share of the largest next-token probability below which a token does not count, from 0 to 1.
+
     Raises:
-        ValueError: if there are no prompts, the tokenizer has no chat template, or a valid character is not a
-            single token of its vocabulary.
+        ValueError: if there are no prompts, the tokenizer has no chat template, a valid character is not a single token
+            of its vocabulary, or min-p is not from 0 to 1.
     """
+    if not 0 <= min_p <= 1:
+        raise ValueError(f"min_p is {min_p}, expected a number from 0 to 1")
     if not prompts:
         raise ValueError("no CRC prompts given: expected at least one")
     characters = "".join(sorted({character for prompt in prompts for character in prompt.valid}))
@@ -138,6 +153,7 @@ def encode_prompts(prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerB
         tuple(map(tuple, render_chats(tokenizer, [prompt.text for prompt in prompts]))),
         characters,
         tuple(tuple(tokens[character]) for character in characters),
+        min_p,
     )
 
 
@@ -170,7 +186,9 @@ def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray
         for first in range(0, len(indices), batch_size):
             batch = indices[first : first + batch_size]
             logits_BV = _next_token_logits(model, [encoded.token_ids[i] for i in batch])
-            result_PC[batch] = character_log_probs(logits_BV, encoded.character_tokens).cpu().numpy()
+            result_PC[batch] = (
+                character_log_probs(logits_BV, encoded.character_tokens, encoded.min_p).cpu().numpy()
+            )
     return result_PC
 
 
@@ -205,18 +223,24 @@ def _next_token_logits(model: PreTrainedModel, prompts: Sequence[Sequence[int]])
     return output.logits[:, -1]
 
 
-def character_log_probs(logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]]) -> torch.Tensor:
+def character_log_probs(
+    logits_BV: torch.Tensor, character_tokens: Sequence[Sequence[int]], min_p: float = 0.0
+) -> torch.Tensor:
     """Compute the log-probability of each character from next-token logits.
 
     Args:
         logits_BV: next-token logits.
         character_tokens: for each of the C characters, the ids of the tokens that stand for it.
+        min_p: share of the largest probability below which a token does not count, from 0 to 1; 0 counts every token.
 
     Returns:
         Log-probabilities in nats, float64, shape (B, C). A row is NaN throughout if its logits hold NaN or
         plus infinity. A logit of minus infinity is a probability of 0.
     """
     logits_BV = logits_BV.float()
+    if min_p > 0:
+        least_B1 = logits_BV.amax(-1, keepdim=True) + math.log(min_p)
+        logits_BV = logits_BV.masked_fill(logits_BV < least_B1, -torch.inf)
     tokens_CA, is_own_CA = padded(character_tokens, logits_BV.device)
     logits_BCA = logits_BV[:, tokens_CA].double().masked_fill(~is_own_CA, -torch.inf)
     total_B1 = logits_BV.logsumexp(-1, keepdim=True)

@@ -458,6 +458,7 @@ def score_record(
     model: ModelKind,
     scores: PromptScores,
     choice: Restoration | LayerSet | float | None = None,
+    min_p: float | None = None,
 ) -> CrcScore:
     """Make the record of one model's scores.
 
@@ -467,6 +468,8 @@ def score_record(
         model: kind of model.
         scores: the scores.
         choice: what a hybrid restores, or the alpha of a soup; None for base and instruct.
+        min_p: share of the largest next-token probability below which a token did not count; None if every token
+            counted.
     """
     hybrid = choice if isinstance(choice, Restoration) else None
     alpha = recorded_alpha(hybrid.alpha) if hybrid else choice if isinstance(choice, float) else None
@@ -479,6 +482,7 @@ def score_record(
         alpha=alpha,
         components=recorded_components(hybrid.components) if hybrid else None,
         layers=tuple(sorted(choice)) if isinstance(choice, frozenset) else None,
+        min_p=min_p,
         prompt_set=prompt_set,
         prompt_ids=scores.prompt_ids,
         validity=scores.validity,

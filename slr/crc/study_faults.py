@@ -24,7 +24,8 @@ def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
 
 
 def _faults(records: Sequence[AnyRecord]) -> Iterator[str]:
-    selections, scores = of_kind(records, CrcSelection), of_kind(records, CrcScore)
+    selections = of_kind(records, CrcSelection)
+    scores = [score for score in of_kind(records, CrcScore) if score.min_p is None]
     if len({record.num_layers for record in (*selections, *scores)}) > 1:
         yield "its records are of models with different numbers of layers"
     for prompt_set in PROMPT_SETS:

@@ -252,6 +252,7 @@ class TreeForward:
             character_log_probs(
                 self._head(inputs_embeds=rows_BD[:, None], use_cache=False).logits[:, -1],
                 self._encoded.character_tokens,
+                self._encoded.min_p,
             )
             for rows_BD in hidden_RPD.flatten(0, 1).split(rows_per_call)
         ]

@@ -3,6 +3,7 @@
 NAMES = (
     "crc_search",
     "localisation",
+    "stability",
     "creative_writing",
     "open_qa",
     "reasoning",

@@ -18,6 +18,7 @@ from slr.experiments import (
     quality,
     reasoning,
     restoration_controls,
+    stability,
 )
 from slr.experiments.declaring import MakeExperiment
 from slr.runs.experiment import AnyExperiment
@@ -25,6 +26,7 @@ from slr.runs.experiment import AnyExperiment
 MAKERS: dict[str, MakeExperiment] = {
     "crc_search": crc_search.experiment,
     "localisation": localisation.experiment,
+    "stability": stability.experiment,
     "creative_writing": creative_writing.experiment,
     "open_qa": open_qa.experiment,
     "reasoning": reasoning.experiment,

@@ -195,6 +195,8 @@ class CrcScore(Record):
             layers of a hybrid (None is 1). Base and instruct have none.
         components: restored parts of the layers of a hybrid; None for all.
         layers: restored layers of a hybrid that is made of a set of layers and not of an interval; otherwise None.
+        min_p: share of the largest next-token probability below which a token did not count, from 0 to 1; None if every
+            token counted.
         prompt_set: whether the prompts serve the search or the evaluation of its choice.
         prompt_ids: ids of the prompts.
         validity: probability of a valid character, one for each prompt; None where the logits are not finite.
@@ -210,6 +212,7 @@ class CrcScore(Record):
     alpha: Share | None = None
     components: Annotated[tuple[Component, ...], Field(min_length=1)] | None = None
     layers: tuple[Count, ...] | None = None
+    min_p: Share | None = None
     prompt_set: PromptSet
     prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
     validity: tuple[Validity | None, ...]
@@ -238,7 +241,14 @@ class CrcScore(Record):
     @override
     def key(self) -> str:
         return self.key_of(
-            self.pair, self.prompt_set, self.model, self.interval, self.alpha, self.components, self.layers
+            self.pair,
+            self.prompt_set,
+            self.model,
+            self.interval,
+            self.alpha,
+            self.components,
+            self.layers,
+            self.min_p,
         )
 
     @staticmethod
@@ -250,6 +260,7 @@ class CrcScore(Record):
         alpha: float | None = None,
         components: tuple[Component, ...] | None = None,
         layers: tuple[int, ...] | None = None,
+        min_p: float | None = None,
     ) -> str:
         """Make the key of a score.
 
@@ -261,6 +272,7 @@ class CrcScore(Record):
             alpha: share of the base model's weights, where the model has one.
             components: restored parts of the layers, if they are not restored whole.
             layers: numbers of the restored layers, for a hybrid of a set of layers.
+            min_p: share of the largest probability below which a token did not count; None if every token counted.
 
         Returns:
             The key.
@@ -274,6 +286,8 @@ class CrcScore(Record):
             parts.append(f"alpha={alpha:g}")
         if components is not None:
             parts.append(f"components={'+'.join(components)}")
+        if min_p is not None:
+            parts.append(f"min_p={min_p:g}")
         return "/".join(parts)
 
 

@@ -88,6 +88,16 @@ def crc_records(pair: str) -> list[AnyRecord]:
     return records
 
 
+def stability_records(pair: str) -> list[AnyRecord]:
+    """The study of stability of the same pair: selection scores stand for held-out ones, all scores for min-p ones."""
+    scores = [record for record in crc_records(pair) if isinstance(record, CrcScore)]
+    held_out_ids = next(score.prompt_ids for score in scores if score.prompt_set == "held_out")
+    others = [s for s in scores if s.interval not in (None, CHOSEN)]
+    held_out = [s.model_copy(update={"prompt_set": "held_out", "prompt_ids": held_out_ids}) for s in others]
+    with_min_p = [score.model_copy(update={"min_p": 0.1}) for score in scores]
+    return [s.model_copy(update={"experiment": "stability"}) for s in (*held_out, *with_min_p)]
+
+
 def nothing_chosen(records: Iterable[AnyRecord]) -> list[AnyRecord]:
     """The same records of a study in which no interval and no soup was admissible."""
     nothing = {"interval": None, "soup_alpha": None, "interval_reason": "none: too low"}

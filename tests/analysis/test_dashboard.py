@@ -25,7 +25,7 @@ from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord
 from slr.runs.tracking import named_for_wandb
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
-from tests.analysis.synthetic import crc_records
+from tests.analysis.synthetic import crc_records, stability_records
 
 ROOT = Path(__file__).parents[2]
 PAIR = "testbed-llama"
@@ -49,6 +49,7 @@ def measured() -> Iterator[tuple[AnyExperiment, list[AnyRecord]]]:
     """Every experiment that is mirrored, with records of one pair."""
     searched = crc_records(PAIR)
     yield crc_experiment(CrcStudyConfig()), searched
+    yield script("stability").experiment("testbed", False), stability_records(PAIR)
     yield cost_experiment(CostCase(num_layers=3)), searched
     for preset in ("testbed", "laptop"):
         for name in DOWNSTREAM:

@@ -49,7 +49,7 @@ def check_contrast(row: Row) -> None:
 
 def check_column(rows: list[Row], column: str) -> None:
     metric = column.removesuffix(LESS_INSTRUCT)
-    names = [name for name in ("pair", "category", "prompts") if name in rows[0]]
+    names = [name for name in ("pair", "category", "prompts", "min-p") if name in rows[0]]
     instruct = {tuple(row[n] for n in names): row for row in rows if row["model"] == "instruct"}
     for row in rows:
         if row[column]:

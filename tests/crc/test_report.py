@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
+from slr.crc.contrasts import crc_contrasts
 from slr.crc.prompts import load_prompts
 from slr.crc.report import crc_report, interval_candidates, rule_in_words, summarise
 from slr.crc.selection import SelectionRule
+from slr.crc.study_faults import study_fault
 from slr.intervals import LayerInterval, all_intervals
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.vocabulary import ModelKind, PromptSet
@@ -241,6 +243,23 @@ def test_an_unfinished_study_is_an_error():
         crc_report(study()[:-1], "tiny")
     with pytest.raises(ValueError, match="records of other hold no selection"):
         crc_report(study(), "other")
+
+
+def test_scores_with_min_p_change_nothing_in_reports_and_contrasts():
+    records = study()
+    scores = [record for record in records if isinstance(record, CrcScore)]
+    with_min_p = [score.model_copy(update={"min_p": 0.1, "validity": score.diversity}) for score in scores]
+    assert len({record.key for record in (*records, *with_min_p)}) == len(records) + len(with_min_p)
+    both = [*with_min_p, *records, *with_min_p]
+    assert crc_report(both, "tiny") == crc_report(records, "tiny")
+    [choice] = [record for record in records if isinstance(record, CrcSelection)]
+    comparable = [
+        r.model_copy(update={"diversity": r.validity}) if isinstance(r, CrcScore) else r for r in records
+    ]
+    assert crc_contrasts([*with_min_p, *comparable], "tiny", choice) == crc_contrasts(
+        comparable, "tiny", choice
+    )
+    assert study_fault([*with_min_p[:3], *records], "tiny") is None
 
 
 def test_needs_no_torch():

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
+from transformers import MinPLogitsWarper
 
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import (
@@ -70,6 +72,46 @@ def test_a_character_sums_all_its_tokens() -> None:
     logits = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4]]))
     log_probs = character_log_probs(logits, [(0, 2), (1,)])
     torch.testing.assert_close(log_probs.exp(), torch.tensor([[0.4, 0.2]], dtype=torch.float64))
+
+
+def test_min_p_leaves_out_what_min_p_sampling_never_draws() -> None:
+    """Of 0.5, 0.3, 0.15 and 0.05, only the last is below 0.2 x 0.5, and the others are scaled to sum 1."""
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    kept = character_log_probs(logits, [(0,), (1, 3), (2,), (3,)], min_p=0.2).exp()
+    expected = torch.tensor([[0.5, 0.3, 0.15, 0.0]], dtype=torch.float64) / 0.95
+    torch.testing.assert_close(kept, expected, rtol=0, atol=1e-7)
+    assert torch.equal(character_log_probs(logits, [(0,)], min_p=0.0), character_log_probs(logits, [(0,)]))
+
+
+@pytest.mark.parametrize("min_p", [0.02, 0.1, 1.0])
+def test_min_p_as_transformers_samples_by_it(min_p: float) -> None:
+    logits = torch.randn(5, 40, generator=torch.manual_seed(0))
+    no_tokens: Any = torch.zeros(5, 1, dtype=torch.long)
+    warped = MinPLogitsWarper(min_p)(no_tokens, logits.clone()).double().softmax(-1)
+    found = character_log_probs(logits, [(token,) for token in range(40)], min_p).exp()
+    torch.testing.assert_close(found, warped, rtol=0, atol=1e-6)
+
+
+def test_scores_with_min_p(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    plain, with_min_p = (
+        encode_prompts(load_prompts("selection")[::8], pair.tokenizer, min_p=min_p) for min_p in (0.0, 0.5)
+    )
+    with torch.inference_mode():
+        logits = pair.instruct_model(torch.tensor([plain.token_ids[1]])).logits[:, -1].double()
+    shares = logits.softmax(-1)[0]
+    shares = torch.where(shares >= 0.5 * shares.max(), shares, 0.0)
+    tokens = dict(zip(plain.characters, plain.character_tokens, strict=True))
+    of_valid = [float(shares[list(tokens[c])].sum() / shares.sum()) for c in plain.prompts[1].valid]
+    found = score_model(pair.instruct_model, with_min_p)
+    assert found.validity[1] == pytest.approx(sum(of_valid), abs=1e-5)
+    assert found.validity != score_model(pair.instruct_model, plain).validity
+
+
+@pytest.mark.parametrize("min_p", [-0.1, 1.1, math.nan])
+def test_impossible_min_p_is_an_error(min_p: float) -> None:
+    with pytest.raises(ValueError, match=r"min_p is .*, expected a number from 0 to 1"):
+        encode_prompts([prompt("ab")], make_tokenizer(CHAT_TEMPLATE), min_p=min_p)
 
 
 def test_tokens_with_leading_space_count_and_longer_ones_do_not() -> None:

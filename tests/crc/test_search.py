@@ -160,6 +160,17 @@ def test_no_alpha_or_one_twice_is_refused(
         search(pair, PROMPTS[:2], alphas=alphas)
 
 
+def test_min_p(checkpoint_pairs: CheckpointPairs) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer, min_p=0.3)
+    for _, found in iter_search(pair, encoded, starts=[0, 2]):
+        for scored in found:
+            expected = score_model(restore(pair, scored.interval), encoded)
+            assert_equal(
+                np.array(scored.scores.validity, dtype=float), np.array(expected.validity, dtype=float)
+            )
+
+
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_smallest_models(checkpoint_pairs: CheckpointPairs, num_layers: int) -> None:
     pair = load_pair(*checkpoint_pairs("llama", num_layers=num_layers))

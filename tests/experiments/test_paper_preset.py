@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = {"llama": "llama", "qwen": "qwen2", "gemma": "gemma2"}
 EXPERIMENTS = (
     "crc_search",
+    "stability",
     "creative_writing",
     "open_qa",
     "reasoning",
@@ -85,7 +86,7 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     for experiment in EXPERIMENTS:
         records = ResultsStore(tmp_path / "results" / f"{experiment}.jsonl").read()
         assert {record.pair for record in records} == pairs
-        if experiment != "crc_search":
+        if experiment not in ("crc_search", "stability"):
             assert {record.pair for record in records if isinstance(record, Samples)} == pairs
     scores = ResultsStore(tmp_path / "results" / "quality.jsonl").read()
     assert {record.pair for record in scores if isinstance(record, HarnessScore)} == pairs

@@ -2,6 +2,7 @@
 
 from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import captions
+from slr.analysis.figures.choice_stability import choice_stability
 from slr.analysis.figures.concept import concept
 from slr.analysis.figures.crc_heatmaps import crc_heatmaps
 from slr.analysis.figures.crc_tradeoff import crc_tradeoff
@@ -28,12 +29,14 @@ from slr.analysis.needs import (
     PROMPTING,
     QUALITY,
     REASONING,
+    STABILITY,
 )
 
 FIGURES = (
     Exhibit(id="concept", make=concept),
     Exhibit(id="crc_heatmaps", make=crc_heatmaps, need=CRC_STUDY, caption=captions.crc_heatmaps),
     Exhibit(id="crc_tradeoff", make=crc_tradeoff, need=CRC_STUDY, caption=captions.crc_tradeoff),
+    Exhibit(id="choice_stability", make=choice_stability, need=STABILITY, caption=captions.choice_stability),
     Exhibit(
         id="partial_restoration",
         make=partial_restoration,

@@ -17,6 +17,7 @@ from slr.analysis.needs import (
     PROMPTING,
     QUALITY,
     REASONING,
+    STABILITY,
     TWO_JUDGES,
     contrasts_of,
 )
@@ -56,6 +57,7 @@ from slr.analysis.tables.selected_intervals import selected_intervals
 from slr.analysis.tables.selection_reasons import selection_reasons
 from slr.analysis.tables.settings import settings
 from slr.analysis.tables.soup_alphas import soup_alphas
+from slr.analysis.tables.stability import crc_min_p, stability, training_seeds
 from slr.analysis.tables.verdicts import verdicts
 
 TABLES = (
@@ -70,6 +72,9 @@ TABLES = (
     Exhibit(id="components", make=components, need=LOCALISATION),
     Exhibit(id="contiguity", make=contiguity, need=LOCALISATION),
     Exhibit(id="additivity", make=additivity, need=LOCALISATION),
+    Exhibit(id="stability", make=stability, need=STABILITY),
+    Exhibit(id="crc_min_p", make=crc_min_p, need=STABILITY),
+    Exhibit(id="training_seeds", make=training_seeds, need=CRC_STUDY),
     Exhibit(id="creative_writing", make=creative_writing, need=CREATIVE_WRITING),
     Exhibit(
         id="creative_writing_contrasts",
