@@ -14,15 +14,15 @@ from slr.experiments import crc_search
 from slr.experiments.declaring import question_in
 from slr.runs.experiment import Experiment
 
-SMALL = LocalisationConfig(alphas=(0.5,), components=(("attention",), ("mlp",)))
+FULL = LocalisationConfig(
+    alphas=(0.25, 0.5, 0.75), components=(("attention",), ("mlp",), ("norms",), ("attention", "mlp"))
+)
 CONFIGS = {
-    "testbed": LocalisationConfig(
-        alphas=(0.25, 0.5, 0.75), components=(("attention",), ("mlp",), ("norms",), ("attention", "mlp"))
-    ),
+    "testbed": FULL,
     # Each stack takes as long as the whole search of the pair, which is half an hour on two cores.
     "laptop": LocalisationConfig(alphas=(0.5,), components=()),
-    "small": SMALL,
-    "paper": SMALL,
+    "small": LocalisationConfig(alphas=(0.5,), components=(("attention",), ("mlp",))),
+    "paper": FULL,
 }
 
 
