@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import torch
 from torch import nn
@@ -184,9 +184,9 @@ def with_layers(model: ModelT, layers: Iterable[nn.Module]) -> ModelT:
     node: nn.Module = clone
     for name in parents:
         child = shallow_copy(node.get_submodule(name))
-        node._modules[name] = child
+        node.add_module(name, child)
         node = child
-    node._modules[list_name] = nn.ModuleList(layers)
+    node.add_module(list_name, nn.ModuleList(layers))
     return clone
 
 
@@ -202,7 +202,7 @@ def shallow_copy(module: ModuleT) -> ModuleT:
             f"{type(module).__name__} has a forward function of its own, so a copy would compute the same as the "
             "original: load the pair anew, and change its models after hybrids are made"
         )
-    clone = cast(ModuleT, module.__new__(type(module)))
+    clone = module.__new__(type(module))
     # The registries (submodules, hooks, ...) are dictionaries and must not be shared, but their contents may be.
     clone.__dict__.update(
         {name: value.copy() if isinstance(value, dict) else value for name, value in vars(module).items()}
@@ -228,7 +228,7 @@ class _MixedLayer(LayerOnDisk):
         self._components = components
 
     @contextmanager
-    def loaded(self) -> Iterator[nn.Module]:
+    def loaded(self) -> Generator[nn.Module]:
         """Read both layers, and interpolate between them."""
         # The instruct layer's tensors are freed at the end of the context, so they may be overwritten.
         with weights_in_memory(self.stand_in) as mixed:
@@ -259,11 +259,12 @@ def _each_tensor(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
 
 
 def _tensors(module: nn.Module) -> list[tuple[str, torch.Tensor]]:
-    # This walks the submodules once for parameters and buffers, because restoring must stay under a millisecond.
+    # This walks the submodules once for parameters and buffers, because restoring must stay under a millisecond. The
+    # public iterators take twice as long.
     return [
         (f"{path}.{name}" if path else name, tensor)
         for path, part in module.named_modules()
-        for registry in (part._parameters, part._buffers)
+        for registry in (part._parameters, part._buffers)  # pyright: ignore[reportPrivateUsage]
         for name, tensor in registry.items()
         if tensor is not None
     ]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 
 @contextmanager
-def all_or_nothing(output_dir: Path) -> Iterator[Path]:
+def all_or_nothing(output_dir: Path) -> Generator[Path]:
     """Give a directory to write into in place of ``output_dir``. Its files move there at the end, if nothing fails.
 
     Files next to that directory move next to ``output_dir``. Files of ``output_dir`` with other names stay.

@@ -17,7 +17,7 @@ import os
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -118,7 +118,7 @@ def split_project(project: str) -> tuple[str, str]:
 
 
 @contextmanager
-def told_in_one_line(project: str) -> Iterator[None]:
+def told_in_one_line(project: str) -> Generator[None]:
     """Turn errors of W&B into one line that names the project.
 
     Raises:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,7 +173,7 @@ def _open_with_weights(spec: PairSpec, interval: LayerInterval, output_dir: Path
 
 
 @contextmanager
-def _instruct_on_disk(opened: OpenedPair, output_dir: Path) -> Iterator[Checkpoint]:
+def _instruct_on_disk(opened: OpenedPair, output_dir: Path) -> Generator[Checkpoint]:
     """Yield the instruct checkpoint; an adapter is merged into a directory next to the output, removed at the end."""
     if opened.adapter is None:
         yield opened.instruct

@@ -6,7 +6,7 @@ import errno
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -114,7 +114,7 @@ def left_over(output_dir: Path) -> list[Path]:
 
 
 @contextmanager
-def complete_or_absent(output_dir: Path) -> Iterator[Path]:
+def complete_or_absent(output_dir: Path) -> Generator[Path]:
     """Make a directory to write into, which gets its name at the end, or is removed if anything fails.
 
     If the process is killed, the directory stays under a hidden name; see ``left_over``.

@@ -37,6 +37,9 @@ Linux copies 64 KiB at a time, and caches an aligned unit as one piece. It cache
 which takes a third longer.
 """
 
+Chunk = bytes | bytearray | memoryview
+"""Bytes of a piece, in the form in which they were read or computed."""
+
 NO_KERNEL_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 """Error numbers of ``copy_file_range`` between file systems, or on a file system that cannot do it."""
 
@@ -55,7 +58,7 @@ class CopiedBytes:
     begin: int
     end: int
 
-    def chunks(self) -> Iterator[bytearray | memoryview]:
+    def chunks(self) -> Iterator[Chunk]:
         """Read its bytes in order."""
         with self.path.open("rb") as file:
             yield from _read(file, self.begin, self.end)
@@ -75,7 +78,7 @@ class ComputedTensor:
     base: StoredTensor
     alpha: float
 
-    def chunks(self) -> Iterator[bytearray | memoryview]:
+    def chunks(self) -> Iterator[Chunk]:
         """Compute its bytes in order."""
         with self.instruct.path.open("rb") as instruct_file, self.base.path.open("rb") as base_file:
             base_chunks = _read_tensor(base_file, self.base)
@@ -239,7 +242,7 @@ def _copy_in_kernel(source: FileIO, target: FileIO, position: int, wanted: int) 
         raise
 
 
-def _write_all(target: FileIO, data: bytearray | memoryview) -> None:
+def _write_all(target: FileIO, data: Chunk) -> None:
     # An unbuffered file may write only a part of what it is given.
     rest = memoryview(data)
     while rest:
@@ -254,7 +257,7 @@ def _forget_cached(file: BufferedReader) -> None:
 
 
 def _difference(
-    plan: HybridShard, output: Path, position: int, found: bytes, expected: bytearray | memoryview
+    plan: HybridShard, output: Path, position: int, found: bytes, expected: Chunk
 ) -> str:
     same = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
     place = position + same

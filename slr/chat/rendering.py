@@ -38,7 +38,7 @@ DATE = "26 Jul 2024"
 FIXED_DATE_FUNCTION = f"{{%- macro strftime_now(format) -%}}{DATE}{{%- endmacro %}}"
 """Macro that is put before a template. It replaces the function by which the template would ask for the date."""
 
-CHAT_TEMPLATE_OPTIONS = {
+CHAT_TEMPLATE_OPTIONS: dict[str, Any] = {
     "date_string": DATE,
     # Qwen 3 would start to reason at length before it answers.
     "enable_thinking": False,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -140,7 +140,7 @@ class _Float32Layer(LayerOnDisk):
     """A layer, in memory or on disk, that computes as a copy in float32."""
 
     @contextmanager
-    def loaded(self) -> Iterator[nn.Module]:
+    def loaded(self) -> Generator[nn.Module]:
         """Copy the layer in float32 while it is called."""
         with weights_in_memory(self.stand_in) as layer:
             yield copy.deepcopy(layer).float()

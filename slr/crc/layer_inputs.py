@@ -185,5 +185,5 @@ def _attending_over_a_tree(module: nn.Module, configs: dict[int, PreTrainedConfi
             set_attention_implementation(configs[id(config)], ATTENTION_NAME)
         vars(clone)["config"] = configs[id(config)]
     for name, child in module.named_children():
-        clone._modules[name] = _attending_over_a_tree(child, configs)
+        clone.add_module(name, _attending_over_a_tree(child, configs))
     return clone

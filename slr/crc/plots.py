@@ -300,14 +300,11 @@ def _hatch(axes: Axes, intervals: Sequence[LayerInterval]) -> None:
 
 
 def _heatmap_legend() -> list[Artist]:
+    # White lines need a background on paper. Any colour of the map will do.
+    on_paper: dict[str, Any] = {**_HATCHED, "facecolor": INTERVAL_COLOR}
     return [
         Line2D([], [], linestyle="none", **_STAR, markersize=9, label="chosen interval"),
-        Patch(
-            # White lines need a background on paper. Any colour of the map will do.
-            **{**_HATCHED, "facecolor": INTERVAL_COLOR},
-            linewidth=0,
-            label="validity too low to be chosen",
-        ),
+        Patch(**on_paper, linewidth=0, label="validity too low to be chosen"),
     ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -40,7 +40,7 @@ class OpenedModel:
 
 
 @contextmanager
-def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedModel]) -> Iterator[OpenedModel]:
+def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedModel]) -> Generator[OpenedModel]:
     """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
 
     vLLM needs a checkpoint directory, which lies in the output directory while the model is open. It also needs the

@@ -297,7 +297,11 @@ def _sample(
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
     size = config.prompts_in_group
     with opened_model(context, lambda loaded: make_model(loaded, method.model, selection)) as model:
-        common = {**context.header, **_common_fields(config, method, selection), "family": model.family}
+        common: dict[str, Any] = {
+            **context.header,
+            **_common_fields(config, method, selection),
+            "family": model.family,
+        }
         for first in range(0, len(prompts), size):
             group = prompts[first : first + size]
             # Only whole groups are left out, because a smaller batch would change the last bits.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Generator[Path]:
     """Give a path to write to; the file gets its name at the end, or is removed if anything fails.
 
     If the process is killed, ``.NAME.unfinished`` stays in the directory until the file is written again.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -207,7 +207,7 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Hide lm-eval's progress bars, its warnings that a model is in memory, and git's complaint of no repository."""
     import lm_eval.api.model
     import lm_eval.api.task

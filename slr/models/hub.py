@@ -6,7 +6,7 @@ set.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -163,7 +163,7 @@ def _weights_are_local(directory: Path) -> bool:
 
 
 @contextmanager
-def _clear_errors(reference: ModelReference) -> Iterator[None]:
+def _clear_errors(reference: ModelReference) -> Generator[None]:
     """Turn the many ways in which the hub fails into one line that says what to do.
 
     Raises:

@@ -8,7 +8,7 @@ several times in a row holds it with ``weights_in_memory``, so that it is read o
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -75,7 +75,7 @@ class StreamedLayer(LayerOnDisk):
         self._reader = reader
 
     @contextmanager
-    def loaded(self) -> Iterator[nn.Module]:
+    def loaded(self) -> Generator[nn.Module]:
         """Read the layer from the checkpoint into a copy of the stand-in."""
         layer = copy.deepcopy(self.stand_in)
         layer.load_state_dict(self._reader.take(self._index), assign=True)
@@ -198,19 +198,19 @@ def _make_buffers(model: PreTrainedModel, device: torch.device | str) -> None:
         ValueError: if transformers does not make one of them for this architecture.
     """  # noqa: DOC501 - _not_streamable makes a ValueError
     for module in model.modules():
-        buffers = {name: buffer for name, buffer in module._buffers.items() if buffer is not None}
+        buffers = dict(module.named_buffers(recurse=False))
         for name, buffer in buffers.items():
             # A NaN that is left afterwards shows that transformers did not fill the buffer.
             missing = torch.nan if buffer.is_floating_point() else -1
-            module._buffers[name] = torch.full_like(buffer, missing, device=device)
+            setattr(module, name, torch.full_like(buffer, missing, device=device))
         try:
             if buffers:
                 make_buffers(model, module)
         # Some architectures look for tensors here that a model without memory does not have.
         except Exception as error:
             raise _not_streamable(model, *buffers) from error
-        for name in buffers:
-            if (made := module._buffers[name]) is not None and made.isnan().any():
+        for name, made in module.named_buffers(recurse=False):
+            if made.isnan().any():
                 raise _not_streamable(model, name)
 
 

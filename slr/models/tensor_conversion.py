@@ -113,5 +113,8 @@ class TensorConversion:
         except Exception as error:  # rules fail with whatever their arithmetic fails with
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"{model_name} cannot be put together from its parts: {reason}") from error
-        # Some operations of transformers give a list of one tensor, others the tensor.
-        return {name: value[0] if isinstance(value, list) else value for name, value in made.items()}
+        # Some operations of transformers give a list of one tensor, others the tensor, whatever its annotation says.
+        return {
+            name: value[0] if isinstance(value, list) else value  # pyright: ignore[reportUnnecessaryIsInstance]
+            for name, value in made.items()
+        }

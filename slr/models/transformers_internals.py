@@ -5,6 +5,8 @@ bound for its version, and ``tests/models/test_transformers_internals.py`` has a
 To allow a newer release, raise the bound and run these tests.
 """
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import sys

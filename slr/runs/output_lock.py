@@ -16,7 +16,7 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +57,7 @@ _held: dict[Path, _Held] = {}
 
 
 @contextmanager
-def output_lock(output_dir: Path, processes: Processes = ALONE) -> Iterator[None]:
+def output_lock(output_dir: Path, processes: Processes = ALONE) -> Generator[None]:
     """Hold an output directory.
 
     The directory is made if it does not exist, and removed at the end if it is still empty. A directory that exists

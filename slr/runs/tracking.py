@@ -34,7 +34,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -186,7 +186,7 @@ def check_takes(directory: Path, num_bytes: int) -> None:
 
 
 @contextmanager
-def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Iterator[None]:
+def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Generator[None]:
     """Remove what an earlier attempt at this run left, and what this attempt leaves if it fails."""
     before = tuple(finished)
     _remove_unfinished(run, directory, before)
@@ -237,7 +237,7 @@ def _digest(content: bytes) -> str:
 
 
 @contextmanager
-def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> Iterator[None]:
+def wandb_files_below(output_dir: Path, mode: Literal["offline", "online"]) -> Generator[None]:
     """Make W&B write below ``output_dir/wandb`` instead of the user's home directory.
 
     Raises:

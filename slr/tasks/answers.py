@@ -34,6 +34,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
+from typing import Any
 
 from slr.tasks.names import NameForm, initialled, normalise, readings, spellings
 
@@ -456,7 +457,7 @@ def _without_greeting(line: str) -> str:
     return re.sub(rf"^(?:{_GREETING})+", "", line, flags=re.IGNORECASE)
 
 
-def parse_open_questions(rows: Iterable[dict]) -> tuple[OpenQuestion, ...]:
+def parse_open_questions(rows: Iterable[dict[str, Any]]) -> tuple[OpenQuestion, ...]:
     """Make questions from the rows of the JSON file.
 
     Raises:

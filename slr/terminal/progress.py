@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from slr.terminal.literal_text import visible
@@ -21,7 +21,7 @@ lines.
 
 
 @contextmanager
-def progress_bar(description: str) -> Iterator[OnProgress]:
+def progress_bar(description: str) -> Generator[OnProgress]:
     """Show progress on stderr.
 
     Yields:
@@ -45,7 +45,7 @@ def format_seconds(seconds: float) -> str:
 
 
 @contextmanager
-def _terminal_bar(description: str) -> Iterator[OnProgress]:
+def _terminal_bar(description: str) -> Generator[OnProgress]:
     # Imported here, because a run without a terminal does not need rich.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

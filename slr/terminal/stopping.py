@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
@@ -165,7 +165,7 @@ class _Watch:
 
 
 @contextmanager
-def _signals_watched_by(watch: _Watch) -> Iterator[None]:
+def _signals_watched_by(watch: _Watch) -> Generator[None]:
     # Only the main thread can set handlers.
     if threading.current_thread() is not threading.main_thread():
         yield

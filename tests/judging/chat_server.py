@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,7 +48,7 @@ class ChatServer:
 
 
 @contextmanager
-def chat_server(respond: Callable[[dict[str, Any], int], Answer]) -> Iterator[ChatServer]:
+def chat_server(respond: Callable[[dict[str, Any], int], Answer]) -> Generator[ChatServer]:
     """Serve ``respond(body, number of the request)`` until the end of the block."""
     server = ChatServer()
     lock = threading.Lock()

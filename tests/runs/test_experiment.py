@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -124,7 +124,7 @@ def test_progress_counts_cells_by_their_cost_and_tells_of_parts(
     shown: list[tuple[float, float]] = []
 
     @contextmanager
-    def spy(description: str) -> Iterator[OnProgress]:
+    def spy(description: str) -> Generator[OnProgress]:
         assert description == "soups tiny"
         yield lambda done, total: shown.append((done, total))
 

@@ -682,8 +682,6 @@ FORMATS = (
     "\\${:d}",
     "${:d}$",
     "`{:d}`",
-)
-FORMATS += (
     "about {:d}",
     "{:d}\\text{{ eggs}}",
     "{:d} dollars a day",
@@ -706,8 +704,6 @@ MARKED = (
     "The answer is {}",
     "The final answer is: {}",
     "answer = {}",
-)
-MARKED += (
     "#### {}",
     "<answer>{}</answer>",
     "\\boxed{{{}}}",
