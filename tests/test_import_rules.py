@@ -47,7 +47,7 @@ MAY_IMPORT = {
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
     "testbed",
     # What users start.
-    "experiments": "crc downstream harness judging mechanism runs stability terminal",
+    "experiments": "crc downstream harness judging mechanism models runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "
     "seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from slr.models.loading import LoadedModel
+    from slr.models.reference import Location
 
 MAX_TOKENS = 2048
 """Number of tokens that a request and its answer may have together, whatever the model can read; it limits memory."""
@@ -36,7 +37,7 @@ class FluencyModel:
         self._tokenizer = loaded.tokenizer
 
     @staticmethod
-    def load(location: str, device: str) -> FluencyModel:
+    def load(location: Location, device: str) -> FluencyModel:
         """Load the model of a checkpoint in float32.
 
         Raises:

@@ -96,14 +96,14 @@ class DownstreamConfig:
     batch_size: int = 256
     num_asked_for: int = 5
     last_number_counts: bool = False
-    fluency_models: tuple[tuple[str, str], ...] = ()
+    fluency_models: tuple[tuple[str, ModelReference], ...] = ()
 
     @property
     def prompts_in_group(self) -> int:
         """Number of prompts that are sampled together."""
         return max(1, self.batch_size // self.num_samples)
 
-    def fluency_model_of(self, pair: str) -> str | None:
+    def fluency_model_of(self, pair: str) -> ModelReference | None:
         """The checkpoint that scores the fluency of the pair's samples; None if there is none."""
         return dict(self.fluency_models).get(pair)
 
@@ -148,8 +148,8 @@ def downstream_experiment(
 
 def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
     """The search's choice, and digests of the fluency model's present files."""
-    location = config.fluency_model_of(spec.name)
-    files = None if location is None else files_of(ModelReference(location))
+    reference = config.fluency_model_of(spec.name)
+    files = None if reference is None else files_of(reference)
     of_fluency_model = {f"{part} of the fluency model": digest for part, digest in (files or {}).items()}
     return chosen_by_search(results, spec) | of_fluency_model
 
@@ -424,13 +424,15 @@ def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[An
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)
         if SampleMeasures.key_of(record.key) not in context.results
     ]
-    location = config.fluency_model_of(context.spec.name)
+    reference = config.fluency_model_of(context.spec.name)
     # Only this generator holds the model, so that its memory is freed when the cell ends.
-    fluency_model = _open_fluency_model(location, context.settings.device) if location and records else None
+    fluency_model = _open_fluency_model(reference, context.settings.device) if reference and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
         group = records[first : first + RECORDS_MEASURED_TOGETHER]
         fluency = None if fluency_model is None else _fluency(fluency_model, group)
-        yield _measures_of(context, group, location, fluency)
+        yield _measures_of(
+            context, group, None if reference is None else str(reference.without_path), fluency
+        )
         context.on_progress(first + len(group), len(records))
 
 
@@ -490,7 +492,7 @@ def _encoder(device: str) -> SentenceEncoder:
     return SentenceEncoder(device=device)
 
 
-def _open_fluency_model(location: str, device: str) -> FluencyModel:
+def _open_fluency_model(reference: ModelReference, device: str) -> FluencyModel:
     from slr.downstream.fluency import FluencyModel
 
-    return FluencyModel.load(location, device)
+    return FluencyModel.load(reference, device)

@@ -11,10 +11,21 @@ from dataclasses import replace
 from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
+from slr.models.presets import find_pair
+from slr.models.reference import ModelReference
 
-"""Fluency model by pair: the start model of the other pair, because a model favours what it wrote itself."""
-FLUENCY_MODELS = (("laptop-llama", "laptop:gemma/base"), ("laptop-gemma", "laptop:smollm2/base"))
-"""Each pair's samples are scored by the other pair's start model."""
+_QWEN, _LLAMA = find_pair("small-qwen").base, find_pair("small-llama").base
+FLUENCY_MODELS = (
+    ("laptop-llama", ModelReference("laptop:gemma/base")),
+    ("laptop-gemma", ModelReference("laptop:smollm2/base")),
+    ("small-llama", _QWEN),
+    ("small-qwen", _LLAMA),
+    ("small-gemma", _QWEN),
+    ("paper-llama", _QWEN),
+    ("paper-qwen", _LLAMA),
+    ("paper-gemma", _QWEN),
+)
+"""By pair the base model of another family that scores its samples, because a model favours what it wrote itself."""
 
 SMALL = DownstreamConfig(
     task="creative_writing",
@@ -24,6 +35,7 @@ SMALL = DownstreamConfig(
     num_samples=32,
     max_new_tokens=512,
     batch_size=64,
+    fluency_models=FLUENCY_MODELS,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(
@@ -39,7 +51,7 @@ CONFIGS = {
         task="creative_writing",
         source="offline",
         methods=BASELINES,
-        num_prompts=4,
+        num_prompts=6,
         num_samples=8,
         max_new_tokens=64,
         fluency_models=FLUENCY_MODELS,

@@ -59,7 +59,7 @@ def lines_of(text: str) -> list[str]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and re.fullmatch(r"#+ .*|\*\*[^*]+\*\*|\*[^*]+\*|title: .*", lines[0], re.IGNORECASE):
         del lines[0]
-    return [line.strip("*_#> ") for line in lines if line.strip("*_#>- ")]
+    return [line.strip("*_#> ") for line in lines if words(line)]
 
 
 def sentences_of(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.downstream.writing_metrics import WritingLengths
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
+from slr.models.reference import ModelReference
 from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.testbed.facts import RELATIONS
@@ -246,7 +247,7 @@ def test_fluency_is_given_the_request_and_its_model_is_given_up(
     opened: list[weakref.ref[FluencyModel]] = []
     load = FluencyModel.load
 
-    def load_watched(location: str, device: str) -> FluencyModel:
+    def load_watched(location: ModelReference, device: str) -> FluencyModel:
         model = load(location, device)
         opened.append(weakref.ref(model))
         return model
@@ -254,7 +255,10 @@ def test_fluency_is_given_the_request_and_its_model_is_given_up(
     monkeypatch.setattr(FluencyModel, "load", load_watched)
     monkeypatch.setattr(study, "RECORDS_MEASURED_TOGETHER", 2)
     config = dataclasses.replace(
-        QA, task="creative_writing", num_prompts=1, fluency_models={SPEC.name: str(scoring)}
+        QA,
+        task="creative_writing",
+        num_prompts=1,
+        fluency_models=((SPEC.name, ModelReference(str(scoring))),),
     )
     records = run(config, settings)
     gc.collect()
@@ -266,7 +270,7 @@ def test_fluency_is_given_the_request_and_its_model_is_given_up(
     for measures in measured:
         record = samples[measures.samples]
         expected = model.score([record.request] * 4, record.texts)
-        assert measures.fluency_model == str(scoring)
+        assert measures.fluency_model == str(ModelReference(scoring.name))
         assert measures.fluency_given == "request"
         assert measures.fluency_given_request == measures.fluency
         assert measures.fluency == pytest.approx(expected, abs=1e-5)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from slr.experiments.creative_writing import FLUENCY_MODELS
 from slr.models.presets import PRESETS
 from slr.models.reference import ModelReference
 from slr.runs.records import HarnessScore, ProblemSet, Samples
@@ -65,6 +66,8 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
         assert spec.num_layers is not None
         for side, reference in enumerate((spec.base, spec.instruct)):
             put_model(hub, reference, ARCHITECTURES[spec.family], spec.num_layers, 2 * number + side)
+    for seed, reference in enumerate({model for _, model in FLUENCY_MODELS if model.revision}, start=20):
+        put_model(hub, reference, "llama", 2, seed)
     environment = {
         **os.environ,
         "HF_HOME": str(tmp_path / "home"),
