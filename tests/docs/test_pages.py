@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_import_rules import MAY_IMPORT
+from tools.verdicts_in_readme import verdict_table, with_table
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -52,6 +53,11 @@ def test_every_link_leads_to_a_file_and_its_heading(page: Path) -> None:
         assert not anchor or anchor in anchors_of(target), (
             f"{page_id(page)}: no heading #{anchor} in {target}"
         )
+
+
+def test_the_readme_has_the_verdicts_of_the_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert with_table(text, verdict_table(ROOT / "paper_figures")) == text
 
 
 def test_the_readme_has_links_to_check() -> None:
