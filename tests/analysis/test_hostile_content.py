@@ -47,8 +47,9 @@ HOSTILE = (
     "\U0001f600 é <!-- end of run --> $substituted ${substituted}"
 )
 CHOSEN_BY = {
-    "kind", "experiment", "family", "model", "method", "references", "metric", "samples", "prompt_set", "prompt_ids",
-    "prompt_id", "cell", "engine", "task", "source", "prompting", "created_at", "expected", "fluency_given", "pair",
+    "kind", "experiment", "family", "group", "model", "method", "references", "metric", "samples", "prompt_set",
+    "prompt_ids", "prompt_id", "cell", "engine", "task", "source", "prompting", "created_at", "expected",
+    "fluency_given", "pair",
 }  # fmt: skip
 """Fields by which records are told apart and found; a hostile pair's name is put everywhere at once."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")

@@ -16,7 +16,7 @@ from slr.downstream.writing_metrics import (
 )
 from slr.runs.records import SampleMeasures, Samples
 from slr.sampling.config import SamplingConfig
-from slr.tasks.prompts import testbed_writing_requests
+from slr.tasks import prompts
 from tests.analysis.synthetic import PROVENANCE
 
 
@@ -107,7 +107,7 @@ def test_without_measured_classes_the_number_is_undefined() -> None:
 
 
 def test_testbed_texts_are_different_if_they_are_not_equal() -> None:
-    request = testbed_writing_requests("poem")["poem-01"]
+    request = prompts.testbed_writing_requests("poem")["poem-01"]
     one = (
         f"Come, sad {request.subject}, come with me,\nthe night is calm and long,\nand I am proud once more."
     )

@@ -124,12 +124,5 @@ def test_prompts_are_the_shipped_ones_and_others_have_no_constraint() -> None:
 def test_lines_and_sentences() -> None:
     assert lines_of("# Title\n\n*one*\n\ntwo\n---\n") == ["one", "two"]
     assert lines_of("**Title**") == ["Title"]
-    assert (
-        sentences_of('Mr. Day came at 3.5. "Who?" she said. ...')
-        == [
-            "Mr Day came at 3.5.",
-            '"Who?"',
-            "she said.",
-        ]
-        or len(sentences_of('Mr. Day came at 3.5. "Who?" she said. ...')) == 3
-    )
+    spoken = 'Mr. Day came at 3.5. "Who?" she said. ...'
+    assert sentences_of(spoken) == ["Mr Day came at 3.5.", '"Who?', "she said."]
