@@ -38,7 +38,7 @@ MAY_IMPORT = {
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models runs stability terminal",
     "laptop": "chat files models runs sampling seeding terminal",
-    "tasks": "metrics models testbed vocabulary",
+    "tasks": "chat metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",

@@ -44,14 +44,19 @@ from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures
 from slr.runs.results import Results, of_kind
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
+from slr.tasks.few_shot import few_shot_document
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
 from slr.tasks.prompts import TaskPrompt, load_task
 from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
 from slr.vocabulary import Source, TaskName
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from slr.chat.few_shot import FewShotDocument
     from slr.downstream.fluency import FluencyModel
     from slr.metrics.semantic import SentenceEncoder
+    from slr.sampling.generation import Sample
 
 TYPICAL_PROMPT_TOKENS = 60
 """Number of tokens in a prompt, for cost estimates only."""
@@ -171,7 +176,7 @@ def _requests_digest(config: DownstreamConfig) -> str:
     if config.source != "hub" or config.task != "reasoning":
         prompts = load_task(config.task, config.source, config.num_prompts)
         requests = [
-            (prompt.id, prompt.expected, _request(prompt, method, config))
+            (prompt.id, prompt.expected, _asked(prompt, method, config))
             for prompt in prompts
             # A request depends on a method only through its way to ask.
             for method in {c.prompting: c for c in config.methods}.values()
@@ -296,7 +301,12 @@ def _sample(
     assert prompts is not None
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
     size = config.prompts_in_group
-    with opened_model(context, lambda loaded: make_model(loaded, method.model, selection)) as model:
+    document = few_shot_document(config.task, config.source) if method.prompting == "few_shot" else None
+    render = document.render if document else render_chats
+    other_ends = document.end_tokens if document else lambda _: ()
+    with opened_model(
+        context, lambda loaded: make_model(loaded, method.model, selection), other_ends
+    ) as model:
         common: dict[str, Any] = {
             **context.header,
             **_common_fields(config, method, selection),
@@ -310,12 +320,14 @@ def _sample(
             requests = [_request(prompt, method, config) for prompt in group]
             seed_keys = [Samples.seed_key_of(pair, method.id, method.model, p.id, seed) for p in group]
             drawn = model.draw(
-                render_chats(model.tokenizer, requests),
+                render(model.tokenizer, requests),
                 config.num_samples,
                 sampling,
                 # These keys hold the original names, so that draws stay equal when an id changes.
                 [seed_from_key(context.experiment.name, key) for key in seed_keys],
             )
+            if document:
+                drawn = [[_cut(s, document, model.tokenizer) for s in samples] for samples in drawn]
             yield [
                 Samples(
                     **common,
@@ -335,6 +347,16 @@ def _sample(
             context.on_progress(first + len(group), len(prompts))
 
 
+def _cut(sample: Sample, document: FewShotDocument, tokenizer: PreTrainedTokenizerBase) -> Sample:
+    """Cut a text at the end of its answer, behind which the model went on with its document."""
+    answer, has_stop = document.answer_in(sample.text)
+    if not has_stop:
+        return dataclasses.replace(sample, text=answer)
+    # The stop counts as one token, like the token that ends an answer in the chat template.
+    num_tokens = len(tokenizer(answer, add_special_tokens=False)["input_ids"]) + 1
+    return dataclasses.replace(sample, text=answer, num_tokens=num_tokens, finished=True)
+
+
 def _common_fields(config: DownstreamConfig, method: Method, selection: CrcSelection) -> dict[str, Any]:
     """The fields that all samples of one method share."""
     interval = interval_of(method.model, selection)
@@ -352,11 +374,18 @@ def _common_fields(config: DownstreamConfig, method: Method, selection: CrcSelec
 
 
 def _request(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
-    if method.prompting == "direct":
+    if method.prompting in ("direct", "few_shot"):
         return prompt.text
     if prompt.things is not None:
         return compose_testbed_request(method.prompting, prompt.text, prompt.things, config.num_asked_for)
     return compose_english_request(method.prompting, prompt.text, config.num_asked_for)
+
+
+def _asked(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
+    """All that the model is given except the chat template: the request, or the whole document."""
+    request = _request(prompt, method, config)
+    is_in_document = method.prompting == "few_shot"
+    return few_shot_document(config.task, config.source).text(request) if is_in_document else request
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:

@@ -22,7 +22,7 @@ _WORDS: tuple[tuple[Part, tuple[str, ...]], ...] = (
     ("attention", ("attn", "attention")),
     ("mlp", ("mlp", "feed_forward", "ffn", "moe", "expert")),
 )
-"""Words in the names of each part's tensors. Norms come first, because some lie inside the attention."""
+"""Words in the names of each part's modules. Norms come first, because some are named by what they stand before."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,8 +75,19 @@ def layer_change(base: nn.Module, instruct: nn.Module) -> LayerChange:
 
 
 def part_of(tensor_name: str) -> Part | None:
-    """Find the part of a layer that a tensor belongs to, by its name in the layer; None if it is in none."""
-    return next((part for part, words in _WORDS if any(word in tensor_name for word in words)), None)
+    """Find the part of a layer that a tensor belongs to, by its name in the layer; None if it is in none.
+
+    The outermost module decides, so a norm within the attention belongs to the attention.
+    """
+    return next(
+        (
+            part
+            for module in tensor_name.split(".")[:-1]
+            for part, words in _WORDS
+            if any(word in module for word in words)
+        ),
+        None,
+    )
 
 
 def _relative(squares: Sequence[tuple[float, float]]) -> float | None:

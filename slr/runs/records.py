@@ -291,6 +291,52 @@ class CrcScore(Record):
         return "/".join(parts)
 
 
+class CrcFewShotScore(Record):
+    """CRC validity and diversity of the base model as it is: in a document with worked examples, prompt by prompt.
+
+    Attributes:
+        family: name of the model family.
+        prompt_set: whether the prompts serve the search or the evaluation of its choice.
+        document: digest of the worked examples.
+        prompt_ids: ids of the prompts.
+        validity: the same as in ``CrcScore``.
+        diversity: the same as in ``CrcScore``.
+    """
+
+    kind: Literal["crc_few_shot_score"] = "crc_few_shot_score"
+    family: Family
+    prompt_set: PromptSet
+    document: str
+    prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    validity: tuple[Validity | None, ...]
+    diversity: tuple[Diversity | None, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(prompt_ids=self.prompt_ids, validity=self.validity, diversity=self.diversity)
+        check_unique("prompt_ids", self.prompt_ids)
+        return self
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.prompt_set, self.document)
+
+    @staticmethod
+    def key_of(pair: str, prompt_set: PromptSet, document: str) -> str:
+        """Make the key of the scores.
+
+        Args:
+            pair: name of the pair.
+            prompt_set: the set of prompts.
+            document: digest of the worked examples, so that other examples are scored anew.
+
+        Returns:
+            The key.
+        """
+        return f"{pair}/crc_few_shot_score/{prompt_set}/{document}"
+
+
 class CrcSelection(Record):
     """The choice of a search by one rule: an interval and a soup, or in words why there is none.
 
@@ -899,6 +945,7 @@ AnyRecord = Annotated[
     Configuration
     | PairInfo
     | CrcScore
+    | CrcFewShotScore
     | CrcSelection
     | SearchCost
     | BuildCost
