@@ -1,7 +1,8 @@
 """The CRC study of one pair: score models, intervals and soups; choose; check the choice on held-out prompts.
 
 Its cells, in order: ``models``, ``few_shot`` (the base model outside the chat template), ``search`` (one batch of
-records for each start layer), ``soups`` (one batch for each alpha), ``selection`` and ``held_out``. Several processes divide the start layers and the alphas among them.
+records for each start layer), ``soups`` (one batch for each alpha), ``selection`` and ``held_out``. Several processes
+divide the start layers and the alphas among them.
 """
 
 from __future__ import annotations
