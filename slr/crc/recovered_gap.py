@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slr.crc.report import CrcReport
+from slr.crc.study import recorded_alpha, recorded_components
 from slr.runs.records import AnyRecord, CrcFewShotScore, CrcScore
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
@@ -48,7 +49,7 @@ def summarise_few_shot(
         prompt_set: set of prompts.
     """
     few_shot = _few_shot(of_pair(records, pair), prompt_set)
-    instruct = _score(of_pair(records, pair), prompt_set, "instruct")
+    instruct = _score(of_pair(records, pair), CrcScore.key_of(pair, prompt_set, "instruct"))
     if few_shot is None or instruct is None:
         return None
     return FewShotSummary(
@@ -90,13 +91,12 @@ def recovered_gap(
         The shares; None if the model was not chosen or not scored.
     """
     of_study = of_pair(records, report.pair)
-    ends = None if report.interval is None or model != "hybrid" else report.interval.ends
-    alpha = report.soup_alpha if model == "soup" else None
-    instruct = _score(of_study, prompt_set, "instruct")
-    restored = _score(of_study, prompt_set, model, ends, alpha)
+    instruct = _score(of_study, CrcScore.key_of(report.pair, prompt_set, "instruct"))
+    restored = _score(of_study, _chosen_key(report, model, prompt_set))
     if instruct is None or restored is None:
         return None
-    few_shot, template = _few_shot(of_study, prompt_set), _score(of_study, prompt_set, "base")
+    few_shot = _few_shot(of_study, prompt_set)
+    template = _score(of_study, CrcScore.key_of(report.pair, prompt_set, "base"))
     return RecoveredGap(
         few_shot=few_shot and share_of_gap(restored.diversity, instruct.diversity, few_shot.diversity),
         template=template and share_of_gap(restored.diversity, instruct.diversity, template.diversity),
@@ -128,12 +128,17 @@ def _few_shot(records: Sequence[AnyRecord], prompt_set: PromptSet) -> CrcFewShot
     return next((s for s in of_kind(records, CrcFewShotScore) if s.prompt_set == prompt_set), None)
 
 
-def _score(
-    records: Sequence[AnyRecord],
-    prompt_set: PromptSet,
-    model: ModelKind,
-    interval: tuple[int, int] | None = None,
-    alpha: float | None = None,
-) -> CrcScore | None:
-    key = CrcScore.key_of(records[0].pair, prompt_set, model, interval, alpha) if records else ""
+def _score(records: Sequence[AnyRecord], key: str | None) -> CrcScore | None:
     return next((score for score in of_kind(records, CrcScore) if score.key == key), None)
+
+
+def _chosen_key(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str | None:
+    """Key of the scores of the hybrid or soup that was chosen; None if none was."""
+    if model == "soup":
+        alpha = report.soup_alpha
+        return None if alpha is None else CrcScore.key_of(report.pair, prompt_set, "soup", alpha=alpha)
+    chosen = report.chosen
+    if chosen is None:
+        return None
+    alpha, components = recorded_alpha(chosen.alpha), recorded_components(chosen.components)
+    return CrcScore.key_of(report.pair, prompt_set, "hybrid", chosen.interval.ends, alpha, components)

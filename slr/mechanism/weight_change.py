@@ -16,6 +16,7 @@ from slr.models.streaming import weights_in_memory
 from slr.terminal.progress import OnProgress
 from slr.vocabulary import COMPONENTS, Component
 
+
 @dataclass(frozen=True, kw_only=True)
 class LayerChange:
     """Relative change of one layer's weights: ``||instruct - base|| / ||base||``, in Frobenius norms.
