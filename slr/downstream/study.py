@@ -146,7 +146,7 @@ def downstream_experiment(
         mirror=_mirror,
         builds_on=crc_experiment(crc),
         inputs=lambda results, spec: _inputs(results, spec, config),
-        versions=lambda: _versions(config),
+        versions=lambda: versions_of(config),
         samples_answers=True,
     )
 
@@ -159,7 +159,7 @@ def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[
     return chosen_by_search(results, spec) | of_fluency_model
 
 
-def _versions(config: DownstreamConfig) -> dict[str, str]:
+def versions_of(config: DownstreamConfig) -> dict[str, str]:
     """Versions of everything that samples and their stored measures depend on, except the models."""
     versions = {**SAMPLING, "requests": _requests_digest(config)}
     if config.task == "reasoning":
@@ -293,12 +293,37 @@ def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[li
 def _sample(
     context: CellContext, config: DownstreamConfig, method: Method, seed: int
 ) -> Iterator[list[AnyRecord]]:
-    from slr.chat.template import render_chats
-
     pair = context.spec.name
     selection, prompts = selection_of(context.results, pair), _prompts(config, context.results, pair)
     assert selection is not None
     assert prompts is not None
+    return sample_prompts(context, config, method, seed, selection, prompts)
+
+
+def sample_prompts(
+    context: CellContext,
+    config: DownstreamConfig,
+    method: Method,
+    seed: int,
+    selection: CrcSelection,
+    prompts: Sequence[TaskPrompt],
+) -> Iterator[list[AnyRecord]]:
+    """Draw the samples of one method that are missing, one batch of records for each group of prompts.
+
+    Args:
+        context: the running cell.
+        config: the task and its size.
+        method: the method.
+        seed: number of the repetition, from 0.
+        selection: the choice that says which layers the method's model restores.
+        prompts: all prompts, in the order in which they are grouped.
+
+    Yields:
+        Records of samples.
+    """
+    from slr.chat.template import render_chats
+
+    pair = context.spec.name
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
     size = config.prompts_in_group
     document = few_shot_document(config.task, config.source) if method.prompting == "few_shot" else None
@@ -453,7 +478,19 @@ def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[An
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)
         if SampleMeasures.key_of(record.key) not in context.results
     ]
-    reference = config.fluency_model_of(context.spec.name)
+    yield from measure_samples(context, records, config.fluency_model_of(context.spec.name))
+
+
+def measure_samples(
+    context: CellContext, records: Sequence[Samples], reference: ModelReference | None
+) -> Iterator[list[AnyRecord]]:
+    """Measure samples, and yield the measures of some records at a time.
+
+    Args:
+        context: the running cell.
+        records: the samples.
+        reference: model that scores their fluency; None if there is none.
+    """
     # Only this generator holds the model, so that its memory is freed when the cell ends.
     fluency_model = _open_fluency_model(reference, context.settings.device) if reference and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
