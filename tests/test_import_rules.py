@@ -49,8 +49,8 @@ MAY_IMPORT = {
     "testbed",
     # What users start.
     "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
-    "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "
-    "seeding stability statistics tasks terminal testbed vocabulary",
+    "analysis": "crc downstream figure_style files harness intervals judging metrics models prediction runs "
+    "sampling seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
     "trials vocabulary",
     "__main__": "cli",

@@ -15,7 +15,8 @@ from slr.harness.study import HarnessConfig
 from slr.prediction.study import PredictionConfig, prediction_experiment
 from slr.runs.experiment import Experiment
 
-NUM_INTERVALS = 16
+NUM_INTERVALS = 15
+"""Number of intervals of each pair."""
 
 
 def _sized(config: DownstreamConfig, num_prompts: int, num_samples: int) -> DownstreamConfig:
@@ -56,10 +57,10 @@ SMALL = _config("small", ENGLISH, writing=(8, 8), questions=(28, 16), problems=(
 CONFIGS = {
     "testbed": _config(
         "testbed",
-        replace(quality.CONFIGS["testbed"], tasks=quality.TESTBED_TASKS[:2], limit=32),
-        writing=(6, 8),
+        replace(quality.CONFIGS["testbed"], tasks=quality.TESTBED_TASKS[:1], limit=48),
+        writing=(4, 8),
         questions=(24, 16),
-        problems=(24, 8),
+        problems=(12, 8),
     ),
     "laptop": _config("laptop", ENGLISH, writing=(3, 8), questions=(16, 8), problems=(8, 8)),
     "small": SMALL,
