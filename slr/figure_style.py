@@ -29,6 +29,8 @@ MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "
 INTERVAL_COLOR = "#9A9A9A"
 INTERVAL_MAP = LinearSegmentedColormap.from_list("intervals", ["#D8D8D8", "#101010"])
 """Colour map of the share of restored layers, darker for more layers. It is grey, because no model is."""
+METHOD_NAMES = {"base_few_shot": "base, few-shot"}
+"""Name for people of each method whose id is not its name."""
 LIMIT_COLOR = "#444444"
 VALIDITY_MAP = "cividis"
 DIVERSITY_MAP = "viridis"
@@ -59,6 +61,11 @@ _SETTINGS: dict[Any, Any] = {
     # A dollar sign in a name or a question is a dollar sign, and begins no formula.
     "text.parse_math": False,
 }
+
+
+def method_name(method: str) -> str:
+    """The name for people of a method, by its id."""
+    return METHOD_NAMES.get(method, method)
 
 
 def use_style() -> None:

@@ -36,5 +36,8 @@ Source = Literal["testbed", "offline", "hub"]
 ``offline`` and ``hub`` differ in the reasoning problems alone, which are our own or GSM8K from the hub.
 """
 
-PromptingMethod = Literal["direct", "list", "verbalized"]
-"""Ways to ask for an answer; see ``slr.tasks.prompting_methods``."""
+PromptingMethod = Literal["direct", "list", "verbalized", "few_shot"]
+"""Ways to ask for an answer; see ``slr.tasks.prompting_methods``.
+
+The last one is for base models: a document with worked examples outside the chat template; see ``slr.tasks.few_shot``.
+"""

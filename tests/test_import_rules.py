@@ -38,18 +38,19 @@ MAY_IMPORT = {
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models runs stability terminal",
     "laptop": "chat files models runs sampling seeding terminal",
-    "tasks": "metrics models testbed vocabulary",
+    "tasks": "chat metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "mechanism": "crc downstream hybrid models runs terminal vocabulary",
+    "prediction": "crc downstream harness intervals models runs statistics tasks vocabulary",
     "judging": "downstream metrics models runs seeding statistics tasks",
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
     "testbed",
     # What users start.
-    "experiments": "crc downstream harness judging mechanism models runs stability terminal",
-    "analysis": "crc downstream figure_style files harness intervals judging metrics models runs sampling "
-    "seeding stability statistics tasks terminal testbed vocabulary",
+    "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
+    "analysis": "crc downstream figure_style files harness intervals judging metrics models prediction runs "
+    "sampling seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
     "trials vocabulary",
     "__main__": "cli",

@@ -45,6 +45,7 @@ FINISHED: tuple[str, ...] = (
     "slr/mechanism",
     "slr/metrics",
     "slr/models",
+    "slr/prediction",
     "slr/runs",
     "slr/sampling",
     "slr/seeding.py",

@@ -321,8 +321,7 @@ def definition(workspace: Workspace, report: Report) -> dict[str, Any]:
     """The content that W&B receives when both are saved."""
     # The library has no public way to see this content.
     return {
-        name: made._to_model()  # pyright: ignore[reportPrivateUsage]
-        .model_dump(mode="json", by_alias=True, exclude_none=True)
+        name: made._to_model().model_dump(mode="json", by_alias=True, exclude_none=True)  # pyright: ignore[reportPrivateUsage]
         for name, made in (("workspace", workspace), ("report", report))
     }
 

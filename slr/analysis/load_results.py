@@ -22,6 +22,7 @@ from slr.downstream.report import (
 )
 from slr.harness.report import HarnessSummary, harness_contrasts, harness_summaries
 from slr.models.presets import PRESETS
+from slr.prediction.report import PredictionReport, prediction_report
 from slr.runs.records import (
     AnyRecord,
     CanonicalAnswers,
@@ -46,6 +47,8 @@ LOCALISATION_EXPERIMENT = "localisation"
 """Name of the experiment that restores layers in part, and sets of layers."""
 STABILITY_EXPERIMENT = "stability"
 """Name of the experiment on how stable the search's choice is."""
+PREDICTION_EXPERIMENT = "prediction"
+"""Name of the experiment on what CRC predicts."""
 HARNESS_EXPERIMENT = "quality"
 """Name of the experiment that runs benchmarks."""
 MESSAGE_CHARACTERS = 120
@@ -126,6 +129,28 @@ class Results:
                 except ValueError as error:
                     # One unfinished pair must not hide the others.
                     reasons.append(str(error))
+        return reports, reasons
+
+    @property
+    def prediction_reports(self) -> list[PredictionReport]:
+        """What CRC predicts, for all pairs that are complete."""
+        return self._prediction[0]
+
+    @property
+    def unfinished_prediction(self) -> list[str]:
+        """Why it is not known what CRC predicts, one sentence for each such pair."""
+        return self._prediction[1]
+
+    @cached_property
+    def _prediction(self) -> tuple[list[PredictionReport], list[str]]:
+        reports: list[PredictionReport] = []
+        reasons: list[str] = []
+        for pair, records in by_pair(self.of_experiment(PREDICTION_EXPERIMENT)).items():
+            try:
+                reports.append(prediction_report(records, pair))
+            except ValueError as error:
+                # One unfinished pair must not hide the others.
+                reasons.append(str(error))
         return reports, reasons
 
     @cached_property

@@ -65,6 +65,12 @@ PAIRS = Need(lambda results: results.pair_infos, script="experiments/crc_search.
 COSTS = Need(lambda results: results.search_costs, script="experiments/search_cost.py")
 
 QUALITY = Need(lambda results: results.harness_summaries, script="experiments/quality.py", takes_preset=True)
+PREDICTION = Need(
+    lambda results: results.prediction_reports,
+    lambda results: results.unfinished_prediction,
+    "experiments/prediction.py",
+    takes_preset=True,
+)
 MECHANISM = Need(
     lambda results: of_kind(results.of_experiment("mechanism"), LogitLens),
     script="experiments/mechanism.py",

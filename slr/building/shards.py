@@ -256,9 +256,7 @@ def _forget_cached(file: BufferedReader) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _difference(
-    plan: HybridShard, output: Path, position: int, found: bytes, expected: Chunk
-) -> str:
+def _difference(plan: HybridShard, output: Path, position: int, found: bytes, expected: Chunk) -> str:
     same = next((i for i, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(found))
     place = position + same
     extents = read_shard_header(plan.instruct_shard).extents.items()

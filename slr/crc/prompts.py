@@ -12,8 +12,18 @@ from functools import cache
 from importlib import resources
 from typing import Literal
 
+from slr.chat.few_shot import FewShotDocument
 from slr.vocabulary import PromptSet
 
+FEW_SHOT = FewShotDocument(
+    (
+        ("Pick one capital letter at random from D, K, R and V. Answer with the letter only.", "R"),
+        ("Take a random digit between 2 and 6, both included. Say just the digit.", "3"),
+        ("Take one lowercase letter at random from e, h, o, t and y. Only the letter, no other text.", "o"),
+        ("Draw a random digit from 0, 5, 8 and 9. Give the digit alone.", "8"),
+    )
+)
+"""Document in which the base model is asked as it is. No example is one of the prompts."""
 PROMPT_SETS: tuple[PromptSet, ...] = ("selection", "held_out")
 
 

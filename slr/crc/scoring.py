@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -121,14 +121,23 @@ class EncodedPrompts:
         )
 
 
+Render = Callable[[PreTrainedTokenizerBase, Sequence[str]], list[list[int]]]
+"""Turns requests into token ids."""
+
+
 def encode_prompts(
-    prompts: Sequence[CrcPrompt], tokenizer: PreTrainedTokenizerBase, *, min_p: float = 0.0
+    prompts: Sequence[CrcPrompt],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    render: Render = render_chats,
+    min_p: float = 0.0,
 ) -> EncodedPrompts:
-    """Render prompts in the chat template and find the tokens of every valid character.
+    """Render prompts and find the tokens of every valid character.
 
     Args:
         prompts: the P prompts.
         tokenizer: tokenizer of the models that will be scored.
+        render: renders the prompts, by default in the chat template.
         min_p: share of the largest next-token probability below which a token does not count, from 0 to 1.
 
     Raises:
@@ -150,7 +159,7 @@ def encode_prompts(
         )
     return EncodedPrompts(
         tuple(prompts),
-        tuple(map(tuple, render_chats(tokenizer, [prompt.text for prompt in prompts]))),
+        tuple(map(tuple, render(tokenizer, [prompt.text for prompt in prompts]))),
         characters,
         tuple(tuple(tokens[character]) for character in characters),
         min_p,

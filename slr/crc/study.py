@@ -1,7 +1,8 @@
 """The CRC study of one pair: score models, intervals and soups; choose; check the choice on held-out prompts.
 
-Its cells, in order: ``models``, ``search`` (one batch of records for each start layer), ``soups`` (one batch for each
-alpha), ``selection`` and ``held_out``. Several processes divide the start layers and the alphas among them.
+Its cells, in order: ``models``, ``few_shot`` (the base model outside the chat template), ``search`` (one batch of
+records for each start layer), ``soups`` (one batch for each alpha), ``selection`` and ``held_out``. Several processes
+divide the start layers and the alphas among them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 
 from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
-from slr.crc.prompts import PROMPT_SETS, CrcPrompt, load_prompts
+from slr.crc.prompts import FEW_SHOT, PROMPT_SETS, CrcPrompt, load_prompts
 from slr.crc.report import (
     chosen_restoration,
     cost_summary,
@@ -35,8 +36,9 @@ from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.provenance import reset_peak_memory
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo
-from slr.runs.results import Results
+from slr.runs.records import AnyRecord, CrcFewShotScore, CrcScore, CrcSelection, PairInfo
+from slr.runs.results import Results, of_kind
+from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import COMPONENTS, Component, ModelKind, PromptSet
 
 if TYPE_CHECKING:
@@ -48,10 +50,15 @@ TYPICAL_TREE_TOKENS = 20
 """Number of tokens of a CRC prompt that it does not share with others; for cost estimates only."""
 
 
+def _digest(text: str) -> str:
+    """The first 12 hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _prompts_digest() -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all prompts."""
+    """Digest of all prompts."""
     prompts = [asdict(prompt) for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
-    return hashlib.sha256(json.dumps(prompts).encode()).hexdigest()[:12]
+    return _digest(json.dumps(prompts))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +172,12 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             cost=estimated_cost(spec, config, 4 * num_layers),
         ),
         Cell(
+            key=f"{pair}/few_shot",
+            record_keys=lambda _: [_few_shot_key(pair, prompt_set) for prompt_set in PROMPT_SETS],
+            run=lambda context: _score_few_shot(context, config),
+            cost=_cost(spec, 2 * num_layers, tree),
+        ),
+        Cell(
             key=search,
             record_keys=lambda _: hybrid_keys,
             run=lambda context: _search(context, config),
@@ -249,6 +262,27 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
             score_record(context, prompt_set, "instruct", instruct),
         ]
     yield records
+
+
+def _score_few_shot(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+    from slr.crc.scoring import encode_prompts
+    from slr.crc.tree_forward import score_by_tree
+
+    pair = context.pair
+    for prompt_set in PROMPT_SETS:
+        encoded = encode_prompts(config.prompts(prompt_set), pair.tokenizer, render=FEW_SHOT.render)
+        [scores] = score_by_tree([pair.base_model], encoded)
+        yield [
+            CrcFewShotScore(
+                **context.header,
+                family=pair.family,
+                prompt_set=prompt_set,
+                document=_digest(FEW_SHOT.text("")),
+                prompt_ids=scores.prompt_ids,
+                validity=scores.validity,
+                diversity=scores.diversity,
+            )
+        ]
 
 
 def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
@@ -442,6 +476,10 @@ def hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
     )
 
 
+def _few_shot_key(pair: str, prompt_set: PromptSet) -> str:
+    return CrcFewShotScore.key_of(pair, prompt_set, _digest(FEW_SHOT.text("")))
+
+
 def recorded_alpha(alpha: float) -> float | None:
     """A hybrid's alpha as records hold it: None for 1."""
     return None if alpha == 1 else alpha
@@ -526,6 +564,10 @@ def _mirror(records: Sequence[AnyRecord], pair: str, config: CrcStudyConfig) -> 
             summary[f"{prefix}/{name}"] = estimate.mean if estimate else None
         if model.validity_ratio is not None:
             summary[f"{prefix}/validity_ratio"] = model.validity_ratio.mean
+    for few_shot in of_kind(records, CrcFewShotScore):
+        for name, values in (("validity", few_shot.validity), ("diversity", few_shot.diversity)):
+            estimate = estimate_mean(values)
+            summary[f"{few_shot.prompt_set}/base_few_shot/{name}"] = estimate.mean if estimate else None
     summary |= {f"search_cost/{name}": value for name, value in cost_summary(records).items()}
     hybrids = restoration_candidates(records, config.stacks)
     rows = [[*c.choice.interval.ends, str(c.choice.stack), c.validity, c.diversity] for c in hybrids]

@@ -62,7 +62,11 @@ BASELINES = (
     Method(id="hybrid", model="hybrid", references=("instruct", "soup")),
     Method(id="soup", model="soup", references=("instruct",)),
 )
-"""Methods of most experiments."""
+"""The models compared in most experiments, each asked in the chat template."""
+BASE_FEW_SHOT = Method(id="base_few_shot", model="base", prompting="few_shot", references=("instruct",))
+"""The base model as it is: asked in a document with worked examples, outside the chat template."""
+TASK_METHODS = (*BASELINES, BASE_FEW_SHOT)
+"""Methods of the experiments on tasks."""
 _RANDOM_PLACES: dict[ComparedModel, int] = {"random-1": 0, "random-2": 1, "random-3": 2}
 """Place in the shuffled list of intervals, for each random interval."""
 _OTHER_INTERVALS: tuple[ComparedModel, ...] = ("early", "late", *_RANDOM_PLACES)
@@ -106,10 +110,9 @@ DECODING = tuple(
     for method in _at_setting(setting, sampling)
 )
 """Methods at several settings of sampling: temperatures with min-p 0.1, and min-p and top-p alone at temperature 1."""
+_SEVERAL_ANSWERS: tuple[PromptingMethod, ...] = ("direct", "list", "verbalized")
 PROMPTING = tuple(
-    method
-    for prompting in get_args(PromptingMethod)
-    for method in _at_setting(prompting, prompting=prompting)
+    method for prompting in _SEVERAL_ANSWERS for method in _at_setting(prompting, prompting=prompting)
 )
 """Methods with several ways to ask."""
 

@@ -31,7 +31,7 @@ class OpenedModel:
     Attributes:
         family: name of the model family.
         tokenizer: the pair's tokenizer.
-        draw: samples answers, which end at the pair's end tokens.
+        draw: samples answers.
     """
 
     family: Family
@@ -40,21 +40,31 @@ class OpenedModel:
 
 
 @contextmanager
-def opened_model(context: CellContext, make: Callable[[ModelPair], PreTrainedModel]) -> Generator[OpenedModel]:
+def opened_model(
+    context: CellContext,
+    make: Callable[[ModelPair], PreTrainedModel],
+    other_ends: Callable[[PreTrainedTokenizerBase], Sequence[int]] = lambda _: (),
+) -> Generator[OpenedModel]:
     """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
 
     vLLM needs a checkpoint directory, which lies in the output directory while the model is open. It also needs the
     accelerator's memory, so the pair is freed first.
+
+    Args:
+        context: the running cell.
+        make: makes the model of the pair.
+        other_ends: gives ids of tokens that end an answer besides the pair's.
     """
     if context.settings.engine == "vllm":
         context.settings.output_dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
-            yield from _opened_by_vllm(context, make, Path(name))
+            yield from _opened_by_vllm(context, make, other_ends, Path(name))
     else:
         from slr.sampling.generation import sample
 
         pair = context.pair
-        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens_of_pair(pair))
+        end_tokens = [*end_tokens_of_pair(pair), *other_ends(pair.tokenizer)]
+        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens)
         yield OpenedModel(pair.family, pair.tokenizer, draw)
 
 
@@ -69,13 +79,16 @@ def end_tokens_of_pair(pair: ModelPair) -> list[int]:
 
 
 def _opened_by_vllm(
-    context: CellContext, make: Callable[[ModelPair], PreTrainedModel], checkpoint: Path
+    context: CellContext,
+    make: Callable[[ModelPair], PreTrainedModel],
+    other_ends: Callable[[PreTrainedTokenizerBase], Sequence[int]],
+    checkpoint: Path,
 ) -> Iterator[OpenedModel]:
     from slr.sampling.vllm_engine import VllmEngine
 
     pair = context.pair
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
-    end_tokens = end_tokens_of_pair(pair)
+    end_tokens = [*end_tokens_of_pair(pair), *other_ends(tokenizer)]
     make(pair).save_pretrained(checkpoint)
     # The last reference to the pair outside ``pair_on_demand`` goes, or its memory could not be freed.
     del pair

@@ -23,7 +23,7 @@ def readable_answers(samples: Samples) -> list[str]:
 
 def unparsed_share(samples: Samples, _: SampleMeasures | None) -> float | None:
     """Share of the samples whose answer could not be read; None for direct questions."""
-    if samples.prompting == "direct":
+    if samples.prompting in ("direct", "few_shot"):
         # An answer to a direct question is the text itself, which cannot fail to be read.
         return None
     parsed = parsed_answers(samples)

@@ -44,14 +44,19 @@ from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures
 from slr.runs.results import Results, of_kind
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
+from slr.tasks.few_shot import few_shot_document
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
 from slr.tasks.prompts import TaskPrompt, load_task
 from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
 from slr.vocabulary import Source, TaskName
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from slr.chat.few_shot import FewShotDocument
     from slr.downstream.fluency import FluencyModel
     from slr.metrics.semantic import SentenceEncoder
+    from slr.sampling.generation import Sample
 
 TYPICAL_PROMPT_TOKENS = 60
 """Number of tokens in a prompt, for cost estimates only."""
@@ -141,7 +146,7 @@ def downstream_experiment(
         mirror=_mirror,
         builds_on=crc_experiment(crc),
         inputs=lambda results, spec: _inputs(results, spec, config),
-        versions=lambda: _versions(config),
+        versions=lambda: versions_of(config),
         samples_answers=True,
     )
 
@@ -154,7 +159,7 @@ def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[
     return chosen_by_search(results, spec) | of_fluency_model
 
 
-def _versions(config: DownstreamConfig) -> dict[str, str]:
+def versions_of(config: DownstreamConfig) -> dict[str, str]:
     """Versions of everything that samples and their stored measures depend on, except the models."""
     versions = {**SAMPLING, "requests": _requests_digest(config)}
     if config.task == "reasoning":
@@ -171,7 +176,7 @@ def _requests_digest(config: DownstreamConfig) -> str:
     if config.source != "hub" or config.task != "reasoning":
         prompts = load_task(config.task, config.source, config.num_prompts)
         requests = [
-            (prompt.id, prompt.expected, _request(prompt, method, config))
+            (prompt.id, prompt.expected, _asked(prompt, method, config))
             for prompt in prompts
             # A request depends on a method only through its way to ask.
             for method in {c.prompting: c for c in config.methods}.values()
@@ -288,15 +293,45 @@ def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[li
 def _sample(
     context: CellContext, config: DownstreamConfig, method: Method, seed: int
 ) -> Iterator[list[AnyRecord]]:
-    from slr.chat.template import render_chats
-
     pair = context.spec.name
     selection, prompts = selection_of(context.results, pair), _prompts(config, context.results, pair)
     assert selection is not None
     assert prompts is not None
+    return sample_prompts(context, config, method, seed, selection, prompts)
+
+
+def sample_prompts(
+    context: CellContext,
+    config: DownstreamConfig,
+    method: Method,
+    seed: int,
+    selection: CrcSelection,
+    prompts: Sequence[TaskPrompt],
+) -> Iterator[list[AnyRecord]]:
+    """Draw the samples of one method that are missing, one batch of records for each group of prompts.
+
+    Args:
+        context: the running cell.
+        config: the task and its size.
+        method: the method.
+        seed: number of the repetition, from 0.
+        selection: the choice that says which layers the method's model restores.
+        prompts: all prompts, in the order in which they are grouped.
+
+    Yields:
+        Records of samples.
+    """
+    from slr.chat.template import render_chats
+
+    pair = context.spec.name
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
     size = config.prompts_in_group
-    with opened_model(context, lambda loaded: make_model(loaded, method.model, selection)) as model:
+    document = few_shot_document(config.task, config.source) if method.prompting == "few_shot" else None
+    render = document.render if document else render_chats
+    other_ends = document.end_tokens if document else lambda _: ()
+    with opened_model(
+        context, lambda loaded: make_model(loaded, method.model, selection), other_ends
+    ) as model:
         common: dict[str, Any] = {
             **context.header,
             **_common_fields(config, method, selection),
@@ -310,12 +345,14 @@ def _sample(
             requests = [_request(prompt, method, config) for prompt in group]
             seed_keys = [Samples.seed_key_of(pair, method.id, method.model, p.id, seed) for p in group]
             drawn = model.draw(
-                render_chats(model.tokenizer, requests),
+                render(model.tokenizer, requests),
                 config.num_samples,
                 sampling,
                 # These keys hold the original names, so that draws stay equal when an id changes.
                 [seed_from_key(context.experiment.name, key) for key in seed_keys],
             )
+            if document:
+                drawn = [[_cut(s, document, model.tokenizer) for s in samples] for samples in drawn]
             yield [
                 Samples(
                     **common,
@@ -335,6 +372,16 @@ def _sample(
             context.on_progress(first + len(group), len(prompts))
 
 
+def _cut(sample: Sample, document: FewShotDocument, tokenizer: PreTrainedTokenizerBase) -> Sample:
+    """Cut a text at the end of its answer, behind which the model went on with its document."""
+    answer, has_stop = document.answer_in(sample.text)
+    if not has_stop:
+        return dataclasses.replace(sample, text=answer)
+    # The stop counts as one token, like the token that ends an answer in the chat template.
+    num_tokens = len(tokenizer(answer, add_special_tokens=False)["input_ids"]) + 1
+    return dataclasses.replace(sample, text=answer, num_tokens=num_tokens, finished=True)
+
+
 def _common_fields(config: DownstreamConfig, method: Method, selection: CrcSelection) -> dict[str, Any]:
     """The fields that all samples of one method share."""
     interval = interval_of(method.model, selection)
@@ -352,11 +399,18 @@ def _common_fields(config: DownstreamConfig, method: Method, selection: CrcSelec
 
 
 def _request(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
-    if method.prompting == "direct":
+    if method.prompting in ("direct", "few_shot"):
         return prompt.text
     if prompt.things is not None:
         return compose_testbed_request(method.prompting, prompt.text, prompt.things, config.num_asked_for)
     return compose_english_request(method.prompting, prompt.text, config.num_asked_for)
+
+
+def _asked(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
+    """All that the model is given except the chat template: the request, or the whole document."""
+    request = _request(prompt, method, config)
+    is_in_document = method.prompting == "few_shot"
+    return few_shot_document(config.task, config.source).text(request) if is_in_document else request
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
@@ -424,7 +478,19 @@ def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[An
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)
         if SampleMeasures.key_of(record.key) not in context.results
     ]
-    reference = config.fluency_model_of(context.spec.name)
+    yield from measure_samples(context, records, config.fluency_model_of(context.spec.name))
+
+
+def measure_samples(
+    context: CellContext, records: Sequence[Samples], reference: ModelReference | None
+) -> Iterator[list[AnyRecord]]:
+    """Measure samples, and yield the measures of some records at a time.
+
+    Args:
+        context: the running cell.
+        records: the samples.
+        reference: model that scores their fluency; None if there is none.
+    """
     # Only this generator holds the model, so that its memory is freed when the cell ends.
     fluency_model = _open_fluency_model(reference, context.settings.device) if reference and records else None
     for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):

@@ -12,6 +12,7 @@ NAMES = (
     "prompting_methods",
     "quality",
     "mechanism",
+    "prediction",
     "judge",
     "canonicalise",
 )

@@ -14,6 +14,7 @@ from slr.experiments import (
     localisation,
     mechanism,
     open_qa,
+    prediction,
     prompting_methods,
     quality,
     reasoning,
@@ -35,6 +36,7 @@ MAKERS: dict[str, MakeExperiment] = {
     "prompting_methods": prompting_methods.experiment,
     "quality": quality.experiment,
     "mechanism": mechanism.experiment,
+    "prediction": prediction.experiment,
 }
 """The experiments that need no chat endpoint."""
 

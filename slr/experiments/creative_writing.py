@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slr.downstream.methods import BASELINES
+from slr.downstream.methods import TASK_METHODS
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 from slr.models.presets import find_pair
@@ -30,7 +30,7 @@ FLUENCY_MODELS = (
 SMALL = DownstreamConfig(
     task="creative_writing",
     source="hub",
-    methods=BASELINES,
+    methods=TASK_METHODS,
     num_prompts=20,
     num_samples=32,
     max_new_tokens=512,
@@ -41,7 +41,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="creative_writing",
         source="testbed",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=32,
         num_samples=16,
         max_new_tokens=64,
@@ -50,7 +50,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="creative_writing",
         source="offline",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=6,
         num_samples=8,
         max_new_tokens=64,

@@ -5,14 +5,14 @@ Base, instruct, hybrid and soup answer. Their precision, coverage of the right a
 
 from __future__ import annotations
 
-from slr.downstream.methods import BASELINES
+from slr.downstream.methods import TASK_METHODS
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
 SMALL = DownstreamConfig(
     task="open_qa",
     source="hub",
-    methods=BASELINES,
+    methods=TASK_METHODS,
     num_prompts=40,
     num_samples=128,
     max_new_tokens=64,
@@ -21,7 +21,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="open_qa",
         source="testbed",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=24,
         num_samples=32,
         max_new_tokens=12,
@@ -30,7 +30,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="open_qa",
         source="offline",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=40,
         num_samples=16,
         max_new_tokens=16,

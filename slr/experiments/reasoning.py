@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from slr.downstream.methods import BASELINES
+from slr.downstream.methods import TASK_METHODS
 from slr.downstream.study import DownstreamConfig
 from slr.experiments.declaring import downstream
 
 SMALL = DownstreamConfig(
     task="reasoning",
     source="hub",
-    methods=BASELINES,
+    methods=TASK_METHODS,
     num_prompts=200,
     num_samples=64,
     max_new_tokens=1024,
@@ -25,7 +25,7 @@ CONFIGS = {
     "testbed": DownstreamConfig(
         task="reasoning",
         source="testbed",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=96,
         num_samples=16,
         max_new_tokens=64,
@@ -34,7 +34,7 @@ CONFIGS = {
     "laptop": DownstreamConfig(
         task="reasoning",
         source="offline",
-        methods=BASELINES,
+        methods=TASK_METHODS,
         num_prompts=8,
         num_samples=8,
         max_new_tokens=64,

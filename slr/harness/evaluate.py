@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -208,7 +209,7 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
 
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Hide lm-eval's progress bars, its warnings that a model is in memory, and git's complaint of no repository."""
+    """Hide lm-eval's progress bars, its warnings that a model is in memory, and what it takes from its surroundings."""
     import lm_eval.api.model
     import lm_eval.api.task
     import lm_eval.models.huggingface
@@ -224,6 +225,8 @@ def _quiet() -> Generator[None]:
                 patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
             # lm-eval would look for the commit of the working directory, which says nothing about the code.
             patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))
+            # In a second process lm-eval would give no results, because it takes all processes for parts of one model.
+            patches.enter_context(patch.dict(os.environ, {"LOCAL_RANK": "0"}))
             yield
     finally:
         log.setLevel(level)

@@ -84,11 +84,11 @@ def harness_experiment(
         mirror=_mirror,
         builds_on=crc_experiment(crc),
         inputs=chosen_by_search,
-        versions=lambda: _versions(config),
+        versions=lambda: versions_of(config),
     )
 
 
-def _versions(config: HarnessConfig) -> dict[str, str]:
+def versions_of(config: HarnessConfig) -> dict[str, str]:
     """Versions of lm-eval, and of the documents of tasks that ship with the package."""
     versions = {"lm-evaluation-harness": installed_version("lm_eval") or "none"}
     files = [TASKS_DIR / f"{task.name}{suffix}" for task in config.tasks for suffix in (".yaml", ".jsonl")]
@@ -129,7 +129,7 @@ def _evaluate(
 ) -> Iterator[list[AnyRecord]]:
     selection = selection_of(context.results, context.spec.name)
     assert selection is not None
-    model = _model_that_ends_as_instruct(context, model_name, selection)
+    model = model_that_ends_as_instruct(context, model_name, selection)
     groups = groups_of_tasks(config.tasks)
     for number, tasks in enumerate(groups, start=1):
         keys = _keys(context.spec, tasks, model_name, context.results) or []
@@ -139,12 +139,17 @@ def _evaluate(
         context.on_progress(number, len(groups))
 
 
-def _model_that_ends_as_instruct(
+def model_that_ends_as_instruct(
     context: CellContext, name: ComparedModel, selection: CrcSelection
 ) -> PreTrainedModel:
     """Make the model, with the instruct model's generation settings and the tokens that end its answers.
 
     A base model's own settings do not know the end of a turn. Even an instruct model's may lack some of these tokens.
+
+    Args:
+        context: the running cell.
+        name: kind of model.
+        selection: the choice that says which layers it restores.
     """
     from slr.hybrid import shallow_copy
     from slr.sampling.generation import end_tokens_of

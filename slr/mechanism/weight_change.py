@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import torch
 from torch import nn
 
+from slr.models.components import component_of
 from slr.models.decoder import decoder_layers
 from slr.models.loading import ModelPair
 from slr.models.streaming import weights_in_memory
 from slr.terminal.progress import OnProgress
-
-Part = Literal["attention", "mlp", "norms"]
-"""Parts of a decoder layer."""
-_WORDS: tuple[tuple[Part, tuple[str, ...]], ...] = (
-    ("norms", ("norm",)),
-    ("attention", ("attn", "attention")),
-    ("mlp", ("mlp", "feed_forward", "ffn", "moe", "expert")),
-)
-"""Words in the names of each part's tensors. Norms come first, because some lie inside the attention."""
+from slr.vocabulary import COMPONENTS, Component
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +24,9 @@ class LayerChange:
     It is None where the layer has no such part, or the base model's weights there are all 0.
 
     Attributes:
-        attention: change of the projections of the attention.
-        mlp: change of the projections of the MLP.
-        norms: change of the scales of all norms.
+        attention: change of the attention, with norms that are part of it.
+        mlp: change of the MLP.
+        norms: change of the other norms.
     """
 
     attention: float | None
@@ -62,21 +54,19 @@ def weight_changes(
 
 @torch.inference_mode()
 def layer_change(base: nn.Module, instruct: nn.Module) -> LayerChange:
-    """Measure the change from one layer to another one of the same tensors."""
+    """Measure the change from one layer to another one of the same tensors.
+
+    Raises:
+        ValueError: if a tensor belongs to no component.
+    """
     tensors = dict(base.named_parameters())
-    squares: dict[Part, list[tuple[float, float]]] = defaultdict(list)
+    squares: dict[Component, list[tuple[float, float]]] = defaultdict(list)
     for name, changed in instruct.named_parameters():
-        if (part := part_of(name)) is not None:
-            # float32, because a difference of 16-bit weights would lose most of its digits in their own dtype.
-            original = tensors[name].float()
-            moved = torch.linalg.vector_norm(changed.to(original) - original).item()
-            squares[part].append((moved**2, torch.linalg.vector_norm(original).item() ** 2))
-    return LayerChange(**{part: _relative(squares[part]) for part in get_args(Part)})
-
-
-def part_of(tensor_name: str) -> Part | None:
-    """Find the part of a layer that a tensor belongs to, by its name in the layer; None if it is in none."""
-    return next((part for part, words in _WORDS if any(word in tensor_name for word in words)), None)
+        # float32, because a difference of 16-bit weights would lose most of its digits in their own dtype.
+        original = tensors[name].float()
+        moved = torch.linalg.vector_norm(changed.to(original) - original).item()
+        squares[component_of(name)].append((moved**2, torch.linalg.vector_norm(original).item() ** 2))
+    return LayerChange(**{component: _relative(squares[component]) for component in COMPONENTS})
 
 
 def _relative(squares: Sequence[tuple[float, float]]) -> float | None:

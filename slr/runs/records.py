@@ -291,6 +291,52 @@ class CrcScore(Record):
         return "/".join(parts)
 
 
+class CrcFewShotScore(Record):
+    """CRC validity and diversity of the base model as it is: in a document with worked examples, prompt by prompt.
+
+    Attributes:
+        family: name of the model family.
+        prompt_set: whether the prompts serve the search or the evaluation of its choice.
+        document: digest of the worked examples.
+        prompt_ids: ids of the prompts.
+        validity: the same as in ``CrcScore``.
+        diversity: the same as in ``CrcScore``.
+    """
+
+    kind: Literal["crc_few_shot_score"] = "crc_few_shot_score"
+    family: Family
+    prompt_set: PromptSet
+    document: str
+    prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
+    validity: tuple[Validity | None, ...]
+    diversity: tuple[Diversity | None, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(prompt_ids=self.prompt_ids, validity=self.validity, diversity=self.diversity)
+        check_unique("prompt_ids", self.prompt_ids)
+        return self
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.prompt_set, self.document)
+
+    @staticmethod
+    def key_of(pair: str, prompt_set: PromptSet, document: str) -> str:
+        """Make the key of the scores.
+
+        Args:
+            pair: name of the pair.
+            prompt_set: the set of prompts.
+            document: digest of the worked examples, so that other examples are scored anew.
+
+        Returns:
+            The key.
+        """
+        return f"{pair}/crc_few_shot_score/{prompt_set}/{document}"
+
+
 class CrcSelection(Record):
     """The choice of a search by one rule: an interval and a soup, or in words why there is none.
 
@@ -798,6 +844,85 @@ class HarnessScore(Record):
         return f"{pair}/harness_score/{model}/{task}/{metric}"
 
 
+class SpreadIntervals(Record):
+    """Intervals that are spread over the CRC plane, to be measured on tasks; see ``slr.prediction.spread``.
+
+    Attributes:
+        chosen: the search's choice, which is the first interval; None if there is none.
+        intervals: the intervals.
+        validity: mean CRC validity of each interval on the selection prompts.
+        diversity: mean CRC diversity of each interval on the selection prompts.
+    """
+
+    kind: Literal["spread_intervals"] = "spread_intervals"
+    chosen: LayerEnds | None
+    intervals: tuple[LayerEnds, ...]
+    validity: tuple[Validity, ...]
+    diversity: tuple[Diversity, ...]
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        check_equal_lengths(intervals=self.intervals, validity=self.validity, diversity=self.diversity)
+        check_unique("intervals", self.intervals)
+        return self
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair)
+
+    @staticmethod
+    def key_of(pair: str) -> str:
+        """Make the key of a pair's spread intervals."""
+        return f"{pair}/spread_intervals"
+
+
+class IntervalHarnessScore(Record):
+    """One metric of one task of lm-evaluation-harness for the instruct model, or for a hybrid of any interval.
+
+    Attributes:
+        interval: restored layers; None for the instruct model.
+        task: lm-eval's name of the task.
+        task_version: lm-eval's version of the task.
+        num_fewshot: number of worked examples in each prompt.
+        metric: lm-eval's name of the metric, with the filter that read the answers.
+        value: lm-eval's value of the metric.
+        document_scores: the metric for each document, in the task's order, which is the same for all models.
+        harness_version: version of lm-eval.
+    """
+
+    kind: Literal["interval_harness_score"] = "interval_harness_score"
+    interval: LayerEnds | None
+    task: str
+    task_version: str
+    num_fewshot: Count
+    metric: str
+    value: float
+    document_scores: Annotated[tuple[float, ...], Field(min_length=1)]
+    harness_version: str
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.interval, self.task, self.metric)
+
+    @staticmethod
+    def key_of(pair: str, interval: tuple[int, int] | None, task: str, metric: str) -> str:
+        """Make the key of a score.
+
+        Args:
+            pair: name of the pair.
+            interval: restored layers; None for the instruct model.
+            task: lm-eval's name of the task.
+            metric: lm-eval's name of the metric, with the filter.
+
+        Returns:
+            The key.
+        """
+        model = "instruct" if interval is None else f"{interval[0]}:{interval[1]}"
+        return f"{pair}/interval_harness_score/{model}/{task}/{metric}"
+
+
 class WeightChange(Record):
     """How far post-training moved the weights of each decoder layer; see ``slr.mechanism.weight_change``.
 
@@ -899,6 +1024,7 @@ AnyRecord = Annotated[
     Configuration
     | PairInfo
     | CrcScore
+    | CrcFewShotScore
     | CrcSelection
     | SearchCost
     | BuildCost
@@ -906,6 +1032,8 @@ AnyRecord = Annotated[
     | SampleMeasures
     | ProblemSet
     | HarnessScore
+    | SpreadIntervals
+    | IntervalHarnessScore
     | WeightChange
     | LogitLens
     | JudgeScores

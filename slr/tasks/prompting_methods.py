@@ -225,7 +225,7 @@ def draw_samples(
     dialect: Dialect,
     seed: int | str,
 ) -> tuple[str | None, ...]:
-    """Draw one answer out of the raw text of each call; with "direct" it is the text itself.
+    """Draw one answer out of the raw text of each call; with "direct" or "few_shot" it is the text itself.
 
     Call i draws with a generator of its own, seeded by ``seed`` and i, so it does not depend on other calls.
 
@@ -238,7 +238,7 @@ def draw_samples(
     Returns:
         One answer for each call; None where the reply could not be parsed.
     """
-    if method == "direct":
+    if method in ("direct", "few_shot"):
         return tuple(texts)
     drawn: list[str | None] = []
     for index, text in enumerate(texts):

@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from slr.analysis.claims.crc import CRC_CLAIMS
 from slr.analysis.claims.diversity import DIVERSITY_CLAIMS
 from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
+from slr.analysis.claims.prediction import PREDICTION_CLAIMS
 from slr.analysis.claims.stability import STABILITY_CLAIMS
 from slr.analysis.claims.verdict import Claim, Verdict
 from slr.analysis.load_results import Results
 
-CLAIMS: tuple[Claim, ...] = (*CRC_CLAIMS, *DIVERSITY_CLAIMS, *LOCALISATION_CLAIMS, *STABILITY_CLAIMS)
+CLAIMS: tuple[Claim, ...] = (
+    *CRC_CLAIMS,
+    *DIVERSITY_CLAIMS,
+    *LOCALISATION_CLAIMS,
+    *STABILITY_CLAIMS,
+    *PREDICTION_CLAIMS,
+)
 """Every claim, in the order of the table."""
 
 

@@ -17,6 +17,7 @@ from slr.analysis.figures.downstream import (
 )
 from slr.analysis.figures.localisation import components, contiguity, partial_restoration
 from slr.analysis.figures.mechanism import mechanism
+from slr.analysis.figures.prediction import prediction
 from slr.analysis.figures.quality_cost import quality_cost
 from slr.analysis.needs import (
     CONTROLS,
@@ -26,6 +27,7 @@ from slr.analysis.needs import (
     LOCALISATION,
     MECHANISM,
     OPEN_QA,
+    PREDICTION,
     PROMPTING,
     QUALITY,
     REASONING,
@@ -66,6 +68,7 @@ FIGURES = (
         id="prompting_frontier", make=prompting_frontier, need=PROMPTING, caption=captions.prompting_frontier
     ),
     Exhibit(id="quality_cost", make=quality_cost, need=QUALITY, caption=captions.quality_cost),
+    Exhibit(id="prediction", make=prediction, need=PREDICTION, caption=captions.prediction),
     Exhibit(id="mechanism", make=mechanism, need=MECHANISM, caption=captions.mechanism),
 )
 """Every figure, in the order of the page."""

@@ -210,6 +210,18 @@ def quality_cost(results: Results) -> str:
     )
 
 
+def prediction(results: Results) -> str:
+    """Say what the plot shows, and over how many intervals."""
+    counts = "; ".join(f"{report.pair}: {len(report.points)}" for report in results.prediction_reports)
+    return (
+        "Does CRC predict? Each dot is an interval of layers. The intervals are spread over the CRC plane, the chosen "
+        "one and the plane's corners among them. Horizontal: CRC diversity on the selection prompts; colour: CRC "
+        "validity. Vertical: the primary metric of each task, which counts different good answers, and scores by "
+        "lm-eval; higher is better. Lines are 95% intervals over prompts or documents. Above each panel stands "
+        f"Spearman's correlation with CRC diversity, with its 95% interval. Intervals: {counts}."
+    )
+
+
 def mechanism(results: Results) -> str:
     """Say what both rows show, and which layers are restored."""
     lenses = of_kind(results.of_experiment("mechanism"), LogitLens)

@@ -26,6 +26,7 @@ from slr.downstream.prompt_metrics import (
 from slr.downstream.report import MethodSummary
 from slr.figure_style import (
     LIMIT_COLOR,
+    METHOD_NAMES,
     MODEL_COLORS,
     MODEL_NAMES,
     TEXT_WIDTH,
@@ -55,15 +56,18 @@ PROMPTING_MARKERS: dict[PromptingMethod, str] = {"direct": "o", "list": "s", "ve
 """Marker of each way to ask."""
 RANDOM_INTERVALS = "random intervals"
 """Name that all hybrids with random intervals share in the legend."""
-STYLES: dict[ComparedModel, tuple[str, str]] = {
+DrawnAs = ComparedModel | Literal["base_few_shot"]
+"""What has a colour of its own: a model, or the base model outside the chat template."""
+STYLES: dict[DrawnAs, tuple[str, str]] = {
     **{model: (MODEL_COLORS[model], MODEL_NAMES[model]) for model in ("base", "instruct", "hybrid", "soup")},
+    "base_few_shot": ("#000000", METHOD_NAMES["base_few_shot"]),
     "early": ("#56B4E9", "early"),
     "late": ("#E69F00", "late"),
     "random-1": (LIMIT_COLOR, RANDOM_INTERVALS),
     "random-2": (LIMIT_COLOR, RANDOM_INTERVALS),
     "random-3": (LIMIT_COLOR, RANDOM_INTERVALS),
 }
-"""Colour and name of each model, in the order in which the models are drawn."""
+"""Colour and name of each, in the order in which they are drawn."""
 MAX_QUESTION_CHARACTERS = 240
 """Number of characters from which a question is cut in a title."""
 MAX_ANSWERS = 8
@@ -81,7 +85,7 @@ def creative_tradeoff(results: Results) -> Figure:
         for of in summaries:
             if of.pair == pair and of.metric.is_primary:
                 marker = GROUP_MARKERS.get(of.group, "o")
-                _cross(axes, _same(summaries, of, quality.id), of.estimate, of.method.model, marker)
+                _cross(axes, _same(summaries, of, quality.id), of.estimate, _drawn_as(of.method), marker)
 
     figure, axes = _panels(results, "creative_writing", draw, quality.label, diversity.label, by_group=False)
     _label_markers(axes, GROUP_MARKERS.items())
@@ -137,7 +141,7 @@ def answer_distribution(results: Results) -> Figure:
         samples = [
             s for s in results.samples_of("open_qa") if (s.pair, s.prompt_id) == (pair, questions[group])
         ]
-        counts: dict[ComparedModel, Counter[str | None]] = {
+        counts: dict[DrawnAs, Counter[str | None]] = {
             model: Counter(answer for s in records for answer in right_answers(s))
             for model, records in _by_model(samples).items()
             if model in ("instruct", "hybrid")
@@ -257,7 +261,7 @@ def _crosses(results: Results, experiment: str, markers: Mapping[PromptingMethod
         for of in coverage:
             if (of.pair, of.group) == (pair, group):
                 marker = markers.get(of.method.prompting, "o")
-                _cross(axes, _same(summaries, of, "precision"), of.estimate, of.method.model, marker)
+                _cross(axes, _same(summaries, of, "precision"), of.estimate, _drawn_as(of.method), marker)
 
     figure, axes = _panels(results, experiment, draw, "precision", coverage[0].metric.label)
     _label_markers(axes, markers.items())
@@ -324,7 +328,7 @@ def _with_legend(figure: Figure, title: str | None = None) -> Figure:
     return figure
 
 
-def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: ComparedModel, marker: str) -> None:
+def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: DrawnAs, marker: str) -> None:
     if x is None or y is None:
         return
     color, name = STYLES[model]
@@ -336,17 +340,21 @@ def _cross(axes: Axes, x: Estimate | None, y: Estimate | None, model: ComparedMo
     axes.scatter([], [], marker="o", color=color, s=14, label=name)
 
 
-def _curve(axes: Axes, values: NDArray[np.float64], model: ComparedModel, style: str = "-") -> None:
+def _curve(axes: Axes, values: NDArray[np.float64], model: DrawnAs, style: str = "-") -> None:
     color, name = STYLES[model]
     # One entry of the legend stands for a model, whatever the style.
     label = name if style == "-" else None
     axes.plot(range(1, len(values) + 1), values, style, color=color, linewidth=1.2, label=label)
 
 
-def _by_model(samples: Sequence[Samples]) -> dict[ComparedModel, list[Samples]]:
+def _drawn_as(method: Method | Samples) -> DrawnAs:
+    return "base_few_shot" if method.prompting == "few_shot" else method.model
+
+
+def _by_model(samples: Sequence[Samples]) -> dict[DrawnAs, list[Samples]]:
     """The samples of each model, in the order of ``STYLES``."""
-    models: dict[ComparedModel, list[Samples]] = {
-        model: [record for record in samples if record.model == model] for model in STYLES
+    models: dict[DrawnAs, list[Samples]] = {
+        model: [record for record in samples if _drawn_as(record) == model] for model in STYLES
     }
     return {model: records for model, records in models.items() if records}
 

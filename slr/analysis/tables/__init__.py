@@ -13,6 +13,7 @@ from slr.analysis.needs import (
     MECHANISM,
     OPEN_QA,
     PAIRS,
+    PREDICTION,
     PRIMARY,
     PROMPTING,
     QUALITY,
@@ -49,6 +50,7 @@ from slr.analysis.tables.localisation import additivity, components, contiguity,
 from slr.analysis.tables.mechanism import mechanism
 from slr.analysis.tables.models import models
 from slr.analysis.tables.power import power
+from slr.analysis.tables.prediction import prediction, prediction_regret
 from slr.analysis.tables.quality import quality
 from slr.analysis.tables.runs import runs
 from slr.analysis.tables.samples import samples
@@ -111,6 +113,8 @@ TABLES = (
     ),
     Exhibit(id="quality", make=quality, need=QUALITY),
     Exhibit(id="quality_contrasts", make=quality_contrasts, need=contrasts_of("quality")),
+    Exhibit(id="prediction", make=prediction, need=PREDICTION),
+    Exhibit(id="prediction_regret", make=prediction_regret, need=PREDICTION),
     Exhibit(id="mechanism", make=mechanism, need=MECHANISM),
     Exhibit(id="power", make=power, need=PRIMARY),
     Exhibit(id="sampling_seeds", make=sampling_seeds, need=CREATIVE_WRITING),

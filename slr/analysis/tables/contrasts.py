@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Table, p_cell
 from slr.downstream.report import FAMILY, PRIMARY_FAMILY
+from slr.figure_style import method_name
 from slr.statistics.contrasts import Contrast
 from slr.vocabulary import TaskName
 
@@ -47,8 +48,8 @@ def contrast_table(
             contrast.pair,
             contrast.group,
             contrast.label,
-            contrast.method,
-            contrast.reference,
+            method_name(contrast.method),
+            method_name(contrast.reference),
             contrast.num_items,
             contrast.mean,
             contrast.reference_mean,

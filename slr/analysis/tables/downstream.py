@@ -8,6 +8,7 @@ from statistics import stdev
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
 from slr.downstream.metric import MetricId
+from slr.figure_style import method_name
 from slr.statistics.uncertainty import Estimate
 
 STATISTICS = (
@@ -115,7 +116,15 @@ def prompting_methods(results: Results) -> Table:
 def sampling_seeds(results: Results) -> Table:
     """Make the table of how far the mean over prompts moves from one seed of sampling to another."""
     rows = [
-        (of.pair, name, of.group, of.method.id, of.metric.label, len(of.seed_means), *_spread(of.seed_means))
+        (
+            of.pair,
+            name,
+            of.group,
+            method_name(of.method.id),
+            of.metric.label,
+            len(of.seed_means),
+            *_spread(of.seed_means),
+        )
         for name in ("creative_writing", "open_qa", "reasoning")
         for of in results.method_summaries(name)
         if len(of.seed_means) > 1
@@ -154,7 +163,7 @@ def _table(
     }
     rows: dict[tuple[str, str, str], dict[MetricId, Estimate | None]] = {}
     for of in summaries:
-        rows.setdefault((of.pair, of.group, of.method.id), {})[of.metric.id] = of.estimate
+        rows.setdefault((of.pair, of.group, method_name(of.method.id)), {})[of.metric.id] = of.estimate
     return Table(
         f"{caption} {STATISTICS}",
         ("pair", "group", "method", "prompts", *labels.values()),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
+from slr.chat.few_shot import blank_tokens_with
 from slr.laptop.post_training.policy import StartModel, Tokens, prefix_cache, score_answers
 from slr.laptop.post_training.requests.prompts import Family, TrainingPrompt
 
@@ -138,9 +139,7 @@ def shots_text(family: Family) -> str:
 
 def tokens_with_a_line_end(tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Ids of all tokens that are blank and hold a line end, and of the end of a text: any of them ends an answer."""
-    ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[token_id] for token_id in ids])
-    ends = [token_id for token_id, text in zip(ids, texts, strict=True) if "\n" in text and not text.strip()]
+    ends = blank_tokens_with(tokenizer, "\n")
     end_of_text = tokenizer.eos_token_id
     return [*ends, end_of_text] if isinstance(end_of_text, int) else ends
 

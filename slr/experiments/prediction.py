@@ -1,0 +1,74 @@
+"""Does CRC predict diversity and quality on tasks, and was the chosen interval a good choice?
+
+At least 15 intervals of each pair, spread over the plane of CRC validity and diversity, write, answer open questions
+and solve problems. lm-evaluation-harness scores each of them too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from slr.downstream.study import DownstreamConfig
+from slr.experiments import crc_search, creative_writing, open_qa, quality, reasoning
+from slr.experiments.declaring import question_in
+from slr.harness.study import HarnessConfig
+from slr.prediction.study import PredictionConfig, prediction_experiment
+from slr.runs.experiment import Experiment
+
+NUM_INTERVALS = 15
+"""Number of intervals of each pair."""
+
+
+def _sized(config: DownstreamConfig, num_prompts: int, num_samples: int) -> DownstreamConfig:
+    """The task of another experiment, smaller, because every interval does it."""
+    return replace(
+        config,
+        methods=(),
+        num_prompts=num_prompts,
+        num_samples=num_samples,
+        num_seeds=1,
+        batch_size=384,
+        fluency_models=(),
+    )
+
+
+def _config(
+    preset: str,
+    harness: HarnessConfig,
+    *,
+    writing: tuple[int, int],
+    questions: tuple[int, int],
+    problems: tuple[int, int],
+) -> PredictionConfig:
+    """Sizes are numbers of prompts (of each genre, where there are genres) and of samples of each prompt."""
+    return PredictionConfig(
+        num_intervals=NUM_INTERVALS,
+        tasks=(
+            _sized(creative_writing.CONFIGS[preset], *writing),
+            _sized(open_qa.CONFIGS[preset], *questions),
+            _sized(reasoning.CONFIGS[preset], *problems),
+        ),
+        harness=harness,
+    )
+
+
+ENGLISH = replace(quality.CONFIGS["laptop"], tasks=quality.ENGLISH_TASKS)
+SMALL = _config("small", ENGLISH, writing=(8, 8), questions=(28, 16), problems=(40, 8))
+CONFIGS = {
+    "testbed": _config(
+        "testbed",
+        replace(quality.CONFIGS["testbed"], tasks=quality.TESTBED_TASKS[:1], limit=48),
+        writing=(4, 8),
+        questions=(24, 16),
+        problems=(12, 8),
+    ),
+    "laptop": _config("laptop", ENGLISH, writing=(3, 8), questions=(16, 8), problems=(8, 8)),
+    "small": SMALL,
+    "paper": replace(SMALL, tasks=tuple(replace(task, batch_size=64) for task in SMALL.tasks)),
+}
+
+
+def experiment(preset: str, smoke: bool) -> Experiment[PredictionConfig]:
+    """Make the experiment at a preset's size, or at its smoke size."""
+    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
+    return prediction_experiment("prediction", question_in(__doc__), config, crc_search.config(smoke))
