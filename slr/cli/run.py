@@ -17,7 +17,7 @@ from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
-from slr.terminal.stopping import die_with_parent, run_child, say_when_stopped
+from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
     from slr.runs.script import ScriptOptions
@@ -128,7 +128,14 @@ def run(
         # Every process makes these checks, and each would print its error.
         check_options(options, draws=experiment == ALL)
         return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
-    return run_script(experiments, options, draw if experiment == ALL else None)
+    status = run_script(experiments, options, draw if experiment == ALL else None)
+    has_judge = "judge" in [chosen.name for chosen in experiments]
+    if experiment == ALL and not has_judge and is_first_process():
+        print(
+            "not run: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
+            file=sys.stderr,
+        )
+    return status
 
 
 def _num_processes(given: int | None, options: ScriptOptions) -> int:

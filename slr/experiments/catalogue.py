@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from slr.experiments import (
     ALL,
     canonicalise,
@@ -67,11 +65,6 @@ def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperimen
 
 def by_endpoints() -> list[MakeExperiment]:
     """The experiments that ask a chat endpoint, if the environment describes one."""
-    if not judge.configured():
-        print(
-            "no judge: set SLR_JUDGE_BASE_URL and SLR_JUDGE_MODEL to have one; see docs/judge.md",
-            file=sys.stderr,
-        )
     return [*judge.configured(), *canonicalise.configured()]
 
 

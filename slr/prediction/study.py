@@ -283,7 +283,7 @@ def _measure_keys(spec: PairSpec, tasks: Sequence[DownstreamConfig], results: Re
 
 
 def _measure(context: CellContext) -> Iterator[Sequence[AnyRecord]]:
-    """Find the functional classes of English texts, by which different ones are told apart."""
+    """Find the functional classes of English texts, by which texts count as different."""
     records = [
         record
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)

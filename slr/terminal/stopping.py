@@ -126,6 +126,11 @@ def _end_at_a_signal_in_exit_functions(watch: _Watch) -> None:
     atexit.register(set_handlers)
 
 
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that a launcher started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 class _Watch:
     """Prints once that the process was stopped, and ends the process if it does not end by itself."""
 
@@ -159,7 +164,7 @@ class _Watch:
 
     def say(self) -> None:
         """Print once how to go on; of several launched processes, only the first one prints it."""
-        if self._saying.acquire(blocking=False) and os.environ.get("RANK", "0") == "0":
+        if self._saying.acquire(blocking=False) and is_first_process():
             # print would wait for a lock that the main thread may hold.
             os.write(2, f"\nstopped; {self.how_to_go_on}\n".encode())
 

@@ -63,15 +63,11 @@ def test_without_an_endpoint_it_says_what_to_set(
 
 
 def test_run_all_judges_only_where_there_is_an_endpoint(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert catalogue.by_endpoints() == []
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "set SLR_JUDGE_BASE_URL and SLR_JUDGE_MODEL" in said
     for prefix in ("SLR_JUDGE", "SLR_JUDGE2"):
         monkeypatch.setenv(f"{prefix}_BASE_URL", "http://127.0.0.1:1/v1")
         monkeypatch.setenv(f"{prefix}_MODEL", "m")
     names = [make("testbed", True).name for make in catalogue.by_endpoints()]
     assert names == ["judge", "second_judge", "canonicalise"]
-    assert capsys.readouterr().err == ""

@@ -25,7 +25,7 @@ NAMES: dict[TaskName, tuple[str, str, str, str]] = {
     "open_qa": ("open questions", "qa_coverage", "coverage of right answers", "precision"),
     "reasoning": ("reasoning", "pass_at_k", "pass@k on all problems", "pass@1"),
 }
-"""By task its name, the figure that shows the claims, the primary metric, and the quality beside it."""
+"""Name of each task, figure that shows the claims, primary metric, and metric of quality."""
 
 
 def more_diverse(results: Results, pair: str, task: TaskName, reference: ComparedModel) -> Verdict | None:
