@@ -1,6 +1,6 @@
 """Power of a paired t-test: the smallest difference that an experiment can find.
 
-The tables test by permutation, whose power is that of the t-test for data that are not far from normal.
+The tables test by permutation, which has nearly the power of the t-test if data are not far from normal.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ def reasoning(results: Results) -> Table:
         "reasoning",
         "Reasoning problems. pass@k is the chance that one of k samples is right. The primary metric, in the first "
         "column, is over all problems. A choice of problems that instruct fails favours every other model, so these "
-        "are shown beside.",
+        "are shown apart.",
     )
 
 
