@@ -54,7 +54,7 @@ def smallest_difference(
     Raises:
         ValueError: if a value is outside its range.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     if not significance < power < 1:
         raise ValueError(f"power is {power:g}: expected a probability above {significance:g} and below 1")
@@ -63,4 +63,7 @@ def smallest_difference(
     largest = error
     while power_of(largest, spread, n, significance) < power:
         largest += error
-    return float(brentq(lambda d: power_of(d, spread, n, significance) - power, 0.0, largest))
+    found = root_scalar(
+        lambda difference: power_of(difference, spread, n, significance) - power, bracket=(0.0, largest)
+    )
+    return float(found.root)
