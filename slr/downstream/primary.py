@@ -1,4 +1,4 @@
-"""The primary metric of each task, and the metric of quality, as they were fixed before any result was seen.
+"""The primary metric of each task, and the quality next to it, as they were fixed before any result was seen.
 
 A claim of more diversity rests on these metrics alone. They count only good answers, so that broken texts cannot pass
 as diversity:
@@ -50,7 +50,7 @@ def primary_metric(task: TaskName, num_samples: int) -> MetricId:
 
 
 def quality_metric(task: TaskName, source: Source) -> MetricId:
-    """Name a task's metric of quality: a share of good samples, from 0 to 1.
+    """Name the metric of quality next to a task's primary metric: a share of good samples, from 0 to 1.
 
     Args:
         task: the task.

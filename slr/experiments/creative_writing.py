@@ -25,7 +25,7 @@ FLUENCY_MODELS = (
     ("paper-qwen", _LLAMA),
     ("paper-gemma", _QWEN),
 )
-"""Base model of another family, for each pair, that scores its samples, because a model favours what it wrote itself."""
+"""Base model of another family that scores each pair's samples, because a model favours what it wrote itself."""
 
 SMALL = DownstreamConfig(
     task="creative_writing",

@@ -1,6 +1,6 @@
 """Does the hybrid solve more problems with several samples?
 
-Base, instruct, hybrid and soup are scored by pass@k on all problems, and also on the problems that the instruct
+Base, instruct, hybrid and soup are scored by pass@k on all problems. Results also show the problems that the instruct
 model's greedy answer gets wrong.
 """
 

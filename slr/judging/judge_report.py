@@ -12,9 +12,14 @@ import numpy as np
 from slr.downstream.metric import Metric
 from slr.downstream.report import MetricValues, metric_values
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
+from slr.metrics.novelty import distinct_valid
 from slr.runs.records import AnyRecord, JudgeScores, SampleMeasures, Samples
 from slr.statistics.uncertainty import Estimate, t_quantile
 
+VALID_ASPECTS = ("fluency", "adherence")
+"""Aspects that decide whether a judged text is valid. Originality is no condition of quality."""
+VALID_SCORE = 5
+"""Score in each of these aspects from which a text is valid, of 10."""
 FEWEST_PROMPTS = 3
 """Number of prompts from which the agreement of two judges has an interval."""
 
@@ -22,7 +27,7 @@ FEWEST_PROMPTS = 3
 def judged_values(
     records: Sequence[AnyRecord], scores: Iterable[JudgeScores], pair: str
 ) -> list[MetricValues]:
-    """Every aspect of every method on every prompt of one pair, from one judge's scores.
+    """Every aspect, and the number of different valid texts, of every method on every prompt of one pair.
 
     Args:
         records: records of the samples.
@@ -30,14 +35,33 @@ def judged_values(
         pair: name of the pair.
 
     Returns:
-        The values of each metric. A prompt's value is the mean over its texts that have a score; None where no text
-        has one.
+        The values of each metric. A prompt's value of an aspect is the mean over its texts that have a score; None
+        where no text has one. The number of different valid texts is of the judged texts alone.
     """
     by_samples = {record.samples: record for record in scores}
     metrics = [
-        Metric(aspect, aspect, "quality", partial(_mean_score, by_samples, aspect)) for aspect in ASPECTS
+        Metric("distinct_valid", "different valid texts", "diversity", partial(_distinct_valid, by_samples)),
+        *(Metric(aspect, aspect, "quality", partial(_mean_score, by_samples, aspect)) for aspect in ASPECTS),
     ]
     return metric_values(records, pair, metrics)
+
+
+def _distinct_valid(
+    scores: Mapping[str, JudgeScores], samples: Samples, measures: SampleMeasures | None
+) -> float | None:
+    """Count the classes among the judged texts that score ``VALID_SCORE`` or more; None if none could be counted."""
+    record = scores.get(samples.key)
+    if record is None or not record.indices or measures is None or measures.classes is None:
+        return None
+    rows = zip(record.indices, *(record.scores[aspect] for aspect in VALID_ASPECTS), strict=True)
+    return distinct_valid(
+        [
+            measures.classes[index]
+            if all(score is not None and score >= VALID_SCORE for score in given)
+            else None
+            for index, *given in rows
+        ]
+    )
 
 
 def _mean_score(

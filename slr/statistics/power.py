@@ -1,6 +1,6 @@
 """Power of a paired t-test: the smallest difference that an experiment can find.
 
-The tables test by permutation. Where data are not far from normal, this has the power of the t-test.
+The tables test by permutation, which has nearly the power of the t-test if data are not far from normal.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def smallest_difference(
     Raises:
         ValueError: if a value is outside its range.
     """
-    from scipy.optimize import brentq
+    from scipy.optimize import root_scalar
 
     if not significance < power < 1:
         raise ValueError(f"power is {power:g}: expected a probability above {significance:g} and below 1")
@@ -63,4 +63,7 @@ def smallest_difference(
     largest = error
     while power_of(largest, spread, n, significance) < power:
         largest += error
-    return float(brentq(lambda d: power_of(d, spread, n, significance) - power, 0.0, largest))
+    found = root_scalar(
+        lambda difference: power_of(difference, spread, n, significance) - power, bracket=(0.0, largest)
+    )
+    return float(found.root)

@@ -216,7 +216,7 @@ def test_a_tiny_random_model_is_no_judge(tmp_path: Path, use_server: UseServer) 
     assert {s for r in scores_of(records) for of in r.scores.values() for s in of} == {None}
     table = judge(load_results(tmp_path))
     assert {row[6] for row in table.rows} == {1.0}
-    assert {row[7:] for row in table.rows} == {(None,) * 3}
+    assert {row[7:] for row in table.rows} == {(None,) * 4}
 
 
 def test_the_tables_have_means_and_paired_differences(tmp_path: Path, use_server: UseServer) -> None:

@@ -25,7 +25,7 @@ NAMES: dict[TaskName, tuple[str, str, str, str]] = {
     "open_qa": ("open questions", "qa_coverage", "coverage of right answers", "precision"),
     "reasoning": ("reasoning", "pass_at_k", "pass@k on all problems", "pass@1"),
 }
-"""Name of each task, figure that shows the claims, primary metric, and metric of quality."""
+"""Name of each task, the figure that shows its claims, its primary metric, and the quality next to it."""
 
 
 def more_diverse(results: Results, pair: str, task: TaskName, reference: ComparedModel) -> Verdict | None:

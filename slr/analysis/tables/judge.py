@@ -13,7 +13,7 @@ from slr.downstream.metric import MetricId
 from slr.downstream.report import MethodSummary, MetricValues, method_contrasts, method_summaries
 from slr.judging.canonicaliser import canonical_summaries
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
-from slr.judging.judge_report import agreement, judged_values
+from slr.judging.judge_report import VALID_ASPECTS, VALID_SCORE, agreement, judged_values
 from slr.runs.records import JudgeScores
 from slr.runs.results import by_pair, of_pair
 from slr.statistics.contrasts import Contrast
@@ -32,8 +32,19 @@ def judge(results: Results) -> Table:
     return Table(
         "Creative writing judged by a language model that does not know the method and sees texts in random order. "
         f'Scores are {SCALE}. "Not readable" is the share of texts for which the judge\'s answer did not have the form '
-        f"asked for; these texts have no score. {STATISTICS}",
-        ("pair", "genre", "method", "judge", "prompts", "texts", "not readable", *ASPECTS),
+        "asked for; these texts have no score. Different valid texts are functional classes among the judged texts "
+        f"that score {VALID_SCORE} or more in {' and '.join(VALID_ASPECTS)}. {STATISTICS}",
+        (
+            "pair",
+            "genre",
+            "method",
+            "judge",
+            "prompts",
+            "texts",
+            "not readable",
+            "different valid texts",
+            *ASPECTS,
+        ),
         tuple(rows),
         count_column="prompts",
     )
@@ -74,6 +85,7 @@ def _rows_of_pair(
                 len(records),
                 len(given),
                 given.count(None) / len(given) if given else None,
+                estimates.get("distinct_valid"),
                 *(estimates.get(aspect) for aspect in ASPECTS),
             )
         )
