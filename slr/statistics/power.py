@@ -6,6 +6,7 @@ The tables test by permutation, whose power is that of the t-test for data that 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from slr.statistics.uncertainty import CONFIDENCE_LEVEL
 
@@ -63,4 +64,6 @@ def smallest_difference(
     largest = error
     while power_of(largest, spread, n, significance) < power:
         largest += error
-    return float(brentq(lambda d: power_of(d, spread, n, significance) - power, 0.0, largest))
+    # Without ``full_output``, the result is the root alone.
+    root: Any = brentq(lambda d: power_of(d, spread, n, significance) - power, 0.0, largest)
+    return float(root)
