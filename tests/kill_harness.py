@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from slr.runs.results_store import stores_in
 from tests.tiny_models import make_checkpoint_pair
@@ -69,7 +70,7 @@ class Report:
         return "\n".join(lines)
 
 
-def measured(output_dir: Path) -> dict[str, dict]:
+def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by experiment and key, without when, how fast and by what code."""
     return {
         f"{record.experiment}: {record.key}": record.model_dump(

@@ -1,5 +1,7 @@
 """Every kind of bad input ends with one line that says what was given, status 2, and nothing written."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

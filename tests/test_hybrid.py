@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,7 +134,7 @@ def test_soup_is_linear_and_exact_at_its_ends(open_pair: OpenPair, tied: bool) -
 
 
 @pytest.mark.parametrize("architecture", ["llama", "gemma3"])
-def test_generates_and_saves_as_any_model(open_pair: OpenPair, architecture: str, tmp_path) -> None:
+def test_generates_and_saves_as_any_model(open_pair: OpenPair, architecture: str, tmp_path: Path) -> None:
     pair = open_pair(architecture)
     hybrid: Any = restore(pair, LayerInterval(2, 5))
     prompt = torch.arange(5, 25)[None]

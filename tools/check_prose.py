@@ -42,6 +42,7 @@ FINISHED: tuple[str, ...] = (
     "slr/hybrid.py",
     "slr/intervals.py",
     "slr/judging",
+    "slr/laptop",
     "slr/mechanism",
     "slr/metrics",
     "slr/models",

@@ -1,7 +1,7 @@
 """The card of trained weights, from what training measured: ``python -m slr.laptop.card DIR...``.
 
-Each DIR holds a training.json. The card lies beside them, in their parent directory. It says nothing about CRC: that is
-measured later, by experiments.
+Each DIR holds a training.json. The card is written to their parent directory. It says nothing about CRC, which
+experiments measure later.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ the few-shot start model's. KL is to the supervised model, in nats an answer.
 **Limits.** 135 and 270 million parameters, read from 4-bit files, and post-training of our own that takes an hour or
 two: these pairs say nothing about models of billions of parameters.
 
-**Licences.** SmolLM2: Apache-2.0. Gemma: the Gemma Terms of Use. See the NOTICE beside each adapter.
+**Licences.** SmolLM2: Apache-2.0. Gemma: the Gemma Terms of Use. See the NOTICE next to each adapter.
 """
 
 
@@ -75,7 +75,7 @@ def _row(name: str, dev: dict[str, Any], optimisation: dict[str, Any]) -> str:
 
 
 def write(directories: Annotated[list[Path], typer.Argument(help="each with a training.json")]) -> None:
-    """Write the card of trained weights beside their directories."""
+    """Write the card of trained weights to the parent of their directories."""
     reports = [json.loads((path / "training.json").read_text(encoding="utf-8")) for path in directories]
     write_whole(directories[0].parent / "README.md", write_card(reports))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from slr.crc.prompts import load_prompts
 from slr.intervals import all_intervals
@@ -26,7 +27,7 @@ PROVENANCE = Provenance(
 
 def crc_records(pair: str) -> list[AnyRecord]:
     """A complete study of a pair of three layers: every interval, three soups, four prompts."""
-    header = {"experiment": "crc_search", "pair": pair, "provenance": PROVENANCE}
+    header: dict[str, Any] = {"experiment": "crc_search", "pair": pair, "provenance": PROVENANCE}
     records: list[AnyRecord] = [
         PairInfo(
             **header,
@@ -45,7 +46,9 @@ def crc_records(pair: str) -> list[AnyRecord]:
         )
     ]
 
-    def score(prompt_set: PromptSet, model: str, validity: float, diversity: float | None, **choice) -> None:
+    def score(
+        prompt_set: PromptSet, model: str, validity: float, diversity: float | None, **choice: Any
+    ) -> None:
         prompts = load_prompts(prompt_set)[18:22]
         records.append(
             CrcScore(
@@ -107,7 +110,7 @@ def nothing_chosen(records: Iterable[AnyRecord]) -> list[AnyRecord]:
     ]
 
 
-def _cost(header: dict, method: str, seconds: float) -> SearchCost:
+def _cost(header: dict[str, Any], method: str, seconds: float) -> SearchCost:
     return SearchCost(
         **header,
         method=method,  # pyright: ignore[reportArgumentType]

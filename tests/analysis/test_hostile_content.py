@@ -1,5 +1,7 @@
 """Records whose every text tries to act: nothing that is made of them does more than show it."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import csv

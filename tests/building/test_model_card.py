@@ -67,7 +67,7 @@ def record_search(
     provenance = Provenance(
         cell="c", config_hash="h", commit="unknown", dirty=None, created_at="now", device="CPU", versions={}
     )
-    header = {"experiment": "crc_search", "pair": PAIR, "provenance": provenance}
+    header: dict[str, Any] = {"experiment": "crc_search", "pair": PAIR, "provenance": provenance}
     prompt_sets: tuple[PromptSet, ...] = ("selection", "held_out")
     ResultsStore(search_dir / RECORDS_FILE).append(
         [

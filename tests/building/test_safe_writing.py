@@ -1,5 +1,7 @@
 """What a build may replace, follow and tell: nothing but what slr wrote, and no file or path of somebody else's."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json
@@ -18,7 +20,7 @@ from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.options import BuildOptions
 from slr.cli.search import _build_command
-from slr.intervals import LayerInterval
+from slr.intervals import LayerInterval, Restoration
 from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
 from tests.conftest import CheckpointPairs
@@ -243,7 +245,7 @@ def test_the_printed_command_takes_no_model_for_an_option(
     for path in pair:
         path.rename(path.with_name(f"-{path.name}"))
     spec = resolve_pair("-base", "-instruct")
-    words = shlex.split(_build_command(spec, INTERVAL, Path("found")))
+    words = shlex.split(_build_command(spec, Restoration(INTERVAL), Path("found")))
     assert words[2:4] == ["./-base", "./-instruct"]
     assert not words[words.index("--output") + 1].startswith(("-", "/", "."))
 

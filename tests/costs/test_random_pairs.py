@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -42,7 +43,8 @@ def test_a_pair_in_memory_differs_between_models_and_not_between_calls() -> None
 
 def test_a_written_pair_loads_and_can_be_searched(tmp_path: Path) -> None:
     tokenizer = load_testbed_tokenizer()
-    config = LlamaConfig(**{**CONFIG.to_dict(), "vocab_size": len(tokenizer)})
+    fields: dict[str, Any] = {**CONFIG.to_dict(), "vocab_size": len(tokenizer)}
+    config = LlamaConfig(**fields)
     base, instruct = write_random_pair(tmp_path, config, tokenizer, shard_bytes=20_000)
     assert len(list(base.glob("*.safetensors"))) > 1
     pair = load_pair(base, instruct, dtype=torch.float32)
@@ -53,7 +55,8 @@ def test_a_written_pair_loads_and_can_be_searched(tmp_path: Path) -> None:
 
 
 def test_a_tied_head_is_stored_once(tmp_path: Path) -> None:
-    config = LlamaConfig(**{**CONFIG.to_dict(), "tie_word_embeddings": True})
+    fields: dict[str, Any] = {**CONFIG.to_dict(), "tie_word_embeddings": True}
+    config = LlamaConfig(**fields)
     base, _ = write_random_pair(tmp_path, config, byte_level_tokenizer(600), shard_bytes=10**9)
     [shard] = base.glob("*.safetensors")
     assert "lm_head.weight" not in load_file(shard)

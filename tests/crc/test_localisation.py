@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,11 @@ from slr.vocabulary import PromptSet
 NUM_LAYERS = 4
 PROMPT_IDS = ("a", "b", "c", "d", "e")
 SPREAD = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
-HEADER = {"experiment": "localisation", "pair": "tiny", "provenance": provenance("cell", "0" * 12, "CPU")}
+HEADER: dict[str, Any] = {
+    "experiment": "localisation",
+    "pair": "tiny",
+    "provenance": provenance("cell", "0" * 12, "CPU"),
+}
 GAINS = (0.01, 0.02, 0.05, 0.04)
 """Gain in diversity of each layer. Each restored layer costs 0.03 of validity."""
 

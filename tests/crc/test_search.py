@@ -1,5 +1,7 @@
 """The search against the plain loop: one hybrid after the other, one forward a prompt."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import dataclasses

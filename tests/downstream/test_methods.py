@@ -9,6 +9,7 @@ from slr.downstream.methods import (
     CONTROLS,
     DECODING,
     PROMPTING,
+    Method,
     interval_of,
     is_available,
 )
@@ -71,7 +72,7 @@ def test_too_few_other_intervals() -> None:
 
 
 @pytest.mark.parametrize("methods", [BASELINES, CONTROLS, DECODING, PROMPTING])
-def test_ids_are_unique_and_settings_too(methods) -> None:
+def test_ids_are_unique_and_settings_too(methods: tuple[Method, ...]) -> None:
     assert len({method.id for method in methods}) == len(methods)
     settings = {(c.model, c.sampling, c.prompting) for c in methods}
     assert len(settings) == len(methods)

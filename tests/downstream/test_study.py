@@ -6,7 +6,9 @@ import dataclasses
 import gc
 import json
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -46,13 +48,13 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
     """After a search; with an encoder that needs no package."""
 
     class CountingEncoder:
-        def encode(self, texts):
+        def encode(self, texts: Sequence[str]):
             import numpy as np
 
             counts = np.array([[len(text) + 1.0, text.count("e") + 1.0] for text in texts], dtype=np.float32)
             return counts / np.linalg.norm(counts, axis=1, keepdims=True)
 
-        def longer_than_window(self, texts):
+        def longer_than_window(self, texts: Sequence[str]):
             return tuple(len(text) > LONG for text in texts)
 
     monkeypatch.setattr(study, "_encoder", lambda _device: CountingEncoder())
@@ -68,7 +70,7 @@ def run(config: DownstreamConfig, settings: RunSettings, name: str = "tested") -
     return store_of(experiment, settings.output_dir).read()
 
 
-def without_time(records: list[AnyRecord]) -> dict[str, dict]:
+def without_time(records: list[AnyRecord]) -> dict[str, dict[str, Any]]:
     return {record.key: record.model_dump(exclude={"provenance"}) for record in records}
 
 

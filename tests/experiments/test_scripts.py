@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def starts_searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     starts: list[int] = []
     iter_search = crc_search_module.iter_search
 
-    def spy(*arguments, **options):
+    def spy(*arguments: Any, **options: Any):
         starts.extend(options["starts"])
         return iter_search(*arguments, **options)
 
@@ -77,7 +78,7 @@ def records_file(output_dir: Path) -> Path:
     return output_dir / "crc_search.jsonl"
 
 
-def measured(output_dir: Path) -> dict[str, dict]:
+def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by key, without when, and without the cost, which only a whole search has."""
     return {
         record.key: record.model_dump(exclude={"provenance": {"created_at", "commit", "dirty"}})

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def launch_two(directory: Path, output_dir: Path, misfortune: str) -> subprocess
     )
 
 
-def measured(output_dir: Path) -> dict[str, dict]:
+def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by key, without how; and without the cost, which only a search by one process has."""
     return {
         f"{record.experiment}: {record.key}": record.model_dump(exclude={"provenance"})

@@ -1,5 +1,7 @@
 """lm-eval on models in memory: equal to its own command line, repeatable, and with tasks that are what they say."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

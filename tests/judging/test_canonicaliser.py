@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def study():
     return canonicaliser_experiment("canonicalise", "?", config, earlier("open_qa"), "SLR_JUDGE")
 
 
-def reader(body: dict, _: int) -> Answer:
+def reader(body: dict[str, Any], _: int) -> Answer:
     answer = json.loads(body["messages"][1]["content"])["answer"]
     meant = {"the first of them": RIGHT, "the second of them": f" {OTHER}\n", "xyzzy": "NONE"}
     return completion(meant.get(answer, "That must be a joke."))

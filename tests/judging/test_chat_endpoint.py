@@ -7,6 +7,7 @@ import logging
 import traceback
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_asks_as_the_protocol_wants_it(tmp_path: Path) -> None:
 
 
 def test_replies_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
-    def respond(body: dict, number: int) -> Answer:
+    def respond(body: dict[str, Any], number: int) -> Answer:
         return completion(body["messages"][1]["content"], delay=0.1 if number == 0 else 0.0)
 
     requests = numbered(6)
@@ -79,7 +80,9 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
         ({}, {"base_url": "elsewhere"}),
     ],
 )
-def test_whatever_matters_is_asked_anew(tmp_path: Path, request_change: dict, endpoint_change: dict) -> None:
+def test_whatever_matters_is_asked_anew(
+    tmp_path: Path, request_change: dict[str, Any], endpoint_change: dict[str, Any]
+) -> None:
     with chat_server(lambda _body, _number: completion("Me.")) as server:
         endpoint(server, tmp_path).ask(REQUEST)
         if "base_url" in endpoint_change:
@@ -171,7 +174,9 @@ def test_a_completion_without_text_is_an_empty_reply(tmp_path: Path) -> None:
     ("budget", "variable"),
     [({"budget_requests": 3}, "BUDGET_REQUESTS"), ({"budget_tokens": 30}, "BUDGET_TOKENS")],
 )
-def test_a_spent_budget_stops_and_the_next_run_goes_on(tmp_path: Path, budget: dict, variable: str) -> None:
+def test_a_spent_budget_stops_and_the_next_run_goes_on(
+    tmp_path: Path, budget: dict[str, Any], variable: str
+) -> None:
     limits = replace(QUICK, concurrency=1, **budget)
     with chat_server(lambda body, _: completion(body["messages"][1]["content"])) as server:
         with pytest.raises(

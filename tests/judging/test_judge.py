@@ -35,11 +35,11 @@ def study(prefix: str = "SLR_JUDGE", name: str = "judge", num_samples: int = 3):
     return judge_experiment(name, "?", config, earlier("creative_writing"), prefix)
 
 
-def texts_of(body: dict) -> dict[str, str]:
+def texts_of(body: dict[str, Any]) -> dict[str, str]:
     return json.loads(body["messages"][1]["content"])["texts"]
 
 
-def fair_judge(body: dict, _: int = 0) -> Answer:
+def fair_judge(body: dict[str, Any], _: int = 0) -> Answer:
     """Scores each text by what it says, wherever it stands: the method by fluency, the place by originality."""
     scores = {}
     for label, text in texts_of(body).items():
@@ -142,7 +142,7 @@ def test_every_text_gets_its_own_scores_wherever_it_stands(tmp_path: Path, use_s
 
 
 def test_a_judge_that_answers_nonsense_gives_no_score(tmp_path: Path, use_server: UseServer) -> None:
-    def respond(body: dict, number: int) -> Answer:
+    def respond(body: dict[str, Any], number: int) -> Answer:
         return completion("All of them are lovely!") if number % 3 == 0 else fair_judge(body)
 
     write(tmp_path, writing_samples())
@@ -203,7 +203,7 @@ def test_a_tiny_random_model_is_no_judge(tmp_path: Path, use_server: UseServer) 
     """A real model behind the endpoint: all that it says is nonsense, and none of it is a score."""
     model, tokenizer = make_model("llama", num_layers=2), make_tokenizer(CHAT_TEMPLATE)
 
-    def respond(body: dict, _: int) -> Answer:
+    def respond(body: dict[str, Any], _: int) -> Answer:
         tokens = render_chat(tokenizer, body["messages"][1]["content"])
         written = model.generate(torch.tensor([tokens]), max_new_tokens=8, do_sample=False)  # pyright: ignore
         return completion(str(tokenizer.decode(written[0][len(tokens) :])))
@@ -315,7 +315,7 @@ def test_agreement_is_undefined_without_variance_or_texts() -> None:
 
 
 def test_two_judges_side_by_side(tmp_path: Path, use_server: UseServer) -> None:
-    def stern_judge(body: dict, _: int) -> Answer:
+    def stern_judge(body: dict[str, Any], _: int) -> Answer:
         scores = {label: {**GOOD, "fluency": 1} for label in texts_of(body)}
         return completion(json.dumps({**scores, "A": GOOD}))
 

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def test_ordinary_parameters_and_short_keys_are_taken(monkeypatch: pytest.Monkey
 def test_a_key_that_the_server_repeats_is_in_no_file(tmp_path: Path, use_server: Callable[..., None]) -> None:
     """In replies that can be read, in those that cannot, and in errors."""
 
-    def repeat(body: dict, number: int) -> Answer:
+    def repeat(body: dict[str, Any], number: int) -> Answer:
         labels = json.loads(body["messages"][1]["content"])["texts"]
         scores = json.dumps({label: dict.fromkeys(ASPECTS, 5) for label in labels})
         if number == 3:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def pair(checkpoint_pairs: CheckpointPairs, request: pytest.FixtureRequest) -> M
     if request.param == "gemma2":
         # Without large logits the soft-capping would change nothing, and its absence would not show.
         with torch.no_grad():
-            loaded.instruct_model.get_output_embeddings().weight.mul_(20)
+            cast(nn.Linear, loaded.instruct_model.get_output_embeddings()).weight.mul_(20)
     return loaded
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -54,7 +55,7 @@ def test_all_is_measured_resumed_mirrored_and_drawn(settings: RunSettings) -> No
     )
     results = Results(tuple(records))
     above, below = draw(results).axes
-    assert [line.get_ydata()[3] for line in above.lines] == [
+    assert [np.asarray(line.get_ydata())[3] for line in above.lines] == [
         change.attention[3],
         change.mlp[3],
         change.norms[3],

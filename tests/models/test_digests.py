@@ -1,5 +1,7 @@
 """What of a checkpoint's directory counts, and what does not."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

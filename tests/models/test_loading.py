@@ -1,5 +1,7 @@
 """Opening pairs: what is a pair, what is not and why, and that nothing else than weights is trusted."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import json

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -279,8 +280,8 @@ def test_selection_among_nothing_but_overflow() -> None:
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
 def test_a_record_that_could_not_be_read_again_cannot_be_made(number: float) -> None:
-    header = {"experiment": "x", "pair": "p", "provenance": provenance("c", "h", "CPU")}
-    fields = {"family": "other", "num_layers": 1, "model": "base", "prompt_set": "selection"}
+    header: dict[str, Any] = {"experiment": "x", "pair": "p", "provenance": provenance("c", "h", "CPU")}
+    fields: dict[str, Any] = {"family": "other", "num_layers": 1, "model": "base", "prompt_set": "selection"}
     with pytest.raises(ValidationError):
         CrcScore(**header, **fields, prompt_ids=("a",), validity=(number,), diversity=(None,))
     with pytest.raises(ValidationError):

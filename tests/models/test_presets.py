@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from slr.models.presets import PRESETS, find_pair
+from slr.models.presets import PRESETS, PairSpec, find_pair
 
 HUB_PAIRS = [pair for name in ("small", "paper") for pair in PRESETS[name].pairs]
 
@@ -24,7 +24,7 @@ def test_every_preset_has_one_pair_a_family() -> None:
 
 
 @pytest.mark.parametrize("pair", HUB_PAIRS, ids=lambda pair: pair.name)
-def test_every_hub_model_is_pinned_to_a_commit(pair) -> None:
+def test_every_hub_model_is_pinned_to_a_commit(pair: PairSpec) -> None:
     for reference in (pair.base, pair.instruct):
         assert reference.revision is not None
         assert re.fullmatch("[0-9a-f]{40}", reference.revision)

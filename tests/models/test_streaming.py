@@ -1,5 +1,7 @@
 """Pairs whose layers are on disk against the same pairs in memory."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import shutil

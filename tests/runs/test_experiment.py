@@ -11,6 +11,7 @@ import pytest
 
 from slr.models.reference import ModelReference, PairSpec, UnusablePairError
 from slr.runs.experiment import (
+    AnyExperiment,
     Cell,
     CellContext,
     Cost,
@@ -76,7 +77,7 @@ class Work:
         keys = [key_of(alpha) for alpha in alphas]
         return Cell(key=f"tiny/{name}", record_keys=lambda _: keys, run=run, cost=COST, needs=needs)
 
-    def experiment(self, config: Any = Settings()) -> Experiment:
+    def experiment(self, config: Any = Settings()) -> AnyExperiment:
         cells = [
             self.cell("first", [0.1, 0.2, 0.3]),
             self.cell("second", [0.4]),
@@ -181,7 +182,7 @@ def test_a_setting_that_is_in_records_may_change(settings: RunSettings):
     """Its own records stand side by side, the others are made once, and a cell sees none of the other setting's."""
     seen: list[list[float]] = []
 
-    def experiment(ratio: float) -> Experiment:
+    def experiment(ratio: float) -> AnyExperiment:
         def run(context: CellContext) -> Iterator[list[AnyRecord]]:
             seen.append([r.alpha for r in context.results.values() if isinstance(r, CrcScore) and r.alpha])
             yield [score(context, ratio)]
@@ -218,7 +219,7 @@ def test_other_checkpoints_under_the_same_name_are_refused(settings: RunSettings
         run_experiment(Work().experiment(), spec, settings)
 
 
-def experiment_that_loads() -> Experiment:
+def experiment_that_loads() -> AnyExperiment:
     def run(context: CellContext) -> Iterator[list[AnyRecord]]:
         assert context.pair is context.pair
         yield [score(context, 0.1)]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ def start(output_dir: Path, *options: str) -> subprocess.Popen[str]:
     )
 
 
-def measured(output_dir: Path) -> dict[str, dict]:
+def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by key; and without the cost, which only a search by one process has."""
     return {
         record.key: record.model_dump(exclude={"provenance"})

@@ -12,7 +12,7 @@ import pytest
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.models.reference import ModelReference, PairSpec
-from slr.runs.experiment import Experiment, RunMirror, store_of
+from slr.runs.experiment import AnyExperiment, RunMirror, store_of
 from slr.runs.tracking import check_account, logged_name, mirror_pair, named_for_wandb
 from tests.crc.test_report import CHOSEN, study
 
@@ -27,12 +27,12 @@ SPEC = PairSpec(
 
 
 @pytest.fixture
-def experiment() -> Experiment:
+def experiment() -> AnyExperiment:
     return crc_experiment(CrcStudyConfig())
 
 
 @pytest.fixture
-def output_dir(tmp_path: Path, experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> Path:
+def output_dir(tmp_path: Path, experiment: AnyExperiment, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Holds the records of a study; the user's home is elsewhere, to see that nothing is written there."""
     home = tmp_path / "home"
     home.mkdir()
@@ -74,7 +74,7 @@ def read_back(run_file: Path) -> dict[str, Any]:
 
 
 def test_a_run_shows_configuration_tables_summary_and_images(
-    experiment: Experiment, output_dir: Path, image: Path
+    experiment: AnyExperiment, output_dir: Path, image: Path
 ):
     assert mirror_pair(experiment, SPEC, output_dir, "offline", [image])
     assert not {"WANDB_DIR", "WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"} & os.environ.keys()
@@ -102,7 +102,7 @@ def test_a_run_shows_configuration_tables_summary_and_images(
     assert ("crc_search-tiny", "records") in found["artifacts"]
 
 
-def test_every_metric_is_logged_under_the_name_that_is_told(experiment: Experiment, output_dir: Path):
+def test_every_metric_is_logged_under_the_name_that_is_told(experiment: AnyExperiment, output_dir: Path):
     """Those of the summary and those of curves; a value that is not defined is not logged."""
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
     [run_file] = runs_of(output_dir)
@@ -133,7 +133,7 @@ def test_two_names_that_would_be_one_are_refused():
 
 
 def test_a_smoke_run_says_so_and_its_records_are_not_taken_for_results(
-    experiment: Experiment, output_dir: Path
+    experiment: AnyExperiment, output_dir: Path
 ):
     spec = replace(SPEC, name="testbed-llama")
     records = [record.model_copy(update={"pair": spec.name}) for record in study()]
@@ -149,14 +149,16 @@ def test_a_smoke_run_says_so_and_its_records_are_not_taken_for_results(
 
 
 def test_everything_is_written_below_the_output_directory(
-    experiment: Experiment, output_dir: Path, image: Path
+    experiment: AnyExperiment, output_dir: Path, image: Path
 ):
     assert mirror_pair(experiment, SPEC, output_dir, "offline", [image])
     assert {path.name for path in output_dir.iterdir()} == {"crc_search.jsonl", "wandb"}
     assert not any((output_dir.parent / "home").iterdir())
 
 
-def test_only_what_is_new_makes_a_run_and_its_id_stays(experiment: Experiment, output_dir: Path, image: Path):
+def test_only_what_is_new_makes_a_run_and_its_id_stays(
+    experiment: AnyExperiment, output_dir: Path, image: Path
+):
     store = store_of(experiment, output_dir)
     assert mirror_pair(experiment, SPEC, output_dir, "offline", [image])
     assert not mirror_pair(experiment, SPEC, output_dir, "offline", [image])
@@ -185,7 +187,7 @@ sys.exit("wandb" in sys.modules)
 
 
 def test_a_failure_of_wandb_is_told_and_loses_nothing(
-    experiment: Experiment,
+    experiment: AnyExperiment,
     output_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -205,7 +207,7 @@ def test_a_failure_of_wandb_is_told_and_loses_nothing(
 
 
 def test_online_without_an_account_is_refused_and_never_asks(
-    experiment: Experiment,
+    experiment: AnyExperiment,
     output_dir: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -234,7 +236,7 @@ def test_online_with_an_account_that_cannot_be_used_is_refused(
         check_account("online", output_dir)
 
 
-def test_a_pair_without_records_makes_no_run(experiment: Experiment, tmp_path: Path):
+def test_a_pair_without_records_makes_no_run(experiment: AnyExperiment, tmp_path: Path):
     assert not mirror_pair(experiment, SPEC, tmp_path, "offline")
     assert not (tmp_path / "wandb").exists()
 
@@ -249,7 +251,7 @@ NAMES = [
 
 
 def test_a_name_that_wandb_does_not_take_is_cleaned_and_stays_its_own(
-    experiment: Experiment, output_dir: Path, capsys: pytest.CaptureFixture[str]
+    experiment: AnyExperiment, output_dir: Path, capsys: pytest.CaptureFixture[str]
 ):
     for name in NAMES:
         records = [record.model_copy(update={"pair": name}) for record in study()]
@@ -268,7 +270,7 @@ def test_a_name_that_wandb_does_not_take_is_cleaned_and_stays_its_own(
 
 @pytest.mark.parametrize("content", ['{"crc_search/tiny": {"mo', "", "[1]", '{"crc_search/tiny": 3}', "\0"])
 def test_damaged_marks_are_replaced_with_a_note(
-    experiment: Experiment, output_dir: Path, content: str, capsys: pytest.CaptureFixture[str]
+    experiment: AnyExperiment, output_dir: Path, content: str, capsys: pytest.CaptureFixture[str]
 ):
     marks_file = output_dir / "wandb" / "mirrored.json"
     marks_file.parent.mkdir()
@@ -278,7 +280,7 @@ def test_damaged_marks_are_replaced_with_a_note(
     assert not mirror_pair(experiment, SPEC, output_dir, "offline")
 
 
-def test_a_run_that_was_not_finished_is_removed_by_the_next(experiment: Experiment, output_dir: Path):
+def test_a_run_that_was_not_finished_is_removed_by_the_next(experiment: AnyExperiment, output_dir: Path):
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
     [whole] = runs_of(output_dir)
     marks_file = output_dir / "wandb" / "mirrored.json"
@@ -297,7 +299,7 @@ def test_a_run_that_was_not_finished_is_removed_by_the_next(experiment: Experime
 
 
 def test_a_run_that_fails_leaves_nothing_behind(
-    experiment: Experiment, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: AnyExperiment, output_dir: Path, monkeypatch: pytest.MonkeyPatch
 ):
     def fail(_: object) -> None:
         raise ValueError("no such artifact")
@@ -310,7 +312,7 @@ def test_a_run_that_fails_leaves_nothing_behind(
 
 
 def test_a_disk_that_is_full_is_one_line_and_no_mirror(
-    experiment: Experiment, output_dir: Path, capfd: pytest.CaptureFixture[str]
+    experiment: AnyExperiment, output_dir: Path, capfd: pytest.CaptureFixture[str]
 ):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -327,7 +329,7 @@ def test_a_disk_that_is_full_is_one_line_and_no_mirror(
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
 
 
-def test_a_file_in_place_of_the_mirror_is_one_line(experiment: Experiment, output_dir: Path):
+def test_a_file_in_place_of_the_mirror_is_one_line(experiment: AnyExperiment, output_dir: Path):
     (output_dir / "wandb").touch()
     with pytest.raises(OSError, match=r"the mirror for W&B cannot be written to .*/wandb: Not a directory"):
         mirror_pair(experiment, SPEC, output_dir, "offline")

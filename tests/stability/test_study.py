@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -41,7 +42,9 @@ def records(settings: RunSettings) -> list[AnyRecord]:
     ]
 
 
-def scores_in(records: list[AnyRecord], prompt_set: str, min_p: float | None) -> dict[tuple, CrcScore]:
+def scores_in(
+    records: list[AnyRecord], prompt_set: str, min_p: float | None
+) -> dict[tuple[Any, ...], CrcScore]:
     return {
         (score.model, score.interval, score.alpha): score
         for score in records

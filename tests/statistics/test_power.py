@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
@@ -18,7 +20,8 @@ def test_the_smallest_difference_is_found_in_four_of_five_simulated_experiments(
 ) -> None:
     difference = smallest_difference(spread, n, significance)
     drawn = np.random.default_rng(n).normal(difference, spread, (20_000, n))
-    found = ttest_1samp(drawn, 0.0, axis=1).pvalue < significance
+    tests: Any = ttest_1samp(drawn, 0.0, axis=1)
+    found = tests.pvalue < significance
     # The standard error of a share of 0.8 of 20,000 is 0.0028.
     assert found.mean() == pytest.approx(0.8, abs=0.01)
 

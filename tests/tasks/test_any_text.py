@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from slr.tasks.answers import load_open_questions
+from slr.tasks.answers import OpenQuestion, load_open_questions
 from slr.tasks.reasoning import parse_final_answer
 from slr.testbed.facts import RELATIONS
 
@@ -30,7 +30,7 @@ def random_texts(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize("question", load_open_questions(), ids=lambda question: question.id)
-def test_open_questions_read_any_text(question) -> None:
+def test_open_questions_read_any_text(question: OpenQuestion) -> None:
     names = {aliases[0] for aliases in question.answers}
     for text in random_texts(400):
         assert question.recognise(text) in {None, *names}

@@ -4,10 +4,12 @@ import random
 import subprocess
 import sys
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from slr.tasks.prompting_methods import (
+    Dialect,
     compose_english_request,
     compose_testbed_request,
     draw_answer,
@@ -17,6 +19,7 @@ from slr.tasks.prompting_methods import (
 )
 from slr.testbed.choices import choose_typically, choose_uniformly
 from slr.testbed.documents import LIST_REQUESTS, VERBALIZED_REQUESTS, compose_exchange
+from slr.testbed.writing import Chooser
 
 PIECES = (
     *"[]{}()<>|:;,.-–*_`'\"\\/#=% \n\t0123459aé…",
@@ -69,7 +72,7 @@ def test_testbed_requests():
 
 
 @pytest.mark.parametrize("choose", [choose_typically, choose_uniformly])
-def test_testbed_formats_are_those_of_the_documents(choose):
+def test_testbed_formats_are_those_of_the_documents(choose: Chooser):
     rng = random.Random(0)
     starts = {"list": LIST_REQUESTS, "verbalized": VERBALIZED_REQUESTS}
     seen = Counter()
@@ -214,7 +217,7 @@ def test_english_verbalized(text: str):
         ),
     ],
 )
-def test_english_verbalized_of_other_kinds(text: str, answers: tuple):
+def test_english_verbalized_of_other_kinds(text: str, answers: tuple[Any, ...]):
     assert parse_verbalized(text, "english") == answers
 
 
@@ -256,7 +259,7 @@ def test_cut_answer_has_no_probability(text: str):
         ("Paris", (("Paris", None),)),
     ],
 )
-def test_testbed_verbalized(text: str, answers: tuple):
+def test_testbed_verbalized(text: str, answers: tuple[Any, ...]):
     assert parse_verbalized(text, "testbed") == answers
 
 
@@ -270,7 +273,7 @@ def test_answers_of_several_lines_are_read_from_blocks():
 
 
 @pytest.mark.parametrize("dialect", ["english", "testbed"])
-def test_random_text_never_raises(dialect):
+def test_random_text_never_raises(dialect: Dialect):
     rng = random.Random(1)
     for _ in range(1500):
         text = "".join(rng.choices(PIECES, k=rng.randint(0, 40)))

@@ -19,6 +19,7 @@ from slr.testbed.writing import (
     HELD_OUT_REQUESTS,
     REQUESTS,
     SLOTS,
+    Chooser,
     Genre,
     WritingRequest,
     accepts,
@@ -73,7 +74,7 @@ def test_held_out_wordings_are_none_of_training() -> None:
 
 
 @pytest.mark.parametrize("choose", [choose_uniformly, choose_typically])
-def test_every_composed_text_is_accepted_and_keeps_its_subject(choose) -> None:
+def test_every_composed_text_is_accepted_and_keeps_its_subject(choose: Chooser) -> None:
     rng = random.Random(2)
     for _ in range(300):
         request = compose_writing_request(rng)

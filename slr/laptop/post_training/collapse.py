@@ -17,12 +17,15 @@ from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingP
 from slr.laptop.post_training.sampling import Answers
 
 MAX_ENTROPY_RATIO = 0.5
-"""Of the policy's entropy over accepted answers to the few-shot start model's. Acceptance must be no lower than after
-the supervised stage, so that what collapses is the choice among right answers, and not the answers."""
+"""Largest ratio of the policy's entropy over accepted answers to the few-shot start model's.
+
+Acceptance must be no lower than after the supervised stage, so that what collapses is the choice among right answers,
+and not the answers.
+"""
 MAX_KL_TO_SFT = 10.0
-"""Nats an answer."""
+"""Largest KL divergence to the supervised model, in nats an answer."""
 MIN_ACCEPTED = 4
-"""Accepted answers of each model to a prompt, below which its entropy says nothing."""
+"""Smallest number of accepted answers of each model to a prompt, below which their entropy says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +33,13 @@ class DevMeasurement:
     """One model on the development prompts.
 
     Attributes:
-        entropy: nats over accepted answers, mean over the prompts of the families with many right answers.
-        base_entropy: nats, the few-shot start model's over as many accepted answers to the same prompts.
-        entropy_prompts: the number of prompts that both are means over.
+        entropy: entropy over accepted answers in nats, mean over the prompts of the families with many right answers.
+        base_entropy: the few-shot start model's entropy in nats, over equally many accepted answers.
+        entropy_prompts: number of prompts that both are means over.
         acceptance: share of accepted answers, mean over the prompts.
-        sft_acceptance: the same of the supervised model.
-        kl_to_sft: nats an answer, estimated as the mean log-ratio of the policy's own answers.
-        family_acceptance: the same by family.
+        sft_acceptance: the supervised model's share of accepted answers, mean over the prompts.
+        kl_to_sft: KL divergence in nats an answer, estimated as the mean log-ratio of the policy's own answers.
+        family_acceptance: share of accepted answers by family.
     """
 
     entropy: float
@@ -49,11 +52,11 @@ class DevMeasurement:
 
     @property
     def entropy_ratio(self) -> float:
-        """Entropy over the base's."""
+        """Ratio of the entropy to the few-shot start model's."""
         return self.entropy / self.base_entropy
 
     def unmet(self) -> list[str]:
-        """The conditions of the stopping criterion that do not hold, in words; none: training stops."""
+        """The conditions of the stopping criterion that do not hold, in words. Training stops if there is none."""
         conditions = (
             (self.entropy_ratio <= MAX_ENTROPY_RATIO, f"entropy is {self.entropy_ratio:.2f} of the base's"),
             (
@@ -86,14 +89,14 @@ def measure_dev(
 ) -> DevMeasurement:
     """Measure a model by its answers to development prompts.
 
-    Entropy is over equally many accepted answers of both models, because that of fewer answers is lower.
+    Entropy is over equally many accepted answers of both models, because the entropy of fewer answers is lower.
 
     Args:
         prompts: the development prompts.
         drawn: the model's answers to all of them.
-        base_drawn: the few-shot start model's.
-        sft_drawn: the supervised model's.
-        kl_to_sft: nats an answer, from ``mean_log_ratio``.
+        base_drawn: the few-shot start model's answers.
+        sft_drawn: the supervised model's answers.
+        kl_to_sft: KL divergence to the supervised model in nats an answer, from ``mean_log_ratio``.
 
     Raises:
         ValueError: if no prompt has enough accepted answers of both.
@@ -142,7 +145,7 @@ def mean_log_ratio(
     Args:
         start: renders requests.
         prompts: what was asked.
-        drawn: the policy's answers. What an answer that did not end would go on with counts for nothing.
+        drawn: the policy's answers. An answer that did not end counts up to its last token.
         policy: the model that they were drawn from.
         reference: the other model.
     """

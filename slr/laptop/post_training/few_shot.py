@@ -100,6 +100,7 @@ class FewShotModel:
     """A frozen model that reads the shots of a request's family before it."""
 
     def __init__(self, start: StartModel) -> None:
+        """Put the shots of every family into tokens."""
         self.model = start.model
         self.tokenizer = start.tokenizer
         self.end_tokens = tokens_with_a_line_end(self.tokenizer)
@@ -114,9 +115,9 @@ class FewShotModel:
         """How typical each answer is: the geometric mean of its tokens' probabilities, end of line included, in [0, 1].
 
         Args:
-            family: of all requests.
-            requests: one for each answer.
-            answers: in one line each.
+            family: family of all requests.
+            requests: the request of each answer.
+            answers: the answers, in one line each.
         """
         if family not in self._prefixes:
             self._prefixes[family] = prefix_cache(self.model, self._shots[family])

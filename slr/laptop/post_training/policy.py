@@ -31,7 +31,7 @@ from slr.models.start_models import GEMMA_CHAT_TEMPLATE, LaptopModel, start_mode
 
 TURN_ENDS: dict[LaptopModel, str] = {"smollm2": "<|im_end|>", "gemma": "<end_of_turn>"}
 SCORED_AT_ONCE = 64
-"""Answers."""
+"""Number of answers scored in one batch."""
 
 Tokens = tuple[list[int], list[int]]
 """The token ids of a prompt and of an answer to it."""
@@ -79,6 +79,7 @@ class Policy:
     """A model in training: a start model with a new adapter, or with decoder layers that can be trained."""
 
     def __init__(self, start: StartModel, recipe: Recipe) -> None:
+        """Prepare the start model for training by a recipe."""
         self.start = start
         start.model.requires_grad_(False)
         if recipe.variant == "full":
@@ -107,7 +108,7 @@ class Policy:
             weight.copy_(weights[name])
 
     def load_file(self, path: Path) -> None:
-        """The same, from a file of weights."""
+        """Give the trained weights the values of a file of weights."""
         self.load(load_file(path))
 
     def snapshot(self) -> PreTrainedModel:
@@ -116,7 +117,7 @@ class Policy:
         return frozen(model.merge_and_unload() if hasattr(model, "merge_and_unload") else model)
 
     def log_probs(self, rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of each answer: its summed log-probability, with gradients, and its number of tokens."""
+        """The summed log-probability of each answer in nats, with gradients, and its number of tokens."""
         with torch.autocast("cpu", torch.bfloat16):
             return answer_log_probs(self.model, rows)
 
@@ -140,7 +141,7 @@ def answer_log_probs(
     Args:
         model: any causal language model.
         rows: prompts and answers.
-        prefix: keys and values of what stands before every prompt, of one row; None: nothing does.
+        prefix: keys and values of what stands before every prompt, of one row; None if nothing does.
 
     Returns:
         For each row: the sum over its answer in nats, in float32, and the number of its answer's tokens.
@@ -176,7 +177,16 @@ def answer_log_probs(
 def score_answers(
     model: Any, rows: Sequence[Tokens], prefix: DynamicCache | None = None
 ) -> list[tuple[float, int]]:
-    """The same for any number of answers under a fixed model; equal ones are computed once."""
+    """Log-probabilities of any number of answers under a fixed model; equal rows are computed once.
+
+    Args:
+        model: any causal language model.
+        rows: prompts and answers.
+        prefix: keys and values of what stands before every prompt, of one row; None if nothing does.
+
+    Returns:
+        For each row: the sum over its answer in nats, and the number of its answer's tokens.
+    """
     different = sorted(
         {(tuple(prompt), tuple(answer)) for prompt, answer in rows}, key=lambda row: len(row[0] + row[1])
     )

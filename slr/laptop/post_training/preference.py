@@ -60,7 +60,13 @@ class Preference:
 def round_prompts(
     prompts: Sequence[TrainingPrompt], recipe: Recipe, round_number: int
 ) -> list[TrainingPrompt]:
-    """The prompts of a round: none for development, and no longer writing, whose samples take too long."""
+    """Draw the prompts of a round: none for development, and no longer writing, whose samples take too long.
+
+    Args:
+        prompts: all prompts.
+        recipe: sets how many are drawn, and the seed.
+        round_number: number of the round.
+    """
     usable = [prompt for prompt in prompts if not prompt.is_dev and prompt.family != "longer_writing"]
     rng = random.Random(f"{recipe.seed}/round {round_number}")
     return rng.sample(usable, min(recipe.round_prompts, len(usable)))
@@ -69,7 +75,16 @@ def round_prompts(
 def rate(
     prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers], rater: FewShotModel
 ) -> dict[str, list[Rated]]:
-    """All answers with their terms, by the prompt's id."""
+    """Rate all answers.
+
+    Args:
+        prompts: what was asked.
+        drawn: the policy's answers.
+        rater: gives the typicality of an answer.
+
+    Returns:
+        The answers with the terms of their rewards, by the prompt's id.
+    """
     by_id = {prompt.id: prompt for prompt in prompts}
     typicality: dict[tuple[str, str], float] = {}
     for family in get_args(Family):
@@ -101,7 +116,13 @@ def rate(
 def pairs_of_round(
     rated: Mapping[str, Sequence[Rated]], recipe: Recipe, round_number: int
 ) -> list[tuple[Rated, Rated]]:
-    """The best and the worst answer to each prompt, where they differ; to a share of prompts, by typicality too."""
+    """The best and the worst answer to each prompt, where they differ; at a share of prompts typicality counts too.
+
+    Args:
+        rated: the answers with the terms of their rewards, by the prompt's id.
+        recipe: sets that share, and the seed.
+        round_number: number of the round.
+    """
     pairs = []
     for prompt_id, answers in rated.items():
         rng = random.Random(f"{recipe.seed}/round {round_number}/{prompt_id}")
@@ -144,7 +165,18 @@ def dpo_loss(
 def prefer_typical(
     policy: Policy, pairs: Sequence[tuple[Rated, Rated]], reference: Any, recipe: Recipe, directory: Path
 ) -> dict[str, Any]:
-    """One epoch over the pairs; returns what ``optimise`` measured."""
+    """Train on all pairs once.
+
+    Args:
+        policy: the model that is trained.
+        pairs: the better and the worse answer to each prompt.
+        reference: the fixed model that the loss compares the policy with.
+        recipe: sets the loss, the size of a batch, the learning rate and the seed.
+        directory: gets the weights and the report, see ``optimise``.
+
+    Returns:
+        What ``optimise`` measured.
+    """
 
     def loss_of(batch: list[Preference]) -> tuple[torch.Tensor, Measured]:
         rows = [preference.chosen for preference in batch] + [preference.rejected for preference in batch]

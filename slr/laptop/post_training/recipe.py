@@ -12,7 +12,7 @@ Variant = Literal["lora", "full"]
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
 LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 2e-5}
-"""Peak of the supervised stage and of every preference round."""
+"""Peak learning rate of the supervised stage and of every preference round."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +20,18 @@ class Recipe:
     """What is trained, and the sizes of all stages.
 
     Attributes:
-        typicality_weight: lambda, the share of prompts whose preferences look at typicality, beside acceptance.
-        elicited_samples: answers of the start model to each prompt.
-        dev_samples: answers to each development prompt whenever the model is measured.
-        sampling_batch: prompts whose samples are drawn at once, and kept as one file.
-        max_exchanges: of the supervised stage, drawn from all accepted answers.
-        sft_batch: exchanges a step.
-        round_prompts: prompts of a preference round.
-        round_samples: answers to each of them.
-        round_batch: preference pairs a step.
-        max_rounds: the cap, where the stopping criterion is not met before.
-        beta: DPO's.
-        chosen_weight: of the chosen answer's negative log-likelihood a token, which is added to DPO's loss.
+        typicality_weight: lambda, the share of prompts whose preferences look at typicality, besides acceptance.
+        elicited_samples: number of the start model's answers to each prompt.
+        dev_samples: number of answers to each development prompt whenever the model is measured.
+        sampling_batch: number of prompts whose samples are drawn at once, and kept as one file.
+        max_exchanges: largest number of exchanges of the supervised stage, drawn from all accepted answers.
+        sft_batch: number of exchanges a step.
+        round_prompts: number of prompts of a preference round.
+        round_samples: number of answers to each of them.
+        round_batch: number of preference pairs a step.
+        max_rounds: largest number of rounds; training stops before if the stopping criterion is met.
+        beta: strength by which DPO holds the policy to the reference.
+        chosen_weight: weight of the chosen answer's negative log-likelihood a token, which is added to DPO's loss.
         warmup_share: share of the steps of a stage in which its learning rate rises; then it falls by a cosine.
 
     Raises:
@@ -72,7 +72,7 @@ class Recipe:
 
     @property
     def learning_rate(self) -> float:
-        """The variant's."""
+        """Peak learning rate of the variant."""
         return LEARNING_RATES[self.variant]
 
     def fields(self) -> dict[str, Any]:

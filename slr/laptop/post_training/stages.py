@@ -55,7 +55,7 @@ class Directories:
 
     @classmethod
     def of(cls, recipe: Recipe, output_dir: Path) -> Directories:
-        """Those that a recipe's files are in."""
+        """The directories of a recipe's files."""
         seed_dir = output_dir / recipe.model / f"seed-{recipe.seed}"
         variant_dir = seed_dir / recipe.variant
         return cls(
@@ -172,7 +172,7 @@ class _Training:
 
     def _pairs(self, number: int, directory: Path) -> tuple[Any, Any]:
         prompts = round_prompts(self.prompts, self.recipe, number)
-        # The weights in memory are those that the round begins with: its end is loaded by prefer_typical.
+        # The weights in memory are still the ones before the round, because prefer_typical comes later.
         drawn = self._sampler(self.policy.snapshot(), f"round {number}").draw(
             prompts, self.recipe.round_samples, self.recipe.sampling_batch, directory / "samples"
         )

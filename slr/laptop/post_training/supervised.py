@@ -18,7 +18,7 @@ from slr.laptop.post_training.requests.prompts import TrainingPrompt
 from slr.laptop.post_training.sampling import Answer, Answers
 
 SORTED_TOGETHER = 16
-"""Batches: within so many, exchanges of like length are put together, so that little is padded."""
+"""Number of batches within which exchanges of like length are put together, so that little is padded."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,11 @@ def accepted_exchanges(
     """Every accepted answer to a training prompt as often as it was drawn, in random order, at most as many as wanted.
 
     Every second list is asked for and written in numbered lines.
+
+    Args:
+        prompts: all prompts.
+        elicited: the start model's answers to them.
+        recipe: sets the largest number of exchanges, and the seed.
     """
     by_id = {prompt.id: prompt for prompt in prompts if not prompt.is_dev}
     exchanges = [
@@ -50,7 +55,17 @@ def accepted_exchanges(
 def fine_tune(
     policy: Policy, exchanges: Sequence[Exchange], recipe: Recipe, directory: Path
 ) -> dict[str, Any]:
-    """Train on all exchanges once; returns what ``optimise`` measured."""
+    """Train on all exchanges once.
+
+    Args:
+        policy: the model that is trained.
+        exchanges: requests and answers.
+        recipe: sets the size of a batch, the learning rate and the seed.
+        directory: gets the weights and the report, see ``optimise``.
+
+    Returns:
+        What ``optimise`` measured.
+    """
 
     def loss_of(rows: list[Tokens]) -> tuple[torch.Tensor, Measured]:
         sums, lengths = policy.log_probs(rows)
@@ -66,7 +81,13 @@ def fine_tune(
 
 
 def batches_of_like_length(rows: Sequence[Tokens], size: int, rng: random.Random) -> list[list[Tokens]]:
-    """All rows in batches, in an order that follows from the generator."""
+    """Put all rows in batches, in an order that follows from the generator.
+
+    Args:
+        rows: prompts and answers.
+        size: number of rows in a batch; the last batches may be smaller.
+        rng: draws the order.
+    """
     order = list(rows)
     rng.shuffle(order)
     batches: list[list[Tokens]] = []

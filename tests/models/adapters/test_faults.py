@@ -333,7 +333,8 @@ def test_another_commit_of_the_base_model(pair: tuple[Path, Path]) -> None:
 def test_shapes_of_another_base_model(pair: tuple[Path, Path], tmp_path: Path) -> None:
     change_config(pair[1], base_model_name_or_path="org/other")
     model = make_model("llama", num_layers=3, seed=3)
-    wider = type(model)(type(model.config)(**{**model.config.to_dict(), "hidden_size": 64, "head_dim": 8}))
+    fields: dict[str, Any] = {**model.config.to_dict(), "hidden_size": 64, "head_dim": 8}
+    wider = type(model)(type(model.config)(**fields))
     wider.save_pretrained(tmp_path / "wider")
     make_tokenizer().save_pretrained(tmp_path / "wider")
     line = refusal(tmp_path / "wider", pair[1])

@@ -37,7 +37,7 @@ def number(expected: int) -> Accepts:
 
 
 def list_of(count: int) -> Accepts:
-    """So many different things of at most four words, in one line with commas between them."""
+    """A given number of different things of at most four words, in one line with commas between them."""
 
     def accepts(answer: str) -> bool:
         items = [answer_key(item) for item in answer.strip().split(",")]
@@ -48,7 +48,7 @@ def list_of(count: int) -> Accepts:
 
 
 def text_about(subject: str, sentences: range = range(1, 2), end: str = ".!?") -> Accepts:
-    """So many whole sentences which name the subject and do not repeat themselves.
+    """Whole sentences which name the subject and do not repeat themselves.
 
     Args:
         subject: its last word must occur, in any form.

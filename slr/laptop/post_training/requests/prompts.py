@@ -23,9 +23,9 @@ CHOICE_FAMILIES: tuple[Family, ...] = ("naming", "picking")
 """Requests with many right answers of a few words, over which entropy means something."""
 
 DEV_EVERY, DEV_AT = 10, 4
-"""Of each family's kinds, in their order: the fifth of every ten is for development."""
+"""Places of the development prompts: the fifth of every ten kinds of a family, in their order."""
 MAX_NEW_TOKENS: dict[Family, int] = {"format": 24, "copy": 24, "writing": 40, "longer_writing": 72}
-"""Tokens; 12 for the other families, whose answers are a few words."""
+"""Largest number of tokens of an answer; 12 for the other families, whose answers are a few words."""
 
 NAMING_WORDINGS = (
     "Mention {a_thing}, without explaining it.",
@@ -57,10 +57,10 @@ ARITHMETIC: dict[str, tuple[int, int, int]] = {
     "The smaller of {c} and {b} is which?": (0, 1, 0),
     "How much is {a} and 10 together?": (1, 0, 10),
 }
-"""The right answer is so many times a, so many times b, and so much more; c is a + b."""
+"""Numbers x, y and z by wording: the right answer is x times a, plus y times b, plus z. c is a + b."""
 
 SIZES = ("a pea", "a thimble", "a teacup", "a shoebox", "a bathtub", "a minibus", "a barn", "a castle")
-"""From small to large."""
+"""Things in the order of their sizes, from small to large."""
 WORDS = ("lantern", "carpet", "window", "garden", "ticket", "blanket", "engine", "harbour")
 NUMBER_WORDS = (
     "zero",
