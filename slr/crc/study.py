@@ -175,7 +175,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
             key=f"{pair}/few_shot",
             record_keys=lambda _: [_few_shot_key(pair, prompt_set) for prompt_set in PROMPT_SETS],
             run=lambda context: _score_few_shot(context, config),
-            cost=_cost(spec, 2 * num_layers, tree),
+            cost=estimated_cost(spec, config, 2 * num_layers),
         ),
         Cell(
             key=search,
