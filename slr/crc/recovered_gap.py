@@ -65,7 +65,7 @@ def summarise_few_shot(
 class RecoveredGap:
     """Shares of the gap that a model has again; None where they were not measured, or where there is no gap.
 
-    A share without an interval is not known: the interval of the gap itself holds 0.
+    A share has no interval where the interval of the gap itself holds 0: then nobody can say how large it is.
 
     Attributes:
         few_shot: share of the gap to the base model in a few-shot document.

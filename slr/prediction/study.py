@@ -274,7 +274,9 @@ def _harness_scores(
 
 def _measure_keys(spec: PairSpec, tasks: Sequence[DownstreamConfig], results: Results) -> list[str] | None:
     places = _places(results, spec.name)
-    return places and [
+    if places is None:
+        return None
+    return [
         SampleMeasures.key_of(Samples.key_of(spec.name, model.method.id, prompt.id, 0))
         for model in places
         for task in tasks
@@ -283,7 +285,7 @@ def _measure_keys(spec: PairSpec, tasks: Sequence[DownstreamConfig], results: Re
 
 
 def _measure(context: CellContext) -> Iterator[Sequence[AnyRecord]]:
-    """Find the functional classes of English texts, by which texts count as different."""
+    """Find the functional classes of English texts, which say which of them are different."""
     records = [
         record
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)

@@ -81,7 +81,7 @@ def test_the_testbeds_base_models_understand_the_document(spec) -> None:
     """A document that the model does not know would give valid characters hardly any probability."""
     pair = load_spec(spec)
     prompts = load_prompts("held_out")
-    document = score_model(pair.base_model, encode_prompts(prompts, pair.tokenizer, FEW_SHOT.render))
+    document = score_model(pair.base_model, encode_prompts(prompts, pair.tokenizer, render=FEW_SHOT.render))
     template = score_model(pair.base_model, encode_prompts(prompts, pair.tokenizer))
     assert document.mean_validity > 0.8 * template.mean_validity
     assert (document.mean_diversity or 0) > 0.9

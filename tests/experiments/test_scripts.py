@@ -30,7 +30,7 @@ from tests.conftest import CheckpointPairs
 ROOT = Path(__file__).parents[2]
 NUM_LAYERS = 6
 NUM_RECORDS = 8 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
-"""Configuration, pair and models, few-shot base, intervals, cost, soups, selection, and choices on held-out prompts."""
+"""Configuration, pair, models, few-shot base, intervals, cost, soups, selection, choices on held-out prompts."""
 
 
 @pytest.fixture(autouse=True)
