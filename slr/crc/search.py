@@ -29,7 +29,7 @@ Shape letters: A stacks, R states (hybrids), S starts, N tokens of the tree, D h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -422,7 +422,7 @@ class _Walk:
         }
 
     @contextmanager
-    def _layers_at(self, layer: int) -> Iterator[tuple[nn.Module, nn.Module]]:
+    def _layers_at(self, layer: int) -> Generator[tuple[nn.Module, nn.Module]]:
         """Hold both models' layer, so that all stacks are made from one reading."""
         with (
             weights_in_memory(self._instruct_layers[layer]) as instruct,

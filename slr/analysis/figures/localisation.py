@@ -78,7 +78,7 @@ def _draw_fronts(axes: Axes, scores: PairScores) -> None:
     ):
         if name in scores.choices:
             # The hollow star is larger, so that it shows around a filled one in the same place.
-            hollow = {"markerfacecolor": fill, "markersize": 13} if fill else {}
+            hollow: dict[str, Any] = {"markerfacecolor": fill, "markersize": 13} if fill else {}
             axes.plot(
                 *_mean_point(restored[scores.choices[name]]), **{**STAR, **hollow}, label=label, zorder=5
             )
