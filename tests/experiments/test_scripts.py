@@ -304,21 +304,24 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
 
 
-def test_search_cost_measures_both_methods_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_search_cost_measures_every_method_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments: Sequence[str] = ["--smoke", "--output-dir", str(tmp_path)]
     assert search_cost.main([*arguments]) == 0
     content = (tmp_path / "search_cost.jsonl").read_bytes()
-    assert content.count(b"\n") == 2
-    [header, row] = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert content.count(b"\n") == 4
+    [header, row, _, alphas] = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert header[-1] == "ratio"
     name, shared_seconds, shared_hybrids, _, loop_seconds, loop_hybrids, _, ratio = row
     assert (name, shared_hybrids, loop_hybrids) == ("random-llama-2x64", "3", "3")
     assert float(shared_seconds) >= 0
     assert float(loop_seconds) >= 0
-    shared, loop = (record for record in ResultsStore(tmp_path / "search_cost.jsonl").read())
-    assert isinstance(shared, SearchCost)
-    assert isinstance(loop, SearchCost)
+    costs = [r for r in ResultsStore(tmp_path / "search_cost.jsonl").read() if isinstance(r, SearchCost)]
+    shared, loop, one_pass, one_by_one = costs
     expected = loop.seconds_per_interval / shared.seconds_per_interval
     assert float(ratio) == pytest.approx(expected, abs=0.06)
+    # Two layers: a prefix of 1, and 4 for each of two alphas; the prefix is not shared by two searches.
+    assert (one_pass.layer_evaluations, one_by_one.layer_evaluations) == (9, 10)
+    assert one_pass.num_intervals == one_by_one.num_intervals == 6
+    assert alphas[0] == name
     assert search_cost.main([*arguments]) == 0
     assert (tmp_path / "search_cost.jsonl").read_bytes() == content

@@ -78,9 +78,10 @@ def _draw_fronts(axes: Axes, scores: PairScores) -> None:
     ):
         if name in scores.choices:
             # The hollow star is larger, so that it shows around a filled one in the same place.
-            hollow = {"markerfacecolor": fill, "markersize": 13} if fill else {}
-            star: dict[str, Any] = {**STAR, **hollow}
-            axes.plot(*_mean_point(restored[scores.choices[name]]), **star, label=label, zorder=5)
+            hollow: dict[str, Any] = {"markerfacecolor": fill, "markersize": 13} if fill else {}
+            axes.plot(
+                *_mean_point(restored[scores.choices[name]]), **{**STAR, **hollow}, label=label, zorder=5
+            )
     if scores.selection.soup_alpha is not None:
         soup = scores.soups("selection")[scores.selection.soup_alpha]
         _mark(axes, soup, "soup", "chosen soup")
