@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from slr.downstream.metric import Metric
+from slr.downstream.metric import Metric, MetricId
 from slr.downstream.primary import primary_metric, quality_metric
 from slr.downstream.prompt_metrics import metrics_of
 from slr.intervals import LayerInterval
@@ -228,10 +228,13 @@ def _measures_of(samples: Samples) -> list[tuple[Measure, Metric]]:
     """The primary metric of a task, and its quality."""
     task, num_samples = samples.task, len(samples.texts)
     metrics = {metric.id: metric for metric in metrics_of(task, samples.source, num_samples)}
-    primary, quality = primary_metric(task, num_samples), quality_metric(task, samples.source)
+    aspects: dict[Literal["primary", "quality"], MetricId] = {
+        "primary": primary_metric(task, num_samples),
+        "quality": quality_metric(task, samples.source),
+    }
     return [
         (Measure(id=id_, label=metrics[id_].label, task=task, aspect=aspect), metrics[id_])
-        for id_, aspect in ((primary, "primary"), (quality, "quality"))
+        for aspect, id_ in aspects.items()
     ]
 
 

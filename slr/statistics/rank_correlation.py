@@ -36,7 +36,7 @@ def spearman(first: Sequence[float | None], second: Sequence[float | None]) -> E
     ranks = [_ranks(np.array(column)) for column in zip(*both, strict=True)]
     if len(both) < 2 or any(np.ptp(of_column) == 0 for of_column in ranks):
         return None
-    value = float(np.corrcoef(ranks)[0, 1])
+    value = float(np.corrcoef(ranks[0], ranks[1]).item(1))
     if len(both) < FEWEST_FOR_INTERVAL or math.isclose(abs(value), 1):
         return Estimate(value, None, None, len(both))
     reach = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)

@@ -17,7 +17,7 @@ from slr import cli
 from slr.chat.end_tokens import EndTokens, decide_end_tokens
 from slr.chat.template import render_chat
 from slr.downstream.opened_model import end_tokens_of_pair
-from slr.harness.study import _model_that_ends_as_instruct
+from slr.harness.study import model_that_ends_as_instruct
 from slr.models.checkpoint import open_checkpoint
 from slr.models.loading import load_pair
 from slr.sampling.config import SamplingConfig
@@ -222,7 +222,7 @@ def test_sampling_and_lm_eval_end_where_a_turn_ends(pair_of_a_base_models_ends: 
     assert by_default != run_on
     context: Any = SimpleNamespace(pair=pair)
     selection: Any = None
-    evaluated = _model_that_ends_as_instruct(context, "base", selection)
+    evaluated = model_that_ends_as_instruct(context, "base", selection)
     assert evaluated.generation_config is not None
     assert evaluated.generation_config.eos_token_id == [2, 4]
     assert model.generation_config is not None

@@ -11,6 +11,7 @@ from slr.crc.prompts import FEW_SHOT, PROMPT_SETS, load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.models.loading import load_spec
 from slr.models.presets import PRESETS
+from slr.models.reference import PairSpec
 from slr.tasks.answers import load_open_questions
 from slr.tasks.few_shot import few_shot_document
 from slr.tasks.prompts import load_task
@@ -77,7 +78,7 @@ def test_crc_examples_are_valid_and_none_of_the_prompts() -> None:
 
 
 @pytest.mark.parametrize("spec", PRESETS["testbed"].pairs, ids=lambda spec: spec.name)
-def test_the_testbeds_base_models_understand_the_document(spec) -> None:
+def test_the_testbeds_base_models_understand_the_document(spec: PairSpec) -> None:
     """A document that the model does not know would give valid characters hardly any probability."""
     pair = load_spec(spec)
     prompts = load_prompts("held_out")

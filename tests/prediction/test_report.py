@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import fmean
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from slr.tasks.prompts import load_task
 from slr.testbed.facts import RELATIONS
 from tests.analysis.synthetic import PROVENANCE
 
-HEADER = {"experiment": "prediction", "pair": "pair-one", "provenance": PROVENANCE}
+HEADER: dict[str, Any] = {"experiment": "prediction", "pair": "pair-one", "provenance": PROVENANCE}
 INTERVALS = ((1, 2), (0, 1), (0, 2), (2, 3), (1, 3))
 VALIDITY = (0.8, 0.9, 0.5, 0.85, 0.6)
 DIVERSITY = (0.5, 0.3, 0.8, 0.4, 0.7)
@@ -114,9 +115,9 @@ def test_the_regret_is_against_the_best_that_keeps_the_quality() -> None:
     assert regret.cross_fitted is not None
     assert regret.cross_fitted.mean == pytest.approx(expected)  # both halves pick the same one
     assert regret.share is not None
-    assert regret.share.mean == pytest.approx(
-        fmean(chosen.values["coverage"]) / fmean(best.values["coverage"])
-    )  # pyright: ignore[reportArgumentType]
+    of_chosen: Any = chosen.values["coverage"]
+    of_best: Any = best.values["coverage"]
+    assert regret.share.mean == pytest.approx(fmean(of_chosen) / fmean(of_best))
 
 
 def test_no_interval_that_keeps_the_quality_gives_no_regret() -> None:

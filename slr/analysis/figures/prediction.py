@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
@@ -74,7 +75,7 @@ def _draw(axes: Axes, report: PredictionReport, measure: Measure, colors: Scalar
         axes.scatter(
             [point.diversity],
             [estimate.mean],
-            color=colors.to_rgba([point.validity]),
+            color=colors.to_rgba(np.array([point.validity])),
             edgecolors=MODEL_COLORS["hybrid"] if point.is_chosen else LIMIT_COLOR,
             linewidths=1.4 if point.is_chosen else 0.3,
             marker=MODEL_MARKERS["hybrid"] if point.is_chosen else "o",
