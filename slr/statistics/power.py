@@ -6,7 +6,6 @@ The tables test by permutation, which has nearly the power of the t-test if data
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from slr.statistics.uncertainty import CONFIDENCE_LEVEL
 
@@ -64,6 +63,7 @@ def smallest_difference(
     largest = error
     while power_of(largest, spread, n, significance) < power:
         largest += error
-    # Without ``full_output``, the result is the root alone.
-    root: Any = brentq(lambda d: power_of(d, spread, n, significance) - power, 0.0, largest)
-    return float(root)
+    found = root_scalar(
+        lambda difference: power_of(difference, spread, n, significance) - power, bracket=(0.0, largest)
+    )
+    return float(found.root)
