@@ -95,6 +95,7 @@ def recovered_gap(
     restored = _score(of_study, _chosen_key(report, model, prompt_set))
     if instruct is None or restored is None:
         return None
+    # Older records have no base model outside the template.
     few_shot = _few_shot(of_study, prompt_set)
     template = _score(of_study, CrcScore.key_of(report.pair, prompt_set, "base"))
     return RecoveredGap(

@@ -351,6 +351,7 @@ def sample_prompts(
                 # These keys hold the original names, so that draws stay equal when an id changes.
                 [seed_from_key(context.experiment.name, key) for key in seed_keys],
             )
+            # A token may hold the stop together with other text, and then it ends no answer by itself.
             if document:
                 drawn = [[_cut(s, document, model.tokenizer) for s in samples] for samples in drawn]
             yield [

@@ -38,6 +38,7 @@ def lens_entropies(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
     """
     inputs = LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids))
     forward = TreeForward(model, encoded, inputs, memory_budget(model))
+    # A model without layers is its own final norm, head and soft-capping, whatever the architecture.
     head = with_layers(model, [])
     last_tokens = inputs.tree.last_tokens
     state_1ND = inputs.embedded_1ND.clone()

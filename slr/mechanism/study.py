@@ -125,6 +125,7 @@ def _measure_lens(
     assert selection is not None
     interval = interval_of(model, selection)
     encoded = encode_prompts(crc.prompts("held_out"), context.pair.tokenizer)
+    # On held-out prompts, because the layers were chosen by the others.
     entropies_LP = lens_entropies(make_model(context.pair, model, selection), encoded)
     yield [
         LogitLens(

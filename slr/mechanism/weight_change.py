@@ -62,7 +62,7 @@ def layer_change(base: nn.Module, instruct: nn.Module) -> LayerChange:
     tensors = dict(base.named_parameters())
     squares: dict[Component, list[tuple[float, float]]] = defaultdict(list)
     for name, changed in instruct.named_parameters():
-        # float32, because a difference of 16-bit weights would lose most of its digits in their own dtype.
+        # In float32, because a difference of 16-bit weights would lose most of its digits in their own dtype.
         original = tensors[name].float()
         moved = torch.linalg.vector_norm(changed.to(original) - original).item()
         squares[component_of(name)].append((moved**2, torch.linalg.vector_norm(original).item() ** 2))

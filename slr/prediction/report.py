@@ -242,6 +242,7 @@ def _of_samples(
     samples: Sequence[Samples], metric: Metric, measures: Mapping[str, SampleMeasures]
 ) -> dict[str, Values]:
     values: dict[str, dict[str, float | None]] = {}
+    # Sorted, because models are paired by the places of their prompts.
     for record in sorted(samples, key=lambda record: natural_key(record.prompt_id)):
         values.setdefault(record.method, {})[record.prompt_id] = metric.of(record, measures.get(record.key))
     return {method: tuple(of_prompts.values()) for method, of_prompts in values.items()}
@@ -251,6 +252,7 @@ def _check_complete(
     pair: str, by_measure: Sequence[tuple[Measure, _ByModel]], methods: Sequence[str]
 ) -> None:
     for measure, of_models in by_measure:
+        # A model that lacks a prompt would be compared with others over other prompts.
         lengths = {len(of_models.get(method, ())) for method in (INSTRUCT, *methods)}
         if lengths != {len(next(iter(of_models.values())))}:
             raise ValueError(
@@ -279,6 +281,7 @@ def _regret(
 ) -> Regret:
     of_instruct = instruct[quality.id]
     everything = range(len(of_instruct))
+    # Every second prompt, because prompts of one kind stand next to each other.
     halves = (everything[::2], everything[1::2])
     admissible = _admissible(points, quality, of_instruct, everything)
     best = _best(admissible, measure, everything)

@@ -32,6 +32,7 @@ def spread_intervals(
     if not defined:
         return ()
     points = np.array([(c.validity, c.diversity) for c in defined], dtype=np.float64)
+    # Without scaling, the axis with the larger range alone would decide what is far apart.
     spans = np.ptp(points, axis=0)
     points = (points - points.min(axis=0)) / np.where(spans > 0, spans, 1.0)
     picked = [index for index, c in enumerate(defined) if c.choice == chosen]

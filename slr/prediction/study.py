@@ -123,6 +123,7 @@ def _cells(spec: PairSpec, config: PredictionConfig) -> list[Cell]:
     # The intervals are not known before the search is done, so a cell stands for a place in their order.
     places = range(config.num_intervals + 1)
     cells = [spread, *(_cell(spec, config, place, needs=(spread.key,)) for place in places)]
+    # In the testbed texts differ if they are not equal. English ones need functional classes.
     measured = [task for task in config.tasks if task.task == "creative_writing" and task.source != "testbed"]
     if measured:
         cells.append(
@@ -155,6 +156,7 @@ def _write_intervals(context: CellContext, config: PredictionConfig) -> Iterator
 
 def _cell(spec: PairSpec, config: PredictionConfig, place: int, needs: tuple[str, ...]) -> Cell:
     texts = sum(len(_prompts(task)) * (1 + task.num_samples) for task in config.tasks)
+    # Each prompt counts as one text more, because it is computed once for all of its samples.
     tokens = texts * TYPICAL_TOKENS + sum(task.num_tokens for task in config.harness.tasks)
     return Cell(
         key=f"{spec.name}/{'instruct' if place == 0 else f'place-{place:02}'}",
@@ -193,6 +195,7 @@ def _places(results: Results, pair: str) -> list[_Place] | None:
         *(
             _Place(
                 Method(id=method_of(ends), model="hybrid"),
+                # To the machinery of the tasks every interval is the chosen one.
                 selection.model_copy(update={"interval": ends}),
             )
             for ends in spread.intervals
@@ -291,6 +294,7 @@ def _measure(context: CellContext) -> Iterator[Sequence[AnyRecord]]:
         for record in context.results.of_pair(context.spec.name).of_kind(Samples)
         if record.task == "creative_writing" and SampleMeasures.key_of(record.key) not in context.results
     ]
+    # Fluency is no part of a primary metric, so no other model has to be loaded.
     yield from measure_samples(context, records, None)
 
 

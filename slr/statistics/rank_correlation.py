@@ -41,6 +41,7 @@ def spearman(first: Sequence[float | None], second: Sequence[float | None]) -> E
         return Estimate(value, None, None, len(both))
     reach = NormalDist().inv_cdf((1 + CONFIDENCE_LEVEL) / 2)
     half = reach * math.sqrt((1 + value**2 / 2) / (len(both) - 3))
+    # On this scale the spread hardly depends on the correlation itself.
     middle = math.atanh(value)
     return Estimate(value, math.tanh(middle - half), math.tanh(middle + half), len(both))
 

@@ -36,21 +36,21 @@ def test_selected_intervals(results: Results) -> None:
     assert [(row["model"], row["prompts"]) for row in rows] == [
         (model, prompts)
         for prompts in ("selection", "held-out")
-        for model in ("base", "instruct", "SLR hybrid", "soup")
+        for model in ("base, few-shot", "base, in the template", "instruct", "SLR hybrid", "soup")
     ]
-    hybrid = rows[2]
+    hybrid = rows[3]
     assert (hybrid["choice"], hybrid["layers restored"]) == ("layers 1:2", "1 of 3")
     assert float(hybrid["validity"]) == pytest.approx(0.75)
     assert 0.7 <= float(hybrid["validity low"]) < 0.75 < float(hybrid["validity high"]) <= 0.8
     assert float(hybrid["diversity less instruct's"]) == pytest.approx(0.3)
-    assert rows[1]["diversity less instruct's"] == ""
-    assert rows[3]["choice"] == "alpha 0"
+    assert rows[2]["diversity less instruct's"] == ""
+    assert rows[4]["choice"] == "alpha 0"
     assert float(hybrid["validity / instruct's"]) == pytest.approx(0.75 / 0.8)
     assert (
         float(hybrid["validity / instruct's low"]) < 0.75 / 0.8 < float(hybrid["validity / instruct's high"])
     )
-    assert [row["rule kept"] for row in rows] == ["", "", "kept", "kept"] * 2
-    assert rows[1]["validity / instruct's"] == ""
+    assert [row["rule kept"] for row in rows] == ["", "", "", "kept", "kept"] * 2
+    assert rows[2]["validity / instruct's"] == ""
     assert "The rule: validity at least 0.9 x the instruct model's." in selected_intervals(results).caption
 
 
@@ -63,7 +63,7 @@ def test_a_rule_missed_on_held_out_prompts_is_in_tables_and_captions(results: Re
         for record in results.records
     ]
     results = Results(tuple(records))
-    assert [row["rule kept"] for row in rows_of(selected_intervals(results))][2::4] == ["kept", "missed"]
+    assert [row["rule kept"] for row in rows_of(selected_intervals(results))][3::5] == ["kept", "missed"]
     interval, soup = rows_of(selection_reasons(results))
     assert float(interval["validity / instruct's, held-out"]) == pytest.approx(0.8)
     assert (interval["rule kept, held-out"], soup["rule kept, held-out"]) == ("missed", "kept")

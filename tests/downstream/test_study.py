@@ -17,7 +17,7 @@ from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream import prompt_metrics, study
 from slr.downstream.fluency import FluencyModel
 from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
-from slr.downstream.methods import BASELINES, PROMPTING
+from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, PROMPTING
 from slr.downstream.report import method_contrasts, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.downstream.writing_metrics import WritingLengths
@@ -26,7 +26,9 @@ from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
 from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.tasks.few_shot import few_shot_document
 from slr.testbed.facts import RELATIONS
+from slr.vocabulary import TaskName
 from tests.tiny_models import make_checkpoint_pair
 
 SPEC = find_pair("testbed-llama")
@@ -92,6 +94,29 @@ def test_every_method_on_every_prompt(settings: RunSettings) -> None:
         assert len(record.texts) == len(record.num_tokens) == len(record.finished) == 4
         assert record.sampling.max_new_tokens == 8
         assert record.interval == (selection.interval if record.method == "hybrid" else None)
+
+
+@pytest.mark.parametrize("task", ["open_qa", "creative_writing"])
+def test_the_few_shot_base_answers_in_a_document_and_its_answers_end(
+    settings: RunSettings, task: TaskName
+) -> None:
+    config = dataclasses.replace(QA, task=task, methods=(BASELINES[0], BASE_FEW_SHOT), max_new_tokens=48)
+    records = [r for r in run(config, settings) if isinstance(r, Samples) and r.method == "base_few_shot"]
+    assert {(r.model, r.prompting, r.references) for r in records} == {("base", "few_shot", ("instruct",))}
+    assert all(r.request == r.text for r in records)
+    stop = few_shot_document(task, "testbed").stop
+    texts = [text for r in records for text in r.texts]
+    assert any(texts)
+    assert not [text for text in texts if stop in text or text != text.strip()]
+    assert all(
+        len(text) > 0 for r in records for text, ended in zip(r.texts, r.finished, strict=True) if not ended
+    )
+    if task == "open_qa":
+        # In the chat template this base model rarely names a thing; in its own documents it does.
+        values = metric_values(records, SPEC.name)
+        (precision,) = [of for of in values if of.metric.id == "precision"]
+        means = precision.prompt_means("base_few_shot").values()
+        assert sum(mean or 0 for mean in means) / len(means) > 0.3
 
 
 def test_the_methods_compared_are_recorded_by_name(settings: RunSettings) -> None:

@@ -162,3 +162,12 @@ def test_tasks_of_different_settings_go_apart(tiny_pair: ModelPair) -> None:
         ValueError, match=r"same number of examples .* testbed_facts \(5-shot, template True\)"
     ):
         evaluate(tiny_pair.instruct_model, tiny_pair.tokenizer, [TASKS[0], alone], batch_size=1)
+
+
+def test_the_second_process_of_a_machine_gets_scores_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """lm-eval takes all processes for parts of one model, and gives results to the first one alone."""
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    pair = load_pair("testbed:llama/base", "testbed:llama/instruct", dtype=torch.float32)
+    scores = evaluate(pair.instruct_model, pair.tokenizer, TASKS[:1], batch_size=BATCH_SIZE, limit=2)
+    assert [len(score.document_scores) for score in scores] == [2]
+    assert os.environ["LOCAL_RANK"] == "1"

@@ -57,6 +57,7 @@ def near_the_best(task: TaskName) -> Judge:
         regret = next((r for r in report.regrets if r.measure.task == task), None) if report else None
         if report is None or regret is None or regret.share is None:
             return None
+        # Its share of itself is exactly 1 and has no interval, by which a claim is judged otherwise.
         if any(point.is_chosen and point.interval == regret.best for point in report.points):
             return Verdict(outcome="yes", estimate=regret.share)
         return judged_above(SMALLEST_SHARE_OF_BEST, regret.share)

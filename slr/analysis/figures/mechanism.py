@@ -93,6 +93,7 @@ def _shade(axes: Axes, lenses: Sequence[LogitLens]) -> None:
 def _draw_changes(axes: Axes, changes: Sequence[WeightChange]) -> None:
     for change in changes:
         for part, style in PARTS.items():
+            # A gap in a line stands for what could not be measured.
             values = [np.nan if value is None else value for value in getattr(change, part)]
             axes.plot(values, style, color=LIMIT_COLOR, linewidth=1.2, label=PART_NAMES[part])
 
