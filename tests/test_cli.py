@@ -1,7 +1,10 @@
 """The commands as a user runs them, on tiny pairs."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shlex
@@ -13,6 +16,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.cli import main
+from slr.cli.search import _build_command
+from slr.intervals import LayerInterval, Restoration
+from slr.models.presets import find_pair
+from slr.models.reference import ModelReference
 from slr.terminal.stopping import Stopped
 from tests.conftest import CheckpointPairs
 
@@ -84,6 +91,16 @@ def test_the_rule_can_be_changed_without_another_search(
     assert (
         len(re.findall(rf"\| this model, layers {layers[1]} \| (?:selection|held-out) \| 0\.\d+ \[", card))
         == 2
+    )
+
+
+def test_the_build_command_of_a_presets_pair_names_the_pair() -> None:
+    spec = find_pair("testbed-llama")
+    chosen = Restoration(LayerInterval(6, 9))
+    assert _build_command(spec, chosen, Path("found")).startswith("slr build testbed-llama --layers 6:9 ")
+    elsewhere = dataclasses.replace(spec, base=ModelReference("mine"))
+    assert _build_command(elsewhere, chosen, Path("found")).startswith(
+        "slr build mine testbed:llama/instruct "
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,11 @@ from slr.terminal.bad_input import check_output_directory, expanded
 from slr.terminal.command_line import number
 from slr.terminal.literal_text import visible
 from slr.terminal.stopping import say_when_stopped
+
+if TYPE_CHECKING:
+    from slr.building.options import BuildOptions
+    from slr.intervals import LayerInterval
+    from slr.models.reference import PairSpec
 
 EXAMPLE = "Example: slr build Qwen/Qwen2.5-7B Qwen/Qwen2.5-7B-Instruct --layers 12:20 --output diverse-qwen"
 
@@ -83,7 +88,6 @@ def build(
     )
     # The build renames a finished directory into place, so its parent must be writable.
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
-    share = f" ({options.stack})" if str(options.stack) else ""
     if as_adapter and instruct is not None:
         raise ValueError("--as-adapter needs --adapter ADAPTER in place of an instruct model")
     if as_adapter and verify:
@@ -95,29 +99,40 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    if as_adapter:
-        from slr.building.adapter import build_adapter
+    write = _write_adapter if as_adapter else _write_checkpoint
+    write(spec, interval, output, options)
+    return 0
 
-        manifest = build_adapter(spec, interval, output, options)
-        _print_notes(manifest.notes)
-        wrote = visible(f"wrote {output}:")
-        print(f"{wrote} an adapter with layers {interval} of {manifest.num_layers} restored{share}")
-        return 0
 
+def _write_adapter(spec: PairSpec, interval: LayerInterval, output: Path, options: BuildOptions) -> None:
+    from slr.building.adapter import build_adapter
+
+    manifest = build_adapter(spec, interval, output, options)
+    _print_notes(manifest.notes)
+    restored = f"layers {interval} of {manifest.num_layers} restored{_share(options)}"
+    print(visible(f"wrote {output}:"), f"an adapter with {restored}")
+
+
+def _write_checkpoint(spec: PairSpec, interval: LayerInterval, output: Path, options: BuildOptions) -> None:
     from slr.building.checkpoint import build as build_checkpoint
     from slr.terminal.progress import progress_bar
 
     with progress_bar("writing bytes") as on_progress:
         report = build_checkpoint(spec, interval, output, options, on_progress=on_progress)
     _print_notes(report.notes)
+    restored = f"layers {interval} of {report.manifest.num_layers} restored{_share(options)}"
     print(
-        f"wrote {visible(str(report.output_dir))}: layers {interval} of {report.manifest.num_layers} restored{share} "
+        f"wrote {visible(str(report.output_dir))}: {restored} "
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
-        f"in {report.seconds:.2f} s{', verified' if verify else ''})"
+        f"in {report.seconds:.2f} s{', verified' if options.verify else ''})"
     )
     if report.mergekit_yaml is not None:
         print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
-    return 0
+
+
+def _share(options: BuildOptions) -> str:
+    """How much of each layer is restored, for a message; empty if the whole layers are."""
+    return f" ({options.stack})" if str(options.stack) else ""
 
 
 def _print_notes(notes: Sequence[str]) -> None:

@@ -32,8 +32,12 @@ from slr.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
     from slr.crc.report import CrcReport
+    from slr.crc.study import CrcStudyConfig
     from slr.intervals import Restoration
+    from slr.models.loading import ModelPair
     from slr.models.reference import PairSpec
+    from slr.runs.experiment import RunSettings
+    from slr.runs.modes import WandbMode
 
 EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
 
@@ -94,23 +98,13 @@ def search(
     pass, and the choice is among all of them. Scores of other alphas and components in the directory stay.
     """
     say_when_stopped("the same command goes on from the records that are there")
-    check_environment(uses_wandb=wandb != "disabled")
-    if wandb != "disabled":
-        check_installed("wandb", f"--wandb {wandb}")
-    if not 0 < min_validity <= 1:
-        raise ValueError(
-            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
-            "model's validity that the choice must keep"
-        )
+    _check_options(min_validity, wandb)
 
     import dataclasses
 
     from slr.crc.plots import save_pictures
-    from slr.crc.prompts import PROMPT_SETS
     from slr.crc.report import crc_report
-    from slr.crc.scoring import encode_prompts
     from slr.crc.study import FULL, crc_experiment
-    from slr.models.loading import load_spec
     from slr.models.presets import resolve_pair
     from slr.runs.device import choose_device_and_dtype
     from slr.runs.experiment import RunSettings, run_experiment, store_of
@@ -144,19 +138,7 @@ def search(
         if processes.is_main:
             check_account(wandb, output_dir)
         # The pair is loaded before anything is written, so that an unusable pair is reported at once.
-        pair = load_spec(
-            spec,
-            dtype=torch_dtype,
-            device=device,
-            stream=stream,
-            device_map=device_map,
-            check_tokenizer=lambda tokenizer: [
-                encode_prompts(config.prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS
-            ],
-        )
-        if processes.is_main:
-            for note in pair.notes:
-                print(visible(f"note: {note}"), file=sys.stderr)
+        pair = _load(spec, settings, stream, config)
         # The record names the commits that were found, because a branch of a hub model can move.
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
@@ -180,6 +162,48 @@ def search(
         print("\nto build this hybrid:\n")
         print(visible("  " + _build_command(spec, report.chosen, output_dir)))
     return 0
+
+
+def _check_options(min_validity: float, wandb: WandbMode) -> None:
+    """Check what can be checked before a heavy package is imported.
+
+    Raises:
+        ValueError: if the ratio is out of its range, or the environment or a missing package would stop the run later.
+    """
+    check_environment(uses_wandb=wandb != "disabled")
+    if wandb != "disabled":
+        check_installed("wandb", f"--wandb {wandb}")
+    if not 0 < min_validity <= 1:
+        raise ValueError(
+            f"--min-validity is {min_validity:g}, expected a number above 0 and at most 1: the share of the instruct "
+            "model's validity that the choice must keep"
+        )
+
+
+def _load(spec: PairSpec, settings: RunSettings, stream: bool | None, config: CrcStudyConfig) -> ModelPair:
+    """Load the pair, and say on the main process what is special about it.
+
+    Raises:
+        ValueError: if the pair cannot be searched, or its tokenizer cannot encode the prompts.
+    """
+    from slr.crc.prompts import PROMPT_SETS
+    from slr.crc.scoring import encode_prompts
+    from slr.models.loading import load_spec
+
+    pair = load_spec(
+        spec,
+        dtype=settings.dtype,
+        device=settings.device,
+        stream=stream,
+        device_map=settings.device_map,
+        check_tokenizer=lambda tokenizer: [
+            encode_prompts(config.prompts(prompt_set), tokenizer) for prompt_set in PROMPT_SETS
+        ],
+    )
+    if settings.processes.is_main:
+        for note in pair.notes:
+            print(visible(f"note: {note}"), file=sys.stderr)
+    return pair
 
 
 def _print_report(report: CrcReport) -> None:
@@ -235,16 +259,28 @@ def _model_name(model: str, report: CrcReport) -> str:
 
 
 def _build_command(spec: PairSpec, chosen: Restoration, search_dir: Path) -> str:
-    option = ["--adapter"] if spec.instruct_is_adapter else []
-    locations = [location.location for location in (spec.base, spec.instruct)]
-    # Without "./", the command line would read a path that begins with a dash as an option.
-    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
-    words = ["slr", "build", base, *option, instruct, "--layers", str(chosen.interval)]
+    words = ["slr", "build", *_pair_words(spec), "--layers", str(chosen.interval)]
     if chosen.alpha != 1:
         words += ["--alpha", f"{chosen.alpha:g}"]
     if chosen.components != COMPONENTS:
         words += ["--components", ",".join(chosen.components)]
-    for option_name, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
-        if reference.revision is not None:
-            words += [option_name, reference.revision]
     return shlex.join([*words, "--search-dir", str(search_dir), "--output", f"{spec.name}-slr"])
+
+
+def _pair_words(spec: PairSpec) -> list[str]:
+    """The arguments and options that name a pair; the name alone if it is a preset's."""
+    from slr.models.presets import find_pair, preset_of
+
+    if preset_of(spec.name) is not None:
+        known = find_pair(spec.name)
+        # A pair of the user's own may have the same name.
+        if (known.base, known.instruct) == (spec.base, spec.instruct):
+            return [spec.name]
+    locations = [reference.location for reference in (spec.base, spec.instruct)]
+    # Without "./", the command line would read a path that begins with a dash as an option.
+    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
+    words = [base, "--adapter", instruct] if spec.instruct_is_adapter else [base, instruct]
+    for option, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
+        if reference.revision is not None:
+            words += [option, reference.revision]
+    return words

@@ -26,7 +26,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
-from slr.runs.results import Results, of_kind, of_pair
+from slr.runs.results import RecordsByKey, of_kind, of_pair
 from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import Component, PromptSet
 
@@ -74,7 +74,7 @@ def localisation_experiment(question: str, config: LocalisationConfig) -> Experi
     )
 
 
-def _inputs(results: Results, spec: PairSpec) -> dict[str, object]:
+def _inputs(results: RecordsByKey, spec: PairSpec) -> dict[str, object]:
     selection = next(iter(results.of_pair(spec.name).of_kind(CrcSelection)), None)
     if selection is None:
         raise ValueError(
@@ -192,7 +192,7 @@ def _set_key(pair: str, prompt_set: PromptSet, layers: LayerSet) -> str:
     return CrcScore.key_of(pair, prompt_set, "hybrid", layers=tuple(sorted(layers)))
 
 
-def _set_keys(results: Results, spec: PairSpec, config: LocalisationConfig) -> list[str] | None:
+def _set_keys(results: RecordsByKey, spec: PairSpec, config: LocalisationConfig) -> list[str] | None:
     scores = PairScores(results.of_pair(spec.name).values())
     if scores.selection is None:
         return None
@@ -230,7 +230,7 @@ def _held_out_sets(scores: PairScores, spec: PairSpec, config: LocalisationConfi
     return list(dict.fromkeys([*greedy, *_random_sets(scores, spec, config)]))
 
 
-def _held_out_keys(results: Results, spec: PairSpec, config: LocalisationConfig) -> list[str] | None:
+def _held_out_keys(results: RecordsByKey, spec: PairSpec, config: LocalisationConfig) -> list[str] | None:
     scores = PairScores(results.of_pair(spec.name).values())
     num_layers = with_num_layers(spec).num_layers
     assert num_layers is not None

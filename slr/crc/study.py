@@ -37,7 +37,7 @@ from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.provenance import reset_peak_memory
 from slr.runs.records import AnyRecord, CrcFewShotScore, CrcScore, CrcSelection, PairInfo
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import COMPONENTS, Component, ModelKind, PromptSet
 
@@ -437,7 +437,7 @@ def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[li
         yield [score_record(context, "held_out", "soup", scores, alpha)]
 
 
-def _held_out_keys(pair: str, results: Results, config: CrcStudyConfig) -> list[str] | None:
+def _held_out_keys(pair: str, results: RecordsByKey, config: CrcStudyConfig) -> list[str] | None:
     selection = _selection_by(config, results, pair)
     if selection is None:
         return None
@@ -449,7 +449,7 @@ def _held_out_keys(pair: str, results: Results, config: CrcStudyConfig) -> list[
     return keys
 
 
-def _selection_by(config: CrcStudyConfig, results: Results, pair: str) -> CrcSelection | None:
+def _selection_by(config: CrcStudyConfig, results: RecordsByKey, pair: str) -> CrcSelection | None:
     return results.find(CrcSelection, _selection_key(pair, config))
 
 

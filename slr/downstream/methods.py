@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from slr.intervals import LayerInterval
 from slr.models.reference import PairSpec
 from slr.runs.records import CrcSelection
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.vocabulary import ComparedModel, PromptingMethod
@@ -117,7 +117,7 @@ PROMPTING = tuple(
 """Methods with several ways to ask."""
 
 
-def selection_of(results: Results, pair: str) -> CrcSelection | None:
+def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
     """The search's choice for a pair; None if the pair has not been searched.
 
     An experiment's results have only the choice by the experiment's own rule; see ``Experiment.is_wanted``.
@@ -125,7 +125,7 @@ def selection_of(results: Results, pair: str) -> CrcSelection | None:
     return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
 
 
-def chosen_by_search(results: Results, spec: PairSpec) -> dict[str, Any]:
+def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:
     """The part of a pair's search results on which every comparison depends, as ``inputs`` of an experiment.
 
     Raises:

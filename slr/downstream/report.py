@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 from typing import get_args
 
 from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED, POOLED, SOLVED
@@ -20,6 +19,7 @@ from slr.models.reference import Family
 from slr.runs.records import AnyRecord, SampleMeasures, Samples, natural_key
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
+from slr.statistics.means import mean_defined
 from slr.statistics.uncertainty import Estimate, estimate_mean
 from slr.vocabulary import PromptingMethod, TaskName
 
@@ -56,14 +56,12 @@ class MetricValues:
 
     def prompt_means(self, method: str) -> dict[str, float | None]:
         """The mean over seeds for each prompt; None where no seed has a value."""
-        return {
-            prompt: _mean_defined(of_prompt.values()) for prompt, of_prompt in self.values[method].items()
-        }
+        return {prompt: mean_defined(of_prompt.values()) for prompt, of_prompt in self.values[method].items()}
 
     def seed_means(self, method: str) -> tuple[float | None, ...]:
         """The mean over prompts for each seed; None where no prompt has a value."""
         seeds = sorted({seed for of_prompt in self.values[method].values() for seed in of_prompt})
-        return tuple(_mean_defined(of.get(seed) for of in self.values[method].values()) for seed in seeds)
+        return tuple(mean_defined(of.get(seed) for of in self.values[method].values()) for seed in seeds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,8 +300,3 @@ def _check_same_prompts(
             f"{values.pair}: {method!r} and {reference!r} do not have samples for the same prompts of "
             f"{values.group} ({alone[0]!r} is in only one of them): run the experiment to its end"
         )
-
-
-def _mean_defined(values: Iterable[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return fmean(defined) if defined else None

@@ -41,7 +41,7 @@ from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, RunMirror, files_of
 from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.few_shot import few_shot_document
@@ -151,7 +151,7 @@ def downstream_experiment(
     )
 
 
-def _inputs(results: Results, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
+def _inputs(results: RecordsByKey, spec: PairSpec, config: DownstreamConfig) -> dict[str, Any]:
     """The search's choice, and digests of the fluency model's present files."""
     reference = config.fluency_model_of(spec.name)
     files = None if reference is None else files_of(reference)
@@ -242,7 +242,7 @@ def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_sample
     )
 
 
-def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[TaskPrompt, ...] | None:
+def _prompts(config: DownstreamConfig, results: RecordsByKey, pair: str) -> tuple[TaskPrompt, ...] | None:
     """The prompts to sample; None while it is not known which problems the instruct model solves."""
     prompts = load_task(config.task, config.source, config.num_prompts)
     if config.task != "reasoning":
@@ -257,7 +257,7 @@ def _prompts(config: DownstreamConfig, results: Results, pair: str) -> tuple[Tas
 
 
 def _sample_keys(
-    spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, results: Results
+    spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, results: RecordsByKey
 ) -> list[str] | None:
     selection, prompts = selection_of(results, spec.name), _prompts(config, results, spec.name)
     if selection is None or prompts is None:
@@ -461,7 +461,7 @@ def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
     return curves
 
 
-def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: Results) -> list[str] | None:
+def _measure_keys(spec: PairSpec, config: DownstreamConfig, results: RecordsByKey) -> list[str] | None:
     keys = []
     for method in config.methods:
         for seed in range(config.num_seeds):

@@ -22,6 +22,7 @@ from slr.metrics.novelty import Classes, distinct_valid, distinct_valid_at_k, ut
 from slr.metrics.rouge_l import mean_rouge_l
 from slr.metrics.words import words
 from slr.runs.records import SampleMeasures, Samples
+from slr.statistics.means import mean_defined
 from slr.tasks.creative_constraints import constraint_met
 from slr.tasks.prompts import is_good_testbed_writing
 from slr.vocabulary import Source
@@ -219,7 +220,7 @@ def _valid_share(samples: Samples, _: SampleMeasures | None) -> float | None:
 
 def _constraint(samples: Samples, _: SampleMeasures | None) -> float | None:
     kept = [constraint_met(samples.prompt_id, text) for text in samples.texts]
-    return _mean_defined(kept)
+    return mean_defined(kept)
 
 
 def _beyond_window(_: Samples, measures: SampleMeasures | None) -> float | None:
@@ -239,13 +240,8 @@ def _embedding_diversity(_: Samples, measures: SampleMeasures | None) -> float |
 
 def _fluency(_: Samples, measures: SampleMeasures | None) -> float | None:
     fluency = None if measures is None else measures.fluency_given_request
-    return None if fluency is None else _mean_defined(fluency)
+    return None if fluency is None else mean_defined(fluency)
 
 
 def _adherence(_: Samples, measures: SampleMeasures | None) -> float | None:
-    return None if measures is None else _mean_defined(measures.adherence)
-
-
-def _mean_defined(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return fmean(defined) if defined else None
+    return None if measures is None else mean_defined(measures.adherence)

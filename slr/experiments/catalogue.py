@@ -49,6 +49,8 @@ def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperimen
 
     Returns:
         The experiments, without repeats.
+
+    Raises:
         ValueError: if one of them asks a chat endpoint that the environment does not describe well.
     """
     made: dict[str, AnyExperiment] = {}

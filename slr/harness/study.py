@@ -26,7 +26,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.provenance import installed_version
 from slr.runs.records import AnyRecord, CrcSelection, HarnessScore
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.vocabulary import ComparedModel
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _cell(spec: PairSpec, config: HarnessConfig, model: ComparedModel) -> Cell:
 
 
 def _keys(
-    spec: PairSpec, tasks: Sequence[HarnessTask], model: ComparedModel, results: Results
+    spec: PairSpec, tasks: Sequence[HarnessTask], model: ComparedModel, results: RecordsByKey
 ) -> list[str] | None:
     selection = selection_of(results, spec.name)
     if selection is None:

@@ -21,7 +21,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment
 from slr.runs.measure_versions import RECOGNITION
 from slr.runs.records import AnyRecord, CanonicalAnswers, SampleMeasures, Samples
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 from slr.tasks.prompts import load_task, question_key
 
 PROMPT_VERSION = "1"
@@ -127,7 +127,7 @@ def _cell(
     answering: DownstreamConfig,
     connect: Connect,
 ) -> Cell:
-    def record_keys(results: Results) -> list[str] | None:
+    def record_keys(results: RecordsByKey) -> list[str] | None:
         samples = recorded_samples(results, spec.name)
         return [CanonicalAnswers.key_of(record.key) for record in samples] if samples else None
 

@@ -244,7 +244,7 @@ class ChatEndpoint:
             reply = self._without_key(self._send(request))
             if not reply:
                 return reply
-            _write_whole(path, json.dumps({**content, "reply": reply}, ensure_ascii=False, indent=1))
+            _write_reply(path, json.dumps({**content, "reply": reply}, ensure_ascii=False, indent=1))
         return reply
 
     def _send(self, request: ChatRequest) -> str:
@@ -411,10 +411,10 @@ def _cached_reply(path: Path) -> str | None:
     return reply if isinstance(reply, str) and reply else None
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there as a whole or not at all."""
+def _write_reply(path: Path, text: str) -> None:
+    """Write a reply to the cache, so that it is there as a whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same directory, because a rename is sure to replace a file only within one file system.
+    # ``write_whole`` has one unfinished file for each path, but several threads may write the same reply at once.
     with NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, suffix=".part", delete=False) as file:
         file.write(text)
     Path(file.name).replace(path)

@@ -21,7 +21,7 @@ from slr.judging.recorded_samples import recorded_samples, samples_digest
 from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.records import AnyRecord, JudgeScores, Samples
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.seeding import seed_from_key
 from slr.tasks.creative_prompts import GENRES
 
@@ -88,7 +88,7 @@ def judge_experiment(
 
 
 def _cell(spec: PairSpec, config: JudgeConfig, writing: DownstreamConfig, connect: Connect) -> Cell:
-    def record_keys(results: Results) -> list[str] | None:
+    def record_keys(results: RecordsByKey) -> list[str] | None:
         samples = _judged(results, spec.name)
         return [JudgeScores.key_of(record.key) for record in samples] if samples else None
 
@@ -108,7 +108,7 @@ def _cost(config: JudgeConfig, writing: DownstreamConfig) -> Cost:
     return Cost(layer_evaluations=0, tokens=num_requests * REQUEST_TOKENS + written, flops=None)
 
 
-def _judged(results: Results, pair: str) -> list[Samples]:
+def _judged(results: RecordsByKey, pair: str) -> list[Samples]:
     return [record for record in recorded_samples(results, pair) if record.seed == JUDGED_SEED]
 
 

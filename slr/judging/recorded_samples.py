@@ -6,15 +6,15 @@ import hashlib
 from typing import Any
 
 from slr.runs.records import Samples
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 
 
-def recorded_samples(results: Results, pair: str) -> list[Samples]:
+def recorded_samples(results: RecordsByKey, pair: str) -> list[Samples]:
     """All samples of a pair, in the order in which they were drawn."""
     return results.of_pair(pair).of_kind(Samples)
 
 
-def samples_digest(results: Results, pair: str, experiment: str) -> dict[str, Any]:
+def samples_digest(results: RecordsByKey, pair: str, experiment: str) -> dict[str, Any]:
     """A short hash of all texts, so that judgements of other texts are never added to the same records.
 
     Samples count under the keys of their seeds, because those keys never change.

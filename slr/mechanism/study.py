@@ -22,7 +22,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.measure_versions import LOGIT_LENS
 from slr.runs.records import AnyRecord, LogitLens, WeightChange
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.vocabulary import ComparedModel
 
 MODELS: tuple[ComparedModel, ...] = tuple(method.model for method in BASELINES)
@@ -108,7 +108,7 @@ def _lens_cell(spec: PairSpec, crc: CrcStudyConfig, model: ComparedModel) -> Cel
     )
 
 
-def _lens_keys(spec: PairSpec, model: ComparedModel, results: Results) -> list[str] | None:
+def _lens_keys(spec: PairSpec, model: ComparedModel, results: RecordsByKey) -> list[str] | None:
     selection = selection_of(results, spec.name)
     if selection is None:
         return None

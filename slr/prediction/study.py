@@ -31,7 +31,7 @@ from slr.runs.records import (
     Samples,
     SpreadIntervals,
 )
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 from slr.tasks.prompts import TaskPrompt, load_task
 
 TYPICAL_TOKENS = 40
@@ -89,7 +89,7 @@ def prediction_experiment(
     )
 
 
-def _inputs(results: Results, spec: PairSpec, config: PredictionConfig) -> dict[str, Any]:
+def _inputs(results: RecordsByKey, spec: PairSpec, config: PredictionConfig) -> dict[str, Any]:
     """The search's choice, and the intervals that are spread around it."""
     chosen = chosen_by_search(results, spec)
     return chosen | {"intervals": [c.choice.ends for c in _spread(results, spec.name, config)]}
@@ -104,7 +104,9 @@ def _versions(config: PredictionConfig) -> dict[str, str]:
     return versions
 
 
-def _spread(results: Results, pair: str, config: PredictionConfig) -> tuple[Candidate[LayerInterval], ...]:
+def _spread(
+    results: RecordsByKey, pair: str, config: PredictionConfig
+) -> tuple[Candidate[LayerInterval], ...]:
     """The intervals, from the search's records."""
     selection = selection_of(results, pair)
     assert selection is not None
@@ -184,7 +186,7 @@ class _Place:
         return self.selection.interval if self.method.model == "hybrid" else None
 
 
-def _places(results: Results, pair: str) -> list[_Place] | None:
+def _places(results: RecordsByKey, pair: str) -> list[_Place] | None:
     """The instruct model, then the intervals; None while these are not known."""
     selection = selection_of(results, pair)
     spread = results.find(SpreadIntervals, SpreadIntervals.key_of(pair))
@@ -203,7 +205,7 @@ def _places(results: Results, pair: str) -> list[_Place] | None:
     ]
 
 
-def _keys(spec: PairSpec, config: PredictionConfig, place: int, results: Results) -> list[str] | None:
+def _keys(spec: PairSpec, config: PredictionConfig, place: int, results: RecordsByKey) -> list[str] | None:
     places = _places(results, spec.name)
     if places is None:
         return None
@@ -275,7 +277,9 @@ def _harness_scores(
     ]
 
 
-def _measure_keys(spec: PairSpec, tasks: Sequence[DownstreamConfig], results: Results) -> list[str] | None:
+def _measure_keys(
+    spec: PairSpec, tasks: Sequence[DownstreamConfig], results: RecordsByKey
+) -> list[str] | None:
     places = _places(results, spec.name)
     if places is None:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slr.runs.experiment import AnyExperiment, Cost, store_of
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 from slr.runs.script import ScriptOptions
 from slr.terminal.tables import print_table
 
@@ -56,7 +56,7 @@ def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> 
     rows: list[tuple[str, ...]] = []
     totals: dict[str, tuple[int, float]] = {}
     for experiment in experiments:
-        results = Results(
+        results = RecordsByKey(
             (key, record)
             for store in (experiment.builds_on, experiment)
             if store is not None

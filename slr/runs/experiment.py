@@ -32,7 +32,7 @@ from slr.runs.output_lock import output_lock
 from slr.runs.processes import ALONE, Processes
 from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import AnyRecord, Configuration, Failure
-from slr.runs.results import Results
+from slr.runs.results import RecordsByKey
 from slr.runs.results_store import ResultsStore
 from slr.terminal.literal_text import visible
 from slr.terminal.progress import OnProgress, progress_bar
@@ -82,13 +82,13 @@ class Cell:
     """
 
     key: str
-    record_keys: Callable[[Results], Iterable[str] | None]
+    record_keys: Callable[[RecordsByKey], Iterable[str] | None]
     run: Callable[[CellContext], Iterator[Sequence[AnyRecord]]]
     cost: Cost
     needs: tuple[str, ...] = ()
     is_divisible: bool = False
 
-    def is_done(self, results: Results) -> bool:
+    def is_done(self, results: RecordsByKey) -> bool:
         """Whether all of the cell's records are there."""
         keys = self.record_keys(results)
         return keys is not None and all(key in results for key in keys)
@@ -143,15 +143,15 @@ class Experiment(Generic[ConfigT]):
     job_type: str
     mirror: Callable[[Sequence[AnyRecord], str], RunMirror] | None = None
     builds_on: AnyExperiment | None = None
-    inputs: Callable[[Results, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
+    inputs: Callable[[RecordsByKey, PairSpec], dict[str, Any]] = lambda _results, _spec: {}
     versions: Callable[[], Mapping[str, str]] = dict
     samples_answers: bool = False
     settings_in_records: tuple[str, ...] = ()
     is_wanted: Callable[[AnyRecord], bool] = lambda _record: True
 
-    def results_in(self, records: Iterable[AnyRecord]) -> Results:
+    def results_in(self, records: Iterable[AnyRecord]) -> RecordsByKey:
         """The records, by key, that are results of this configuration."""
-        return Results(
+        return RecordsByKey(
             (record.key, record)
             for record in records
             if not isinstance(record, Failure) and self.is_wanted(record)
@@ -194,7 +194,9 @@ class RunSettings:
                 f"{self.processes.local_count} were launched on this one: launch one process a machine"
             )
 
-    def configuration(self, experiment: AnyExperiment, spec: PairSpec, earlier: Results) -> Configuration:
+    def configuration(
+        self, experiment: AnyExperiment, spec: PairSpec, earlier: RecordsByKey
+    ) -> Configuration:
         """Describe all that the experiment's results for the pair depend on, except the code.
 
         Args:
@@ -308,7 +310,7 @@ class CellContext:
     experiment: AnyExperiment
     configuration: Configuration
     pair_on_demand: PairOnDemand
-    results: Results
+    results: RecordsByKey
     settings: RunSettings
     on_progress: OnProgress
 
@@ -465,7 +467,7 @@ def _open_run(
     own = processes.from_main(
         lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
     )
-    results = Results({**earlier, **own})
+    results = RecordsByKey({**earlier, **own})
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
@@ -490,10 +492,10 @@ def _results_of(
     spec: PairSpec,
     settings: RunSettings,
     before: Mapping[str, _ExperimentRun],
-) -> Results:
+) -> RecordsByKey:
     """The pair's results of another experiment, without the record of how they were made."""
     if experiment is None:
-        return Results()
+        return RecordsByKey()
     # This run's own results come first, because a shared file system may not yet show what other processes just wrote.
     if (run := before.get(experiment.name)) is not None:
         found = run.own_results()
@@ -542,14 +544,14 @@ class _ExperimentRun:
     pair: PairOnDemand
     settings: RunSettings
     store: ResultsStore
-    results: Results
+    results: RecordsByKey
     earlier: frozenset[str]
     waiting: list[Cell]
     outcome: Outcome
 
-    def own_results(self) -> Results:
+    def own_results(self) -> RecordsByKey:
         """The results of the experiment itself."""
-        return Results((key, record) for key, record in self.results.items() if key not in self.earlier)
+        return RecordsByKey((key, record) for key, record in self.results.items() if key not in self.earlier)
 
     def take_ready(self) -> list[_Piece]:
         """Take the cells that wait for no other cell."""
@@ -693,7 +695,7 @@ def _run_own(pieces: Iterable[_Piece], progress: _Progress, done: set[tuple[str,
 
 
 def _run_cell(
-    context: CellContext, store: ResultsStore, results: Results
+    context: CellContext, store: ResultsStore, results: RecordsByKey
 ) -> tuple[dict[str, AnyRecord], Failure | None]:
     """Run a cell to its end or its first error, and add its records to ``results``.
 
@@ -734,7 +736,7 @@ def _run_cell(
             return made, failure
 
 
-def _not_yet_recorded(records: Iterable[AnyRecord], results: Results) -> list[AnyRecord]:
+def _not_yet_recorded(records: Iterable[AnyRecord], results: RecordsByKey) -> list[AnyRecord]:
     return [record for record in records if record.key not in results]
 
 

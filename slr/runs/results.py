@@ -28,8 +28,8 @@ def by_pair(records: Iterable[RecordT]) -> dict[str, list[RecordT]]:
     return pairs
 
 
-class Results(dict[str, AnyRecord]):
-    """Results of an experiment by key, in the order in which they were made."""
+class RecordsByKey(dict[str, AnyRecord]):
+    """Records of an experiment by key, in the order in which they were made."""
 
     def find(self, kind: type[RecordT], key: str) -> RecordT | None:
         """The record of that class with that key, which the class's ``key_of`` gives; None if it is not there."""
@@ -41,6 +41,6 @@ class Results(dict[str, AnyRecord]):
         """The records of one class, in order."""
         return of_kind(self.values(), kind)
 
-    def of_pair(self, pair: str) -> Results:
-        """The results of one pair."""
-        return Results((key, record) for key, record in self.items() if record.pair == pair)
+    def of_pair(self, pair: str) -> RecordsByKey:
+        """The records of one pair."""
+        return RecordsByKey((key, record) for key, record in self.items() if record.pair == pair)

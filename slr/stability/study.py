@@ -28,7 +28,7 @@ from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
 from slr.runs.records import AnyRecord, CrcScore
-from slr.runs.results import Results, of_kind
+from slr.runs.results import RecordsByKey, of_kind
 from slr.stability.report import min_p_choices
 from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import ModelKind, PromptSet
@@ -133,7 +133,7 @@ def _soup_key(pair: str, prompt_set: PromptSet, alpha: float, min_p: float) -> s
     return CrcScore.key_of(pair, prompt_set, "soup", alpha=alpha, min_p=min_p)
 
 
-def _choice_keys(pair: str, results: Results, config: StabilityConfig) -> list[str] | None:
+def _choice_keys(pair: str, results: RecordsByKey, config: StabilityConfig) -> list[str] | None:
     choices = _choices(pair, results, config)
     if choices is None:
         return None
@@ -147,7 +147,7 @@ def _choice_keys(pair: str, results: Results, config: StabilityConfig) -> list[s
 
 
 def _choices(
-    pair: str, results: Results, config: StabilityConfig
+    pair: str, results: RecordsByKey, config: StabilityConfig
 ) -> tuple[LayerInterval | None, float | None] | None:
     """The interval and the soup chosen by scores with min-p; None while scores are missing."""
     num_layers = next((score.num_layers for score in results.of_pair(pair).of_kind(CrcScore)), 0)

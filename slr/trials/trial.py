@@ -15,6 +15,7 @@ from slr.models.loading import ModelPair
 from slr.sampling import generation
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
+from slr.statistics.means import mean_defined
 from slr.trials.variants import Variant
 
 OnVariant = Callable[[int, int], None]
@@ -100,9 +101,9 @@ class Trial(_Shown):
                     answers.model,
                     fmean(each.valid for each in of_model),
                     fmean(each.different_valid for each in of_model),
-                    _mean_defined([each.distinct_2 for each in of_model]),
-                    _mean_defined([each.self_bleu for each in of_model]),
-                    _mean_defined([each.embedding_diversity for each in of_model]),
+                    mean_defined([each.distinct_2 for each in of_model]),
+                    mean_defined([each.self_bleu for each in of_model]),
+                    mean_defined([each.embedding_diversity for each in of_model]),
                 )
             )
         return rows
@@ -193,8 +194,3 @@ def _answers(model: str, samples: Sequence[generation.Sample], pattern: re.Patte
         self_bleu=measured.self_bleu,
         embedding_diversity=measured.embedding_diversity,
     )
-
-
-def _mean_defined(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return fmean(defined) if defined else None

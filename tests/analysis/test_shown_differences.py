@@ -68,7 +68,7 @@ def contrasts_and_means() -> Iterator[tuple[Path, Path]]:
 
 @pytest.mark.parametrize(
     ("contrasts", "means"),
-    contrasts_and_means(),
+    list(contrasts_and_means()),
     ids=lambda path: f"{path.parts[-3]}/{path.stem}",
 )
 def test_means_of_contrasts_are_those_of_the_table_of_means(contrasts: Path, means: Path) -> None:

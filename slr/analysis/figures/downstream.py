@@ -212,7 +212,8 @@ def _draw_setting(axes: Axes, model: ComparedModel, setting: Setting, points: Se
     """Join one model's points by rising value of the setting. The lowest and the highest temperature are written."""
     color, name = STYLES[model]
     # The first and the last point say in which direction the temperature rises.
-    for value, *place in points[:: len(points) - 1] if setting == "temperature" else ():
+    ends = dict.fromkeys((points[0], points[-1])) if setting == "temperature" else ()
+    for value, *place in ends:
         axes.annotate(
             f"{value:g}",
             (place[0], place[1]),
