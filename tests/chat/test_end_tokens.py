@@ -1,7 +1,5 @@
 """Where an answer ends, for templates of every kind that models are published with."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import json
