@@ -67,7 +67,9 @@ class PairScores:
     def __init__(self, records: Iterable[AnyRecord]) -> None:
         """Read the scores from the records of one pair."""
         records = list(records)
-        self._scores = list({score.key: score for score in of_kind(records, CrcScore)}.values())
+        # Another experiment scores the same models with min-p, and what those scores would choose is another matter.
+        scores = [score for score in of_kind(records, CrcScore) if score.min_p is None]
+        self._scores = list({score.key: score for score in scores}.values())
         choices = [choice for choice in of_kind(records, CrcSelection) if stacks_of(choice) == (WHOLE,)]
         self.selection = choices[0] if choices else None
 

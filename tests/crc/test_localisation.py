@@ -110,6 +110,17 @@ def test_choices_are_the_most_diverse_ones_that_are_valid_enough() -> None:
     assert scores.is_complete
 
 
+def test_scores_with_min_p_by_another_experiment_change_nothing() -> None:
+    own = records()
+    with_min_p = [
+        record.model_copy(update={"min_p": 0.1, "diversity": tuple(1.0 for _ in record.prompt_ids)})
+        for record in own
+        if isinstance(record, CrcScore)
+    ]
+    assert PairScores([*own, *with_min_p]).choices == PairScores(own).choices
+    assert PairScores([*own, *with_min_p]).held_out == PairScores(own).held_out
+
+
 def test_the_greedy_set_takes_the_best_layers() -> None:
     steps = list(PairScores(records()).greedy_steps())
     assert [chosen for _, chosen in steps] == [{2}, {2, 3}]
