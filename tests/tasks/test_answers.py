@@ -17,7 +17,7 @@ from slr.tasks.answers import (
     parse_open_questions,
 )
 from slr.tasks.names import initialled, spellings
-from tests.laptop.test_training_prompts import runs_of_words, training_texts
+from tests.laptop.post_training.requests.test_prompts import runs_of_words, training_texts
 from tests.tasks.recogniser_cases import CASES
 
 QUESTIONS = {question.id: question for question in load_open_questions()}
