@@ -109,7 +109,7 @@ def answers(
         rows: Any = {"input_ids": prompts[first : first + BATCH_SIZE]}
         batch = tokenizer.pad(rows, padding_side="left", return_tensors="pt")
         options: dict[str, Any] = {"do_sample": True, "top_k": 0} if do_sample else {"do_sample": False}
-        output = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, **options)  # pyright: ignore
+        output = model.generate(**batch, max_new_tokens=MAX_NEW_TOKENS, **options)  # pyright: ignore[reportCallIssue]
         new = output[:, batch["input_ids"].shape[1] :]
         texts += tokenizer.batch_decode(new, skip_special_tokens=True)
     return [(text.split(stop)[0] if stop else text).strip() for text in texts]
