@@ -146,7 +146,7 @@ def _replace(old: str, new: str, count: int = -1) -> Change:
         (_remove("soup", "selection"), "the chosen soup, alpha 0, has no score"),
         (_replace('"num_layers":3', '"num_layers":4', 5), "different numbers of layers"),
         (
-            _replace('"interval":[1,2],"interval_reason"', '"interval":[3,3],"interval_reason"'),
+            _replace('"interval":[1,2],"alpha":null,"interval_reason"', '"interval":[3,3],"interval_reason"'),
             "3:3 has no score",
         ),
     ],

@@ -645,8 +645,10 @@ def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Process
     divided = [piece for piece in pieces if piece.cell.is_divisible]
     whole = [piece for piece in pieces if not piece.cell.is_divisible]
     dealt = processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
+    # A lone process keeps the order of the cells, because the first of them finds out whether a pair can be used at all.
+    own = pieces if processes.count == 1 else itertools.chain(divided, dealt)
     done_here: set[tuple[str, str]] = set()
-    made_here = _run_own(itertools.chain(divided, dealt), progress, done_here)
+    made_here = _run_own(own, progress, done_here)
     made_by_each = processes.gather([made_here])
     if processes.count > 1:
         # A failure counts only until its cell has a newer result. Another process may have begun its share of the cell

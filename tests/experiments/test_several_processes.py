@@ -98,7 +98,7 @@ def test_two_processes_make_the_records_of_one(directory: Path, output_of_one: P
     process = launch_two(directory, tmp_path, "none")
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    assert said.count("crc_search tiny-llama: 5 of 5 cells to do") == 1
+    assert said.count("crc_search tiny-llama: 6 of 6 cells to do") == 1
     assert measured(tmp_path) == measured(output_of_one)
     for name in ("crc_search", "open_qa"):
         assert keys_in(tmp_path / f"{name}.jsonl")

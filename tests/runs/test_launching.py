@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ ROOT = Path(__file__).parents[2]
 WORDS = ["run", "crc_search", "--families", "qwen", "--smoke", "--wandb", "disabled"]
 
 
-def start(output_dir: Path, *options: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.programs.slr_command", *WORDS, "--output-dir", str(output_dir)]
+def start(output_dir: Path, *options: str, words: Sequence[str] = WORDS) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "slr", *words, "--output-dir", str(output_dir)]
     return subprocess.Popen(
         [*command, *options],
         cwd=ROOT,
@@ -52,7 +53,9 @@ def test_two_processes_make_the_records_of_one(tmp_path: Path):
 
 
 def test_ctrl_c_ends_all_processes_with_one_message(tmp_path: Path):
-    process = start(tmp_path, "--processes", "2")
+    # Not of smoke size, because that might end before the signal arrives.
+    words = [word for word in WORDS if word != "--smoke"]
+    process = start(tmp_path, "--processes", "2", words=words)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("*.jsonl")):
         assert process.poll() is None, process.communicate()[1]
