@@ -645,7 +645,7 @@ def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Process
     divided = [piece for piece in pieces if piece.cell.is_divisible]
     whole = [piece for piece in pieces if not piece.cell.is_divisible]
     dealt = processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
-    # A lone process keeps the order of the cells, because the first of them finds out whether a pair can be used at all.
+    # A lone process keeps the order of the cells, because the first one finds out whether a pair can be used at all.
     own = pieces if processes.count == 1 else itertools.chain(divided, dealt)
     done_here: set[tuple[str, str]] = set()
     made_here = _run_own(own, progress, done_here)
