@@ -59,6 +59,7 @@ def put_gsm8k(hub: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
 
 
+@pytest.mark.timeout(1200)  # every experiment of three pairs
 def test_from_search_to_figures(tmp_path: Path) -> None:
     hub = tmp_path / "home" / "hub"
     put_gsm8k(hub)
