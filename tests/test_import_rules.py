@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "runs": "chat files models sampling terminal vocabulary",
     "crc": "chat figure_style hybrid intervals models runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
-    "trials": "building chat crc files hybrid intervals metrics models sampling seeding statistics terminal",
+    "trials": "building crc files hybrid intervals metrics models sampling statistics terminal",
     "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models runs stability terminal",

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,12 +20,15 @@ from slr.analysis.claims.verdict import Outcome
 from slr.analysis.load_results import Results
 from slr.analysis.tables.samples import samples
 from slr.analysis.tables.table import Table
+from slr.files.templates import page_templates
 from slr.files.whole import write_whole
 from slr.models.presets import PRESETS
 from slr.runs.records import Configuration
 from slr.runs.results import of_kind
 from slr.terminal.literal_text import visible
 
+TEMPLATES = Path(__file__).parent
+"""Directory of the page's templates."""
 PAGE_NAME = "index.html"
 """Name of the page's file."""
 SECTION_NAME = "section.json"
@@ -227,7 +228,7 @@ def write_page(path: Path, earlier: Path) -> None:
         for directory, section in sections.items()
         for figure in section.figures
     }
-    page = _templates().get_template("page.html")
+    page = page_templates(TEMPLATES).get_template("page.html")
     concept = _data_uri(directories[0], CONCEPT)
     shown = list(sections.values())
     write_whole(
@@ -246,7 +247,7 @@ def _by_claim(sections: Sequence[Section]) -> list[list[tuple[str, ShownVerdict]
 
 def table_html(table: ShownTable) -> str:
     """A ``table`` element and its note; the page sets the caption."""
-    module: Any = _templates().get_template("table.html").module
+    module: Any = page_templates(TEMPLATES).get_template("table.html").module
     return str(module.table_element(table))
 
 
@@ -264,20 +265,6 @@ def _read_section(directory: Path) -> Section:
         raise ValueError(
             f"{path} is not a section of the page ({problem}): draw that run again, or move the file away"
         ) from None
-
-
-@cache
-def _templates() -> Environment:
-    # Records may hold any text. Autoescape makes it harmless in HTML, and ``visible`` makes control characters visible.
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value), keep="\n\t"),
-        keep_trailing_newline=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
 
 
 def _setting(results: Results) -> str:

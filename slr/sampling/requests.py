@@ -42,9 +42,34 @@ def sample(
         ValueError: if there is no request, one text is given in place of a list, the tokenizer has no chat template,
             or the model's logits are not finite.
     """
+    answers = sample_answers(model, tokenizer, requests, num_samples, sampling=sampling, seed=seed)
+    return [[answer.text for answer in of_request] for of_request in answers]
+
+
+def sample_answers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    requests: Sequence[str],
+    num_samples: int,
+    *,
+    sampling: SamplingConfig,
+    seed: int,
+) -> list[list[generation.Sample]]:
+    """Draw the same answers as ``sample``, each with its number of tokens and whether it ended by itself.
+
+    Args:
+        model: as for ``sample``, and so are all the others.
+        tokenizer: of the instruct model.
+        requests: in plain text.
+        num_samples: of each request.
+        sampling: the settings.
+        seed: of the random numbers.
+
+    Raises:
+        ValueError: as ``sample`` does.
+    """
     if isinstance(requests, str):
         raise ValueError(f"got one text, {requests[:40]!r}, as requests: expected a list of texts")
     prompts = render_chats(tokenizer, requests)
     seeds = [seed_from_key("sample", str(seed), str(place)) for place in range(len(requests))]
-    answers = generation.sample(model, tokenizer, prompts, num_samples, sampling, seeds)
-    return [[answer.text for answer in of_request] for of_request in answers]
+    return generation.sample(model, tokenizer, prompts, num_samples, sampling, seeds)

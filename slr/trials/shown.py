@@ -6,11 +6,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
+from slr.files.templates import page_templates
 from slr.files.whole import write_whole
-from slr.terminal.literal_text import visible
 from slr.terminal.tables import print_table
 from slr.trials.trial import Answers, Trial
 
@@ -49,15 +46,7 @@ def write_trial(trial: Trial, path: Path) -> None:
     Raises:
         OSError: if the page cannot be written.
     """
-    # Answers may hold any text: it is escaped, and its control characters are made visible.
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: value if isinstance(value, Markup) else visible(str(value), keep="\n\t"),
-        keep_trailing_newline=True,
-    )
-    page = templates.get_template("trial.html")
+    page = page_templates(Path(__file__).parent).get_template("trial.html")
     write_whole(path, page.render(trial=trial, columns=COLUMNS, rows=_rows(trial)))
 
 

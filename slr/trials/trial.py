@@ -9,12 +9,11 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from slr.chat.template import render_chats
 from slr.metrics.diversity import diversity
 from slr.models.loading import ModelPair
 from slr.sampling import generation
 from slr.sampling.config import SamplingConfig
-from slr.seeding import seed_from_key
+from slr.sampling.requests import sample_answers
 from slr.statistics.means import mean_defined
 from slr.trials.variants import Variant
 
@@ -144,12 +143,12 @@ def ask(
         raise ValueError(
             f"the pattern of valid answers is {valid_pattern!r}, which is no regular expression: {error}"
         ) from None
-    tokens = render_chats(pair.tokenizer, prompts)
-    seeds = [seed_from_key("sample", str(seed), str(place)) for place in range(len(prompts))]
     drawn: list[list[list[generation.Sample]]] = []
     for number, variant in enumerate(variants, 1):
         drawn.append(
-            generation.sample(variant.make(pair), pair.tokenizer, tokens, num_samples, sampling, seeds)
+            sample_answers(
+                variant.make(pair), pair.tokenizer, prompts, num_samples, sampling=sampling, seed=seed
+            )
         )
         if on_variant is not None:
             on_variant(number, len(variants))

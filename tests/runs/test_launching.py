@@ -9,13 +9,12 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from slr.cli import main
 from slr.runs.launching import num_cores
-from slr.runs.results_store import stores_in
+from tests.kill_harness import measured
 
 ROOT = Path(__file__).parents[2]
 WORDS = ["run", "crc_search", "--families", "qwen", "--smoke", "--wandb", "disabled"]
@@ -30,16 +29,6 @@ def start(output_dir: Path, *options: str, words: Sequence[str] = WORDS) -> subp
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
-    """What was measured, by key; and without the cost, which only a search by one process has."""
-    return {
-        record.key: record.model_dump(exclude={"provenance"})
-        for store in stores_in(output_dir)
-        for record in store.read()
-        if record.kind != "search_cost"
-    }
 
 
 def test_two_processes_make_the_records_of_one(tmp_path: Path):

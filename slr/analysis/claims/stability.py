@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from slr.analysis.claims.verdict import Claim, Verdict, judged_above
@@ -42,6 +44,7 @@ def stable_choice(results: Results, pair: str) -> Verdict | None:
     return judged_above(LEAST_OVERLAP, Estimate(value, low, high, len(report.strata)))
 
 
+@cache  # the table and the page both judge the claim, and this takes seconds
 def _overlaps_of_draws(report: StabilityReport) -> Floats:
     """Compute the mean overlap with the reported choice as if each of the first bootstrap draws were the prompts."""
     rng = np.random.default_rng(seed_from_key("stable_choice", report.pair))
