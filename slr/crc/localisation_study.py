@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
 
+from slr.crc.choice import chosen_by_search
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.localisation import PairScores, random_layer_sets, restored_in_words
 from slr.crc.study import (
@@ -25,7 +26,7 @@ from slr.intervals import LayerInterval, LayerSet, Restoration, Stack, all_inter
 from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Experiment, RunMirror
 from slr.runs.measure_versions import CRC_SCORING
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.runs.records import AnyRecord, CrcScore
 from slr.runs.results import RecordsByKey, of_kind, of_pair
 from slr.statistics.uncertainty import estimate_mean
 from slr.vocabulary import Component, PromptSet
@@ -69,19 +70,9 @@ def localisation_experiment(question: str, config: LocalisationConfig) -> Experi
         job_type="localisation",
         mirror=_mirror,
         builds_on=crc_experiment(config.search),
-        inputs=_inputs,
+        inputs=chosen_by_search,
         versions=lambda: CRC_SCORING,
     )
-
-
-def _inputs(results: RecordsByKey, spec: PairSpec) -> dict[str, object]:
-    selection = next(iter(results.of_pair(spec.name).of_kind(CrcSelection)), None)
-    if selection is None:
-        raise ValueError(
-            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
-            "--output-dir first"
-        )
-    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
 
 
 def _cells(spec: PairSpec, config: LocalisationConfig) -> list[Cell]:

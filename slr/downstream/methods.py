@@ -8,12 +8,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from slr.intervals import LayerInterval
-from slr.models.reference import PairSpec
 from slr.runs.records import CrcSelection
-from slr.runs.results import RecordsByKey
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.vocabulary import ComparedModel, PromptingMethod
@@ -115,29 +113,6 @@ PROMPTING = tuple(
     method for prompting in _SEVERAL_ANSWERS for method in _at_setting(prompting, prompting=prompting)
 )
 """Methods with several ways to ask."""
-
-
-def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
-    """The search's choice for a pair; None if the pair has not been searched.
-
-    An experiment's results have only the choice by the experiment's own rule; see ``Experiment.is_wanted``.
-    """
-    return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
-
-
-def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:
-    """The part of a pair's search results on which every comparison depends, as ``inputs`` of an experiment.
-
-    Raises:
-        ValueError: if the pair has not been searched.
-    """
-    selection = selection_of(results, spec.name)
-    if selection is None:
-        raise ValueError(
-            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
-            "--output-dir first"
-        )
-    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
 
 
 def interval_of(model: ComparedModel, selection: CrcSelection) -> LayerInterval | None:

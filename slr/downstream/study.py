@@ -22,16 +22,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
 from slr.downstream.methods import (
     Method,
     available_references,
-    chosen_by_search,
     interval_of,
     is_available,
     make_model,
-    selection_of,
 )
 from slr.downstream.opened_model import opened_model
 from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of

@@ -9,15 +9,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.methods import (
     BASELINES,
     available_references,
-    chosen_by_search,
     interval_of,
     is_available,
     make_model,
-    selection_of,
 )
 from slr.harness.evaluate import HarnessTask, evaluate, groups_of_tasks, harness_version
 from slr.harness.report import scores_of_pair

@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.methods import (
     BASELINES,
-    chosen_by_search,
     interval_of,
     is_available,
     make_model,
-    selection_of,
 )
 from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror

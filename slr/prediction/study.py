@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.report import interval_candidates
 from slr.crc.selection import Candidate
 from slr.crc.study import CrcStudyConfig, crc_experiment
-from slr.downstream.methods import Method, chosen_by_search, selection_of
+from slr.downstream.methods import Method
 from slr.downstream.study import DownstreamConfig, measure_samples, sample_prompts, versions_of
 from slr.harness.evaluate import HarnessTask, groups_of_tasks, harness_version
 from slr.harness.study import HarnessConfig, model_that_ends_as_instruct

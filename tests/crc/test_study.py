@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
-from slr.downstream.methods import chosen_by_search, selection_of
 from slr.models.presets import find_pair
 from slr.runs.experiment import Experiment, RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, Configuration, CrcScore, CrcSelection

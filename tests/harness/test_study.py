@@ -8,8 +8,9 @@ from statistics import fmean
 import pytest
 import torch
 
+from slr.crc.choice import selection_of
 from slr.crc.study import SMOKE, crc_experiment
-from slr.downstream.methods import is_available, selection_of
+from slr.downstream.methods import is_available
 from slr.harness.evaluate import HarnessTask
 from slr.harness.report import harness_contrasts, harness_summaries
 from slr.harness.study import COMPARED, HarnessConfig, harness_experiment

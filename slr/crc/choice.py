@@ -1,0 +1,32 @@
+"""What the search chose for a pair, as the experiments take it that build on the search."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from slr.models.reference import PairSpec
+from slr.runs.records import CrcSelection
+from slr.runs.results import RecordsByKey
+
+
+def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
+    """The search's choice for a pair; None if the pair has not been searched.
+
+    An experiment's results have only the choice by the experiment's own rule; see ``Experiment.is_wanted``.
+    """
+    return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
+
+
+def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:
+    """The part of a pair's search results on which every comparison depends, as ``inputs`` of an experiment.
+
+    Raises:
+        ValueError: if the pair has not been searched.
+    """
+    selection = selection_of(results, spec.name)
+    if selection is None:
+        raise ValueError(
+            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
+            "--output-dir first"
+        )
+    return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
