@@ -1,12 +1,13 @@
-"""What the search chose for a pair, as the experiments take it that build on the search."""
+"""What the search scored and chose, as reports and the experiments that build on it take it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from slr.models.reference import PairSpec
-from slr.runs.records import CrcSelection
-from slr.runs.results import RecordsByKey
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
+from slr.runs.results import RecordsByKey, of_kind
 
 
 def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
@@ -30,3 +31,11 @@ def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:
             "--output-dir first"
         )
     return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}
+
+
+def scores_of_every_token(records: Iterable[AnyRecord]) -> list[CrcScore]:
+    """The CRC scores without min-p.
+
+    The experiment ``stability`` scores the same models with min-p. What those scores would choose is another matter.
+    """
+    return [score for score in of_kind(records, CrcScore) if score.min_p is None]

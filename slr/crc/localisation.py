@@ -24,6 +24,7 @@ from itertools import takewhile
 import numpy as np
 from numpy.typing import NDArray
 
+from slr.crc.choice import scores_of_every_token
 from slr.crc.report import chosen_restoration, restoration_of, stacks_of
 from slr.crc.selection import Scores, SelectionRule, best_layer_set, make_candidates, select
 from slr.intervals import WHOLE, LayerInterval, LayerSet, Restoration
@@ -67,9 +68,7 @@ class PairScores:
     def __init__(self, records: Iterable[AnyRecord]) -> None:
         """Read the scores from the records of one pair."""
         records = list(records)
-        # Another experiment scores the same models with min-p, and what those scores would choose is another matter.
-        scores = [score for score in of_kind(records, CrcScore) if score.min_p is None]
-        self._scores = list({score.key: score for score in scores}.values())
+        self._scores = list({score.key: score for score in scores_of_every_token(records)}.values())
         choices = [choice for choice in of_kind(records, CrcSelection) if stacks_of(choice) == (WHOLE,)]
         self.selection = choices[0] if choices else None
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+from slr.crc.choice import scores_of_every_token
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.crc.selection import (
     PAPER_RULE,
@@ -386,7 +387,7 @@ def _category_of() -> dict[str, Category]:
 
 
 def _scores(records: Sequence[AnyRecord], prompt_set: PromptSet) -> list[CrcScore]:
-    return [s for s in of_kind(records, CrcScore) if s.prompt_set == prompt_set and s.min_p is None]
+    return [score for score in scores_of_every_token(records) if score.prompt_set == prompt_set]
 
 
 def _interval(score: CrcScore) -> LayerInterval | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from slr.crc.choice import scores_of_every_token
 from slr.crc.prompts import PROMPT_SETS, load_prompts
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results import of_kind, of_pair
@@ -25,7 +26,7 @@ def study_fault(records: Sequence[AnyRecord], pair: str) -> str | None:
 
 def _faults(records: Sequence[AnyRecord]) -> Iterator[str]:
     selections = of_kind(records, CrcSelection)
-    scores = [score for score in of_kind(records, CrcScore) if score.min_p is None]
+    scores = scores_of_every_token(records)
     if len({record.num_layers for record in (*selections, *scores)}) > 1:
         yield "its records are of models with different numbers of layers"
     for prompt_set in PROMPT_SETS:

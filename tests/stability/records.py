@@ -6,22 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from slr.crc.prompts import load_prompts
 from slr.intervals import all_intervals
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, Provenance
+from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.vocabulary import ModelKind, PromptSet
+from tests.analysis.synthetic import PROVENANCE
 
 PAIR = "tiny"
 NUM_LAYERS = 3
 NUM_PROMPTS = 40
-PROVENANCE = Provenance(
-    cell="cell",
-    config_hash="0",
-    commit="unknown",
-    dirty=False,
-    created_at="2026-01-01T00:00:00+00:00",
-    device="CPU, 1 threads",
-    versions={},
-)
-
 Ends = tuple[int, int]
 
 
