@@ -1,4 +1,4 @@
-"""The primary metric of each task, and the quality next to it, as they were fixed before any result was seen.
+"""The primary metric of each task, and the quality next to it, named in one place.
 
 A claim of more diversity rests on these metrics alone. They count only good answers, so that broken texts cannot pass
 as diversity:

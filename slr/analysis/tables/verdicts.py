@@ -22,7 +22,7 @@ def verdicts(results: Results) -> Table:
         for judged in judged_claims(results)
     ]
     return Table(
-        "What the records say of each claim. The criterion was stated before the result was seen. A claim holds (yes) "
+        "What the records say of each claim. A claim holds (yes) "
         "if the whole 95% interval meets its criterion, it does not hold (no) if none of the interval does, and "
         "otherwise the records cannot tell.",
         ("claim", "pair", "verdict", "number", "n", "the number and what it must be", "shown in"),
