@@ -362,14 +362,38 @@ def _chosen(
 def min_p_summaries(records: Sequence[AnyRecord], pair: str) -> list[tuple[float, ModelSummary]]:
     """Summarise every model that was scored with min-p on the held-out prompts, each with its min-p.
 
+    Min-p may leave a model no valid character, and so no diversity. Diversities count on the prompts where all models
+    have one, so that a difference is the difference of the means.
+
     Args:
         records: records of the stability study, maybe of several pairs.
         pair: name of the pair.
     """
     records = of_pair(records, pair)
-    scores = [
-        (score.min_p, score)
-        for score in of_kind(records, CrcScore)
-        if score.min_p is not None and score.prompt_set == "held_out"
+    by_min_p: dict[float, list[CrcScore]] = {}
+    for score in of_kind(records, CrcScore):
+        if score.min_p is not None and score.prompt_set == "held_out":
+            by_min_p.setdefault(score.min_p, []).append(score)
+    summaries = []
+    for min_p, scores in by_min_p.items():
+        comparable = _with_diversity_of_all(scores)
+        instruct = _instruct(comparable, "held_out", min_p)
+        summaries += [(min_p, summarise(score, instruct)) for score in comparable]
+    return summaries
+
+
+def _with_diversity_of_all(scores: Sequence[CrcScore]) -> list[CrcScore]:
+    """Leave out the diversities on prompts where one of the models has none."""
+    by_prompt = zip(*(score.diversity for score in scores), strict=True)
+    is_defined = [None not in of_models for of_models in by_prompt]
+    return [
+        score.model_copy(
+            update={
+                "diversity": tuple(
+                    value if defined else None
+                    for value, defined in zip(score.diversity, is_defined, strict=True)
+                )
+            }
+        )
+        for score in scores
     ]
-    return [(min_p, summarise(score, _instruct(records, "held_out", min_p))) for min_p, score in scores]

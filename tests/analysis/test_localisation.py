@@ -109,7 +109,7 @@ def test_tables_have_a_row_for_each_compared_model() -> None:
     partial = tables.partial_restoration(results)
     assert [row[1] for row in partial.rows] == list(tables.PARTIAL.values())
     assert {row[1]: row[2] for row in partial.rows}["soup"] == "all weights at alpha 0.5"
-    assert [row[1] for row in tables.components(results).rows] == ["whole layers", "MLP"]
+    assert [row[1] for row in tables.components(results).rows] == ["instruct", "whole layers", "MLP"]
     sets = {row[1]: row[2] for row in tables.contiguity(results).rows}
     assert sets["greedy set"] == "layers 2, 3"
     assert sets["random sets, mean"] == "2 layers, 6 sets"

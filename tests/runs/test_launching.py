@@ -21,7 +21,9 @@ WORDS = ["run", "crc_search", "--families", "qwen", "--smoke", "--wandb", "disab
 
 
 def start(output_dir: Path, *options: str, words: Sequence[str] = WORDS) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "slr", *words, "--output-dir", str(output_dir)]
+    # The tests may run in the background, where Ctrl-C is ignored.
+    with_signals = [sys.executable, str(ROOT / "tests" / "programs" / "with_signals.py")]
+    command = [*with_signals, sys.executable, "-m", "slr", *words, "--output-dir", str(output_dir)]
     return subprocess.Popen(
         [*command, *options],
         cwd=ROOT,

@@ -17,8 +17,9 @@ COLUMNS = (
     "diversity less instruct's",
     "diversity less the hybrid's",
 )
-PARTIAL = {
-    "instruct": "instruct",
+INSTRUCT = {"instruct": "instruct"}
+"""Name of the reference's row, which every table begins with."""
+PARTIAL = INSTRUCT | {
     "hybrid": "hybrid, whole layers",
     "partial": "hybrid, any alpha",
     "soup": "soup",
@@ -59,7 +60,7 @@ def components(results: Results) -> Table:
     """Make rows for the best interval with each choice of components."""
     return _table(
         results,
-        COMPONENTS,
+        INSTRUCT | COMPONENTS,
         "Restoring components of layers: the best interval for each choice of components.",
     )
 
@@ -68,7 +69,7 @@ def contiguity(results: Results) -> Table:
     """Make rows for the interval, and for sets of as many layers that need not touch."""
     return _table(
         results,
-        SETS,
+        INSTRUCT | SETS,
         "The chosen interval against sets of as many layers in any places: chosen greedily, and drawn at random.",
     )
 

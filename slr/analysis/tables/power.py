@@ -47,7 +47,7 @@ def power(results: Results) -> Table:
             "prompts",
             "reference's mean",
             "standard deviation",
-            "smallest difference",
+            "minimum detectable effect",
             "the same, corrected",
         ),
         tuple(rows),
@@ -72,7 +72,14 @@ def planned_power(results: Results, prompts: Mapping[str, Mapping[TaskName, int]
                 rows.append((preset, task, number, max(spreads), *_differences(max(spreads), number)))
     return Table(
         f"Power of planned runs, as shares from 0 to 1. {CAPTION}",
-        ("preset", "task", "prompts", "standard deviation", "smallest difference", "the same, corrected"),
+        (
+            "preset",
+            "task",
+            "prompts",
+            "standard deviation",
+            "minimum detectable effect",
+            "the same, corrected",
+        ),
         tuple(rows),
         count_column="prompts",
     )

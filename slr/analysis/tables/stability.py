@@ -87,8 +87,8 @@ def crc_min_p(results: Results) -> Table:
     return Table(
         "CRC scores with and without min-p in the scoring. With min-p a token does not count if its probability is "
         "below that share of the largest one, and the others are scaled to sum 1; 0 counts every token. Hybrid and "
-        "soup are chosen anew by the scores with min-p. Means over held-out prompts with 95% intervals; differences "
-        "and ratios are paired with instruct at the same min-p.",
+        "soup are chosen anew by the scores with min-p. Means over held-out prompts with 95% intervals, of diversity "
+        "over the prompts where all models have one; differences and ratios are paired with instruct at that min-p.",
         (
             "pair",
             "min-p",
