@@ -23,9 +23,18 @@ def post_train_model(
         float, typer.Option("--lambda", help="share of preferences that look at typicality")
     ] = 1.0,
     seed: int = 0,
+    sampling_batch: Annotated[
+        int, typer.Option(min=1, help="prompts whose samples are drawn at once; a GPU wants more")
+    ] = Recipe.sampling_batch,
 ) -> None:
     """Do what is missing of a training."""
-    recipe = Recipe(model=model, variant=variant, typicality_weight=typicality_weight, seed=seed)  # pyright: ignore[reportArgumentType]
+    recipe = Recipe(
+        model=model,  # pyright: ignore[reportArgumentType]
+        variant=variant,  # pyright: ignore[reportArgumentType]
+        typicality_weight=typicality_weight,
+        seed=seed,
+        sampling_batch=sampling_batch,
+    )
     from slr.laptop.post_training.stages import post_train
 
     post_train(recipe, output_dir)

@@ -61,7 +61,7 @@ class StartModel:
 
 
 def load_start_model(name: LaptopModel) -> StartModel:
-    """Load a start model, with the chat template that it is trained in.
+    """Load a start model to the GPU if there is one, with the chat template that it is trained in.
 
     Raises:
         ValueError: if its package is not installed.
@@ -71,8 +71,11 @@ def load_start_model(name: LaptopModel) -> StartModel:
     if name == "gemma":
         tokenizer.chat_template = GEMMA_CHAT_TEMPLATE
     # Backwards, the fused attention takes longer than the plain one on a CPU.
-    model = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
-    return StartModel(model.eval(), tokenizer, TURN_ENDS[name])
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation="eager"
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return StartModel(model.to(device).eval(), tokenizer, TURN_ENDS[name])
 
 
 class Policy:
@@ -118,7 +121,7 @@ class Policy:
 
     def log_probs(self, rows: Sequence[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
         """The summed log-probability of each answer in nats, with gradients, and its number of tokens."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.start.model.device.type, torch.bfloat16):
             return answer_log_probs(self.model, rows)
 
 
@@ -146,6 +149,7 @@ def answer_log_probs(
     Returns:
         For each row: the sum over its answer in nats, in float32, and the number of its answer's tokens.
     """
+    device = model.device
     longest = max(len(prompt) + len(answer) for prompt, answer in rows)
     batch = torch.zeros(len(rows), longest, dtype=torch.long)
     before = prefix.get_seq_length() if prefix is not None else 0
@@ -158,7 +162,10 @@ def answer_log_probs(
     cache = _repeated(prefix, len(rows)) if prefix is not None else None
     decoder = model.get_decoder()
     hidden = decoder(
-        input_ids=batch, attention_mask=mask, past_key_values=cache, use_cache=cache is not None
+        input_ids=batch.to(device),
+        attention_mask=mask.to(device),
+        past_key_values=cache,
+        use_cache=cache is not None,
     ).last_hidden_state
     # The head is most of a small model with a large vocabulary, so only answers go through it.
     places = [
@@ -167,10 +174,12 @@ def answer_log_probs(
         for position in range(len(prompt), len(prompt) + len(answer))
     ]
     row, position = torch.tensor(places).T
+    targets = batch[row, position].to(device)
+    row, position = row.to(device), position.to(device)
     logits = model.get_output_embeddings()(hidden[row, position - 1]).float()
-    log_probs = -cross_entropy(logits, batch[row, position], reduction="none")
-    sums = torch.zeros(len(rows)).index_add(0, row, log_probs)
-    return sums, torch.tensor([len(answer) for _, answer in rows])
+    log_probs = -cross_entropy(logits, targets, reduction="none")
+    sums = torch.zeros(len(rows), device=device).index_add(0, row, log_probs)
+    return sums, torch.tensor([len(answer) for _, answer in rows], device=device)
 
 
 @torch.inference_mode()
@@ -204,7 +213,9 @@ def score_answers(
 def prefix_cache(model: Any, tokens: Sequence[int]) -> DynamicCache:
     """Keys and values of a text that many prompts follow."""
     cache = DynamicCache(config=model.config)
-    model.get_decoder()(input_ids=torch.tensor([list(tokens)]), past_key_values=cache, use_cache=True)
+    model.get_decoder()(
+        input_ids=torch.tensor([list(tokens)], device=model.device), past_key_values=cache, use_cache=True
+    )
     return cache
 
 

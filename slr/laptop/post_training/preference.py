@@ -156,8 +156,9 @@ def dpo_loss(
         The mean loss, and the margins, shape (pairs,): how much more than the reference the policy prefers the
         chosen answer, in nats.
     """
-    chosen_reference = torch.tensor([preference.chosen_reference for preference in preferences])
-    rejected_reference = torch.tensor([preference.rejected_reference for preference in preferences])
+    device = chosen.device
+    chosen_reference = torch.tensor([one.chosen_reference for one in preferences], device=device)
+    rejected_reference = torch.tensor([one.rejected_reference for one in preferences], device=device)
     margins = (chosen - chosen_reference) - (rejected - rejected_reference)
     return -logsigmoid(beta * margins).mean(), margins
 

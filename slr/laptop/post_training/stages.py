@@ -207,6 +207,7 @@ class _Training:
             "recipe": self.recipe.fields(),
             "trained_parameters": sum(weight.numel() for weight in self.policy.trained().values()),
             "threads": torch.get_num_threads(),
+            "device": self.start.model.device.type,
             "torch": torch.__version__,
             "few_shot_base": {"acceptance": sum(shares.values()) / len(shares)},
             "sft": sft,
