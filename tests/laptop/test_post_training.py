@@ -169,5 +169,5 @@ def test_what_cannot_be_trained_is_one_message(
 
 
 def test_learning_rates_are_those_of_the_variant() -> None:
-    assert Recipe(model="smollm2", variant="full").fields()["learning_rate"] == 2e-5
+    assert Recipe(model="smollm2", variant="full").fields()["learning_rate"] == 1e-4
     assert Recipe(model="smollm2").fields()["learning_rate"] == 2e-4

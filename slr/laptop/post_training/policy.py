@@ -70,11 +70,12 @@ def load_start_model(name: LaptopModel) -> StartModel:
     tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(directory)
     if name == "gemma":
         tokenizer.chat_template = GEMMA_CHAT_TEMPLATE
-    # Backwards, the fused attention takes longer than the plain one on a CPU.
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager"
-    )
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Backwards, the fused attention takes longer than the plain one on a CPU.
+    attention = "eager" if device == "cpu" else "sdpa"
+    model: Any = AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, attn_implementation=attention
+    )
     return StartModel(model.to(device).eval(), tokenizer, TURN_ENDS[name])
 
 

@@ -116,18 +116,25 @@ def rate(
 def pairs_of_round(
     rated: Mapping[str, Sequence[Rated]], recipe: Recipe, round_number: int
 ) -> list[tuple[Rated, Rated]]:
-    """The best and the worst answer to each prompt, where they differ; at a share of prompts typicality counts too.
+    """Up to two pairs a prompt: the best and worst of all answers, and of the accepted ones, where they differ.
+
+    The worst of all is mostly a rejected answer, so the first pair teaches what is accepted. The second one teaches
+    which accepted answer is the typical one. At a share of the prompts typicality counts. At the others the second
+    pair is missing, because all accepted answers are equal.
 
     Args:
         rated: the answers with the terms of their rewards, by the prompt's id.
         recipe: sets that share, and the seed.
         round_number: number of the round.
     """
-    pairs = []
+    pairs: list[tuple[Rated, Rated]] = []
     for prompt_id, answers in rated.items():
         rng = random.Random(f"{recipe.seed}/round {round_number}/{prompt_id}")
-        pairs.append(best_and_worst(answers, by_typicality=rng.random() < recipe.typicality_weight))
-    return [pair for pair in pairs if pair is not None]
+        by_typicality = rng.random() < recipe.typicality_weight
+        of_all = best_and_worst(answers, by_typicality)
+        of_accepted = best_and_worst([answer for answer in answers if answer.is_accepted], by_typicality)
+        pairs += [pair for pair in dict.fromkeys((of_all, of_accepted)) if pair is not None]
+    return pairs
 
 
 def best_and_worst(answers: Sequence[Rated], by_typicality: bool) -> tuple[Rated, Rated] | None:
@@ -135,6 +142,8 @@ def best_and_worst(answers: Sequence[Rated], by_typicality: bool) -> tuple[Rated
 
     Of equal rewards the one drawn first is taken, because a rule of our own would be another preference.
     """
+    if not answers:
+        return None
     best = max(answers, key=lambda answer: answer.reward(by_typicality))
     worst = min(answers, key=lambda answer: answer.reward(by_typicality))
     is_pair = best.is_accepted and best.reward(by_typicality) > worst.reward(by_typicality)

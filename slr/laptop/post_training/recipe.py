@@ -11,7 +11,7 @@ Variant = Literal["lora", "full"]
 """What is trained: an adapter of all linear layers, or all weights of the decoder layers."""
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 
-LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 2e-5}
+LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 1e-4}
 """Peak learning rate of the supervised stage and of every preference round."""
 
 
@@ -52,8 +52,8 @@ class Recipe:
     round_prompts: int = 400
     round_samples: int = 8
     round_batch: int = 8
-    max_rounds: int = 6
-    beta: float = 0.05
+    max_rounds: int = 8
+    beta: float = 0.2
     chosen_weight: float = 0.2
     warmup_share: float = 0.1
 

@@ -120,6 +120,19 @@ def test_lambda_is_the_share_of_prompts_whose_raters_look_at_typicality(
     assert pairs == pairs_of_round(rated, replace(RECIPE, typicality_weight=weight), 1)
 
 
+def test_a_prompt_gives_a_pair_of_all_answers_and_one_of_the_accepted_ones() -> None:
+    usual, odd, wrong = rated_as("a", True, 0.4), rated_as("b", True, 0.1), rated_as("c", False, 0.9)
+    pairs = pairs_of_round({"p": [odd, wrong, usual]}, replace(RECIPE, typicality_weight=1.0), 1)
+    assert pairs == [(usual, wrong), (usual, odd)]
+    assert pairs_of_round({"p": [wrong, usual]}, replace(RECIPE, typicality_weight=1.0), 1) == [
+        (usual, wrong)
+    ]
+    assert pairs_of_round({"p": [odd, wrong, usual]}, replace(RECIPE, typicality_weight=0.0), 1) == [
+        (odd, wrong)
+    ]
+    assert pairs_of_round({"p": [wrong]}, RECIPE, 1) == []
+
+
 def test_every_answer_is_rated_with_its_own_request() -> None:
     naming, copying = prompt_of("naming"), prompt_of("copy")
     drawn = [answers_to(copying, "x", None), answers_to(naming, "hair", "spoon")]
