@@ -53,7 +53,7 @@ def _section(report: dict[str, Any]) -> str:
     return f"""## {START_NAMES[recipe["model"]]}, {recipe["variant"]}, {weight}, seed {recipe["seed"]}
 
 {report["trained_parameters"]:,} trained parameters; {sft["exchanges"]:,} accepted answers of the few-shot start model.
-After {report["verdict"]["rounds"]} rounds {report["verdict"]["in_words"]}.
+Preference rounds: {report["verdict"]["rounds"]}; {report["verdict"]["in_words"]}.
 SHA-256 of `{report["weights"]["file"]}`: `{report["weights"]["sha256"]}`.
 
 | stage | entropy | of base | accepted | KL | loss | processor time |
@@ -67,7 +67,7 @@ def _row(name: str, dev: dict[str, Any], optimisation: dict[str, Any]) -> str:
         f"{dev['entropy']:.2f}",
         f"{dev['entropy_ratio']:.2f}",
         f"{dev['acceptance']:.2f}",
-        f"{dev['kl_to_sft']:.1f}",
+        f"{round(dev['kl_to_sft'], 1) + 0.0:.1f}",
         f"{optimisation['first_loss']:.2f} to {optimisation['last_loss']:.2f}",
         format_seconds(optimisation["seconds"]),
     ]

@@ -34,6 +34,7 @@ def compress(
     """
     compressed: dict[str, torch.Tensor] = {}
     for name, weight in trained.items():
+        # In float32, because the difference is smaller than a step of bfloat16 at most weights.
         difference = weight.detach().float() - start[name].float()
         if difference.dim() != 2:
             compressed[f"{name}.{DIFFERENCE}"] = difference.half()
@@ -82,6 +83,7 @@ def decompress(
 
 def _ternary(difference: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Signs (-1, 0, 1), shape (rows, columns), and the scale of each row: the mean of what is not 0."""
+    # A scale a row, because the rows of a matrix move by different amounts.
     threshold = THRESHOLD * difference.square().mean(dim=1, keepdim=True).sqrt()
     kept = difference.abs() > threshold
     total = (difference.abs() * kept).sum(dim=1)

@@ -29,7 +29,7 @@ needs_gemma = pytest.mark.skipif(not HAS_PACKAGE["gemma"], reason="the extra lap
 def test_adapters_ship_with_their_notices(name: LaptopModel) -> None:
     directory = adapter_directory(name)
     assert (directory / "adapter_config.json").exists()
-    assert (directory / "adapter_model.safetensors").stat().st_size < 6e6
+    assert (directory / "adapter_model.safetensors").stat().st_size < 20e6
     assert (directory / "NOTICE").exists()
 
 

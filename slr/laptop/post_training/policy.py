@@ -175,6 +175,7 @@ def answer_log_probs(
         for position in range(len(prompt), len(prompt) + len(answer))
     ]
     row, position = torch.tensor(places).T
+    # Read before the places move, because an index on a GPU would wait for it.
     targets = batch[row, position].to(device)
     row, position = row.to(device), position.to(device)
     logits = model.get_output_embeddings()(hidden[row, position - 1]).float()
