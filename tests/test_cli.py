@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import shlex
 import signal
+import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -263,3 +267,25 @@ def test_a_stop_says_once_how_to_go_on(
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     assert f"Example: slr {command}" in capsys.readouterr().out
+
+
+def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"slr {metadata.version('slr')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [("slr se", {"search"}), ("slr search --min", {"--min-validity"}), ("slr run --preset te", {"testbed"})],
+)
+def test_a_shell_completes_commands_options_and_names(words: str, wanted: set[str]) -> None:
+    environment = {
+        **os.environ,
+        "_SLR_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "slr"], env=environment, capture_output=True, text=True, check=True
+    )
+    assert set(done.stdout.split()) == wanted

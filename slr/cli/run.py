@@ -15,7 +15,7 @@ from slr.models.presets import PRESETS
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
-from slr.terminal.command_line import one_of
+from slr.terminal.command_line import beginning_with, one_of
 from slr.terminal.extras import check_installed
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
@@ -34,10 +34,21 @@ EXAMPLE = "Example: slr run all --preset laptop"
 def run(
     context: typer.Context,
     experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT", help=f"{ALL}, or one of {', '.join(NAMES)}")
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help=f"{ALL}, or one of {', '.join(NAMES)}",
+            autocompletion=beginning_with((*NAMES, ALL)),
+        ),
     ],
     preset: Annotated[
-        str, typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help=PRESET_HELP)
+        str,
+        typer.Option(
+            parser=one_of(PRESETS),
+            metavar="|".join(PRESETS),
+            help=PRESET_HELP,
+            autocompletion=beginning_with(PRESETS),
+        ),
     ] = "testbed",
     families: Annotated[
         str | None,

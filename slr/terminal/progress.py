@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import is_quiet
 
 OnProgress = Callable[[float, float], None]
 """Function to call with the work done and its total, in any unit."""
@@ -22,13 +23,15 @@ lines.
 
 @contextmanager
 def progress_bar(description: str) -> Generator[OnProgress]:
-    """Show progress on stderr.
+    """Show progress on stderr, unless the command is quiet.
 
     Yields:
         A function to call with the work done and its total.
     """
     description = visible(description)
-    if sys.stderr.isatty():
+    if is_quiet():
+        yield lambda _done, _total: None
+    elif sys.stderr.isatty():
         with _terminal_bar(description) as on_progress:
             yield on_progress
     else:

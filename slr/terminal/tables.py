@@ -40,4 +40,7 @@ def print_table(
         table.add_column(Text(visible(column)), justify="left" if place < num_text_columns else "right")
     for row in rows:
         table.add_row(*(Text("n/a" if cell is None else visible(str(cell))) for cell in row))
-    console.print(table)
+    # rich would end the process with an error where the reader of a pipe has gone. ``print`` leaves that to the caller.
+    with console.capture() as printed:
+        console.print(table)
+    print(printed.get(), end="")
