@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Components, Instruct, Revision, components_of
+from slr.cli.options import Adapter, Base, Components, Instruct, Quiet, Revision, Verbose, components_of
 from slr.terminal.bad_input import check_output_directory, expanded
 from slr.terminal.command_line import number
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import is_verbose, notice, set_verbosity, sign_of_life
 from slr.terminal.stopping import say_when_stopped
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def build(
             metavar="DIR", help="output directory of slr search; the model card then has its figures"
         ),
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Write a hybrid as an ordinary checkpoint, or as an adapter.
 
@@ -72,6 +74,7 @@ def build(
     If the post-trained model is an adapter, --as-adapter writes the hybrid as an adapter too. It takes a few
     megabytes, and peft loads it onto BASE.
     """
+    set_verbosity(quiet, verbose)
     say_when_stopped("nothing unfinished is used, give the same command again")
 
     from slr.building.options import BuildOptions
@@ -99,6 +102,7 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
+    sign_of_life(f"{spec.name}: opening the models ...")
     write = _write_adapter if as_adapter else _write_checkpoint
     write(spec, interval, output, options)
     return 0
@@ -126,7 +130,7 @@ def _write_checkpoint(spec: PairSpec, interval: LayerInterval, output: Path, opt
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"in {report.seconds:.2f} s{', verified' if options.verify else ''})"
     )
-    if report.mergekit_yaml is not None:
+    if report.mergekit_yaml is not None and is_verbose():
         print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
 
 
@@ -137,4 +141,4 @@ def _share(options: BuildOptions) -> str:
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(visible(f"note: {note}"), file=sys.stderr)
+        notice(f"note: {note}")

@@ -82,6 +82,9 @@ Wandb = Annotated[
     ),
 ]
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print results and errors only")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="print details and debug messages too")]
+
 
 def components_of(names: str) -> tuple[Component, ...]:
     """Read the value of ``--components``.

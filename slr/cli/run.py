@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Wandb
+from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Quiet, Verbose, Wandb
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS
 from slr.runs.launching import num_cores, run_processes
@@ -17,6 +17,7 @@ from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
 from slr.terminal.command_line import beginning_with, one_of
 from slr.terminal.extras import check_installed
+from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
@@ -94,14 +95,19 @@ def run(
             f"CPU one a core, up to {MOST_PROCESSES}",
         ),
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Run one experiment, or all of them, on the pairs of a preset.
 
     The experiments that it builds on run first. If all experiments run, their figures and tables are drawn at the
     end. What is on record is not done again, so the same command continues a run that was stopped.
     """
+    set_verbosity(quiet, verbose)
     check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
     check_environment(uses_wandb=wandb != "disabled")
+
+    sign_of_life(f"{experiment}: reading what is there ...")
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from slr.cli.options import MODEL_HELP, Device, Dtype, Revision
+from slr.cli.options import MODEL_HELP, Device, Dtype, Quiet, Revision, Verbose
+from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.tables import print_table
 
 EXAMPLE = "Example: slr score google/gemma-2-9b --chat-template-from google/gemma-2-9b-it"
@@ -23,12 +24,17 @@ def score(
     revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Print CRC validity and diversity of one checkpoint.
 
     Each value is a mean over prompts with its 95% confidence interval. The selection prompts choose the interval
     in slr search; the held-out prompts are not used for the choice.
     """
+    set_verbosity(quiet, verbose)
+    sign_of_life(f"{model}: opening the model ...")
+
     from slr.chat.template import check_template
     from slr.crc.prompts import PROMPT_SETS, load_prompts
     from slr.crc.scoring import encode_prompts, score_model

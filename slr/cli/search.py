@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +16,9 @@ from slr.cli.options import (
     DeviceMap,
     Dtype,
     Instruct,
+    Quiet,
     Revision,
+    Verbose,
     Wandb,
     components_of,
 )
@@ -26,6 +27,7 @@ from slr.terminal.bad_input import check_environment, check_output_directory
 from slr.terminal.command_line import number, numbers
 from slr.terminal.extras import check_installed
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice, set_verbosity, sign_of_life
 from slr.terminal.stopping import say_when_stopped
 from slr.terminal.tables import print_table
 from slr.vocabulary import COMPONENTS
@@ -86,6 +88,8 @@ def search(
     ] = "1",
     components: Components = "attention,mlp,norms",
     wandb: Wandb = "disabled",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Score every interval of a pair by CRC and choose the best one.
 
@@ -97,20 +101,16 @@ def search(
     --margin it chooses anew from the same scores. --alphas searches partial restoration too: all alphas in one
     pass, and the choice is among all of them. Scores of other alphas and components in the directory stay.
     """
+    set_verbosity(quiet, verbose)
     say_when_stopped("the same command goes on from the records that are there")
     _check_options(min_validity, wandb)
 
     import dataclasses
 
-    from slr.crc.plots import save_pictures
     from slr.crc.report import crc_report
     from slr.crc.study import FULL, crc_experiment
     from slr.models.presets import resolve_pair
-    from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiment, store_of
-    from slr.runs.output_lock import check_still_there, output_lock
     from slr.runs.processes import launched_processes
-    from slr.runs.tracking import check_account, mirror_pair
 
     config = dataclasses.replace(
         FULL,
@@ -129,6 +129,15 @@ def search(
     output_dir = output_dir or Path("results") / spec.name
     check_output_directory(output_dir, "--output-dir")
     processes = launched_processes()
+    if processes.is_main:
+        sign_of_life(f"{spec.name}: opening the models ...")
+
+    from slr.crc.plots import save_pictures
+    from slr.runs.device import choose_device_and_dtype
+    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.tracking import check_account, mirror_pair
+
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
@@ -202,7 +211,7 @@ def _load(spec: PairSpec, settings: RunSettings, stream: bool | None, config: Cr
     )
     if settings.processes.is_main:
         for note in pair.notes:
-            print(visible(f"note: {note}"), file=sys.stderr)
+            notice(f"note: {note}")
     return pair
 
 

@@ -35,6 +35,7 @@ from slr.runs.records import AnyRecord, Configuration, Failure
 from slr.runs.results import RecordsByKey
 from slr.runs.results_store import ResultsStore
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice
 from slr.terminal.progress import OnProgress, progress_bar
 
 if TYPE_CHECKING:
@@ -290,7 +291,7 @@ class PairOnDemand:
         except ValueError as error:
             raise UnusablePairError(f"{spec.name}: {error}") from error
         for note in pair.notes:
-            _print_status_once(settings.processes, f"{spec.name}: {note}")
+            _notice_once(settings.processes, f"{spec.name}: {note}")
         if spec.num_layers is not None and pair.num_layers != spec.num_layers:
             raise UnusablePairError(
                 f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
@@ -471,7 +472,7 @@ def _open_run(
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
-    _print_status_once(
+    _notice_once(
         processes, f"{experiment.name} {spec.name}: {to_do}, {len(own.of_pair(spec.name))} records are there"
     )
     return _ExperimentRun(
@@ -744,6 +745,12 @@ def _not_yet_recorded(records: Iterable[AnyRecord], results: RecordsByKey) -> li
 
 def _print_status(line: str) -> None:
     print(visible(line), file=sys.stderr, flush=True)
+
+
+def _notice_once(processes: Processes, line: str) -> None:
+    """Say in the main process what every process would say."""
+    if processes.is_main:
+        notice(line)
 
 
 def _print_status_once(processes: Processes, line: str) -> None:

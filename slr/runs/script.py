@@ -26,6 +26,7 @@ from slr.terminal.bad_input import (
     in_one_line,
 )
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice
 from slr.terminal.progress import format_seconds
 
 Draw = Callable[[Path, Path], int]
@@ -183,5 +184,6 @@ def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], se
             status = max(status, FAILED)
     check_still_there(settings.output_dir)
     seconds = format_seconds(time.monotonic() - began)
-    say(visible(f"finished in {seconds}; records in {settings.output_dir}"))
+    if settings.processes.is_main:
+        notice(f"finished in {seconds}; records in {settings.output_dir}")
     return status

@@ -44,3 +44,9 @@ def notice(line: str) -> None:
     """Print a line on stderr at once, unless the command is quiet."""
     if not is_quiet():
         print(visible(line), file=sys.stderr, flush=True)
+
+
+def sign_of_life(line: str) -> None:
+    """Print a line on a terminal, before seconds in which nothing else is seen. Nobody waits in front of a log."""
+    if sys.stderr.isatty():
+        notice(line)
