@@ -13,11 +13,12 @@ from typing import Annotated
 
 import typer
 
-from slr.cli import build, dashboard, figures, run, sample, score, search
+from slr.cli import build, dashboard, figures, run, sample, score, search, show
 from slr.terminal.command_line import make_app, run_app
 
 app = make_app("slr")
 app.command(epilog=search.EXAMPLE)(search.search)
+app.command(epilog=show.EXAMPLE)(show.show)
 app.command(epilog=sample.EXAMPLE)(sample.sample)
 app.command(epilog=build.EXAMPLE)(build.build)
 app.command(epilog=score.EXAMPLE)(score.score)

@@ -82,6 +82,10 @@ Wandb = Annotated[
     ),
 ]
 
+Top = Annotated[
+    int, typer.Option(metavar="NUMBER", min=1, help="number of the best admissible layers to print")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, and nothing else")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print results and errors only")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="print details and debug messages too")]
 

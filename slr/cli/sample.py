@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Device, Dtype, Instruct, Quiet, Revision, Verbose
+from slr.cli.options import Adapter, AsJson, Base, Device, Dtype, Instruct, Quiet, Revision, Verbose
 from slr.sampling.config import SamplingConfig
 from slr.terminal.command_line import NOTHING_IS_KEPT, number
 from slr.terminal.notices import set_verbosity, sign_of_life
@@ -71,9 +71,7 @@ def sample(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="also write a page with the answers side by side")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print everything as JSON, and nothing else")
-    ] = False,
+    as_json: AsJson = False,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     device: Device = None,

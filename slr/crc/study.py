@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
+from slr.crc.choice import recorded_alpha, recorded_components
 from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import FEW_SHOT, PROMPT_SETS, CrcPrompt, load_prompts
@@ -26,11 +25,10 @@ from slr.crc.report import (
     crc_report,
     restoration_candidates,
     restoration_of,
-    scored_restorations,
-    scored_soups,
     soup_candidates,
 )
-from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_choices, select
+from slr.crc.reselection import selection_fields
+from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule
 from slr.intervals import WHOLE, LayerSet, Restoration, Stack, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
@@ -379,42 +377,8 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
 def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
     pair = context.spec.name
     records = list(context.results.of_pair(pair).values())
-    instruct = context.results.find(CrcScore, CrcScore.key_of(pair, "selection", "instruct"))
-    assert instruct is not None
-    # The instruct model has a validity on every prompt, or its scores would not be there.
-    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    hybrids = select(
-        restoration_candidates(records, config.stacks),
-        instruct_validity,
-        config.min_validity_ratio,
-        config.margin,
-        not_finite=not_finite_choices(scored_restorations(records, config.stacks)),
-    )
-    hybrid = None if hybrids.chosen is None else hybrids.chosen.choice
-    soups = select(
-        soup_candidates(records),
-        instruct_validity,
-        config.min_validity_ratio,
-        config.margin,
-        not_finite=not_finite_choices(scored_soups(records)),
-    )
-    yield [
-        CrcSelection(
-            **context.header,
-            family=instruct.family,
-            num_layers=instruct.num_layers,
-            min_validity_ratio=config.min_validity_ratio,
-            margin=config.margin,
-            instruct_validity=instruct_validity,
-            alphas=config.alphas,
-            components=recorded_components(config.components),
-            interval=None if hybrid is None else hybrid.interval.ends,
-            alpha=None if hybrid is None else recorded_alpha(hybrid.alpha),
-            interval_reason=hybrids.reason,
-            soup_alpha=soups.chosen.choice if soups.chosen is not None else None,
-            soup_reason=soups.reason,
-        )
-    ]
+    fields = selection_fields(records, config.rule, config.stacks)
+    yield [CrcSelection(**context.header, **fields)]
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
@@ -478,16 +442,6 @@ def hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
 
 def _few_shot_key(pair: str, prompt_set: PromptSet) -> str:
     return CrcFewShotScore.key_of(pair, prompt_set, _digest(FEW_SHOT.text("")))
-
-
-def recorded_alpha(alpha: float) -> float | None:
-    """A hybrid's alpha as records hold it: None for 1."""
-    return None if alpha == 1 else alpha
-
-
-def recorded_components(components: tuple[Component, ...]) -> tuple[Component, ...] | None:
-    """A hybrid's components as records hold them: None for all."""
-    return None if components == COMPONENTS else components
 
 
 def score_record(
