@@ -1,7 +1,5 @@
 """The commands as a user runs them, on tiny pairs."""
 
-# pyright: reportPrivateUsage=false
-
 from __future__ import annotations
 
 import dataclasses
@@ -20,7 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.cli import main
-from slr.cli.search import _build_command
+from slr.cli.crc_output import build_command, pair_words
 from slr.intervals import LayerInterval, Restoration
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
@@ -101,11 +99,11 @@ def test_the_rule_can_be_changed_without_another_search(
 def test_the_build_command_of_a_presets_pair_names_the_pair() -> None:
     spec = find_pair("testbed-llama")
     chosen = Restoration(LayerInterval(6, 9))
-    assert _build_command(spec, chosen, Path("found")).startswith("slr build testbed-llama --layers 6:9 ")
+    command = build_command(pair_words(spec), chosen, Path("found"), "out")
+    assert command == "slr build testbed-llama --layers 6:9 --search-dir found --output out"
     elsewhere = dataclasses.replace(spec, base=ModelReference("mine"))
-    assert _build_command(elsewhere, chosen, Path("found")).startswith(
-        "slr build mine testbed:llama/instruct "
-    )
+    assert pair_words(elsewhere) == ["mine", "testbed:llama/instruct"]
+    assert "--soup 0.35 " in build_command(["x"], 0.35, Path("found"), "out")
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slr.crc.prompts import PROMPT_SETS
-from slr.crc.report import ModelSummary, choice_of, summarise
+from slr.crc.recommendation import name, recommend
+from slr.crc.report import ModelSummary, choice_of, crc_report, rule_of, stacks_of, summarise
 from slr.intervals import Restoration
 from slr.models.digests import checkpoint_digests
 from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
-from slr.runs.records import AnyRecord, Configuration, CrcScore, PairInfo
-from slr.runs.results import of_kind
+from slr.runs.records import AnyRecord, Configuration, CrcScore, CrcSelection, PairInfo
+from slr.runs.results import of_kind, of_pair
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
 from slr.vocabulary import PromptSet
 
@@ -75,6 +76,40 @@ def records_of_search(
             f"{store.path}: {why_not}: give the directory of a search over this pair, or search it"
         )
     return records, pair
+
+
+def choice_of_search(search_dir: Path, base: ModelSource, instruct: ModelSource) -> Restoration | float:
+    """Find the better one of the models that a search over two models chose.
+
+    Args:
+        search_dir: output directory of ``slr search``.
+        base: the base model.
+        instruct: the instruct model or adapter.
+
+    Returns:
+        What the hybrid restores, or the alpha of the soup.
+
+    Raises:
+        ValueError: if there are no records in the directory, they are of other models, the search is not finished, it
+            chose nothing, or choices by several rules differ.
+    """
+    records, pair = records_of_search(search_dir, base, instruct)
+    found: dict[Restoration | float, str] = {}
+    for selection in of_kind(of_pair(records, pair), CrcSelection):
+        rule = rule_of(selection)
+        better = recommend(records, crc_report(records, pair, rule, stacks_of(selection)))
+        if better is not None:
+            found.setdefault(better.choice, f"{name(better.choice)} ({rule})")
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        raise ValueError(
+            f"{search_dir} holds different choices by several rules: {'; '.join(found.values())}: give --layers or "
+            "--soup"
+        )
+    raise ValueError(
+        f"the search in {search_dir} has made no choice: run it to its end, or give --layers or --soup"
+    )
 
 
 def _read(search_dir: Path) -> tuple[ResultsStore, list[AnyRecord]]:

@@ -95,12 +95,11 @@ def _better(records: Sequence[AnyRecord], report: CrcReport) -> tuple[Kind, str]
             f"wants {report.rule.min_validity_ratio:g}"
         )
     difference = _difference(records, report, prompt_set)
-    if difference is None or difference.mean <= 0:
-        better, more = "hybrid", None if difference is None else _negative(difference)
-    else:
-        better, more = "soup", difference
-    if more is None:
-        return better, f"{where} the diversity of the two cannot be compared, and it changes fewer weights"
+    if difference is None or difference.mean == 0:
+        why = "cannot be compared" if difference is None else "is equal"
+        return "hybrid", f"{where} the diversity of the two {why}, and it changes fewer weights"
+    better = "soup" if difference.mean > 0 else "hybrid"
+    more = difference if better == "soup" else _negative(difference)
     sure = "" if more.low is not None and more.low > 0 else ", which may be chance"
     return better, f"{where} its diversity is higher by {more}{sure}"
 

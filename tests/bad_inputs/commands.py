@@ -25,7 +25,15 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr build testbed-llama --layers 6:9 --alpha 0 --output x", ["alpha is 0", "(0, 1]"]),
     _given("slr build testbed-llama --layers 6:9 --alpha nan --output x", ["alpha is nan", "(0, 1]"]),
     _given("slr build testbed-llama --layers 6:9 --alpha half --output x", ["--alpha", "'half'"]),
-    _given("slr build testbed-llama --output x", ["Missing option", "--layers"]),
+    _given("slr build testbed-llama --output x", ["not said what to build", "--layers", "--search-dir"]),
+    _given("slr build testbed-llama --layers 6:9 --soup 0.3 --output x", ["both given"]),
+    _given("slr build testbed-llama --soup 0 --output x", ["--soup is 0", "(0, 1]"]),
+    _given("slr build testbed-llama --soup 0.3 --alpha 0.5 --output x", ["--alpha", "give --layers too"]),
+    _given("slr build laptop-llama --soup 0.3 --as-adapter --output x", ["a soup is of all weights"]),
+    _given("slr build testbed-llama --search-dir x --output y", ["crc_search.jsonl does not exist"]),
+    _given("slr show x", ["crc_search.jsonl does not exist", "output directory of slr search"]),
+    _given("slr search testbed-llama --quiet --verbose", ["--quiet and --verbose"]),
+    _given("slr search testbed-llama --top 0", ["--top", "0"]),
     _given("slr build testbed-llama --layers 6:9 --output FILE/x", ["FILE is no directory"]),
     _given(
         "slr build testbed-llama --layers 6:9 --output ~no-one-here/x", ["~no-one-here is no user's home"]
