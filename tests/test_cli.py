@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
 from slr.terminal.stopping import Stopped
 from tests.conftest import CheckpointPairs
+
+SECONDS_TO_SHOW = 10
+"""Time that ``slr show`` may take on a busy machine; alone it takes less than two seconds."""
 
 
 def run(*arguments: object) -> int:
@@ -83,17 +87,25 @@ def test_the_rule_can_be_changed_without_another_search(
         found = re.search(sentence, output)
         assert found is not None
         assert (found[2] == "kept") == (float(found[1]) >= float(at_least))
-        command = re.search(r"^ *(slr build .*)$", output, re.MULTILINE)
-        assert command is not None
-        chosen.append(shlex.split(command[1]))
-    layers = [words[words.index("--layers") + 1] for words in chosen]
-    assert len(set(layers)) == 3
-    assert run(*chosen[1][1:]) == 0
-    card = (Path(chosen[1][-1]) / "README.md").read_text()
+        chosen.append(chosen_layers(output))
+    assert len(set(chosen)) == 3
+    build = ("build", "testbed-llama", "--search-dir", "out")
+    assert run(*build, "--layers", chosen[1], "--output", "built") == 0
+    card = Path("built/README.md").read_text()
     assert (
-        len(re.findall(rf"\| this model, layers {layers[1]} \| (?:selection|held-out) \| 0\.\d+ \[", card))
+        len(re.findall(rf"\| this model, layers {chosen[1]} \| (?:selection|held-out) \| 0\.\d+ \[", card))
         == 2
     )
+    capsys.readouterr()
+    assert run(*build, "--output", "other") == 2
+    assert "out holds different choices by several rules" in capsys.readouterr().err
+
+
+def chosen_layers(output: str) -> str:
+    """The layers in the first line of what a search prints."""
+    found = re.search(r"^\S+: layers (\d+:\d+) of ", output, re.MULTILINE)
+    assert found is not None, output
+    return found[1]
 
 
 def test_the_build_command_of_a_presets_pair_names_the_pair() -> None:
@@ -116,32 +128,81 @@ def test_partial_restoration_from_the_search_to_the_checkpoint(
     """Further alphas and components add to the records of the directory, and take nothing from them."""
     base, instruct = checkpoint_pairs("llama")
     monkeypatch.chdir(tmp_path)
-    search = ("search", base, instruct, "--min-validity", "0.05", "--output-dir", "out", "--device", "cpu")
+    rule = ("--min-validity", "0.05")
+    search = ("search", base, instruct, *rule, "--output-dir", "out", "--device", "cpu", "--json")
     records = tmp_path / "out" / "crc_search.jsonl"
     chosen, sizes = [], []
     for options in ((), ("--alphas", "1,0.5"), ("--alphas", "0.5", "--components", "mlp,attention")):
         assert run(*search, *options) == 0
         lines = records.read_text().splitlines()
         sizes.append(sum('"crc_score"' in line and '"selection","prompt_ids"' in line for line in lines))
-        command = re.search(r"^ *(slr build .*)$", capsys.readouterr().out, re.MULTILINE)
-        assert command is not None
-        chosen.append(shlex.split(command[1]))
+        chosen.append(json.loads(capsys.readouterr().out)["chosen"])
     # Of 5 layers there are 15 intervals, besides base, instruct and three soups.
     assert sizes == [5 + 15, 5 + 30, 5 + 45]
-    assert "--alpha" not in chosen[0]
-    assert chosen[2][chosen[2].index("--alpha") + 1] == "0.5"
-    assert chosen[2][chosen[2].index("--components") + 1] == "attention,mlp"
+    assert chosen[0]["alpha"] == 1
+    assert chosen[2]["alpha"] == 0.5
+    assert chosen[2]["components"] == ["attention", "mlp"]
     assert run(*search, "--alphas", "0.5,1") == 0
     output, said = capsys.readouterr()
     assert "nothing to do" in said
-    command = re.search(r"^ *(slr build .*)$", output, re.MULTILINE)
-    assert command is not None
-    assert shlex.split(command[1]) == chosen[1]
-    assert run(*chosen[2][1:]) == 0
-    interval = chosen[2][chosen[2].index("--layers") + 1]
+    assert json.loads(output)["chosen"] == chosen[1]
+    interval = chosen[2]["layers"]
+    what = ("--layers", interval, "--alpha", "0.5", "--components", "mlp,attention")
+    assert run("build", base, instruct, *what, "--search-dir", "out", "--output", "built") == 0
     assert f"layers {interval} of 5 restored (attention and mlp at alpha 0.5)" in capsys.readouterr().out
-    card = (Path(chosen[2][-1]) / "README.md").read_text()
+    card = Path("built/README.md").read_text()
     assert f"| this model, layers {interval} | held-out | " in card
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_show_prints_and_chooses_again_without_torch(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("search", "testbed-llama", "--output-dir", "out", "--device", "cpu", "--quiet") == 0
+    searched, said = capsys.readouterr()
+    assert said == ""
+    began = time.monotonic()
+    shown = without_torch("show", "out")
+    assert time.monotonic() - began < SECONDS_TO_SHOW
+    end_of_report = searched.index("\nrecords: ")
+    assert shown.strip() == searched[:end_of_report].strip()
+
+    again = json.loads(without_torch("show", "out", "--min-validity", "0.6", "--top", "2", "--json"))
+    assert run("search", "testbed-llama", "--output-dir", "out", "--min-validity", "0.6", "--json") == 0
+    measured = json.loads(capsys.readouterr().out)
+    assert again["chosen"] == measured["chosen"]
+    assert again["best"] == measured["best"][:2]
+    assert len(measured["best"]) == 5
+    assert {model["model"] for model in again["models"] if model["prompt_set"] == "held_out"} == {
+        "base",
+        "instruct",
+    }
+    assert json.loads(without_torch("show", "out", "--json"))["rule"]["min_validity"] == 0.6
+
+
+def without_torch(*arguments: str) -> str:
+    """What a command prints in a process of its own, in which importing torch fails."""
+    code = "import sys; sys.modules['torch'] = None; from slr.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_build_takes_the_better_choice_of_the_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And makes the same as the command that the search prints."""
+    monkeypatch.chdir(tmp_path)
+    assert run("search", "testbed-qwen", "--output-dir", "out", "--device", "cpu") == 0
+    command = re.search(r"^ *(slr build .*)$", capsys.readouterr().out, re.MULTILINE)
+    assert command is not None
+    assert run(*shlex.split(command[1])[1:]) == 0
+    assert run("build", "testbed-qwen", "--search-dir", "out", "--output", "chosen") == 0
+    built = [Path(name, "model.safetensors").read_bytes() for name in ("testbed-qwen-slr", "chosen")]
+    assert built[0] == built[1]
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -85,6 +85,14 @@ def search(
         ),
     ] = "1",
     components: Components = "attention,mlp,norms",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='prompts of your own, a line each, such as {"text": "Name a vowel.", "valid": "aeiou"}; by default '
+            "the 80 that come with slr",
+        ),
+    ] = None,
     top: Top = 5,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
@@ -109,6 +117,7 @@ def search(
     import dataclasses
 
     from slr.cli.crc_output import build_command, pair_words, print_report, report_as_json
+    from slr.crc.own_prompts import read_prompts
     from slr.crc.recommendation import recommend
     from slr.crc.report import crc_report
     from slr.crc.study import FULL, crc_experiment
@@ -122,6 +131,8 @@ def search(
         alphas=numbers(alphas, "--alphas"),
         components=components_of(components),
     )
+    if prompts is not None:
+        config = config.with_own_prompts(read_prompts(prompts))
     spec = resolve_pair(
         base,
         instruct,

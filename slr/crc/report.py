@@ -87,7 +87,7 @@ class CrcReport:
         soup_alpha: the chosen soup's share of the base model's weights; None if there is none.
         soup_reason: why it was chosen, or why there is none.
         models: base, instruct, the chosen hybrid and the chosen soup on both prompt sets, if they were scored.
-        by_category: the same for letters and digits separately.
+        by_category: the same for letters and digits separately; empty for prompts of the user's own.
         best: the best admissible hybrids, the chosen one first.
         front: the Pareto front of all hybrids.
     """
@@ -240,6 +240,9 @@ def crc_report(
         rule.margin,
         not_finite=not_finite_choices(scored_restorations(records, stacks)),
     ).ranking
+    asked = {prompt_id for score in scores_of_every_token(records) for prompt_id in score.prompt_ids}
+    # Prompts of the user's own belong to no category.
+    categories = CATEGORIES if asked <= _category_of().keys() else ()
     return CrcReport(
         pair=pair,
         family=selection.family,
@@ -253,7 +256,7 @@ def crc_report(
         soup_reason=selection.soup_reason,
         models=tuple(_model_summaries(records, selection, None)),
         by_category=tuple(
-            summary for category in CATEGORIES for summary in _model_summaries(records, selection, category)
+            summary for category in categories for summary in _model_summaries(records, selection, category)
         ),
         best=ranking[:num_best],
         front=tuple(pareto_front(hybrids)),

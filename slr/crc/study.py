@@ -53,10 +53,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _prompts_digest() -> str:
-    """Digest of all prompts."""
-    prompts = [asdict(prompt) for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
-    return _digest(json.dumps(prompts))
+def _prompts_digest(prompts: Sequence[CrcPrompt] | None = None) -> str:
+    """Digest of prompts; None for all that come with the package."""
+    if prompts is None:
+        prompts = [prompt for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
+    return _digest(json.dumps([asdict(prompt) for prompt in prompts]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +73,7 @@ class CrcStudyConfig:
         components: restored parts of the layers.
         soup_alphas: shares of the base model's weights, from 0 to 1, one for each soup.
         max_prompts: number of prompts of each set; None for all.
+        own_prompts: prompts of the user in place of the package's; None for the package's.
         prompts_digest: digest of the prompts. After a change of a prompt, a study cannot continue from old results.
     """
 
@@ -81,6 +83,7 @@ class CrcStudyConfig:
     components: tuple[Component, ...] = COMPONENTS
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
     max_prompts: int | None = None
+    own_prompts: tuple[CrcPrompt, ...] | None = None
     prompts_digest: str = field(default_factory=_prompts_digest)
 
     def __post_init__(self) -> None:
@@ -97,6 +100,10 @@ class CrcStudyConfig:
         if self.max_prompts is not None and self.max_prompts < 1:
             raise ValueError(f"max_prompts is {self.max_prompts}, expected at least 1, or None for all")
 
+    def with_own_prompts(self, prompts: tuple[CrcPrompt, ...]) -> CrcStudyConfig:
+        """The same with other prompts, all of which are used."""
+        return replace(self, own_prompts=prompts, max_prompts=None, prompts_digest=_prompts_digest(prompts))
+
     @property
     def rule(self) -> SelectionRule:
         """The rule by which interval and soup are chosen."""
@@ -109,6 +116,8 @@ class CrcStudyConfig:
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
         """The prompts of a set. If they are not all used, letters and digits take turns."""
+        if self.own_prompts is not None:
+            return tuple(prompt for prompt in self.own_prompts if prompt.split == prompt_set)
         prompts = load_prompts(prompt_set)
         if self.max_prompts is None:
             return prompts
@@ -136,7 +145,8 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
         job_type="search",
         mirror=lambda records, pair: _mirror(records, pair, config),
         versions=lambda: CRC_SCORING,
-        settings_in_records=("min_validity_ratio", "margin", "alphas", "components"),
+        # The digest says whether prompts differ, and needs less room in a message than the prompts.
+        settings_in_records=("min_validity_ratio", "margin", "alphas", "components", "own_prompts"),
         is_wanted=lambda record: _is_wanted(record, config),
     )
 

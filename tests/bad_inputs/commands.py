@@ -33,7 +33,7 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr build testbed-llama --search-dir x --output y", ["crc_search.jsonl does not exist"]),
     _given("slr show x", ["crc_search.jsonl does not exist", "output directory of slr search"]),
     _given("slr search testbed-llama --quiet --verbose", ["--quiet and --verbose"]),
-    _given("slr search testbed-llama --top 0", ["--top", "0"]),
+    _given("slr search testbed-llama --top 0", ["--top", "greater than or equal to 1"]),
     _given("slr build testbed-llama --layers 6:9 --output FILE/x", ["FILE is no directory"]),
     _given(
         "slr build testbed-llama --layers 6:9 --output ~no-one-here/x", ["~no-one-here is no user's home"]
