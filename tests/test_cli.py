@@ -23,6 +23,8 @@ from slr.cli.crc_output import build_command, pair_words
 from slr.intervals import LayerInterval, Restoration
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
+from slr.runs.records import SearchCost
+from slr.runs.results_store import ResultsStore
 from slr.terminal.stopping import Stopped
 from tests.conftest import CheckpointPairs
 
@@ -188,6 +190,39 @@ def without_torch(*arguments: str) -> str:
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, timeout=60
     )
     return done.stdout
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_a_dry_run_of_a_search_loads_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And counts the same evaluations of a layer as the search records."""
+    search = ("search", "testbed-llama", "--output-dir", tmp_path / "out", "--device", "cpu")
+    with monkeypatch.context() as patched:
+        patched.setattr("slr.models.loading.load_weights", pytest.fail)
+        assert run(*search, "--dry-run", "--json") == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert run(*search, "--dry-run") == 0
+    assert f"{plan['layer_evaluations']:,}" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+    assert (plan["num_layers"], plan["num_intervals"], plan["num_cells_to_do"]) == (12, 78, 6)
+    assert plan["seconds"] > 0
+    assert plan["download_bytes"] == 0
+    # bfloat16 on disk, float32 on a CPU
+    assert plan["model_bytes"] == 2 * 4 * 1_243_488
+    assert plan["needed_bytes"] < plan["free_bytes"]
+
+    assert run(*search) == 0
+    costs = [
+        r for r in ResultsStore(tmp_path / "out" / "crc_search.jsonl").read() if isinstance(r, SearchCost)
+    ]
+    # Two models on two sets of prompts, the base model outside the template, three soups, and two choices held out.
+    assert plan["layer_evaluations"] == costs[0].layer_evaluations + 12 * (4 + 2 + 3 + 2)
+    assert plan["tree_tokens"] * costs[0].layer_evaluations == costs[0].tokens_computed
+    capsys.readouterr()
+    assert run(*search, "--dry-run", "--json") == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["num_cells_to_do"], done["layer_evaluations"], done["seconds"]) == (0, 0, 0)
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -94,6 +94,12 @@ def search(
         ),
     ] = None,
     top: Top = 5,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="only estimate time, memory and download; nothing is loaded or written"
+        ),
+    ] = False,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
     quiet: Quiet = False,
@@ -157,6 +163,15 @@ def search(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
     experiment = crc_experiment(config)
+    if dry_run:
+        from slr.cli.search_estimate import print_estimate
+        from slr.crc.search_plan import plan_search
+        from slr.models.opened_pair import open_pair
+
+        results = experiment.results_in(store_of(experiment, output_dir).read())
+        plan = plan_search(open_pair(spec), config, results, device=device, dtype=torch_dtype, stream=stream)
+        print_estimate(plan, device, as_json)
+        return 0
     with output_lock(output_dir, processes):
         if processes.is_main:
             check_account(wandb, output_dir)
