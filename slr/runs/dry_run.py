@@ -3,42 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from slr.runs.experiment import AnyExperiment, Cost, store_of
 from slr.runs.results import RecordsByKey
 from slr.runs.script import ScriptOptions
+from slr.runs.speed import ASSUMED_SPEEDS
 from slr.terminal.tables import print_table
-
-
-@dataclass(frozen=True, kw_only=True)
-class AssumedSpeed:
-    """Speed of a kind of device, in FLOP per second.
-
-    Attributes:
-        forward: speed of forward passes over whole texts.
-        sampling: speed while tokens are sampled one after the other.
-    """
-
-    forward: float
-    sampling: float
-
-    def seconds(self, cost: Cost) -> float | None:
-        """Estimate the time of the work in seconds; None where its FLOP are not known."""
-        if cost.flops is None:
-            return None
-        return cost.flops * ((1 - cost.sampled_share) / self.forward + cost.sampled_share / self.sampling)
-
-
-ASSUMED_SPEEDS = {
-    "cpu": AssumedSpeed(forward=5e10, sampling=3e10),
-    "cuda": AssumedSpeed(forward=3e14, sampling=2.5e13),
-}
-"""Speeds by kind of device: two CPU cores in float32, and one H100 in bfloat16.
-
-The H100's forward speed is a third of its peak. Its sampling speed is about 1500 tokens a second of an 8B model at
-batch 64, where memory is the limit.
-"""
 
 
 def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> None:
