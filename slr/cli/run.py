@@ -73,8 +73,10 @@ def run(
         bool, typer.Option("--smoke", help="run a few prompts only, to see that everything works")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only list the cells, with an estimate of their cost")
+        bool,
+        typer.Option("--dry-run", help="only estimate time, memory, download and disk; nothing is run"),
     ] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="with --dry-run, list every cell too")] = False,
     wandb: Wandb = "offline",
     device: Device = None,
     dtype: Dtype = None,
@@ -105,6 +107,8 @@ def run(
     """
     set_verbosity(quiet, verbose)
     check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
+    if cells and not dry_run:
+        raise ValueError("--cells is for --dry-run: give both, or leave --cells out")
     check_environment(uses_wandb=wandb != "disabled")
 
     sign_of_life(f"{experiment}: reading what is there ...")
@@ -133,7 +137,7 @@ def run(
     experiments = chosen_experiments(experiment, preset, smoke)
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
-        print_plan(experiments, options)
+        print_plan(experiments, options, with_cells=cells)
         return 0
     if wandb != "disabled":
         check_installed("wandb", "slr run without --wandb disabled")

@@ -73,7 +73,7 @@ def _table(
         title=Text(visible(title), style="table.title") if title else None,
         title_justify="left",
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, 1, 0, 0) if boxed else (0, 2, 0, 0),
     )
     for place, column in enumerate(columns):
         table.add_column(Text(visible(column)), justify="left" if place < num_text_columns else "right")

@@ -83,6 +83,7 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr score", ["Missing argument"]),
     _given("slr sarch testbed-llama", ["sarch", "slr --help"]),
     _given("slr run crc_serch", ["EXPERIMENT is 'crc_serch'", "did you mean 'crc_search'?"]),
+    _given("slr run all --cells", ["--cells is for --dry-run"]),
     _given("slr run", ["Missing argument", "EXPERIMENT", "slr run --help"]),
     _given("slr run all --preset papre", ["'papre'", "did you mean 'paper'?"]),
     _given("slr figures --preset lapto", ["'lapto'", "did you mean 'laptop'?"]),
