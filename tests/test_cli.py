@@ -270,6 +270,16 @@ def test_score(checkpoint_pairs: CheckpointPairs, capsys: pytest.CaptureFixture[
     assert run(*arguments) == 0
 
 
+def test_score_takes_the_pairs_that_search_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", "testbed-qwen", "--device", "cpu", "--json") == 0
+    of_pair = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in of_pair] == ["testbed-qwen, base"] * 2 + ["testbed-qwen, instruct"] * 2
+    assert run("score", "testbed:qwen/instruct", "--device", "cpu", "--json") == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert [row["validity"] for row in alone] == [row["validity"] for row in of_pair[2:]]
+    assert [row["prompt_set"] for row in alone] == ["selection", "held_out"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -357,7 +367,9 @@ def test_a_stop_says_once_how_to_go_on(
     assert capfd.readouterr().err.count("stopped; the same command goes on from the records") == 1
 
 
-@pytest.mark.parametrize("command", ["search", "build", "score"])
+@pytest.mark.parametrize(
+    "command", ["search", "show", "sample", "build", "score", "run", "figures", "dashboard"]
+)
 def test_help_has_an_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(command, "--help") == 0
     assert f"Example: slr {command}" in capsys.readouterr().out

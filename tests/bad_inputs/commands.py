@@ -80,6 +80,8 @@ COMMANDS: tuple[BadInput, ...] = (
     _given("slr sample testbed-qwen --search-dir . --prompt Hi", ["crc_search.jsonl", "slr search"]),
     _given("slr score testbed:qwen/base --dtype half", ["'half'", "expected float32 or bfloat16"]),
     _given("slr score [red]no[/red]", ["'[red]no[/red]'", "no hub id"]),
+    _given("slr score testbed-lama", ["'testbed-lama'", "did you mean 'testbed-llama'?"]),
+    _given("slr score testbed-llama --revision x", ["testbed-llama is a preset's pair"]),
     _given("slr score", ["Missing argument"]),
     _given("slr sarch testbed-llama", ["sarch", "slr --help"]),
     _given("slr run crc_serch", ["EXPERIMENT is 'crc_serch'", "did you mean 'crc_search'?"]),
