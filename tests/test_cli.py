@@ -395,3 +395,33 @@ def test_a_shell_completes_commands_options_and_names(words: str, wanted: set[st
         [sys.executable, "-m", "slr"], env=environment, capture_output=True, text=True, check=True
     )
     assert set(done.stdout.split()) == wanted
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "search testbed-llama --output-dir out",
+        "sample testbed-llama --layers 6:9 --prompt x",
+        "build testbed-llama --layers 6:9 --output out",
+        "score testbed-llama",
+    ],
+)
+def test_a_terminal_shows_a_sign_of_life_before_torch_is_imported(line: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.stderr.isatty = lambda: True\n"
+        "from slr.cli import main; main(sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *line.split()], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stderr.startswith("testbed-llama: opening the model")
+    assert "torch" in done.stderr.splitlines()[-1], "importing torch is what failed next"
+
+
+def test_a_log_gets_no_sign_of_life(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("build", "testbed-llama", "--layers", "6:9", "--output", tmp_path / "out", "--quiet") == 0
+    printed, said = capsys.readouterr()
+    assert said == ""
+    assert "mergekit" not in printed
+    assert run("build", "testbed-llama", "--layers", "6:9", "--output", tmp_path / "b", "--verbose") == 0
+    assert "the same tensors with mergekit" in capsys.readouterr().out
