@@ -252,9 +252,10 @@ def _all_tensors(
     missing = sorted(instruct.layout.shapes.keys() - instruct.layout.tied - found)
     if missing:
         raise ValueError(
-            f"the files of {base.reference} name their tensors in another way than those of {instruct.reference} (such "
-            f"as {missing[0]}), so no soup can be written: save both models by the same version of transformers"
+            f"the files of {base.reference} and {instruct.reference} name their tensors in different ways (such as "
+            f"{missing[0]}), so no soup can be written: save both models by the same version of transformers"
         )
+    # Tensors of whole numbers stay the instruct model's, as in the soup that the search scores.
     return {
         name: stored[source]
         for name, source in names.items()

@@ -53,6 +53,7 @@ def score(
     """
     set_verbosity(quiet, verbose)
     say_when_stopped(NOTHING_IS_KEPT)
+    # A directory of the user's own may have a pair's name.
     is_pair = model in PAIR_NAMES and not Path(model).exists()
     if is_pair and (chat_template_from is not None or revision is not None):
         raise ValueError(

@@ -69,6 +69,7 @@ def show(
         raise ValueError(f"{store.path} does not exist: expected the output directory of slr search")
     records = store.read()
     pair = _pair(records, pair)
+    # Whoever gives no rule wants to see the last choice again.
     last = last_choice(records, pair)
     rule, stacks = (SelectionRule(), (Stack(),)) if last is None else (rule_of(last), stacks_of(last))
     rule = SelectionRule(

@@ -60,6 +60,7 @@ def read_prompts(path: Path) -> tuple[CrcPrompt, ...]:
                 f'{path}, line {number}: {where}: {first["msg"]}; expected such as {{"text": "Name a vowel.", '
                 '"valid": "aeiou"}'
             ) from None
+        # The number of the line is the id, so that a message or a record leads back to it.
         prompts.append(
             CrcPrompt(
                 id=f"own-{number}",

@@ -78,6 +78,7 @@ def name(choice: Restoration | float) -> str:
 
 def _better(records: Sequence[AnyRecord], report: CrcReport) -> tuple[Kind, str]:
     kinds: tuple[Kind, Kind] = ("hybrid", "soup")
+    # Both were chosen by their selection scores, which are therefore too good. Held-out scores favour neither.
     has_both = all(report.keeps_rule(kind, "held_out") is not None for kind in kinds)
     prompt_set: PromptSet = "held_out" if has_both else "selection"
     where = f"on the {prompt_set.replace('_', '-')} prompts"
@@ -116,6 +117,7 @@ def _scores_of(scores: Sequence[CrcScore], choice: Restoration | float | None) -
 
 
 def _negative(estimate: Estimate) -> Estimate:
+    # The ends change places, because the larger one becomes the smaller one.
     low, high = (None if end is None else -end for end in (estimate.high, estimate.low))
     return Estimate(-estimate.mean, low, high, estimate.n)
 

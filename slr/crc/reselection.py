@@ -106,6 +106,7 @@ def with_choice_by(
     if any((rule_of(choice), stacks_of(choice)) == (rule, tuple(stacks)) for choice in choices):
         return own
     fields = selection_fields(own, rule, stacks)
+    # A choice made here is only shown, and never written, so any record's provenance serves.
     source = own[0]
     return [
         *own,

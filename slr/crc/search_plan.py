@@ -103,6 +103,7 @@ def plan_search(
     num_layers = instruct.num_layers
     spec = replace(opened.spec, num_layers=num_layers)
     cells = [cell for cell in crc_experiment(config).cells(spec) if not cell.is_done(results)]
+    # What is on record is not computed again.
     evaluations = sum(cell.cost.layer_evaluations for cell in cells)
     prompts = encode_prompts(config.prompts("selection"), instruct.tokenizer)
     tree_tokens = len(TokenTree.build(prompts.token_ids))
@@ -114,6 +115,7 @@ def plan_search(
         stream if stream is not None else opened.adapter is None and whole > SHARE_OF_FREE_MEMORY * free
     )
     outside = _num_parameters(instruct, in_layers=False)
+    # One layer computes while the next one is read.
     streamed = 2 * (outside + 2 * in_layers // num_layers) * dtype.itemsize
     hidden_size = instruct.config.get_text_config(decoder=True).hidden_size
     # A pass over one start holds a state for each end of each stack, and half of the budget is for the calls.

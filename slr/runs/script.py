@@ -175,6 +175,7 @@ def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], se
     began = time.monotonic()
     with run_progress(settings.device, is_shown=settings.processes.is_main) as progress:
         for spec in specs:
+            # All pairs are counted before the first one runs, so that the time left is the whole run's.
             for experiment in experiments:
                 progress.expect(experiment.name, experiment.cells(spec))
         for spec in specs:

@@ -26,6 +26,7 @@ def set_verbosity(quiet: bool, verbose: bool) -> None:
         raise ValueError("--quiet and --verbose are both given: expected one of them")
     _current[0] = "quiet" if quiet else "verbose" if verbose else "normal"
     if verbose:
+        # Only our own messages become detailed. Libraries would print hundreds of lines.
         logging.basicConfig()
     logging.getLogger("slr").setLevel(logging.DEBUG if verbose else logging.NOTSET)
 
