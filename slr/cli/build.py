@@ -164,12 +164,13 @@ def _choice(
 ) -> tuple[LayerInterval | None, BuildOptions]:
     """What a search over the pair chose, as an interval, or None for a soup, and the options with its alpha."""
     from slr.building.search_scores import choice_of_search
+    from slr.intervals import Restoration
     from slr.models.opened_pair import open_pair
 
     choice = choice_of_search(search_dir, *open_pair(spec).sources)
-    if isinstance(choice, float):
-        return None, replace(options, alpha=choice)
-    return choice.interval, replace(options, alpha=choice.alpha, components=choice.components)
+    if isinstance(choice, Restoration):
+        return choice.interval, replace(options, alpha=choice.alpha, components=choice.components)
+    return None, replace(options, alpha=choice)
 
 
 def _write_adapter(spec: PairSpec, interval: LayerInterval, output: Path, options: BuildOptions) -> None:

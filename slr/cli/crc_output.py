@@ -112,14 +112,14 @@ def build_command(pair: Sequence[str], choice: Restoration | float, search_dir: 
         output: directory to write.
     """
     words = ["slr", "build", *pair]
-    if isinstance(choice, float):
-        words += ["--soup", f"{choice:g}"]
-    else:
+    if isinstance(choice, Restoration):
         words += ["--layers", str(choice.interval)]
         if choice.alpha != 1:
             words += ["--alpha", f"{choice.alpha:g}"]
         if choice.components != COMPONENTS:
             words += ["--components", ",".join(choice.components)]
+    else:
+        words += ["--soup", f"{choice:g}"]
     return shlex.join([*words, "--search-dir", str(search_dir), "--output", output])
 
 
@@ -156,9 +156,9 @@ def _model_name(model: str, report: CrcReport) -> str:
 
 
 def _choice_as_json(choice: Restoration | float) -> dict[str, Any]:
-    if isinstance(choice, float):
-        return {"soup_alpha": choice}
-    return {"layers": str(choice.interval), "alpha": choice.alpha, "components": list(choice.components)}
+    if isinstance(choice, Restoration):
+        return {"layers": str(choice.interval), "alpha": choice.alpha, "components": list(choice.components)}
+    return {"soup_alpha": choice}
 
 
 def _estimate_as_json(estimate: Estimate | None) -> dict[str, Any] | None:

@@ -71,9 +71,9 @@ def recommend(records: Sequence[AnyRecord], report: CrcReport) -> Recommendation
 
 def name(choice: Restoration | float) -> str:
     """What a choice is called in a sentence, such as "partial hybrid 12:20 at alpha 0.5"."""
-    if isinstance(choice, float):
-        return f"soup at alpha {choice:g}"
-    return f"hybrid {choice}" if choice.stack == WHOLE else f"partial hybrid {choice}"
+    if isinstance(choice, Restoration):
+        return f"hybrid {choice}" if choice.stack == WHOLE else f"partial hybrid {choice}"
+    return f"soup at alpha {choice:g}"
 
 
 def _better(records: Sequence[AnyRecord], report: CrcReport) -> tuple[Kind, str]:

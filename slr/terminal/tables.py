@@ -51,9 +51,10 @@ def print_table(
 
 def print_sentence(text: str) -> None:
     """Print a sentence: broken at blanks on a terminal, in one line otherwise."""
+    text = visible(text)
     if sys.stdout.isatty():
         text = textwrap.fill(text, shutil.get_terminal_size().columns, break_on_hyphens=False)
-    print(visible(text, keep="\n"))
+    print(text)
 
 
 def _table(
