@@ -16,7 +16,6 @@ drawn elsewhere first, and replaces what was drawn before only when it is comple
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +38,7 @@ from slr.analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
 from slr.models.presets import PRESETS
 from slr.terminal.bad_input import check_writable
-from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
 """Suffixes of the files of each figure and table."""
@@ -155,11 +154,11 @@ def draw_all(
         _say_what_is_there(output_dir / place, of_run)
     for directory in _without_section(page.parent):
         said = f"not on the page, because an earlier version of slr drew it: {directory}; draw it again"
-        print(visible(said), file=sys.stderr)
+        notice(said)
     if preset is None and results_dir not in runs:
         for directory in _without_records(output_dir, runs):
             said = f"left as it is, because its records are not here: {directory}"
-            print(visible(said), file=sys.stderr)
+            notice(said)
 
 
 def _check_replaceable(output_dir: Path) -> None:
@@ -180,9 +179,9 @@ def _check_replaceable(output_dir: Path) -> None:
 
 def _say_what_is_there(output_dir: Path, gaps: dict[str, list[str]]) -> None:
     made = f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}"
-    print(visible(made), file=sys.stderr)
+    notice(made)
     for words, names in gaps.items():
-        print(visible(f"gap in {', '.join(names)}: {words}"), file=sys.stderr)
+        notice(f"gap in {', '.join(names)}: {words}")
 
 
 def _without_records(output_dir: Path, runs: list[Path]) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Write a hybrid as an ordinary checkpoint directory, straight from safetensors files: no model is built.
+"""Write a hybrid or a soup as an ordinary checkpoint directory, straight from safetensors files: no model is built.
 
 The output directory::
 
@@ -6,7 +6,7 @@ The output directory::
       config.json, tokenizer, chat template   the instruct model's, byte for byte
       generation_config.json                  the same, with all tokens that end an answer
       model*.safetensors (and its index)      the instruct model's files, with the tensors of the restored layers
-                                              replaced
+                                              replaced; for a soup, with all of them interpolated
       slr_manifest.json                       the origin of every tensor
       README.md                               a model card
 
@@ -86,7 +86,7 @@ class BuildReport:
 
 def build(
     spec: PairSpec,
-    interval: LayerInterval,
+    interval: LayerInterval | None,
     output_dir: str | Path,
     options: BuildOptions = DEFAULT_OPTIONS,
     *,
@@ -99,7 +99,8 @@ def build(
 
     Args:
         spec: the pair, from ``resolve_pair``.
-        interval: the decoder layers to restore; the empty interval writes a copy of the instruct model.
+        interval: the decoder layers to restore; the empty interval writes a copy of the instruct model. None writes a
+            soup: every weight of the model is interpolated, at the options' alpha.
         output_dir: the checkpoint directory to write.
         options: share of the base model, and how the checkpoint is written.
         on_progress: called with the number of bytes of weights checked, written and verified so far, and their total.
@@ -107,11 +108,13 @@ def build(
     Raises:
         IncompatiblePairError: if the two are no pair; the message has a line for each mismatch.
         HubError: if the hub does not give a model.
-        ValueError: if the interval does not fit or a checkpoint cannot be opened; if the output directory exists and
-            may not be overwritten, or its disk has no room; if a weight is not finite, or would not be finite in the
-            instruct model's dtype; or if there are no records in the options' ``search_dir``.
+        ValueError: if the interval does not fit, a soup has components, or a checkpoint cannot be opened; if the output
+            directory exists and may not be overwritten, or its disk has no room; if a weight is not finite, or would
+            not be finite in the instruct model's dtype; or if there are no records in the options' ``search_dir``.
         OSError: if the output cannot be written, or differs from its sources.
     """
+    if interval is None and options.components != COMPONENTS:
+        raise ValueError("a soup is of all weights: leave components out, or give layers")
     output_dir = resolve_output(output_dir)
     check_output(output_dir, options.overwrite)
     opened = _open_with_weights(spec, interval, output_dir)
@@ -122,7 +125,8 @@ def build(
         num_bytes = _num_bytes(instruct)
         check_space(output_dir, num_bytes)
         on_bytes = _check_numbers(opened.base, instruct, replacements, options, on_progress)
-        crc = hybrid_scores(options.search_dir, *opened.sources, Restoration(interval, options.stack))
+        choice = options.alpha if interval is None else Restoration(interval, options.stack)
+        crc = hybrid_scores(options.search_dir, *opened.sources, choice)
         # All that can be refused has been checked, so from here on only the disk can fail.
         partial = stack.enter_context(complete_or_absent(output_dir))
         plans = {
@@ -161,10 +165,11 @@ def build(
     )
 
 
-def _open_with_weights(spec: PairSpec, interval: LayerInterval, output_dir: Path) -> OpenedPair:
+def _open_with_weights(spec: PairSpec, interval: LayerInterval | None, output_dir: Path) -> OpenedPair:
     """Open a pair with all its weights, and check that writing the output leaves its directories whole."""
     opened = open_pair(spec)
-    interval.check_within(opened.base.num_layers)
+    if interval is not None:
+        interval.check_within(opened.base.num_layers)
     opened = opened.with_local_weights()
     for source in opened.sources:
         check_apart(output_dir, source.directory)
@@ -206,15 +211,21 @@ def _check_numbers(
 
 
 def _base_tensors(
-    base: Checkpoint, instruct: Checkpoint, interval: LayerInterval, components: Sequence[Component]
+    base: Checkpoint, instruct: Checkpoint, interval: LayerInterval | None, components: Sequence[Component]
 ) -> dict[str, StoredTensor]:
-    """Find the base model's tensors of what is restored, by their names in the instruct model's files."""
+    """Find the base model's tensors of what is restored, by their names in the instruct model's files.
+
+    Raises:
+        ValueError: if a soup lacks a tensor, because the base model's files have it under no name.
+    """
     stored = {
         name: tensor
         for shard in base.index.shards
         for name, tensor in stored_tensors(base.directory, shard).items()
     }
     found: dict[str, StoredTensor] = {}
+    if interval is None:
+        return _all_tensors(base, instruct, stored)
     for name in instruct.index.tensors:
         if instruct.layer_of(name) in interval and (source := _name_in(base, instruct, name)) in stored:
             found[name] = stored[source]
@@ -224,6 +235,32 @@ def _base_tensors(
     restored = {instruct.layer_of(name) for name in found}
     assert restored == set(range(*interval.ends)), f"no tensors for {restored}"
     return found
+
+
+def _all_tensors(
+    base: Checkpoint, instruct: Checkpoint, stored: Mapping[str, StoredTensor]
+) -> dict[str, StoredTensor]:
+    """Find the base model's tensor of every weight of the instruct model, except what is no floating-point number.
+
+    Raises:
+        ValueError: if the base model's files lack one.
+    """
+    places = instruct.conversion.destinations
+    names = {name: _name_in(base, instruct, name) for name in instruct.index.tensors if name in places}
+    # A tied tensor shares the memory of another one, so files need not have both.
+    found = {places[name].model_name for name, source in names.items() if source in stored}
+    missing = sorted(instruct.layout.shapes.keys() - instruct.layout.tied - found)
+    if missing:
+        raise ValueError(
+            f"the files of {base.reference} and {instruct.reference} name their tensors in different ways (such as "
+            f"{missing[0]}), so no soup can be written: save both models by the same version of transformers"
+        )
+    # Tensors of whole numbers stay the instruct model's, as in the soup that the search scores.
+    return {
+        name: stored[source]
+        for name, source in names.items()
+        if source in stored and stored[source].dtype.is_floating_point
+    }
 
 
 def _name_in(base: Checkpoint, instruct: Checkpoint, name: str) -> str:

@@ -47,9 +47,9 @@ class BuildManifest(BaseModel):
         instruct: public name of the instruct model or adapter.
         instruct_revision: commit of the instruct model or adapter; None for a directory.
         instruct_is_adapter: whether the instruct model is the base model with the LoRA adapter ``instruct``.
-        interval: restored layers, half-open.
+        interval: restored layers, half-open; None for a soup, of which all weights are interpolated.
         num_layers: number of decoder layers.
-        alpha: share of the base model within the interval, in (0, 1].
+        alpha: share of the base model within the interval, or in a soup, in (0, 1].
         components: restored parts of each layer; None for all.
         dtype: dtype of the weights.
         notes: what the user may want to know, a line each.
@@ -68,7 +68,7 @@ class BuildManifest(BaseModel):
     instruct: str
     instruct_revision: str | None
     instruct_is_adapter: bool = False
-    interval: tuple[int, int]
+    interval: tuple[int, int] | None
     num_layers: int
     alpha: float
     components: tuple[Component, ...] | None = None
@@ -82,7 +82,7 @@ class BuildManifest(BaseModel):
 
 def make_manifest(
     opened: OpenedPair,
-    interval: LayerInterval,
+    interval: LayerInterval | None,
     stack: Stack,
     *,
     dtype: torch.dtype,
@@ -94,7 +94,7 @@ def make_manifest(
 
     Args:
         opened: the pair.
-        interval: the restored layers.
+        interval: the restored layers; None for a soup.
         stack: how much of each layer is restored.
         dtype: dtype of the written tensors.
         notes: what the user may want to know, a line each.
@@ -109,7 +109,7 @@ def make_manifest(
         instruct=opened.instruct.reference.public_name,
         instruct_revision=opened.instruct.reference.revision,
         instruct_is_adapter=opened.adapter is not None,
-        interval=interval.ends,
+        interval=None if interval is None else interval.ends,
         num_layers=opened.instruct.num_layers,
         alpha=stack.alpha,
         components=None if stack.components == COMPONENTS else stack.components,

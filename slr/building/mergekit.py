@@ -23,10 +23,12 @@ def equivalent_yaml(
         instruct: the instruct model.
 
     Returns:
-        The text; None without ``layers_path``, for a hybrid made with an adapter, because mergekit would need the
-        merged model, and for layers that are restored without some components.
+        The text; None without ``layers_path``, for a soup, for a hybrid made with an adapter, because mergekit would
+        need the merged model, and for layers that are restored without some components.
     """
-    if manifest.instruct_is_adapter or layers_path is None or manifest.components is not None:
+    if manifest.interval is None or manifest.components is not None:
+        return None
+    if manifest.instruct_is_adapter or layers_path is None:
         return None
     return mergekit_yaml(
         base,

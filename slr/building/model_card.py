@@ -143,23 +143,12 @@ def model_card(
     licences = licences or Licences()
     base = ModelReference(manifest.base, manifest.base_revision)
     instruct = ModelReference(manifest.instruct, manifest.instruct_revision)
-    start, end = manifest.interval
-    share = "" if manifest.alpha == 1 else f" by a share of {manifest.alpha:g}"
-    parts = "" if manifest.components is None else f"the {' and the '.join(manifest.components)} of "
-    rest = "All other layers" if manifest.components is None else "The rest of these layers, all other layers"
-    base_name, instruct_name, instruct_title = _text(base), _text(instruct), _text(instruct.location)
-    if manifest.instruct_is_adapter:
-        instruct_name = f"{base_name} with the adapter {instruct_name}"
+    instruct_title = _text(instruct.location)
     side = "adapter" if manifest.instruct_is_adapter else "instruct"
     return f"""---
 {_metadata(manifest, base, instruct, licences)}
 ---
-# {instruct_title}, layers {start}:{end} restored
-
-This is {instruct_name}, but {parts}layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not
-included) were restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a
-post-trained model diversity back without training. {rest}, embeddings, final norm, LM head, tokenizer, chat template
-and generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from.
+{_description(manifest, base, instruct)}
 Made with slr {manifest.slr_version}.
 
 | | model | revision | licence |
@@ -182,6 +171,29 @@ apply to it. {_licence_advice(licences)}
 {CITATION % manifest.slr_version}
 ```
 """
+
+
+def _description(manifest: BuildManifest, base: ModelReference, instruct: ModelReference) -> str:
+    """Title, and a paragraph on what the model is."""
+    base_name, instruct_name, title = _text(base), _text(instruct), _text(instruct.location)
+    if manifest.instruct_is_adapter:
+        instruct_name = f"{base_name} with the adapter {instruct_name}"
+    if manifest.interval is None:
+        return f"""# {title}, souped with its base model at {manifest.alpha:g}
+
+This is a soup of {instruct_name} and {base_name}. Each weight is interpolated between the two, with a share of
+{manifest.alpha:g} of the base model's. This gives a post-trained model diversity back without training. Tokenizer,
+chat template and generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from."""
+    start, end = manifest.interval
+    share = "" if manifest.alpha == 1 else f" by a share of {manifest.alpha:g}"
+    parts = "" if manifest.components is None else f"the {' and the '.join(manifest.components)} of "
+    rest = "All other layers" if manifest.components is None else "The rest of these layers, all other layers"
+    return f"""# {title}, layers {start}:{end} restored
+
+This is {instruct_name}, but {parts}layers {start}:{end} of {manifest.num_layers} (counted from 0, the end not
+included) were restored{share} to {base_name}. This was done by Selective Layer Restoration, a method to give a
+post-trained model diversity back without training. {rest}, embeddings, final norm, LM head, tokenizer, chat template
+and generation settings come from {instruct_name}. `{MANIFEST_FILE}` says where every tensor came from."""
 
 
 def _metadata(
@@ -231,7 +243,9 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[ModelSummary] | None) ->
             "Not measured on these weights. `slr score` measures CRC validity and diversity of a checkpoint, and\n"
             "`slr build --search-dir` takes them from the records of `slr search`.\n"
         )
-    names = {"hybrid": f"this model, layers {manifest.interval[0]}:{manifest.interval[1]}"}
+    layers = manifest.interval
+    what = f"soup at {manifest.alpha:g}" if layers is None else f"layers {layers[0]}:{layers[1]}"
+    names = {"hybrid": f"this model, {what}", "soup": f"this model, {what}"}
     rows = "\n".join(
         f"| {names.get(row.model, row.model)} | {row.prompt_set.replace('_', '-')} | "
         f"{_cell(row.validity)} | {_cell(row.diversity)} | {_cell(row.validity_ratio)} | "
@@ -241,7 +255,7 @@ def _crc_section(manifest: BuildManifest, crc: Sequence[ModelSummary] | None) ->
     return f"""Each prompt asks for one random character out of a stated set (CRC). *Validity* is the probability of
 the characters of the set, and *diversity* is the normalised entropy among them. Both are from 0 to 1, and are means
 over {crc[0].num_prompts} prompts with 95% intervals. The validity divided by the instruct model's is a ratio of two
-means, with Fieller's interval. The layers are chosen by the selection prompts, without the held-out prompts.
+means, with Fieller's interval. The choice was made by the selection prompts, without the held-out prompts.
 
 | model | prompts | validity | diversity | validity / instruct's | diversity less instruct's |
 | --- | --- | --- | --- | --- | --- |

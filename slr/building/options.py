@@ -14,7 +14,7 @@ class BuildOptions:
     """Options of writing a hybrid.
 
     Attributes:
-        alpha: share of the base model within the interval, in (0, 1].
+        alpha: share of the base model within the interval, or in a soup, in (0, 1].
         components: the parts of a layer to restore.
         overwrite: whether to replace an existing directory that slr wrote, once the new one is complete.
         verify: whether to read all weight files from the disk again, compare them with their sources, and put their

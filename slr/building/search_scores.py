@@ -1,4 +1,4 @@
-"""Find the CRC scores of a hybrid in the records of a search over the same two checkpoints."""
+"""Find the choice of a search, and CRC scores of a hybrid or soup, in the records of a search over two checkpoints."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from slr.crc.prompts import PROMPT_SETS
-from slr.crc.report import ModelSummary, restoration_of, summarise
+from slr.crc.recommendation import name, recommend
+from slr.crc.report import ModelSummary, choice_of, crc_report, rule_of, stacks_of, summarise
 from slr.intervals import Restoration
 from slr.models.digests import checkpoint_digests
 from slr.models.opened_pair import ModelSource
 from slr.models.reference import ModelReference
-from slr.runs.records import AnyRecord, Configuration, CrcScore, PairInfo
-from slr.runs.results import of_kind
+from slr.runs.records import AnyRecord, Configuration, CrcScore, CrcSelection, PairInfo
+from slr.runs.results import of_kind, of_pair
 from slr.runs.results_store import ResultsStore, changes_of_checkpoints
 from slr.vocabulary import PromptSet
 
@@ -23,19 +24,19 @@ RECORDS_FILE = "crc_search.jsonl"
 
 
 def hybrid_scores(
-    search_dir: Path | None, base: ModelSource, instruct: ModelSource, hybrid: Restoration
+    search_dir: Path | None, base: ModelSource, instruct: ModelSource, choice: Restoration | float
 ) -> tuple[ModelSummary, ...] | None:
-    """Find the scores of instruct model, hybrid and base model, as far as a search measured them.
+    """Find the scores of instruct model, hybrid or soup, and base model, as far as a search measured them.
 
     Args:
         search_dir: output directory of ``slr search``; None if there was no search.
-        base: base model of the hybrid.
-        instruct: instruct model or adapter of the hybrid.
-        hybrid: what the hybrid restores.
+        base: the base model.
+        instruct: the instruct model or adapter.
+        choice: what the hybrid restores, or the alpha of the soup.
 
     Returns:
         The scores; None without a search. Also None, with a warning, if the search was over other weights or did not
-        measure this hybrid.
+        measure this model.
 
     Raises:
         ValueError: if there are no records in the directory, or they cannot be read.
@@ -45,11 +46,11 @@ def hybrid_scores(
     store, records = _read(search_dir)
     pair, why_not = _pair_of(records, base, instruct)
     scores = [score for score in of_kind(records, CrcScore) if score.pair == pair]
-    if not any(restoration_of(score) == hybrid for score in scores):
-        reason = why_not if pair is None else "the records hold no score of this hybrid"
+    if not any(choice_of(score) == choice for score in scores):
+        reason = why_not if pair is None else "the records hold no score of this model"
         logger.warning("%s: %s; the model card says that there are no numbers", store.path, reason)
         return None
-    return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, hybrid))
+    return tuple(row for prompt_set in PROMPT_SETS for row in _rows(scores, prompt_set, choice))
 
 
 def records_of_search(
@@ -75,6 +76,40 @@ def records_of_search(
             f"{store.path}: {why_not}: give the directory of a search over this pair, or search it"
         )
     return records, pair
+
+
+def choice_of_search(search_dir: Path, base: ModelSource, instruct: ModelSource) -> Restoration | float:
+    """Find the better one of the models that a search over two models chose.
+
+    Args:
+        search_dir: output directory of ``slr search``.
+        base: the base model.
+        instruct: the instruct model or adapter.
+
+    Returns:
+        What the hybrid restores, or the alpha of the soup.
+
+    Raises:
+        ValueError: if there are no records in the directory, they are of other models, the search is not finished, it
+            chose nothing, or choices by several rules differ.
+    """
+    records, pair = records_of_search(search_dir, base, instruct)
+    found: dict[Restoration | float, str] = {}
+    for selection in of_kind(of_pair(records, pair), CrcSelection):
+        rule = rule_of(selection)
+        better = recommend(records, crc_report(records, pair, rule, stacks_of(selection)))
+        if better is not None:
+            found.setdefault(better.choice, f"{name(better.choice)} ({rule})")
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        raise ValueError(
+            f"{search_dir} holds different choices by several rules: {'; '.join(found.values())}: give --layers or "
+            "--soup"
+        )
+    raise ValueError(
+        f"the search in {search_dir} has made no choice: run it to its end, or give --layers or --soup"
+    )
 
 
 def _read(search_dir: Path) -> tuple[ResultsStore, list[AnyRecord]]:
@@ -118,9 +153,11 @@ def _is_of_hub(source: ModelSource, location: str, revision: str | None) -> bool
     return revision is not None and source.reference == ModelReference(location, revision)
 
 
-def _rows(scores: Sequence[CrcScore], prompt_set: PromptSet, restored: Restoration) -> list[ModelSummary]:
+def _rows(
+    scores: Sequence[CrcScore], prompt_set: PromptSet, choice: Restoration | float
+) -> list[ModelSummary]:
     of_set = [score for score in scores if score.prompt_set == prompt_set]
     instruct = next(score for score in of_set if score.model == "instruct")
-    hybrid = [score for score in of_set if restoration_of(score) == restored]
+    chosen = [score for score in of_set if choice_of(score) == choice]
     base = [score for score in of_set if score.model == "base"]
-    return [summarise(score, instruct) for score in (instruct, *hybrid, *base)]
+    return [summarise(score, instruct) for score in (instruct, *chosen, *base)]

@@ -8,18 +8,39 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
+from importlib import metadata
+from typing import Annotated
 
-from slr.cli import build, dashboard, figures, run, sample, score, search
+import typer
+
+from slr.cli import build, dashboard, figures, run, sample, score, search, show
 from slr.terminal.command_line import make_app, run_app
 
-app = make_app("slr", "Selective Layer Restoration: give a post-trained language model its diversity back.")
+app = make_app("slr")
 app.command(epilog=search.EXAMPLE)(search.search)
+app.command(epilog=show.EXAMPLE)(show.show)
 app.command(epilog=sample.EXAMPLE)(sample.sample)
 app.command(epilog=build.EXAMPLE)(build.build)
 app.command(epilog=score.EXAMPLE)(score.score)
 app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=figures.EXAMPLE)(figures.figures)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        print(f"slr {metadata.version('slr')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_print_version, help="print the version, and end"),
+    ] = False,
+) -> None:
+    """Selective Layer Restoration: give a post-trained language model its diversity back."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

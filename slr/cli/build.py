@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Components, Instruct, Revision, components_of
+from slr.cli.options import Adapter, Base, Components, Instruct, Quiet, Revision, Verbose, components_of
 from slr.terminal.bad_input import check_output_directory, expanded
 from slr.terminal.command_line import number
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import is_verbose, notice, set_verbosity, sign_of_life
 from slr.terminal.stopping import say_when_stopped
+from slr.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
     from slr.building.options import BuildOptions
@@ -23,28 +25,42 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: slr build Qwen/Qwen2.5-7B Qwen/Qwen2.5-7B-Instruct --layers 12:20 --output diverse-qwen"
 
 
+ALL_COMPONENTS = ",".join(COMPONENTS)
+
+
 def build(
     base: Base,
-    layers: Annotated[
-        str,
-        typer.Option(
-            metavar="START:END", help="interval to restore; layers count from 0, END is not included"
-        ),
-    ],
     output: Annotated[Path, typer.Option(metavar="DIR", help="directory to write")],
     instruct: Instruct = None,
     adapter: Adapter = None,
+    layers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:END",
+            help="interval to restore; layers count from 0, END is not included; by default the choice of --search-dir",
+        ),
+    ] = None,
+    soup: Annotated[
+        float | None,
+        typer.Option(
+            parser=number,
+            metavar="ALPHA",
+            help="build a soup instead: all weights with this share of the base model, in (0, 1]",
+        ),
+    ] = None,
     as_adapter: Annotated[
         bool,
         typer.Option("--as-adapter", help="write an adapter of BASE, not a checkpoint; needs --adapter"),
     ] = False,
     alpha: Annotated[
-        float,
+        float | None,
         typer.Option(
-            parser=number, metavar="NUMBER", help="share of the base model in the interval, in (0, 1]"
+            parser=number,
+            metavar="NUMBER",
+            help="share of the base model in --layers, in (0, 1]; by default 1",
         ),
-    ] = 1.0,
-    components: Components = "attention,mlp,norms",
+    ] = None,
+    components: Components = ALL_COMPONENTS,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     overwrite: Annotated[
@@ -60,27 +76,34 @@ def build(
     search_dir: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="output directory of slr search; the model card then has its figures"
+            metavar="DIR",
+            help="output directory of slr search: the model card has its figures, and its choice is built by default",
         ),
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
-    """Write a hybrid as an ordinary checkpoint, or as an adapter.
+    """Write a hybrid or a soup as an ordinary checkpoint, or a hybrid as an adapter.
 
-    The checkpoint has the instruct model's tokenizer, chat template and generation settings. A manifest
+    Without --layers and --soup, the better one of the models that the search in --search-dir chose is built. The
+    checkpoint has the instruct model's tokenizer, chat template and generation settings. A manifest
     (slr_manifest.json) says where every tensor comes from, and a model card describes the hybrid.
 
     If the post-trained model is an adapter, --as-adapter writes the hybrid as an adapter too. It takes a few
     megabytes, and peft loads it onto BASE.
     """
+    set_verbosity(quiet, verbose)
     say_when_stopped("nothing unfinished is used, give the same command again")
 
     from slr.building.options import BuildOptions
     from slr.intervals import LayerInterval
     from slr.models.presets import resolve_pair
 
-    interval = LayerInterval.parse(layers)
+    _check_what_is_given(layers, soup, alpha, components, search_dir)
+    interval = None if layers is None else LayerInterval.parse(layers)
+    share = alpha if soup is None else soup
     options = BuildOptions(
-        alpha=alpha,
+        alpha=1.0 if share is None else share,
         components=components_of(components),
         overwrite=overwrite,
         verify=verify,
@@ -99,9 +122,55 @@ def build(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
-    write = _write_adapter if as_adapter else _write_checkpoint
-    write(spec, interval, output, options)
+    sign_of_life(f"{spec.name}: opening the models ...")
+    if layers is None and soup is None and search_dir is not None:
+        interval, options = _choice(spec, search_dir, options)
+    if not as_adapter:
+        _write_checkpoint(spec, interval, output, options)
+    elif interval is None:
+        raise ValueError("a soup is of all weights, and no adapter: leave --as-adapter out, or give --layers")
+    else:
+        _write_adapter(spec, interval, output, options)
     return 0
+
+
+def _check_what_is_given(
+    layers: str | None, soup: float | None, alpha: float | None, components: str, search_dir: Path | None
+) -> None:
+    """Check that the options say what to build, and nothing that contradicts it.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    if layers is not None and soup is not None:
+        raise ValueError("--layers and --soup are both given: expected one of them")
+    if layers is None and soup is None and search_dir is None:
+        raise ValueError(
+            "it is not said what to build: give --layers START:END, --soup ALPHA, or --search-dir with the output "
+            "directory of slr search"
+        )
+    if layers is None and (alpha is not None or components != ALL_COMPONENTS):
+        raise ValueError(
+            "--alpha and --components are of restored layers: give --layers too, or leave them out"
+        )
+    if soup is not None and not 0 < soup <= 1:
+        raise ValueError(
+            f"--soup is {soup:g}, expected a number in (0, 1]: the base model's share of all weights"
+        )
+
+
+def _choice(
+    spec: PairSpec, search_dir: Path, options: BuildOptions
+) -> tuple[LayerInterval | None, BuildOptions]:
+    """What a search over the pair chose, as an interval, or None for a soup, and the options with its alpha."""
+    from slr.building.search_scores import choice_of_search
+    from slr.intervals import Restoration
+    from slr.models.opened_pair import open_pair
+
+    choice = choice_of_search(search_dir, *open_pair(spec).sources)
+    if isinstance(choice, Restoration):
+        return choice.interval, replace(options, alpha=choice.alpha, components=choice.components)
+    return None, replace(options, alpha=choice)
 
 
 def _write_adapter(spec: PairSpec, interval: LayerInterval, output: Path, options: BuildOptions) -> None:
@@ -113,20 +182,26 @@ def _write_adapter(spec: PairSpec, interval: LayerInterval, output: Path, option
     print(visible(f"wrote {output}:"), f"an adapter with {restored}")
 
 
-def _write_checkpoint(spec: PairSpec, interval: LayerInterval, output: Path, options: BuildOptions) -> None:
+def _write_checkpoint(
+    spec: PairSpec, interval: LayerInterval | None, output: Path, options: BuildOptions
+) -> None:
     from slr.building.checkpoint import build as build_checkpoint
     from slr.terminal.progress import progress_bar
 
     with progress_bar("writing bytes") as on_progress:
         report = build_checkpoint(spec, interval, output, options, on_progress=on_progress)
     _print_notes(report.notes)
-    restored = f"layers {interval} of {report.manifest.num_layers} restored{_share(options)}"
+    restored = (
+        f"a soup at alpha {options.alpha:g}"
+        if interval is None
+        else f"layers {interval} of {report.manifest.num_layers} restored{_share(options)}"
+    )
     print(
         f"wrote {visible(str(report.output_dir))}: {restored} "
         f"({report.num_restored} of {len(report.manifest.tensors)} tensors, {report.num_bytes / 1e6:,.1f} MB "
         f"in {report.seconds:.2f} s{', verified' if options.verify else ''})"
     )
-    if report.mergekit_yaml is not None:
+    if report.mergekit_yaml is not None and is_verbose():
         print("\nthe same tensors with mergekit:\n\n" + visible(report.mergekit_yaml, keep="\n"), end="")
 
 
@@ -137,4 +212,4 @@ def _share(options: BuildOptions) -> str:
 
 def _print_notes(notes: Sequence[str]) -> None:
     for note in notes:
-        print(visible(f"note: {note}"), file=sys.stderr)
+        notice(f"note: {note}")

@@ -7,10 +7,12 @@ from typing import Annotated
 
 import typer
 
+from slr.cli.options import Quiet, Verbose
 from slr.models.presets import PRESETS
 from slr.terminal.bad_input import check_environment
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
+from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, say_when_stopped
 
 EXAMPLE = "Example: slr figures --results-dir results/laptop --output-dir figures"
@@ -37,18 +39,23 @@ def figures(
             help="first fetch the records of this W&B project into from_wandb/ in --results-dir",
         ),
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Draw every figure and table from records alone.
 
     Every preset that has records is drawn; no model is needed. A figure or table without records is a gap that
     names the command to run. The files are replaced together at the end: all of them are new, or none is.
     """
+    set_verbosity(quiet, verbose)
     # `slr run all` starts this command as a child, which must end if `slr run all` is killed.
     die_with_parent()
     say_when_stopped("records and figures are as they were, the same command draws anew")
     check_environment(uses_wandb=wandb is not None)
     if wandb is not None:
         check_installed("wandb", "--wandb")
+
+    sign_of_life(f"{results_dir}: reading the records ...")
 
     from slr.analysis.make_all import draw_all
 

@@ -10,15 +10,23 @@ from slr.intervals import check_components
 from slr.models.presets import PRESETS
 from slr.runs.modes import WandbMode
 from slr.terminal.bad_input import DTYPES
-from slr.terminal.command_line import one_of
+from slr.terminal.command_line import beginning_with, one_of
 from slr.vocabulary import COMPONENTS, Component
 
+PAIR_NAMES = tuple(spec.name for preset in PRESETS.values() for spec in preset.pairs)
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 PRESET_HELP = "pairs to run:\n\n" + "\n\n".join(
     f"{preset.name}: {preset.description}" for preset in PRESETS.values()
 )
 
-Base = Annotated[str, typer.Argument(metavar="BASE", help=f"base model: {MODEL_HELP}; or a preset's pair")]
+Base = Annotated[
+    str,
+    typer.Argument(
+        metavar="BASE",
+        help=f"base model: {MODEL_HELP}; or a preset's pair",
+        autocompletion=beginning_with(PAIR_NAMES),
+    ),
+]
 Instruct = Annotated[
     str | None,
     typer.Argument(
@@ -73,6 +81,13 @@ Wandb = Annotated[
         help="mirror the records to Weights & Biases",
     ),
 ]
+
+Top = Annotated[
+    int, typer.Option(metavar="NUMBER", min=1, help="number of the best admissible layers to print")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, and nothing else")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print results and errors only")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="print details and debug messages too")]
 
 
 def components_of(names: str) -> tuple[Component, ...]:

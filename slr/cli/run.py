@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Wandb
+from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Quiet, Verbose, Wandb
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
-from slr.terminal.command_line import one_of
+from slr.terminal.command_line import beginning_with, one_of
 from slr.terminal.extras import check_installed
+from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
@@ -34,10 +35,21 @@ EXAMPLE = "Example: slr run all --preset laptop"
 def run(
     context: typer.Context,
     experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT", help=f"{ALL}, or one of {', '.join(NAMES)}")
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help=f"{ALL}, or one of {', '.join(NAMES)}",
+            autocompletion=beginning_with((*NAMES, ALL)),
+        ),
     ],
     preset: Annotated[
-        str, typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help=PRESET_HELP)
+        str,
+        typer.Option(
+            parser=one_of(PRESETS),
+            metavar="|".join(PRESETS),
+            help=PRESET_HELP,
+            autocompletion=beginning_with(PRESETS),
+        ),
     ] = "testbed",
     families: Annotated[
         str | None,
@@ -61,8 +73,10 @@ def run(
         bool, typer.Option("--smoke", help="run a few prompts only, to see that everything works")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only list the cells, with an estimate of their cost")
+        bool,
+        typer.Option("--dry-run", help="only estimate time, memory, download and disk; nothing is run"),
     ] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="with --dry-run, list every cell too")] = False,
     wandb: Wandb = "offline",
     device: Device = None,
     dtype: Dtype = None,
@@ -83,14 +97,21 @@ def run(
             f"CPU one a core, up to {MOST_PROCESSES}",
         ),
     ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Run one experiment, or all of them, on the pairs of a preset.
 
     The experiments that it builds on run first. If all experiments run, their figures and tables are drawn at the
     end. What is on record is not done again, so the same command continues a run that was stopped.
     """
+    set_verbosity(quiet, verbose)
     check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
+    if cells and not dry_run:
+        raise ValueError("--cells is for --dry-run: give both, or leave --cells out")
     check_environment(uses_wandb=wandb != "disabled")
+
+    sign_of_life(f"{experiment}: reading what is there ...")
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
@@ -116,7 +137,7 @@ def run(
     experiments = chosen_experiments(experiment, preset, smoke)
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
-        print_plan(experiments, options)
+        print_plan(experiments, options, with_cells=cells)
         return 0
     if wandb != "disabled":
         check_installed("wandb", "slr run without --wandb disabled")

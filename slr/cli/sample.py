@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from slr.cli.options import Adapter, Base, Device, Dtype, Instruct, Revision
+from slr.cli.options import Adapter, AsJson, Base, Device, Dtype, Instruct, Quiet, Revision, Verbose
 from slr.sampling.config import SamplingConfig
 from slr.terminal.command_line import NOTHING_IS_KEPT, number
+from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import say_when_stopped
 
 EXAMPLE = 'Example: slr sample testbed-llama --layers 6:9 --soup 0.4 --prompt "Name a color." -n 12'
@@ -70,19 +71,20 @@ def sample(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="also write a page with the answers side by side")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="print everything as JSON, and nothing else")
-    ] = False,
+    as_json: AsJson = False,
     base_revision: Revision = None,
     instruct_revision: Revision = None,
     device: Device = None,
     dtype: Dtype = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Show what the instruct model, hybrids and soups answer, side by side.
 
     Without --layers, the best candidates of a search are asked (--search-dir). All models get the same random
     numbers. Nothing is written, unless --html asks for a page.
     """
+    set_verbosity(quiet, verbose)
     say_when_stopped(NOTHING_IS_KEPT)
     texts = _prompts(prompt or [], prompts)
     sampling = SamplingConfig(temperature=temperature, min_p=min_p, max_new_tokens=max_new_tokens)
@@ -110,6 +112,7 @@ def sample(
         base_revision=base_revision,
         instruct_revision=instruct_revision,
     )
+    sign_of_life(f"{spec.name}: opening the models ...")
 
     from slr.models.loading import load_spec
     from slr.models.quiet_libraries import quiet_libraries

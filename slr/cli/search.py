@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,13 +10,17 @@ import typer
 
 from slr.cli.options import (
     Adapter,
+    AsJson,
     Base,
     Components,
     Device,
     DeviceMap,
     Dtype,
     Instruct,
+    Quiet,
     Revision,
+    Top,
+    Verbose,
     Wandb,
     components_of,
 )
@@ -26,14 +29,11 @@ from slr.terminal.bad_input import check_environment, check_output_directory
 from slr.terminal.command_line import number, numbers
 from slr.terminal.extras import check_installed
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice, set_verbosity, sign_of_life
 from slr.terminal.stopping import say_when_stopped
-from slr.terminal.tables import print_table
-from slr.vocabulary import COMPONENTS
 
 if TYPE_CHECKING:
-    from slr.crc.report import CrcReport
     from slr.crc.study import CrcStudyConfig
-    from slr.intervals import Restoration
     from slr.models.loading import ModelPair
     from slr.models.reference import PairSpec
     from slr.runs.experiment import RunSettings
@@ -85,32 +85,50 @@ def search(
         ),
     ] = "1",
     components: Components = "attention,mlp,norms",
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help='prompts of your own, a line each, such as {"text": "Name a vowel.", "valid": "aeiou"}; by default '
+            "the 80 that come with slr",
+        ),
+    ] = None,
+    top: Top = 5,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="only estimate time, memory and download; nothing is loaded or written"
+        ),
+    ] = False,
+    as_json: AsJson = False,
     wandb: Wandb = "disabled",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> int:
     """Score every interval of a pair by CRC and choose the best one.
 
     BASE and INSTRUCT are two checkpoints of one architecture. In place of INSTRUCT, --adapter takes a LoRA
     adapter of BASE. BASE alone can be the name of a preset's pair, such as testbed-llama.
 
-    Records, heatmap and trade-off plot go to the output directory. The slr build command for the choice is
-    printed at the end. The same command continues a search that was stopped. With another --min-validity or
-    --margin it chooses anew from the same scores. --alphas searches partial restoration too: all alphas in one
-    pass, and the choice is among all of them. Scores of other alphas and components in the directory stay.
+    Records, heatmap and trade-off plot go to the output directory. At the end stands which is better, the hybrid or
+    the soup, and the command that builds it. The same command continues a search that was stopped. With another
+    --min-validity or --margin it chooses anew from the same scores, as slr show does without the models. --alphas
+    searches partial restoration too: all alphas in one pass, and the choice is among all of them. Scores of other
+    alphas and components in the directory stay.
     """
+    set_verbosity(quiet, verbose)
     say_when_stopped("the same command goes on from the records that are there")
     _check_options(min_validity, wandb)
 
     import dataclasses
 
-    from slr.crc.plots import save_pictures
+    from slr.cli.crc_output import build_command, pair_words, print_report, report_as_json
+    from slr.crc.own_prompts import read_prompts
+    from slr.crc.recommendation import recommend
     from slr.crc.report import crc_report
     from slr.crc.study import FULL, crc_experiment
     from slr.models.presets import resolve_pair
-    from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiment, store_of
-    from slr.runs.output_lock import check_still_there, output_lock
     from slr.runs.processes import launched_processes
-    from slr.runs.tracking import check_account, mirror_pair
 
     config = dataclasses.replace(
         FULL,
@@ -119,6 +137,8 @@ def search(
         alphas=numbers(alphas, "--alphas"),
         components=components_of(components),
     )
+    if prompts is not None:
+        config = config.with_own_prompts(read_prompts(prompts))
     spec = resolve_pair(
         base,
         instruct,
@@ -129,11 +149,29 @@ def search(
     output_dir = output_dir or Path("results") / spec.name
     check_output_directory(output_dir, "--output-dir")
     processes = launched_processes()
+    if processes.is_main:
+        sign_of_life(f"{spec.name}: opening the models ...")
+
+    from slr.crc.plots import save_pictures
+    from slr.runs.device import choose_device_and_dtype
+    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.tracking import check_account, mirror_pair
+
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
     experiment = crc_experiment(config)
+    if dry_run:
+        from slr.cli.search_estimate import print_estimate
+        from slr.crc.search_plan import plan_search
+        from slr.models.opened_pair import open_pair
+
+        results = experiment.results_in(store_of(experiment, output_dir).read())
+        plan = plan_search(open_pair(spec), config, results, device=device, dtype=torch_dtype, stream=stream)
+        print_estimate(plan, device, as_json)
+        return 0
     with output_lock(output_dir, processes):
         if processes.is_main:
             check_account(wandb, output_dir)
@@ -151,16 +189,23 @@ def search(
         if not processes.is_main:
             return 0
         records = store_of(experiment, output_dir).read()
-        report = crc_report(records, spec.name, config.rule, config.stacks)
+        report = crc_report(records, spec.name, config.rule, config.stacks, top)
         pictures = save_pictures([report], records, output_dir / "figures")
         mirror_pair(experiment, spec, output_dir, wandb, pictures)
-    _print_report(report)
+    better = recommend(records, report)
+    command = (
+        None
+        if better is None
+        else build_command(pair_words(spec), better.choice, output_dir, f"{spec.name}-slr")
+    )
+    if as_json:
+        print(json.dumps(report_as_json(report, better, command), indent=1))
+        return 0
+    print()
+    print_report(report, better, command)
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
         print(visible(f"picture: {picture}"))
-    if report.chosen is not None:
-        print("\nto build this hybrid:\n")
-        print(visible("  " + _build_command(spec, report.chosen, output_dir)))
     return 0
 
 
@@ -202,85 +247,5 @@ def _load(spec: PairSpec, settings: RunSettings, stream: bool | None, config: Cr
     )
     if settings.processes.is_main:
         for note in pair.notes:
-            print(visible(f"note: {note}"), file=sys.stderr)
+            notice(f"note: {note}")
     return pair
-
-
-def _print_report(report: CrcReport) -> None:
-    from slr.crc.report import rule_in_words
-
-    chosen = (
-        f"layers {report.interval} of {report.num_layers} {report.chosen.stack}".rstrip()
-        if report.chosen is not None
-        else "no layers"
-    )
-    print(f"\n{visible(report.pair)}: {chosen}")
-    print(f"{visible(report.interval_reason)}\n")
-    rows = []
-    for line in report.models:
-        # A comparison of the reference with itself would always give 1 and 0.
-        is_reference = line.model == "instruct"
-        rows.append(
-            (
-                _model_name(line.model, report),
-                line.prompt_set.replace("_", "-"),
-                line.validity,
-                line.diversity,
-                "" if is_reference else line.validity_ratio,
-                "" if is_reference else line.diversity_difference,
-            )
-        )
-    columns = (
-        "model",
-        "prompts",
-        "validity",
-        "diversity",
-        "validity / instruct's",
-        "diversity less instruct's",
-    )
-    print_table(columns, rows, num_text_columns=2)
-    print()
-    print_table(
-        ("best admissible layers", "validity", "diversity", "validity / instruct's"),
-        [
-            (best.choice, f"{best.validity:.3f}", f"{best.diversity:.3f}", best.validity_ratio)
-            for best in report.best
-        ],
-    )
-    print(f"\n{len(report.front)} of all intervals are on the Pareto front.")
-    for sentence in rule_in_words(report):
-        print(visible(sentence))
-
-
-def _model_name(model: str, report: CrcReport) -> str:
-    if model == "hybrid":
-        return f"hybrid {report.chosen}"
-    return f"soup, alpha {report.soup_alpha:g}" if model == "soup" else model
-
-
-def _build_command(spec: PairSpec, chosen: Restoration, search_dir: Path) -> str:
-    words = ["slr", "build", *_pair_words(spec), "--layers", str(chosen.interval)]
-    if chosen.alpha != 1:
-        words += ["--alpha", f"{chosen.alpha:g}"]
-    if chosen.components != COMPONENTS:
-        words += ["--components", ",".join(chosen.components)]
-    return shlex.join([*words, "--search-dir", str(search_dir), "--output", f"{spec.name}-slr"])
-
-
-def _pair_words(spec: PairSpec) -> list[str]:
-    """The arguments and options that name a pair; the name alone if it is a preset's."""
-    from slr.models.presets import find_pair, preset_of
-
-    if preset_of(spec.name) is not None:
-        known = find_pair(spec.name)
-        # A pair of the user's own may have the same name.
-        if (known.base, known.instruct) == (spec.base, spec.instruct):
-            return [spec.name]
-    locations = [reference.location for reference in (spec.base, spec.instruct)]
-    # Without "./", the command line would read a path that begins with a dash as an option.
-    base, instruct = (f"./{location}" if location.startswith("-") else location for location in locations)
-    words = [base, "--adapter", instruct] if spec.instruct_is_adapter else [base, instruct]
-    for option, reference in (("--base-revision", spec.base), ("--instruct-revision", spec.instruct)):
-        if reference.revision is not None:
-            words += [option, reference.revision]
-    return words

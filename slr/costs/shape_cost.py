@@ -8,7 +8,6 @@ the number of tokens, and not on which tokens they are.
 from __future__ import annotations
 
 import copy
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from slr.crc.scoring import EncodedPrompts, encode_prompts
 from slr.crc.search import count_tokens_computed, iter_search
 from slr.crc.tree_forward import memory_budget
 from slr.models.loading import ModelPair
+from slr.runs.device import matrix_flops_per_second
 from slr.runs.provenance import config_hash, describe_device, provenance, reset_peak_memory
 from slr.runs.records import SearchCost
 from slr.terminal.progress import progress_bar
@@ -77,9 +77,6 @@ CPU_LAYERS = 3
 CPU_PROMPTS = 2
 CPU_VOCABULARY = 8192
 """Numbers of layers, prompts and tokens that are left of a shape on a CPU; its widths stay."""
-
-PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
-"""Number of rows and columns of the square matrices that measure a device's peak speed."""
 
 WARM_UP_STARTS = 8
 """Number of start layers that warm up the search. They are the last ones: few evaluations, but full-size calls."""
@@ -159,7 +156,7 @@ def measure_shape(
     # In the first calls libraries set themselves up, and memory is set apart for calls of full size.
     late = range(max(0, pair.num_layers - WARM_UP_STARTS), pair.num_layers)
     list(iter_search(pair, encoded, starts=late, memory_budget_bytes=budget))
-    peak_speed = _peak_flops_per_second(device)
+    peak_speed = matrix_flops_per_second(device, DTYPE[torch.device(device).type])
     reset_peak_memory(device)
     with progress_bar(pair.name) as on_progress:
         began = time.perf_counter()
@@ -201,23 +198,6 @@ def _case(
             f"{len(load_prompts('selection'))}, with a vocabulary of {config.vocab_size:,}"
         ),
     )
-
-
-def _peak_flops_per_second(device: str, repetitions: int = 10) -> float:
-    """Measure the speed of a large matrix product in the search's dtype, as the median of several."""
-    kind = torch.device(device).type
-    size = PEAK_MATRIX_SIZE[kind]
-    left, right = torch.randn(2, size, size, device=device, dtype=DTYPE[kind])
-    seconds = []
-    # The first product is not counted, because the library sets itself up in it.
-    for _ in range(repetitions + 1):
-        began = time.perf_counter()
-        torch.matmul(left, right)
-        # A GPU computes in the background. Without this wait, the clock would stop before the product is there.
-        if kind == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds[1:])
 
 
 def _count_flops(config: PreTrainedConfig, record: SearchCost) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 from slr.models.reference import PairSpec
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results import RecordsByKey, of_kind
+from slr.vocabulary import COMPONENTS, Component
 
 
 def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
@@ -16,6 +17,16 @@ def selection_of(results: RecordsByKey, pair: str) -> CrcSelection | None:
     An experiment's results have only the choice by the experiment's own rule; see ``Experiment.is_wanted``.
     """
     return next(iter(results.of_pair(pair).of_kind(CrcSelection)), None)
+
+
+def recorded_alpha(alpha: float) -> float | None:
+    """A hybrid's alpha as records hold it: None for 1."""
+    return None if alpha == 1 else alpha
+
+
+def recorded_components(components: tuple[Component, ...]) -> tuple[Component, ...] | None:
+    """A hybrid's components as records hold them: None for all."""
+    return None if components == COMPONENTS else components
 
 
 def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:

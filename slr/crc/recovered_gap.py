@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from slr.crc.choice import recorded_alpha, recorded_components
 from slr.crc.report import CrcReport
-from slr.crc.study import recorded_alpha, recorded_components
 from slr.runs.records import AnyRecord, CrcFewShotScore, CrcScore
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio

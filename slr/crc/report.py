@@ -87,7 +87,7 @@ class CrcReport:
         soup_alpha: the chosen soup's share of the base model's weights; None if there is none.
         soup_reason: why it was chosen, or why there is none.
         models: base, instruct, the chosen hybrid and the chosen soup on both prompt sets, if they were scored.
-        by_category: the same for letters and digits separately.
+        by_category: the same for letters and digits separately; empty for prompts of the user's own.
         best: the best admissible hybrids, the chosen one first.
         front: the Pareto front of all hybrids.
     """
@@ -168,6 +168,11 @@ def restoration_of(score: CrcScore) -> Restoration | None:
     return Restoration(LayerInterval(*score.interval), stack)
 
 
+def choice_of(score: CrcScore) -> Restoration | float | None:
+    """What the hybrid of an interval restores, or the alpha of a soup; None for any other model."""
+    return score.alpha if score.model == "soup" else restoration_of(score)
+
+
 def scored_intervals(records: Sequence[AnyRecord]) -> list[tuple[LayerInterval, CrcScore]]:
     """Every interval of one pair, restored whole, with its scores on the selection prompts."""
     return [(choice.interval, score) for choice, score in scored_restorations(records)]
@@ -205,6 +210,7 @@ def crc_report(
     pair: str,
     rule: SelectionRule | None = None,
     stacks: Sequence[Stack] | None = None,
+    num_best: int = NUM_BEST,
 ) -> CrcReport:
     """Make the report on one pair.
 
@@ -214,6 +220,7 @@ def crc_report(
         rule: the rule of the choice; None for the paper's rule, or if there is no choice by it, the first other one.
         stacks: the ways to restore a layer that the choice is among; None for layers restored whole, or if there is no
             choice among these, the ways of the first other choice.
+        num_best: largest number of the best admissible hybrids.
 
     Returns:
         The report.
@@ -223,7 +230,7 @@ def crc_report(
     """
     records = of_pair(records, pair)
     selection = _selection(records, pair, rule, stacks)
-    rule, stacks = _rule_of(selection), stacks_of(selection)
+    rule, stacks = rule_of(selection), stacks_of(selection)
     hybrids = restoration_candidates(records, stacks)
     ranking = select(
         # The record has only the choice. The ranking is made again, because a report shows the next best hybrids too.
@@ -233,6 +240,9 @@ def crc_report(
         rule.margin,
         not_finite=not_finite_choices(scored_restorations(records, stacks)),
     ).ranking
+    asked = {prompt_id for score in scores_of_every_token(records) for prompt_id in score.prompt_ids}
+    # Prompts of the user's own belong to no category.
+    categories = CATEGORIES if asked <= _category_of().keys() else ()
     return CrcReport(
         pair=pair,
         family=selection.family,
@@ -246,9 +256,9 @@ def crc_report(
         soup_reason=selection.soup_reason,
         models=tuple(_model_summaries(records, selection, None)),
         by_category=tuple(
-            summary for category in CATEGORIES for summary in _model_summaries(records, selection, category)
+            summary for category in categories for summary in _model_summaries(records, selection, category)
         ),
-        best=ranking[:NUM_BEST],
+        best=ranking[:num_best],
         front=tuple(pareto_front(hybrids)),
     )
 
@@ -258,7 +268,7 @@ def _selection(
 ) -> CrcSelection:
     by_stacks: dict[tuple[Stack, ...], dict[SelectionRule, CrcSelection]] = {}
     for record in of_kind(records, CrcSelection):
-        by_stacks.setdefault(stacks_of(record), {}).setdefault(_rule_of(record), record)
+        by_stacks.setdefault(stacks_of(record), {}).setdefault(rule_of(record), record)
     if stacks is None:
         stacks = (WHOLE,) if (WHOLE,) in by_stacks else next(iter(by_stacks), (WHOLE,))
     by_rule = by_stacks.get(tuple(stacks), {})
@@ -283,7 +293,8 @@ def chosen_restoration(selection: CrcSelection) -> Restoration | None:
     return Restoration(LayerInterval(*selection.interval), stack)
 
 
-def _rule_of(selection: CrcSelection) -> SelectionRule:
+def rule_of(selection: CrcSelection) -> SelectionRule:
+    """The rule of a choice."""
     return SelectionRule(selection.min_validity_ratio, selection.margin)
 
 

@@ -15,8 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import numpy as np
-
+from slr.crc.choice import recorded_alpha, recorded_components
 from slr.crc.cost import measured_cost
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.prompts import FEW_SHOT, PROMPT_SETS, CrcPrompt, load_prompts
@@ -26,11 +25,10 @@ from slr.crc.report import (
     crc_report,
     restoration_candidates,
     restoration_of,
-    scored_restorations,
-    scored_soups,
     soup_candidates,
 )
-from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule, not_finite_choices, select
+from slr.crc.reselection import selection_fields
+from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule
 from slr.intervals import WHOLE, LayerSet, Restoration, Stack, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
@@ -55,10 +53,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _prompts_digest() -> str:
-    """Digest of all prompts."""
-    prompts = [asdict(prompt) for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
-    return _digest(json.dumps(prompts))
+def _prompts_digest(prompts: Sequence[CrcPrompt] | None = None) -> str:
+    """Digest of prompts; None for all that come with the package."""
+    if prompts is None:
+        prompts = [prompt for prompt_set in PROMPT_SETS for prompt in load_prompts(prompt_set)]
+    return _digest(json.dumps([asdict(prompt) for prompt in prompts]))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +73,7 @@ class CrcStudyConfig:
         components: restored parts of the layers.
         soup_alphas: shares of the base model's weights, from 0 to 1, one for each soup.
         max_prompts: number of prompts of each set; None for all.
+        own_prompts: prompts of the user in place of the package's; None for the package's.
         prompts_digest: digest of the prompts. After a change of a prompt, a study cannot continue from old results.
     """
 
@@ -83,6 +83,7 @@ class CrcStudyConfig:
     components: tuple[Component, ...] = COMPONENTS
     soup_alphas: tuple[float, ...] = tuple(step / 20 for step in range(21))
     max_prompts: int | None = None
+    own_prompts: tuple[CrcPrompt, ...] | None = None
     prompts_digest: str = field(default_factory=_prompts_digest)
 
     def __post_init__(self) -> None:
@@ -99,6 +100,10 @@ class CrcStudyConfig:
         if self.max_prompts is not None and self.max_prompts < 1:
             raise ValueError(f"max_prompts is {self.max_prompts}, expected at least 1, or None for all")
 
+    def with_own_prompts(self, prompts: tuple[CrcPrompt, ...]) -> CrcStudyConfig:
+        """The same with other prompts, all of which are used."""
+        return replace(self, own_prompts=prompts, max_prompts=None, prompts_digest=_prompts_digest(prompts))
+
     @property
     def rule(self) -> SelectionRule:
         """The rule by which interval and soup are chosen."""
@@ -111,6 +116,8 @@ class CrcStudyConfig:
 
     def prompts(self, prompt_set: PromptSet) -> tuple[CrcPrompt, ...]:
         """The prompts of a set. If they are not all used, letters and digits take turns."""
+        if self.own_prompts is not None:
+            return tuple(prompt for prompt in self.own_prompts if prompt.split == prompt_set)
         prompts = load_prompts(prompt_set)
         if self.max_prompts is None:
             return prompts
@@ -138,7 +145,8 @@ def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
         job_type="search",
         mirror=lambda records, pair: _mirror(records, pair, config),
         versions=lambda: CRC_SCORING,
-        settings_in_records=("min_validity_ratio", "margin", "alphas", "components"),
+        # The digest says whether prompts differ, and needs less room in a message than the prompts.
+        settings_in_records=("min_validity_ratio", "margin", "alphas", "components", "own_prompts"),
         is_wanted=lambda record: _is_wanted(record, config),
     )
 
@@ -379,42 +387,8 @@ def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[
 def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
     pair = context.spec.name
     records = list(context.results.of_pair(pair).values())
-    instruct = context.results.find(CrcScore, CrcScore.key_of(pair, "selection", "instruct"))
-    assert instruct is not None
-    # The instruct model has a validity on every prompt, or its scores would not be there.
-    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    hybrids = select(
-        restoration_candidates(records, config.stacks),
-        instruct_validity,
-        config.min_validity_ratio,
-        config.margin,
-        not_finite=not_finite_choices(scored_restorations(records, config.stacks)),
-    )
-    hybrid = None if hybrids.chosen is None else hybrids.chosen.choice
-    soups = select(
-        soup_candidates(records),
-        instruct_validity,
-        config.min_validity_ratio,
-        config.margin,
-        not_finite=not_finite_choices(scored_soups(records)),
-    )
-    yield [
-        CrcSelection(
-            **context.header,
-            family=instruct.family,
-            num_layers=instruct.num_layers,
-            min_validity_ratio=config.min_validity_ratio,
-            margin=config.margin,
-            instruct_validity=instruct_validity,
-            alphas=config.alphas,
-            components=recorded_components(config.components),
-            interval=None if hybrid is None else hybrid.interval.ends,
-            alpha=None if hybrid is None else recorded_alpha(hybrid.alpha),
-            interval_reason=hybrids.reason,
-            soup_alpha=soups.chosen.choice if soups.chosen is not None else None,
-            soup_reason=soups.reason,
-        )
-    ]
+    fields = selection_fields(records, config.rule, config.stacks)
+    yield [CrcSelection(**context.header, **fields)]
 
 
 def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
@@ -478,16 +452,6 @@ def hybrid_key(pair: str, prompt_set: PromptSet, hybrid: Restoration) -> str:
 
 def _few_shot_key(pair: str, prompt_set: PromptSet) -> str:
     return CrcFewShotScore.key_of(pair, prompt_set, _digest(FEW_SHOT.text("")))
-
-
-def recorded_alpha(alpha: float) -> float | None:
-    """A hybrid's alpha as records hold it: None for 1."""
-    return None if alpha == 1 else alpha
-
-
-def recorded_components(components: tuple[Component, ...]) -> tuple[Component, ...] | None:
-    """A hybrid's components as records hold them: None for all."""
-    return None if components == COMPONENTS else components
 
 
 def score_record(

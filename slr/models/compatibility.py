@@ -97,7 +97,7 @@ def conversion_note(side: str, checkpoint: Checkpoint, dtype: torch.dtype) -> tu
     """Say that the weights of one side are converted to another dtype; nothing if they have it already.
 
     Args:
-        side: "base" or "instruct".
+        side: "base", "instruct", or both if they are the same on disk.
         checkpoint: the model of that side.
         dtype: dtype that the weights are wanted in.
     """

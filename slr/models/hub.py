@@ -104,7 +104,7 @@ def read_hub_tensor_index(reference: ModelReference, directory: Path) -> TensorI
         NotASafetensorsRepoError: if the hub lists safetensors weights and yet gives none.
         ValueError: if the repository has no safetensors weights.
     """
-    if _weights_are_local(directory):
+    if weights_are_local(directory):
         return read_tensor_index(directory)
     with _clear_errors(reference):
         try:
@@ -155,7 +155,8 @@ def _hub_answers(reference: ModelReference) -> bool:
     return True
 
 
-def _weights_are_local(directory: Path) -> bool:
+def weights_are_local(directory: Path) -> bool:
+    """Whether the directory of a hub model in the cache has all its weights."""
     if (directory / SINGLE_FILE).exists():
         return True
     index_file = directory / INDEX_FILE

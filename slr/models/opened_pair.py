@@ -86,9 +86,12 @@ def open_pair(spec: PairSpec, dtype: torch.dtype | None = None) -> OpenedPair:
     instruct = open_checkpoint(spec.instruct) if adapter is None else adapter.applied_to(base)
     differences = check_compatible(base, instruct)
     dtype = dtype or instruct.dtype
-    conversions = conversion_note("base", base, dtype)
-    if adapter is None:
-        conversions += conversion_note("instruct", instruct, dtype)
+    if adapter is not None:
+        conversions = conversion_note("base", base, dtype)
+    elif base.dtype == instruct.dtype:
+        conversions = conversion_note("base and instruct", base, dtype)
+    else:
+        conversions = conversion_note("base", base, dtype) + conversion_note("instruct", instruct, dtype)
     return OpenedPair(
         spec=spec,
         base=base,

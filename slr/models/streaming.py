@@ -178,11 +178,14 @@ def load_streamed(
 
 def fits(bytes_needed: int, device: torch.device | str | None) -> bool:
     """Whether a number of bytes can be loaded onto a device and leaves room to compute."""
+    return bytes_needed <= SHARE_OF_FREE_MEMORY * free_bytes(device)
+
+
+def free_bytes(device: torch.device | str | None) -> int:
+    """Count the free bytes of a GPU, or of the machine's memory."""
     if device is not None and torch.device(device).type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-    else:
-        free = psutil.virtual_memory().available
-    return bytes_needed <= SHARE_OF_FREE_MEMORY * free
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
 
 
 def is_streamed(model: PreTrainedModel) -> bool:

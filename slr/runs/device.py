@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+import time
 from typing import TYPE_CHECKING
 
 from slr.runs.processes import ALONE, Processes
@@ -9,6 +11,9 @@ from slr.terminal.bad_input import DTYPES, check_one_of
 
 if TYPE_CHECKING:
     import torch
+
+PEAK_MATRIX_SIZE = {"cpu": 1024, "cuda": 8192}
+"""Number of rows and columns of the square matrices that measure a device's peak speed."""
 
 
 def choose_device_and_dtype(
@@ -67,3 +72,28 @@ def _default_device(num_gpus: int, processes: Processes) -> str:
             "as many (--num_processes), or give --device to have them share one"
         )
     return "cuda" if processes.local_count == 1 else f"cuda:{processes.local_index}"
+
+
+def matrix_flops_per_second(device: str, dtype: torch.dtype, repetitions: int = 10) -> float:
+    """Measure the speed of a large matrix product, as the median of several.
+
+    Args:
+        device: device as torch names it.
+        dtype: dtype of the matrices.
+        repetitions: number of products that count.
+    """
+    import torch
+
+    kind = torch.device(device).type
+    size = PEAK_MATRIX_SIZE.get(kind, PEAK_MATRIX_SIZE["cpu"])
+    left, right = torch.randn(2, size, size, device=device, dtype=dtype)
+    seconds = []
+    # The first product is not counted, because the library sets itself up in it.
+    for _ in range(repetitions + 1):
+        began = time.perf_counter()
+        torch.matmul(left, right)
+        # A GPU computes in the background. Without this wait, the clock would stop before the product is there.
+        if kind == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[1:])

@@ -2,59 +2,78 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from slr.runs.experiment import AnyExperiment, Cost, store_of
+import psutil
+
+from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX
+from slr.models.reference import ModelReference, PairSpec
+from slr.runs.experiment import AnyExperiment, Cell, store_of
 from slr.runs.results import RecordsByKey
 from slr.runs.script import ScriptOptions
-from slr.terminal.tables import print_table
+from slr.runs.speed import ASSUMED_SPEEDS
+from slr.terminal.progress import format_seconds
+from slr.terminal.tables import print_sentence, print_table
+
+BYTES_ON_DISK = 2
+"""Bytes of a weight in a hub checkpoint, which is nearly always in 16 bits."""
+BYTES_IN_MEMORY = {"cpu": 4, "cuda": 2}
+"""Bytes of a weight by kind of device, in the default dtype."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AssumedSpeed:
-    """Speed of a kind of device, in FLOP per second.
+@dataclass(frozen=True)
+class _Planned:
+    """A cell, and what is known of it.
 
     Attributes:
-        forward: speed of forward passes over whole texts.
-        sampling: speed while tokens are sampled one after the other.
+        seconds: estimated time in seconds; None where its FLOP are not known.
+        is_done: whether its records are there.
     """
 
-    forward: float
-    sampling: float
-
-    def seconds(self, cost: Cost) -> float | None:
-        """Estimate the time of the work in seconds; None where its FLOP are not known."""
-        if cost.flops is None:
-            return None
-        return cost.flops * ((1 - cost.sampled_share) / self.forward + cost.sampled_share / self.sampling)
+    experiment: str
+    cell: Cell
+    seconds: float | None
+    is_done: bool
 
 
-ASSUMED_SPEEDS = {
-    "cpu": AssumedSpeed(forward=5e10, sampling=3e10),
-    "cuda": AssumedSpeed(forward=3e14, sampling=2.5e13),
-}
-"""Speeds by kind of device: two CPU cores in float32, and one H100 in bfloat16.
+def print_plan(
+    experiments: Sequence[AnyExperiment], options: ScriptOptions, with_cells: bool = False
+) -> None:
+    """Print the estimated time of each experiment, and the memory, download and disk that the run needs.
 
-The H100's forward speed is a third of its peak. Its sampling speed is about 1500 tokens a second of an 8B model at
-batch 64, where memory is the limit.
-"""
-
-
-def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> None:
-    """Print every cell with the estimated cost of its whole work, and the hours of each experiment.
-
-    Cells that are done count too, because the estimate is of the whole work.
+    Args:
+        experiments: the experiments of the run.
+        options: its pairs, and where its records are.
+        with_cells: whether to print every cell too.
     """
     kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
     kind = kind if kind in ASSUMED_SPEEDS else "cpu"
+    pairs = options.pairs()
+    plan = list(_planned(experiments, options, pairs, kind))
+    if with_cells:
+        _print_cells(plan)
+        print()
+    unit = "GPU" if kind == "cuda" else "CPU"
+    names = list(dict.fromkeys(planned.experiment for planned in plan))
+    rows = [_row(name, [planned for planned in plan if planned.experiment == name]) for name in names]
+    print_table(("experiment", "cells done", f"{unit} time", "left to do"), [*rows, _row("in all", plan)])
+    print()
+    for sentence in _needs(pairs, kind, options.output_dir):
+        print_sentence(sentence)
     speed = ASSUMED_SPEEDS[kind]
-    print(
-        f"estimates of the whole work, at an assumed {speed.forward:.0e} FLOP/s, {speed.sampling:.0e} while sampling "
-        f"({kind}); no weight is loaded"
+    print_sentence(
+        f"The times assume {speed.forward:.0e} FLOP/s, and {speed.sampling:.0e} while sampling. Measuring texts adds "
+        "to them. --cells lists the cells."
     )
-    rows: list[tuple[str, ...]] = []
-    totals: dict[str, tuple[int, float]] = {}
+
+
+def _planned(
+    experiments: Sequence[AnyExperiment], options: ScriptOptions, pairs: Sequence[PairSpec], kind: str
+) -> Iterator[_Planned]:
     for experiment in experiments:
         results = RecordsByKey(
             (key, record)
@@ -62,26 +81,85 @@ def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> 
             if store is not None
             for key, record in store.results_in(store_of(store, options.output_dir).read()).items()
         )
-        for spec in options.pairs():
+        for spec in pairs:
             for cell in experiment.cells(spec):
-                seconds = speed.seconds(cell.cost)
-                state = "done" if cell.is_done(results) else "to do"
-                rows.append((experiment.name, cell.key, state, *_cells_of(cell.cost, seconds)))
-                tokens, so_far = totals.get(experiment.name, (0, 0.0))
-                totals[experiment.name] = tokens + cell.cost.tokens, so_far + (seconds or 0.0)
-    print_table(
-        ("experiment", "cell", "state", "layer evaluations", "tokens", "FLOP", "seconds"),
-        rows,
-        num_text_columns=3,
-    )
-    totals["in all"] = sum(tokens for tokens, _ in totals.values()), sum(time for _, time in totals.values())
-    print()
-    print_table(
-        ("experiment", "tokens", f"{'GPU' if kind == 'cuda' else 'CPU'} hours"),
-        [(name, f"{tokens:,}", f"{seconds / 3600:.2f}") for name, (tokens, seconds) in totals.items()],
-    )
+                # Some cells only count what other cells made.
+                seconds = 0.0 if cell.cost.tokens == 0 else ASSUMED_SPEEDS[kind].seconds(cell.cost)
+                yield _Planned(experiment.name, cell, seconds, cell.is_done(results))
 
 
-def _cells_of(cost: Cost, seconds: float | None) -> tuple[str, str, str, str]:
-    work = f"{cost.layer_evaluations:,}", f"{cost.tokens:,}"
-    return (*work, "?", "?") if seconds is None else (*work, f"{cost.flops:.1e}", f"{seconds:.1f}")
+def _row(name: str, plan: Sequence[_Planned]) -> tuple[str, str, str, str]:
+    done = sum(planned.is_done for planned in plan)
+    to_do = [planned for planned in plan if not planned.is_done]
+    return name, f"{done} of {len(plan)}", _time(plan), _time(to_do)
+
+
+def _time(plan: Sequence[_Planned]) -> str:
+    """The time of cells; what is not known is said, and not counted."""
+    known = [planned.seconds for planned in plan if planned.seconds is not None]
+    if plan and not known:
+        return "not known"
+    return format_seconds(sum(known)) + (" and more" if len(known) < len(plan) else "")
+
+
+def _print_cells(plan: Sequence[_Planned]) -> None:
+    rows = []
+    for planned in plan:
+        cost = planned.cell.cost
+        work = (
+            "?" if cost.flops is None else f"{cost.flops:.1e}",
+            "?" if planned.seconds is None else f"{planned.seconds:.1f}",
+        )
+        state = "done" if planned.is_done else "to do"
+        evaluations, tokens = f"{cost.layer_evaluations:,}", f"{cost.tokens:,}"
+        rows.append((planned.experiment, planned.cell.key, state, evaluations, tokens, *work))
+    columns = ("experiment", "cell", "state", "layer evaluations", "tokens", "FLOP", "seconds")
+    print_table(columns, rows, num_text_columns=3)
+
+
+def _needs(pairs: Sequence[PairSpec], kind: str, output_dir: Path) -> Iterator[str]:
+    """Yield a sentence each on memory, downloads and disk."""
+    sizes = [spec.num_parameters for spec in pairs if spec.num_parameters is not None]
+    if sizes:
+        largest = 2 * max(sizes) * BYTES_IN_MEMORY[kind]
+        free = psutil.virtual_memory().available
+        is_free = f" {free / 1e9:,.1f} GB are free." if kind == "cpu" else ""
+        where = "GPU memory" if kind == "cuda" else "Memory"
+        yield f"{where}: {largest / 1e9:,.2f} GB for both models of the largest pair, and room to compute.{is_free}"
+    missing = {
+        side: spec.num_parameters
+        for spec in pairs
+        for side in (spec.base, spec.instruct)
+        if _is_to_download(side) and not (side == spec.instruct and spec.instruct_is_adapter)
+    }
+    known = [count * BYTES_ON_DISK for count in missing.values() if count is not None]
+    download = f"about {sum(known) / 1e9:,.1f} GB" if known else "of a size that is not known"
+    yield (
+        f"Download: {len(missing)} models, {download}."
+        if missing
+        else "Download: nothing, all models are here."
+    )
+    place = next(
+        directory for directory in (output_dir, *output_dir.absolute().parents) if directory.exists()
+    )
+    free = shutil.disk_usage(place).free / 1e9
+    yield f"Disk: the download and the records; {free:,.1f} GB are free where the records go."
+
+
+def _is_to_download(reference: ModelReference) -> bool:
+    """Whether a model is on the hub, and the local cache lacks weights of it."""
+    # Asking for the directory of a laptop model would make the model.
+    if reference.location.startswith((TESTBED_PREFIX, LAPTOP_PREFIX)) or reference.directory is not None:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    whole, index = (
+        try_to_load_from_cache(reference.location, name, revision=reference.revision)
+        for name in ("model.safetensors", "model.safetensors.index.json")
+    )
+    if isinstance(whole, str):
+        return False
+    if not isinstance(index, str):
+        return True
+    shards = json.loads(Path(index).read_bytes())["weight_map"].values()
+    return not all(Path(index).with_name(shard).exists() for shard in shards)

@@ -19,7 +19,6 @@ import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,8 +33,10 @@ from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import AnyRecord, Configuration, Failure
 from slr.runs.results import RecordsByKey
 from slr.runs.results_store import ResultsStore
+from slr.runs.run_progress import CellId, RunProgress, run_progress
 from slr.terminal.literal_text import visible
-from slr.terminal.progress import OnProgress, progress_bar
+from slr.terminal.notices import notice
+from slr.terminal.progress import OnProgress
 
 if TYPE_CHECKING:
     import torch
@@ -290,7 +291,7 @@ class PairOnDemand:
         except ValueError as error:
             raise UnusablePairError(f"{spec.name}: {error}") from error
         for note in pair.notes:
-            _print_status_once(settings.processes, f"{spec.name}: {note}")
+            _notice_once(settings.processes, f"{spec.name}: {note}")
         if spec.num_layers is not None and pair.num_layers != spec.num_layers:
             raise UnusablePairError(
                 f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
@@ -400,6 +401,7 @@ def run_experiments(
     spec: PairSpec,
     settings: RunSettings,
     loaded: ModelPair | None = None,
+    progress: RunProgress | None = None,
 ) -> list[Outcome]:
     """Run the cells of one pair that are not done.
 
@@ -411,6 +413,7 @@ def run_experiments(
         spec: the pair. Its name is in the keys of the records.
         settings: where to run, and where the records are.
         loaded: the pair, if the caller has it already. Otherwise it is loaded once, when a cell first needs it.
+        progress: progress of the run that this is a part of; None if it is the whole run.
 
     Returns:
         What was done, for each experiment.
@@ -421,6 +424,11 @@ def run_experiments(
             uses it.
         OSError: if records cannot be written, or were removed during the run.
     """
+    if progress is None:
+        with run_progress(settings.device, is_shown=settings.processes.is_main) as progress:
+            return run_experiments(experiments, spec, settings, loaded, progress)
+    for experiment in experiments:
+        progress.expect(experiment.name, experiment.cells(spec))
     pair = PairOnDemand(spec, settings, loaded)
     together = (
         [[experiment] for experiment in experiments]
@@ -432,7 +440,9 @@ def run_experiments(
         try:
             for group in together:
                 opened = [_open_run(experiment, pair, settings, runs) for experiment in group]
-                _run_missing_cells([run for run in opened if run.waiting], spec.name, settings.processes)
+                for run in opened:
+                    progress.skip(run.done_before)
+                _run_missing_cells([run for run in opened if run.waiting], progress, settings.processes)
                 runs |= {run.experiment.name: run for run in opened}
         finally:
             pair.give_up()
@@ -471,7 +481,7 @@ def _open_run(
     cells = experiment.cells(spec)
     missing = [cell for cell in cells if not cell.is_done(results)]
     to_do = f"{len(missing)} of {len(cells)} cells to do" if missing else "nothing to do"
-    _print_status_once(
+    _notice_once(
         processes, f"{experiment.name} {spec.name}: {to_do}, {len(own.of_pair(spec.name))} records are there"
     )
     return _ExperimentRun(
@@ -482,6 +492,7 @@ def _open_run(
         store=store,
         results=results,
         earlier=frozenset(earlier),
+        done_before=[(experiment.name, cell.key) for cell in cells if cell not in missing],
         waiting=missing,
         outcome=Outcome(cells_done=len(cells) - len(missing)),
     )
@@ -507,27 +518,6 @@ def _results_of(
     return results
 
 
-class _Progress:
-    """The share of the work that is done. Each cell counts as much as its estimated cost."""
-
-    def __init__(self, pieces: Iterable[_Piece], show: OnProgress) -> None:
-        self._shares = {piece.id: max(piece.cell.cost.tokens, 1) for piece in pieces}
-        self._all = sum(self._shares.values())
-        self._finished = 0
-        self._show = show
-
-    def within(self, piece: _Piece) -> OnProgress:
-        """The callback to which the cell reports its own progress."""
-        return lambda done, total: self._show(
-            self._finished + self._shares[piece.id] * done / total, self._all
-        )
-
-    def finish(self, piece: _Piece) -> None:
-        """Count the whole cell, also if it reported less."""
-        self._finished += self._shares[piece.id]
-        self._show(self._finished, self._all)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _ExperimentRun:
     """One experiment on one pair: everything that a process needs to run its cells.
@@ -535,6 +525,7 @@ class _ExperimentRun:
     Attributes:
         results: all results so far, also of the experiment that it builds on.
         earlier: keys of the results of the experiment that it builds on.
+        done_before: the cells that were done before this run.
         waiting: the cells that are still to be run.
         outcome: what was done so far.
     """
@@ -546,6 +537,7 @@ class _ExperimentRun:
     store: ResultsStore
     results: RecordsByKey
     earlier: frozenset[str]
+    done_before: list[CellId]
     waiting: list[Cell]
     outcome: Outcome
 
@@ -570,7 +562,7 @@ class _Piece:
     cell: Cell
 
     @property
-    def id(self) -> tuple[str, str]:
+    def id(self) -> CellId:
         """Name of the experiment and key of the cell."""
         return self.run.experiment.name, self.cell.key
 
@@ -602,24 +594,18 @@ class _RoundResult:
     unusable_pair: str | None = None
 
 
-def _run_missing_cells(runs: Sequence[_ExperimentRun], pair: str, processes: Processes) -> None:
-    if not runs:
-        return
-    pieces = [_Piece(run, cell) for run in runs for cell in run.waiting]
-    # Only the main process shows progress: its own, and at the end of a round also the other processes'.
-    names = runs[0].experiment.name if len(runs) == 1 else f"{len(runs)} experiments"
-    with progress_bar(f"{names} {pair}") if processes.is_main else nullcontext(_show_nothing) as show:
-        progress = _Progress(pieces, show)
-        while any(run.waiting for run in runs):
-            ready = [piece for run in runs for piece in run.take_ready()]
-            _run_round(_leave_out(ready, progress), progress, processes)
+def _run_missing_cells(runs: Sequence[_ExperimentRun], progress: RunProgress, processes: Processes) -> None:
+    # A process shows its own progress, and at the end of a round also the other processes'.
+    while any(run.waiting for run in runs):
+        ready = [piece for run in runs for piece in run.take_ready()]
+        _run_round(_leave_out(ready, progress), progress, processes)
 
 
 def _show_nothing(_done: float, _total: float) -> None:
     pass
 
 
-def _leave_out(pieces: Sequence[_Piece], progress: _Progress) -> list[_Piece]:
+def _leave_out(pieces: Sequence[_Piece], progress: RunProgress) -> list[_Piece]:
     """The cells that need no failed cell. The others count as failed too."""
     able = []
     for piece in pieces:
@@ -630,13 +616,13 @@ def _leave_out(pieces: Sequence[_Piece], progress: _Progress) -> list[_Piece]:
                 piece.run.settings.processes, f"{piece.cell.key}: left out, because it needs {needs}"
             )
             failed.append(piece.cell.key)
-            progress.finish(piece)
+            progress.finish(piece.id)
         else:
             able.append(piece)
     return able
 
 
-def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Processes) -> None:
+def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Processes) -> None:
     """Run this process's share of the cells, and take over what the other processes did with theirs.
 
     Raises:
@@ -666,7 +652,7 @@ def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Process
     failed = {id_ for made in made_by_each for id_ in made.failed}
     for piece in pieces:
         if piece.id not in done_here:
-            progress.finish(piece)
+            progress.finish(piece.id)
         if piece.id in failed:
             piece.run.outcome.failed.append(piece.cell.key)
         else:
@@ -676,7 +662,7 @@ def _run_round(pieces: Sequence[_Piece], progress: _Progress, processes: Process
             piece.run.outcome.cells_run += 1
 
 
-def _run_own(pieces: Iterable[_Piece], progress: _Progress, done: set[tuple[str, str]]) -> _RoundResult:
+def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[tuple[str, str]]) -> _RoundResult:
     """Run the cells, and add to ``done`` which ones these were."""
     results: dict[str, dict[str, AnyRecord]] = {}
     failed: dict[tuple[str, str], Failure] = {}
@@ -684,13 +670,13 @@ def _run_own(pieces: Iterable[_Piece], progress: _Progress, done: set[tuple[str,
     try:
         for piece in pieces:
             new, failure = _run_cell(
-                piece.context(progress.within(piece)), piece.run.store, piece.run.results
+                piece.context(progress.within(piece.id)), piece.run.store, piece.run.results
             )
             results.setdefault(piece.run.experiment.name, {}).update(new)
             if failure is not None:
                 failed[piece.id] = failure
             done.add(piece.id)
-            progress.finish(piece)
+            progress.finish(piece.id)
     except UnusablePairError as error:  # not raised yet: the other processes wait in ``gather`` for this one
         unusable_pair = str(error)
     return _RoundResult(results, failed, unusable_pair)
@@ -744,6 +730,12 @@ def _not_yet_recorded(records: Iterable[AnyRecord], results: RecordsByKey) -> li
 
 def _print_status(line: str) -> None:
     print(visible(line), file=sys.stderr, flush=True)
+
+
+def _notice_once(processes: Processes, line: str) -> None:
+    """Say in the main process what every process would say."""
+    if processes.is_main:
+        notice(line)
 
 
 def _print_status_once(processes: Processes, line: str) -> None:

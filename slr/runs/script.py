@@ -17,6 +17,7 @@ from slr.runs.experiment import AnyExperiment, RunSettings, run_experiments
 from slr.runs.modes import Engine, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.processes import Processes, launched_processes
+from slr.runs.run_progress import run_progress
 from slr.runs.tracking import check_account, mirror_pair
 from slr.terminal.bad_input import (
     BAD_INPUT,
@@ -26,6 +27,7 @@ from slr.terminal.bad_input import (
     in_one_line,
 )
 from slr.terminal.literal_text import visible
+from slr.terminal.notices import notice
 from slr.terminal.progress import format_seconds
 
 Draw = Callable[[Path, Path], int]
@@ -171,17 +173,24 @@ def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], se
     say = partial(print, file=sys.stderr) if settings.processes.is_main else lambda _: None
     status = 0
     began = time.monotonic()
-    for spec in specs:
-        try:
-            outcomes = run_experiments(experiments, spec, settings)
-        except UnusablePairError as error:
-            say(f"error: {in_one_line(str(error))}")
-            status = BAD_INPUT
-            continue
-        if failed := [cell for outcome in outcomes for cell in outcome.failed]:
-            say(visible(f"failed: {', '.join(failed)}"))
-            status = max(status, FAILED)
+    with run_progress(settings.device, is_shown=settings.processes.is_main) as progress:
+        for spec in specs:
+            # All pairs are counted before the first one runs, so that the time left is the whole run's.
+            for experiment in experiments:
+                progress.expect(experiment.name, experiment.cells(spec))
+        for spec in specs:
+            try:
+                outcomes = run_experiments(experiments, spec, settings, progress=progress)
+            except UnusablePairError as error:
+                say(f"error: {in_one_line(str(error))}")
+                progress.skip_pair(spec.name)
+                status = BAD_INPUT
+                continue
+            if failed := [cell for outcome in outcomes for cell in outcome.failed]:
+                say(visible(f"failed: {', '.join(failed)}"))
+                status = max(status, FAILED)
     check_still_there(settings.output_dir)
     seconds = format_seconds(time.monotonic() - began)
-    say(visible(f"finished in {seconds}; records in {settings.output_dir}"))
+    if settings.processes.is_main:
+        notice(f"finished in {seconds}; records in {settings.output_dir}")
     return status

@@ -14,9 +14,10 @@ A mistake of the user gives one line on stderr that begins with "error:", and ne
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import typer
 
@@ -44,11 +45,14 @@ NOTHING_IS_KEPT = "nothing is kept, the same command measures anew"
 
 
 def make_app(name: str | None = None, description: str | None = None) -> typer.Typer:
-    """Make a command line in the project's style: plain help, and no typer traceback."""
+    """Make a command line in the project's style: plain help, and no typer traceback.
+
+    Only a command with a name can be completed in a shell.
+    """
     return typer.Typer(
         name=name,
         help=description,
-        add_completion=False,
+        add_completion=name is not None,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -101,6 +105,11 @@ def one_of(known: Collection[str]) -> Callable[[str], Any]:
     return name
 
 
+def beginning_with(known: Collection[str]) -> Callable[[str], list[str]]:
+    """Make a function that completes what was typed to the known names, for a shell."""
+    return lambda incomplete: [name for name in known if name.startswith(incomplete)]
+
+
 def number(text: str) -> float:
     """Parse an option that takes a number.
 
@@ -149,6 +158,7 @@ def whole_numbers(text: str, option: str, at_least: int = 1) -> list[int]:
 
 
 def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
+    output = sys.stdout
     try:
         check_arguments(arguments)
         check_environment()
@@ -170,7 +180,24 @@ def _run(app: typer.Typer, arguments: Sequence[str]) -> int:
         print_error(error)
         # Only what the user names can be too long for the file system.
         return BAD_INPUT if error.errno == errno.ENAMETOOLONG else FAILED
+    except SystemExit:
+        # typer ends so where a pipe is closed. Only if it is the output's pipe, nobody wants to read on.
+        if sys.stdout is output or not _is_closed(output, "\n"):
+            raise
+        return 0
     # typer turns Ctrl-C into this status, but the caller handles the exception.
     if status == STOPPED:
         raise KeyboardInterrupt
+    # What is still in the buffer would otherwise be written at the very end, where Python reports a closed pipe.
+    if _is_closed(output):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
     return status or 0
+
+
+def _is_closed(output: TextIO, more: str = "") -> bool:
+    """Write what is in the buffer and more, and say whether the reader has gone, as ``head`` does after its lines."""
+    try:
+        print(more, end="", file=output, flush=True)
+    except BrokenPipeError:
+        return True
+    return False

@@ -27,7 +27,7 @@ from slr.analysis.load_results import Results
 from slr.analysis.page import ShownFigure, ShownTable, page_path, table_html, write_page, write_section
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
-from slr.cli.search import _print_report
+from slr.cli.crc_output import print_report
 from slr.crc.report import crc_report
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
@@ -320,7 +320,7 @@ def test_a_search_is_told_without_controls_or_markup(
     pair = PAIR + "[blink]\x1b[2J[/nothing] :smile:\u202e"
     records = [r.model_copy(update={"pair": pair}) for r in ordinary if r.experiment == "crc_search"]
     report = crc_report(records, pair, CrcStudyConfig().rule)
-    _print_report(replace(report, interval_reason="[red]a\x1b[31m reason\r"))
+    print_report(replace(report, interval_reason="[red]a\x1b[31m reason\r"), None, None)
     said = capsys.readouterr().out
     assert f"{PAIR}[blink]\\x1b[2J[/nothing] :smile:\\u202e: layers 1:2 of 3" in said
     assert "[red]a\\x1b[31m reason\\r" in said

@@ -286,7 +286,7 @@ ADAPTERS: tuple[BadInput, ...] = (
 
 TEMPLATE = "instruct/chat_template.jinja"
 PROMPTS: tuple[BadInput, ...] = (
-    BadInput("prompts", "slr score base --device cpu", ["the tokenizer of base has no chat template"]),
+    BadInput("prompts", "slr score base --device cpu", ["base has no chat template: give --chat-template-from"]),
     BadInput("prompts", "slr score base --chat-template-from FILE --device cpu", ["FILE is a file"]),
     BadInput("prompts", "slr score instruct --chat-template-from base --device cpu", ["base has no chat template"]),
     _prompts("no end of a loop", ["TemplateSyntaxError"], written(TEMPLATE, "{% for m in messages %}"), SCORE),

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.building import checkpoint as export
 from slr.building.checkpoint import build
-from slr.building.manifest import MANIFEST_FILE, BuildManifest
+from slr.building.manifest import MANIFEST_FILE, BuildManifest, read_manifest
 from slr.building.mergekit import equivalent_yaml, mergekit_yaml
 from slr.building.options import BuildOptions
 from slr.building.shards import (
@@ -33,7 +33,7 @@ from slr.building.shards import (
     verify_hybrid_shard,
     write_hybrid_shard,
 )
-from slr.hybrid import restore
+from slr.hybrid import interpolate, restore
 from slr.intervals import LayerInterval
 from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
@@ -170,6 +170,38 @@ def test_components_equal_the_hybrid_in_memory_bit_for_bit(
     card = (report.output_dir / "README.md").read_text()
     assert "the attention and the norms of layers 1:4 of 5" in card
     assert "The rest of these layers, all other layers, embeddings" in card
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gemma2", "qwen3_moe"])
+@pytest.mark.parametrize("base_dtype", [torch.float32, torch.bfloat16])
+def test_a_soup_equals_the_one_in_memory_bit_for_bit(
+    tmp_path: Path, architecture: str, base_dtype: torch.dtype
+) -> None:
+    """The search scores the one in memory. Gemma's embedding and head are one tensor."""
+    base, _ = make_checkpoint_pair(tmp_path / "one", architecture, dtype=base_dtype)
+    _, instruct = make_checkpoint_pair(tmp_path / "two", architecture, dtype=torch.bfloat16)
+    report = build(resolve_pair(base, instruct), None, tmp_path / "out", BuildOptions(alpha=0.3, verify=True))
+    expected = interpolate(load_pair(base, instruct), 0.3).state_dict()
+    built = AutoModelForCausalLM.from_pretrained(report.output_dir).state_dict()
+    assert_equal(built, dict(expected))
+    assert report.manifest.interval is None
+    assert {origin.source for origin in report.manifest.tensors.values()} == {"interpolated"}
+    assert read_manifest(report.output_dir) == report.manifest
+    assert "souped with its base model at 0.3" in (report.output_dir / "README.md").read_text()
+
+
+def test_a_soup_at_alpha_1_has_the_base_models_weights(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path
+) -> None:
+    base, instruct = checkpoint_pairs("qwen2")
+    output = build(resolve_pair(base, instruct), None, tmp_path / "out").output_dir
+    assert_equal(read_tensors(output), read_tensors(base))
+
+
+def test_a_soup_has_no_components(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
+    options = BuildOptions(alpha=0.5, components=("mlp",))
+    with pytest.raises(ValueError, match="a soup is of all weights"):
+        build(resolve_pair(*checkpoint_pairs("llama")), None, tmp_path / "out", options)
 
 
 def test_another_dtype_is_converted_and_said(tmp_path: Path) -> None:

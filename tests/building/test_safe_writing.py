@@ -19,7 +19,7 @@ from slr.building.checkpoint import build
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.options import BuildOptions
-from slr.cli.search import _build_command
+from slr.cli.crc_output import build_command, pair_words
 from slr.intervals import LayerInterval, Restoration
 from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
@@ -245,7 +245,9 @@ def test_the_printed_command_takes_no_model_for_an_option(
     for path in pair:
         path.rename(path.with_name(f"-{path.name}"))
     spec = resolve_pair("-base", "-instruct")
-    words = shlex.split(_build_command(spec, Restoration(INTERVAL), Path("found")))
+    words = shlex.split(
+        build_command(pair_words(spec), Restoration(INTERVAL), Path("found"), f"{spec.name}-slr")
+    )
     assert words[2:4] == ["./-base", "./-instruct"]
     assert not words[words.index("--output") + 1].startswith(("-", "/", "."))
 

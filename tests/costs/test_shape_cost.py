@@ -10,6 +10,7 @@ from transformers import Gemma2Config, LlamaConfig, PreTrainedConfig
 
 from slr.costs import shape_cost
 from slr.costs.shape_cost import SHAPES, measure_shape
+from slr.runs import device
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32,
@@ -31,7 +32,7 @@ def test_a_shortened_search_is_counted_and_says_so(
     config: PreTrainedConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(SHAPES, "llama-8b", config)
-    monkeypatch.setitem(shape_cost.PEAK_MATRIX_SIZE, "cpu", 64)
+    monkeypatch.setitem(device.PEAK_MATRIX_SIZE, "cpu", 64)
     cost = measure_shape("llama-8b", "cpu", tmp_path / "profile.txt")
     record = cost.record
     assert (record.num_layers, record.num_intervals, record.num_prompts) == (3, 6, 2)

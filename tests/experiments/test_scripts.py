@@ -280,14 +280,23 @@ def test_a_second_run_on_the_directory_ends_at_once(tmp_path: Path, capsys: pyte
     assert run_crc_search(tmp_path, "--families", "llama") == 0
 
 
-def test_a_dry_run_lists_cells_and_loads_nothing(
+def test_a_dry_run_sums_up_and_loads_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     for loads in ("slr.models.loading.load_spec", "slr.models.checkpoint.with_local_weights"):
         monkeypatch.setattr(loads, fail)
     assert run_crc_search(tmp_path / "real") == 1, "a real run does not call what the dry run must not"
+    capsys.readouterr()
     assert run_crc_search(tmp_path / "dry", "--dry-run") == 0
-    assert re.search(r"^crc_search +tiny-gemma/held_out +to do ", capsys.readouterr().out, re.MULTILINE)
+    summary = capsys.readouterr().out
+    assert len(summary.splitlines()) <= 30
+    assert re.search(r"^crc_search +0 of \d+ +\d+ s ", summary, re.MULTILINE)
+    assert "Download: nothing, all models are here." in summary
+    assert "held_out" not in summary
+    assert run_crc_search(tmp_path / "dry", "--dry-run", "--cells") == 0
+    listed = capsys.readouterr().out
+    assert re.search(r"^crc_search +tiny-gemma/held_out +to do ", listed, re.MULTILINE)
+    assert summary.split("Memory")[0] in listed
     assert not (tmp_path / "dry").exists()
 
 

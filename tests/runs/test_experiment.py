@@ -22,7 +22,7 @@ from slr.runs.experiment import (
     store_of,
 )
 from slr.runs.records import AnyRecord, CrcScore, Failure
-from slr.terminal.progress import OnProgress
+from slr.terminal.progress import OnWork
 
 SPEC = PairSpec(
     name="tiny",
@@ -122,23 +122,25 @@ def test_a_stopped_cell_goes_on_where_it_was(settings: RunSettings):
 def test_progress_counts_cells_by_their_cost_and_tells_of_parts(
     settings: RunSettings, monkeypatch: pytest.MonkeyPatch
 ):
-    shown: list[tuple[float, float]] = []
+    shown: list[tuple[str, float, float]] = []
 
     @contextmanager
-    def spy(description: str) -> Generator[OnProgress]:
-        assert description == "soups tiny"
-        yield lambda done, total: shown.append((done, total))
+    def spy() -> Generator[OnWork]:
+        yield lambda *now: shown.append(now)
 
     def run(context: CellContext) -> Iterator[list[AnyRecord]]:
         context.on_progress(1, 2)
         yield [score(context, 0.2)]
 
-    monkeypatch.setattr("slr.runs.experiment.progress_bar", spy)
+    monkeypatch.setattr("slr.runs.run_progress.work_bar", spy)
     cheap = Work().cell("cheap", [0.1])
-    dear = Cell(key="tiny/dear", record_keys=lambda _: [key_of(0.2)], run=run, cost=replace(COST, tokens=8))
+    dear = Cell(
+        key="tiny/dear", record_keys=lambda _: [key_of(0.2)], run=run, cost=replace(COST, flops=8 * 5e10)
+    )
     experiment = replace(Work().experiment(), cells=lambda _: [cheap, dear])
     run_experiment(experiment, SPEC, settings)
-    assert shown == [(1, 9), (5, 9), (9, 9)]
+    first, second = "cell 1 of 2, soups tiny", "cell 2 of 2, soups tiny"
+    assert shown == [(first, 1, 9), (second, 5, 9), (second, 9, 9)]
 
 
 def test_a_failed_cell_is_recorded_skips_what_needs_it_and_is_tried_again(

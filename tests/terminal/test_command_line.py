@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -88,3 +90,29 @@ def test_a_wrong_option_is_one_line(
 def test_help_shows_the_description(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(lambda: 1, "--help") == 0
     assert "What the command is for." in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("rows", [3, 5000])
+def test_a_reader_that_has_enough_is_no_error(rows: int) -> None:
+    """Whether the output is still in a buffer at the end, or too long for the pipe."""
+    code = (
+        "import sys, time\n"
+        "from slr.terminal.command_line import run_function\n"
+        "from slr.terminal.tables import print_table\n"
+        "def command():\n"
+        "    print('first', flush=True)\n"
+        "    sys.stdin.read()\n"
+        f"    print_table(('a', 'b'), [('x' * 50, 1)] * {rows})\n"
+        "raise SystemExit(run_function(command, [], 'what it is for'))"
+    )
+    reading = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert reading.stdin is not None
+    assert reading.stdout is not None
+    assert reading.stdout.readline() == b"first\n"
+    reading.stdout.close()
+    reading.stdin.close()
+    assert reading.wait(60) == 0
+    assert reading.stderr is not None
+    assert reading.stderr.read() == b""

@@ -7,7 +7,8 @@ from itertools import pairwise
 import pytest
 
 from slr.terminal import progress
-from slr.terminal.progress import format_seconds, progress_bar
+from slr.terminal.notices import set_verbosity
+from slr.terminal.progress import format_seconds, progress_bar, work_bar
 
 
 class Terminal(io.StringIO):
@@ -52,6 +53,31 @@ def test_a_line_comes_after_a_tenth_or_half_a_minute(
     assert all(wait >= 29.9 or share >= 0.1 for wait, share in between)
     most = {5: 0, 60: 6, 600: 20, 36_000: 100}[seconds]
     assert most * 0.8 <= len(said) - 1 <= most
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_it_is_never_100_percent_while_work_goes_on(is_terminal: bool, monkeypatch: pytest.MonkeyPatch):
+    stream = Terminal() if is_terminal else io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(progress, "LINE_AFTER", ((0.0, 0.0),))
+    with work_bar() as show:
+        show("cell 161 of 162", 99_999, 100_000)
+        said = stream.getvalue()
+        show("cell 162 of 162", 100_000, 100_000)
+    assert "100%" not in said
+    assert "cell 162 of 162" in stream.getvalue()
+    assert "100%" in stream.getvalue()
+
+
+def test_a_quiet_command_shows_nothing(capsys: pytest.CaptureFixture[str]):
+    set_verbosity(quiet=True, verbose=False)
+    try:
+        with progress_bar("searching") as on_progress:
+            on_progress(4, 4)
+    finally:
+        set_verbosity(quiet=False, verbose=False)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch):
