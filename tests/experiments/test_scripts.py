@@ -22,7 +22,7 @@ from slr import cli
 from slr.crc import search as crc_search_module
 from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
-from slr.models.reference import Family, ModelReference, PairSpec
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, Failure, SearchCost
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
@@ -37,8 +37,7 @@ NUM_RECORDS = 8 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
 def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch) -> tuple[PairSpec, ...]:
     """Two tiny pairs in place of the shipped ones."""
     specs = []
-    families: tuple[tuple[Family, str], ...] = (("llama", "llama"), ("gemma", "gemma2"))
-    for family, architecture in families:
+    for family, architecture in (("llama", "llama"), ("gemma", "gemma2")):
         base, instruct = checkpoint_pairs(architecture, num_layers=NUM_LAYERS)
         specs.append(
             PairSpec(
