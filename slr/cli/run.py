@@ -1,17 +1,18 @@
-"""``slr run``: run one experiment, or all of them, on the pairs of a preset."""
+"""``slr run``: run one experiment, or all of them, on the pairs of a preset or of the user's own."""
 
 from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Wandb
+from slr.cli.options import MODEL_HELP, PRESET_HELP, Device, DeviceMap, Dtype, Wandb
 from slr.experiments import ALL, NAMES
-from slr.models.presets import PRESETS
+from slr.models.presets import PRESETS, Preset
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_one_of
@@ -20,9 +21,12 @@ from slr.terminal.extras import check_installed
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
+    from slr.models.reference import PairSpec
+    from slr.runs.own_run import OwnRun
     from slr.runs.script import ScriptOptions
 
 # With -P, no module of the working directory can stand in for a package of the same name.
+DEFAULT_PRESET = "testbed"
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}
 """Name of the optional package that an experiment needs, by the experiment's name."""
@@ -37,17 +41,39 @@ def run(
         str, typer.Argument(metavar="EXPERIMENT", help=f"{ALL}, or one of {', '.join(NAMES)}")
     ],
     preset: Annotated[
-        str, typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help=PRESET_HELP)
-    ] = "testbed",
+        str | None,
+        typer.Option(
+            parser=one_of(PRESETS),
+            metavar="|".join(PRESETS),
+            help=f"{PRESET_HELP}\n\nBy default {DEFAULT_PRESET}. With --pair or --pairs: the preset whose prompts and "
+            "sizes are used, by default small.",
+        ),
+    ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BASE INSTRUCT", help=f"run on a pair of your own instead: each is a {MODEL_HELP}"
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="run on the pairs in a YAML file instead; docs/pairs.yaml is an example"
+        ),
+    ] = None,
     families: Annotated[
         str | None,
-        typer.Option(metavar="FAMILIES", help="comma-separated, such as llama,gemma; by default all"),
+        typer.Option(
+            metavar="FAMILIES",
+            help="comma-separated, such as llama,gemma; by default all. A pair of your own without a family "
+            "goes by its name",
+        ),
     ] = None,
     output_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="directory for the records; by default results/PRESET, in a smoke run with -smoke",
+            help="directory for the records; by default results/PRESET or results/NAME, in a smoke run with -smoke",
         ),
     ] = None,
     figures_dir: Annotated[
@@ -84,7 +110,7 @@ def run(
         ),
     ] = None,
 ) -> int:
-    """Run one experiment, or all of them, on the pairs of a preset.
+    """Run one experiment, or all of them, on the pairs of a preset or on your own.
 
     The experiments that it builds on run first. If all experiments run, their figures and tables are drawn at the
     end. What is on record is not done again, so the same command continues a run that was stopped.
@@ -94,15 +120,20 @@ def run(
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
+    from slr.runs.own_run import PRESET_SIZES
     from slr.runs.script import ScriptOptions, check_options, run_script
 
-    output_dir = output_dir or Path("results") / f"{preset}{'-smoke' if smoke else ''}"
+    own = _own_run(pair, pairs, preset)
+    run_on = PRESETS[preset or DEFAULT_PRESET] if own is None else _own_preset(own, pairs)
+    sizes_of, sizes = (run_on.name, PRESET_SIZES) if own is None else (own.preset, own.experiments)
+    output_dir = output_dir or Path("results") / f"{run_on.name}{'-smoke' if smoke else ''}"
     # The figures of a smoke run must not replace real results.
-    default_figures_dir = output_dir / "figures" if smoke else Path("paper_figures") / preset
+    default_figures_dir = output_dir / "figures" if smoke else Path("paper_figures") / run_on.name
     options = ScriptOptions(
         output_dir=output_dir,
         figures_dir=figures_dir or default_figures_dir,
-        preset=preset,
+        preset=run_on,
+        own_run=own,
         families=families,
         smoke=smoke,
         wandb=wandb,
@@ -113,7 +144,7 @@ def run(
     )
     die_with_parent()
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
-    experiments = chosen_experiments(experiment, preset, smoke)
+    experiments = chosen_experiments(experiment, sizes_of, smoke, sizes)
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
         print_plan(experiments, options)
@@ -138,6 +169,50 @@ def run(
     return status
 
 
+def _own_run(pair: tuple[str, str] | None, pairs: Path | None, preset: str | None) -> OwnRun | None:
+    """The run on the user's own pairs that the options describe; None if they describe none.
+
+    Raises:
+        ValueError: if both options are given, or something in the file is wrong.
+    """
+    if pair is None and pairs is None:
+        return None
+    from slr.runs.own_run import read_own_run, run_of_pair
+
+    if pair is not None and pairs is not None:
+        raise ValueError("both --pair and --pairs are given: expected one of them")
+    own = run_of_pair(*pair) if pairs is None and pair is not None else read_own_run(pairs or Path())
+    return own if preset is None else own.model_copy(update={"preset": preset})
+
+
+def _own_preset(own: OwnRun, pairs: Path | None) -> Preset:
+    """The user's pairs, with what their checkpoints say of them.
+
+    Raises:
+        ValueError: if a pair is described wrongly, or none can be opened; the message begins with the option or the
+            file.
+    """
+    from slr.models.opened_pair import with_facts
+
+    try:
+        preset = own.as_preset()
+    except ValueError as error:
+        raise ValueError(f"{pairs or '--pair'}: {error}") from None
+    # Records name the commits that were found, because a branch of a hub model can move between two calls.
+    specs: list[PairSpec] = []
+    problems: list[str] = []
+    for spec in preset.pairs:
+        try:
+            specs.append(with_facts(spec))
+        except ValueError as error:
+            # It is reported again when the pair's turn comes, so that the other pairs are measured.
+            specs.append(spec)
+            problems.append(f"{spec.name}: {error}")
+    if len(problems) == len(specs):
+        raise ValueError(f"{pairs or '--pair'}: {problems[0]}")
+    return replace(preset, pairs=tuple(specs))
+
+
 def _num_processes(given: int | None, options: ScriptOptions) -> int:
     """How many processes to start; 1 means to do the work in this one.
 
@@ -156,7 +231,7 @@ def _num_processes(given: int | None, options: ScriptOptions) -> int:
     if given is not None:
         return given
     # A smoke run ends before other processes would have started.
-    is_small = PRESETS[options.preset].is_tiny and not options.smoke
+    is_small = options.preset.is_tiny and not options.smoke
     if not is_small or is_launched or options.engine == "vllm":
         return 1
     device, _ = choose_device_and_dtype(options.device, options.dtype)
@@ -171,9 +246,8 @@ def _words(context: typer.Context) -> list[str]:
         if value is None or value is False or parameter.name == "processes":
             continue
         option = parameter.opts[0]
-        words += (
-            [option] if value is True else [option, str(value)] if option.startswith("-") else [str(value)]
-        )
+        words += [option] if option.startswith("-") else []
+        words += [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]
     return words
 
 

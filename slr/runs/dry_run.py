@@ -46,7 +46,9 @@ def print_plan(experiments: Sequence[AnyExperiment], options: ScriptOptions) -> 
 
     Cells that are done count too, because the estimate is of the whole work.
     """
-    kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
+    kind = (options.device or ("cpu" if options.preset.name in ("testbed", "laptop") else "cuda")).split(":")[
+        0
+    ]
     kind = kind if kind in ASSUMED_SPEEDS else "cpu"
     speed = ASSUMED_SPEEDS[kind]
     print(

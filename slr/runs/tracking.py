@@ -343,6 +343,7 @@ class _Run:
     @property
     def family(self) -> str | None:
         """The family of the architecture, which for a pair outside the presets only the records know."""
+        # The kinds of records that lack a family are few, and any other record of the pair has it.
         return self.spec.family or next(
             (family for record in self.records if (family := getattr(record, "family", None))), None
         )
