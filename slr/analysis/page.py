@@ -180,8 +180,8 @@ class Section(_Shown):
 
 
 def page_path(output_dir: Path) -> Path:
-    """The path of the page: in ``output_dir``, or above it if that is the directory of a preset."""
-    return (output_dir.parent if output_dir.name in PRESETS else output_dir) / PAGE_NAME
+    """The path of the page about everything below ``output_dir``."""
+    return output_dir / PAGE_NAME
 
 
 def write_section(

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from slr.cli.options import Publish, published_dir
 from slr.models.presets import PRESETS
-from slr.terminal.bad_input import check_environment
+from slr.terminal.bad_input import check_environment, check_not_given
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
 from slr.terminal.stopping import die_with_parent, say_when_stopped
 
-EXAMPLE = "Example: slr figures --results-dir results/laptop --output-dir figures"
+EXAMPLE = "Example: slr figures --results-dir results/laptop"
 
 
 def figures(
@@ -24,8 +25,13 @@ def figures(
         ),
     ] = Path("results"),
     output_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="directory for figures, tables and the page that shows them")
-    ] = Path("paper_figures"),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="directory for figures, tables and the page that shows them; by default --results-dir",
+        ),
+    ] = None,
+    publish: Publish = False,
     preset: Annotated[
         str | None,
         typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help="draw this preset only"),
@@ -47,6 +53,9 @@ def figures(
     die_with_parent()
     say_when_stopped("records and figures are as they were, the same command draws anew")
     check_environment(uses_wandb=wandb is not None)
+    if publish:
+        check_not_given("--publish", {"--output-dir": output_dir, "--wandb": wandb})
+        output_dir = published_dir()
     if wandb is not None:
         check_installed("wandb", "--wandb")
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from slr.cli.options import MODEL_HELP, PRESET_HELP, Device, DeviceMap, Dtype, Wandb
+from slr.cli.options import MODEL_HELP, PRESET_HELP, Device, DeviceMap, Dtype, Publish, Wandb, published_dir
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS, Preset
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
-from slr.terminal.bad_input import check_environment, check_one_of
+from slr.terminal.bad_input import check_environment, check_not_given, check_one_of
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
+from slr.terminal.literal_text import visible
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
@@ -80,9 +82,10 @@ def run(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help=f"directory for the figures and tables of {ALL}; by default paper_figures/PRESET",
+            help=f"directory for the figures, tables and page of {ALL}; by default --output-dir",
         ),
     ] = None,
+    publish: Publish = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="run a few prompts only, to see that everything works")
     ] = False,
@@ -123,15 +126,20 @@ def run(
     from slr.runs.own_run import PRESET_SIZES
     from slr.runs.script import ScriptOptions, check_options, run_script
 
+    if publish:
+        others = {"--smoke": smoke, "--pair": pair, "--pairs": pairs, "--figures-dir": figures_dir}
+        check_not_given("--publish", {**others, "--output-dir": output_dir})
+    if pair is not None:
+        check_not_given("--pair", {"--pairs": pairs})
     own = _own_run(pair, pairs, preset)
     run_on = PRESETS[preset or DEFAULT_PRESET] if own is None else _own_preset(own, pairs)
     sizes_of, sizes = (run_on.name, PRESET_SIZES) if own is None else (own.preset, own.experiments)
     output_dir = output_dir or Path("results") / f"{run_on.name}{'-smoke' if smoke else ''}"
-    # The figures of a smoke run must not replace real results.
-    default_figures_dir = output_dir / "figures" if smoke else Path("paper_figures") / run_on.name
+    if publish:
+        figures_dir = published_dir() / run_on.name
     options = ScriptOptions(
         output_dir=output_dir,
-        figures_dir=figures_dir or default_figures_dir,
+        figures_dir=figures_dir or output_dir,
         preset=run_on,
         own_run=own,
         families=families,
@@ -159,28 +167,25 @@ def run(
         # Every process makes these checks, and each would print its error.
         check_options(options, draws=experiment == ALL)
         return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
-    status = run_script(experiments, options, draw if experiment == ALL else None)
-    has_judge = "judge" in [chosen.name for chosen in experiments]
-    if experiment == ALL and not has_judge and is_first_process():
+    if experiment != ALL:
+        status = run_script(experiments, options)
+        if is_first_process():
+            print(visible(f"to draw them: slr figures --results-dir {output_dir}"), file=sys.stderr)
+        return status
+    if "judge" not in [chosen.name for chosen in experiments] and is_first_process():
         print(
-            "not run: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
+            "left out: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
             file=sys.stderr,
         )
-    return status
+    return run_script(experiments, options, partial(draw, preset=run_on.name) if publish else draw)
 
 
 def _own_run(pair: tuple[str, str] | None, pairs: Path | None, preset: str | None) -> OwnRun | None:
-    """The run on the user's own pairs that the options describe; None if they describe none.
-
-    Raises:
-        ValueError: if both options are given, or something in the file is wrong.
-    """
+    """The run on the user's own pairs that the options describe; None if they describe none."""
     if pair is None and pairs is None:
         return None
     from slr.runs.own_run import read_own_run, run_of_pair
 
-    if pair is not None and pairs is not None:
-        raise ValueError("both --pair and --pairs are given: expected one of them")
     own = run_of_pair(*pair) if pairs is None and pair is not None else read_own_run(pairs or Path())
     return own if preset is None else own.model_copy(update={"preset": preset})
 
@@ -251,6 +256,16 @@ def _words(context: typer.Context) -> list[str]:
     return words
 
 
-def draw(results_dir: Path, figures_dir: Path) -> int:
-    """Draw figures and tables with ``slr figures`` in another process, and return its exit status."""
-    return run_child([*DRAW, "--results-dir", str(results_dir), "--output-dir", str(figures_dir)])
+def draw(results_dir: Path, figures_dir: Path, preset: str | None = None) -> int:
+    """Draw figures and tables with ``slr figures`` in another process.
+
+    Args:
+        results_dir: directory of the records.
+        figures_dir: directory for figures and tables.
+        preset: name of the preset whose figures are to be published, in place of both directories; None for none.
+
+    Returns:
+        The exit status.
+    """
+    where = ["--results-dir", str(results_dir), "--output-dir", str(figures_dir)]
+    return run_child([*DRAW, *(where if preset is None else ["--preset", preset, "--publish"])])

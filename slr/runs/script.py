@@ -164,7 +164,7 @@ def _draw_and_mirror(
         drawn = draw(options.output_dir, options.figures_dir)
         # The status is negative if a signal ended the child.
         status = max(drawn, FAILED) if drawn else 0
-        images = sorted(options.figures_dir.rglob("*.png")) if status == 0 else []
+        images = sorted((options.figures_dir / "figures").glob("*.png")) if status == 0 else []
     for experiment in experiments:
         for spec in specs:
             mirror_pair(experiment, spec, options.output_dir, options.wandb, images, options.smoke)

@@ -209,7 +209,11 @@ def _pairs(content: str, words: list[str], name: str) -> BadInput:
 ONE_PAIR = "pairs: [{base: a/b, instruct: a/c}]\n"
 PAIRS: tuple[BadInput, ...] = (
     _given("slr run all --pairs none.yaml", ["none.yaml cannot be read (No such file", "docs/pairs.yaml"]),
-    _given("slr run all --pairs p.yaml --pair a b", ["both --pair and --pairs"]),
+    _given("slr run all --pairs p.yaml --pair a b", ["--pair and --pairs are given"]),
+    _given("slr run all --publish --smoke", ["--publish and --smoke are given"]),
+    _given("slr run all --publish", ["--publish needs the directory paper_figures"]),
+    _given("slr figures --publish", ["--publish needs the directory paper_figures"]),
+    _given("slr figures --publish --output-dir x", ["--publish and --output-dir are given"]),
     _given("slr run all --pair testbed:llama/base", ["--pair"]),
     _given("slr run all --pair testbed:llama/base nowhere", ["no directory 'nowhere'", "no hub id"]),
     _given(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from pathlib import Path
 
@@ -36,9 +37,10 @@ def test_run_all_measures_draws_and_mirrors_a_pair_of_ones_own(
     assert set(results.by_pair) == {info.pair}
     for name in catalogue.MAKERS:
         assert results.of_experiment(name), name
-    page = next(output.rglob("index.html")).read_text(encoding="utf-8")
+    page = (output / "index.html").read_text(encoding="utf-8")
     assert f"{info.pair}: " in page
-    assert "own" in page
+    assert "Pairs of the user's own, with the prompts of the preset testbed." in html.unescape(page)
+    assert capfd.readouterr().out.endswith(f"page: {output / 'index.html'}\n")
     marks = json.loads((output / "wandb" / "mirrored.json").read_text(encoding="utf-8"))
     assert marks.keys() == {f"{name}/{info.pair}" for name in catalogue.MAKERS}
     stored = results.own_run

@@ -96,8 +96,7 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     assert {record.pair for record in scores if isinstance(record, HarnessScore)} == pairs
     problems = ResultsStore(tmp_path / "results" / "reasoning.jsonl").read()
     assert all(r.tried[0] == "gsm8k-0000" for r in problems if isinstance(r, ProblemSet))
-    figures = tmp_path / "results" / "figures"
-    assert (figures / "figures" / "qa_coverage.png").exists()
+    assert (tmp_path / "results" / "figures" / "qa_coverage.png").exists()
     gaps = {name for names in re.findall(r"gap in (.*?): ", done.stderr) for name in names.split(", ")}
     assert gaps - {"search_cost"} == {
         "judge",
