@@ -18,11 +18,12 @@ WORDS: dict[Outcome, str] = {"yes": "yes", "no": "no", "cannot tell": "?"}
 
 def print_main_numbers(results: Results) -> None:
     """Print the choice of each pair and the verdicts, in tables that fit 80 columns of a terminal."""
+    # Above the tables and not in them, because there a title is wrapped where it is longer than the rows.
     if results.crc_reports:
+        print("\nCRC diversity on held-out prompts, and the hybrid's validity / instruct's")
         print_table(
             ("pair", "layers", "instruct", "hybrid", "soup", "validity"),
             [_choice(report) for report in results.crc_reports],
-            title="CRC diversity on held-out prompts, and validity / instruct's",
             num_text_columns=2,
         )
     judged = judged_claims(results)
@@ -54,10 +55,9 @@ def _print_verdicts(judged: Sequence[JudgedClaim], pairs: Sequence[str]) -> None
         if of.pair in pairs
     }
     sentences = dict.fromkeys(sentence for sentence, _ in found)
-    print()
+    print("\nClaims and the numbers that decide; ? where the 95% interval cannot tell")
     print_table(
         ("claim", *pairs),
         [(sentence, *(found.get((sentence, pair), "") for pair in pairs)) for sentence in sentences],
-        title="Claims and the numbers that decide; ? where the 95% interval cannot tell",
     )
     print(flush=True)

@@ -303,6 +303,21 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
 
 
+def test_a_published_run_is_drawn_into_the_directory_that_the_repository_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("paper_figures").mkdir()
+    drawn: list[Sequence[str]] = []
+    monkeypatch.setattr("slr.runs.script.run_experiments", lambda *_: [])
+    monkeypatch.setattr("slr.cli.run.run_child", lambda command: drawn.append(command) or 0)
+    for option in ((), ("--publish",)):
+        assert cli.main(["run", "all", "--wandb", "disabled", *option]) == 0
+    plain, published = (command[command.index("figures") :] for command in drawn)
+    assert plain == ["figures", "--results-dir", "results/testbed", "--output-dir", "results/testbed"]
+    assert published == ["figures", "--preset", "testbed", "--publish"]
+
+
 def test_search_cost_measures_every_method_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments: Sequence[str] = ["--smoke", "--output-dir", str(tmp_path)]
     assert search_cost.main([*arguments]) == 0
