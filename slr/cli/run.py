@@ -126,6 +126,7 @@ def run(
     from slr.runs.own_run import PRESET_SIZES
     from slr.runs.script import ScriptOptions, check_options, run_script
 
+    die_with_parent()
     if publish:
         others = {"--smoke": smoke, "--pair": pair, "--pairs": pairs, "--figures-dir": figures_dir}
         check_not_given("--publish", {**others, "--output-dir": output_dir})
@@ -150,7 +151,6 @@ def run(
         device_map=device_map,
         engine=engine,
     )
-    die_with_parent()
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
     experiments = chosen_experiments(experiment, sizes_of, smoke, sizes)
     # A dry run comes before the checks of optional packages, because it needs none of them.
@@ -182,11 +182,14 @@ def run(
 
 def _own_run(pair: tuple[str, str] | None, pairs: Path | None, preset: str | None) -> OwnRun | None:
     """The run on the user's own pairs that the options describe; None if they describe none."""
-    if pair is None and pairs is None:
-        return None
     from slr.runs.own_run import read_own_run, run_of_pair
 
-    own = run_of_pair(*pair) if pairs is None and pair is not None else read_own_run(pairs or Path())
+    if pairs is not None:
+        own = read_own_run(pairs)
+    elif pair is not None:
+        own = run_of_pair(*pair)
+    else:
+        return None
     return own if preset is None else own.model_copy(update={"preset": preset})
 
 

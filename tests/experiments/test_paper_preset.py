@@ -65,6 +65,7 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     put_gsm8k(hub)
     for number, spec in enumerate(PRESETS["paper"].pairs):
         assert spec.num_layers is not None
+        assert spec.family is not None
         for side, reference in enumerate((spec.base, spec.instruct)):
             put_model(hub, reference, ARCHITECTURES[spec.family], spec.num_layers, 2 * number + side)
     for seed, reference in enumerate({model for _, model in FLUENCY_MODELS if model.revision}, start=20):
