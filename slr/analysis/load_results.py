@@ -23,6 +23,7 @@ from slr.downstream.report import (
 from slr.harness.report import HarnessSummary, harness_contrasts, harness_summaries
 from slr.models.presets import PRESETS
 from slr.prediction.report import PredictionReport, prediction_report
+from slr.runs.own_run import OwnRun, stored_run
 from slr.runs.records import (
     AnyRecord,
     CanonicalAnswers,
@@ -65,10 +66,14 @@ class Results:
     Attributes:
         records: the records.
         name: name of the directory, which by default is the preset's.
+        own_run: the run on pairs of the user's own; None for a preset's.
+        directory: directory of the records; None if they are in none.
     """
 
     records: tuple[AnyRecord, ...]
     name: str = ""
+    own_run: OwnRun | None = None
+    directory: Path | None = None
 
     def __post_init__(self) -> None:
         """Sort the records."""
@@ -93,10 +98,9 @@ class Results:
 
     @property
     def unfinished_pairs(self) -> list[str]:
-        """The pairs whose CRC study is not complete, each with the reason, and pairs of the preset not begun."""
+        """The pairs whose CRC study is not complete, each with the reason, and pairs not begun."""
         study = self.of_experiment(CRC_EXPERIMENT)
-        wanted = PRESETS[self.name].pairs if self.name in PRESETS else ()
-        reasons = {spec.name: "not begun" for spec in wanted}
+        reasons = dict.fromkeys(self._wanted_pairs, "not begun")
         reasons |= {record.pair: "not finished" for record in study}
         reasons |= {pair: fault or "" for pair, fault in self._faults_of_finished.items()}
         reasons = {pair: reason for pair, reason in reasons.items() if reason}
@@ -105,6 +109,12 @@ class Results:
             message = textwrap.shorten(failure.message, MESSAGE_CHARACTERS, placeholder="...")
             reasons[failure.pair] = f"{failure.error_type}: {message}"
         return [f"{pair} ({reason})" for pair, reason in reasons.items()]
+
+    @property
+    def _wanted_pairs(self) -> list[str]:
+        if self.own_run is not None:
+            return [pair.name for pair in self.own_run.pairs if pair.name is not None]
+        return [spec.name for spec in PRESETS[self.name].pairs] if self.name in PRESETS else []
 
     @property
     def stability_reports(self) -> list[StabilityReport]:
@@ -319,4 +329,4 @@ def load_results(results_dir: Path) -> Results:
         )
     stores = [*stores_in(results_dir), *stores_in(results_dir.parent / "search_cost")]
     records = tuple(record for store in stores for record in store.read())
-    return Results(records, results_dir.resolve().name)
+    return Results(records, results_dir.resolve().name, stored_run(results_dir), results_dir)

@@ -1,12 +1,13 @@
 """Make every figure and table from records alone: ``slr figures``.
 
-    results/PRESET/*.jsonl  ->  paper_figures/PRESET/figures/NAME.pdf  NAME.png
-                                paper_figures/PRESET/tables/NAME.csv   NAME.md   NAME.tex
-                                paper_figures/PRESET/section.json      what the page says about them
-                                paper_figures/index.html               the page, from all presets' sections
+    results/PRESET/*.jsonl  ->  results/PRESET/figures/NAME.pdf  NAME.png
+                                results/PRESET/tables/NAME.csv   NAME.md   NAME.tex
+                                results/PRESET/section.json      what the page says about them
+                                results/index.html               the page, from all presets' sections
 
-By default every preset that has records is drawn; ``--preset`` chooses one. ``--results-dir DIR --output-dir FIGURES``
-draws one directory of records, such as ``slr search`` makes, and puts figures/ and tables/ right into FIGURES.
+By default every preset that has records is drawn; ``--preset`` chooses one. ``--results-dir DIR`` draws one directory
+of records, such as ``slr search`` makes, and puts figures/, tables/ and the page into it. ``--output-dir`` puts
+everything elsewhere, and ``--publish`` into ``paper_figures``, which the repository keeps.
 ``--wandb ENTITY/PROJECT`` first fetches the records from Weights & Biases, and makes the same from them.
 
 No model and no torch is needed. What has not been measured leaves a gap that names the command to run. Everything is
@@ -30,6 +31,7 @@ from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import FIGURES
 from slr.analysis.figures.gap import add_note, gap
 from slr.analysis.load_results import Results, find_runs, load_results
+from slr.analysis.main_numbers import print_main_numbers
 from slr.analysis.page import SECTION_NAME, ShownFigure, ShownTable, page_path, write_page, write_section
 from slr.analysis.replacing import all_or_nothing
 from slr.analysis.tables import TABLES
@@ -38,6 +40,7 @@ from slr.analysis.wandb_records import fetch_records
 from slr.figure_style import save_figure, use_style
 from slr.models.presets import PRESETS
 from slr.terminal.bad_input import check_writable
+from slr.terminal.literal_text import visible
 from slr.terminal.notices import notice
 
 FORMATS = {"figures": ("pdf", "png"), "tables": ("csv", "md", "tex")}
@@ -124,13 +127,17 @@ def _gap_of(exhibit: Exhibit[Any], results: Results) -> str:
 
 
 def draw_all(
-    results_dir: Path, output_dir: Path, preset: str | None = None, project: str | None = None
+    results_dir: Path,
+    output_dir: Path | None = None,
+    preset: str | None = None,
+    project: str | None = None,
 ) -> None:
     """Make everything from the records in a directory, and say what is missing.
 
     Args:
         results_dir: directory that holds a directory of records for each preset, or the ``*.jsonl`` of one run.
-        output_dir: directory for ``figures/`` and ``tables/``, or for a directory with both for each preset.
+        output_dir: directory for the page, and for ``figures/`` and ``tables/`` or a directory with both for each
+            preset; None for the directory of the records.
         preset: name of the only preset to draw; None for all.
         project: ``ENTITY/PROJECT`` in W&B. Its records are fetched first, and drawn instead.
 
@@ -139,26 +146,34 @@ def draw_all(
     """
     if project is not None:
         results_dir = fetch_records(project, results_dir)
+    output_dir = output_dir or results_dir
     runs = find_runs(results_dir, preset)
     # A preset's figures go into a directory with the same name as the directory of its records.
     places = [run.relative_to(results_dir) for run in runs]
     for place in places:
         _check_replaceable(output_dir / place)
-    page = page_path(output_dir / places[0])
+    if page_path(output_dir).is_dir():
+        raise ValueError(
+            f"{page_path(output_dir)} is a directory, expected a file that can be replaced: move it away"
+        )
     # All records are read before anything is drawn, so that a damaged file is reported at once.
     all_results = [load_results(run) for run in runs]
     with all_or_nothing(output_dir) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]
-        write_page(page_path(drawn / places[0]), page.parent)
-    for place, of_run in zip(places, gaps, strict=True):
-        _say_what_is_there(output_dir / place, of_run)
-    for directory in _without_section(page.parent):
+        write_page(page_path(drawn), output_dir)
+    for directory in _without_section(output_dir):
         said = f"not on the page, because an earlier version of slr drew it: {directory}; draw it again"
         notice(said)
     if preset is None and results_dir not in runs:
         for directory in _without_records(output_dir, runs):
             said = f"left as it is, because its records are not here: {directory}"
             notice(said)
+    for place, of_run in zip(places, gaps, strict=True):
+        _say_what_is_there(output_dir / place, of_run)
+    # Last, because this is what a run is for.
+    for results in all_results:
+        print_main_numbers(results)
+    print(visible(f"page: {page_path(output_dir)}"), flush=True)
 
 
 def _check_replaceable(output_dir: Path) -> None:
@@ -172,14 +187,13 @@ def _check_replaceable(output_dir: Path) -> None:
     for kind, suffixes in FORMATS.items():
         check_writable(output_dir / kind, f"the directory for {kind}")
         files = [output_dir / kind / f"{of.id}.{suffix}" for of in exhibits[kind] for suffix in suffixes]
-        files += [output_dir / SECTION_NAME, page_path(output_dir)]
+        files.append(output_dir / SECTION_NAME)
         if blocked := next((file for file in files if file.is_dir()), None):
             raise ValueError(f"{blocked} is a directory, expected a file that can be replaced: move it away")
 
 
 def _say_what_is_there(output_dir: Path, gaps: dict[str, list[str]]) -> None:
-    made = f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}, page {page_path(output_dir)}"
-    notice(made)
+    notice(f"{len(FIGURES)} figures and {len(TABLES)} tables in {output_dir}")
     for words, names in gaps.items():
         notice(f"gap in {', '.join(names)}: {words}")
 

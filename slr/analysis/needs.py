@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from slr.analysis.load_results import Results
 from slr.downstream.primary import PRIMARY_GROUPS
 from slr.models.presets import PRESETS
+from slr.runs.own_run import STORED_NAME
 from slr.runs.records import LogitLens
 from slr.runs.results import by_pair, of_kind
 
@@ -32,6 +35,11 @@ class Need:
 
     def command(self, results: Results) -> str:
         """The command that measures it."""
+        if self.takes_preset and results.own_run is not None and results.directory is not None:
+            pairs = shlex.quote(str(results.directory / STORED_NAME))
+            return " ".join(
+                filter(None, (self.environment, f"slr run {Path(self.script).stem} --pairs {pairs}"))
+            )
         preset = results.name if self.takes_preset and results.name in PRESETS else "testbed"
         command = f"python {self.script}" + (f" --preset {preset}" if preset != "testbed" else "")
         return f"{self.environment} {command}" if self.environment else command

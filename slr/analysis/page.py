@@ -180,8 +180,8 @@ class Section(_Shown):
 
 
 def page_path(output_dir: Path) -> Path:
-    """The path of the page: in ``output_dir``, or above it if that is the directory of a preset."""
-    return (output_dir.parent if output_dir.name in PRESETS else output_dir) / PAGE_NAME
+    """The path of the page about everything below ``output_dir``."""
+    return output_dir / PAGE_NAME
 
 
 def write_section(
@@ -195,10 +195,9 @@ def write_section(
         tables: the tables that were saved.
         output_dir: directory of ``figures/`` and ``tables/``.
     """
-    preset = PRESETS.get(results.name)
     section = Section(
         run=visible(results.name),
-        description=f"{preset.description[0].upper()}{preset.description[1:]}." if preset else "",
+        description=_description(results),
         setting=_setting(results),
         verdicts=tuple(map(ShownVerdict.from_claim, judged_claims(results))),
         figures=tuple(figure for figure in figures if figure.id != CONCEPT),
@@ -206,6 +205,14 @@ def write_section(
         tables=tuple(table for table in tables if table.id != NOT_AS_TABLE),
     )
     write_whole(output_dir / SECTION_NAME, section.model_dump_json(indent=1) + "\n")
+
+
+def _description(results: Results) -> str:
+    """Say what was run; nothing where neither a preset nor the user's own pairs are known."""
+    if results.own_run is not None:
+        return f"Pairs of the user's own, with the prompts of the preset {results.own_run.preset}."
+    preset = PRESETS.get(results.name)
+    return f"{preset.description[0].upper()}{preset.description[1:]}." if preset else ""
 
 
 def write_page(path: Path, earlier: Path) -> None:

@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from slr.cli.options import Quiet, Verbose
+from slr.cli.options import Publish, Quiet, Verbose, published_dir
 from slr.models.presets import PRESETS
-from slr.terminal.bad_input import check_environment
+from slr.terminal.bad_input import check_environment, check_not_given
 from slr.terminal.command_line import one_of
 from slr.terminal.extras import check_installed
 from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, say_when_stopped
 
-EXAMPLE = "Example: slr figures --results-dir results/laptop --output-dir figures"
+EXAMPLE = "Example: slr figures --results-dir results/laptop"
 
 
 def figures(
@@ -26,8 +26,13 @@ def figures(
         ),
     ] = Path("results"),
     output_dir: Annotated[
-        Path, typer.Option(metavar="DIR", help="directory for figures, tables and the page that shows them")
-    ] = Path("paper_figures"),
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="directory for figures, tables and the page that shows them; by default --results-dir",
+        ),
+    ] = None,
+    publish: Publish = False,
     preset: Annotated[
         str | None,
         typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help="draw this preset only"),
@@ -52,6 +57,9 @@ def figures(
     die_with_parent()
     say_when_stopped("records and figures are as they were, the same command draws anew")
     check_environment(uses_wandb=wandb is not None)
+    if publish:
+        check_not_given("--publish", {"--output-dir": output_dir, "--wandb": wandb})
+        output_dir = published_dir()
     if wandb is not None:
         check_installed("wandb", "--wandb")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import typer
@@ -14,6 +15,8 @@ from slr.terminal.command_line import beginning_with, one_of
 from slr.vocabulary import COMPONENTS, Component
 
 PAIR_NAMES = tuple(spec.name for preset in PRESETS.values() for spec in preset.pairs)
+PUBLISHED = Path("paper_figures")
+"""Directory of the figures that the repository keeps."""
 MODEL_HELP = "directory of a checkpoint, or a model on the hub such as Qwen/Qwen2.5-7B"
 PRESET_HELP = "pairs to run:\n\n" + "\n\n".join(
     f"{preset.name}: {preset.description}" for preset in PRESETS.values()
@@ -81,6 +84,26 @@ Wandb = Annotated[
         help="mirror the records to Weights & Biases",
     ),
 ]
+Publish = Annotated[
+    bool,
+    typer.Option(
+        "--publish", help="for maintainers: put figures, tables and page into paper_figures, which git tracks"
+    ),
+]
+
+
+def published_dir() -> Path:
+    """The directory of the published figures.
+
+    Raises:
+        ValueError: if there is none here.
+    """
+    if not PUBLISHED.is_dir():
+        raise ValueError(
+            f"--publish needs the directory {PUBLISHED} of a checkout: leave it out, or give it in the checkout"
+        )
+    return PUBLISHED
+
 
 Top = Annotated[
     int, typer.Option(metavar="NUMBER", min=1, help="number of the best admissible layers to print")

@@ -1,29 +1,47 @@
-"""``slr run``: run one experiment, or all of them, on the pairs of a preset."""
+"""``slr run``: run one experiment, or all of them, on the pairs of a preset or of the user's own."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from slr.cli.options import PRESET_HELP, Device, DeviceMap, Dtype, Quiet, Verbose, Wandb
+from slr.cli.options import (
+    MODEL_HELP,
+    PRESET_HELP,
+    Device,
+    DeviceMap,
+    Dtype,
+    Publish,
+    Quiet,
+    Verbose,
+    Wandb,
+    published_dir,
+)
 from slr.experiments import ALL, NAMES
-from slr.models.presets import PRESETS
+from slr.models.presets import PRESETS, Preset
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
-from slr.terminal.bad_input import check_environment, check_one_of
+from slr.terminal.bad_input import check_environment, check_not_given, check_one_of
 from slr.terminal.command_line import beginning_with, one_of
 from slr.terminal.extras import check_installed
+from slr.terminal.literal_text import visible
 from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
+    from slr.models.reference import PairSpec
+    from slr.runs.own_run import OwnRun
     from slr.runs.script import ScriptOptions
 
 # With -P, no module of the working directory can stand in for a package of the same name.
+DEFAULT_PRESET = "testbed"
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
 NEEDS = {"quality": "lm_eval", "judge": "openai", "second_judge": "openai", "canonicalise": "openai"}
 """Name of the optional package that an experiment needs, by the experiment's name."""
@@ -43,32 +61,50 @@ def run(
         ),
     ],
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
             parser=one_of(PRESETS),
             metavar="|".join(PRESETS),
-            help=PRESET_HELP,
             autocompletion=beginning_with(PRESETS),
+            help=f"{PRESET_HELP}\n\nBy default {DEFAULT_PRESET}. With --pair or --pairs: the preset whose prompts and "
+            "sizes are used, by default small.",
         ),
-    ] = "testbed",
+    ] = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            metavar="BASE INSTRUCT", help=f"run on a pair of your own instead: each is a {MODEL_HELP}"
+        ),
+    ] = None,
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="run on the pairs in a YAML file instead; docs/pairs.yaml is an example"
+        ),
+    ] = None,
     families: Annotated[
         str | None,
-        typer.Option(metavar="FAMILIES", help="comma-separated, such as llama,gemma; by default all"),
+        typer.Option(
+            metavar="FAMILIES",
+            help="comma-separated, such as llama,gemma; by default all. A pair of your own without a family "
+            "goes by its name",
+        ),
     ] = None,
     output_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="directory for the records; by default results/PRESET, in a smoke run with -smoke",
+            help="directory for the records; by default results/PRESET or results/NAME, in a smoke run with -smoke",
         ),
     ] = None,
     figures_dir: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help=f"directory for the figures and tables of {ALL}; by default paper_figures/PRESET",
+            help=f"directory for the figures, tables and page of {ALL}; by default --output-dir",
         ),
     ] = None,
+    publish: Publish = False,
     smoke: Annotated[
         bool, typer.Option("--smoke", help="run a few prompts only, to see that everything works")
     ] = False,
@@ -100,7 +136,7 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
-    """Run one experiment, or all of them, on the pairs of a preset.
+    """Run one experiment, or all of them, on the pairs of a preset or on your own.
 
     The experiments that it builds on run first. If all experiments run, their figures and tables are drawn at the
     end. What is on record is not done again, so the same command continues a run that was stopped.
@@ -115,15 +151,26 @@ def run(
 
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
+    from slr.runs.own_run import PRESET_SIZES
     from slr.runs.script import ScriptOptions, check_options, run_script
 
-    output_dir = output_dir or Path("results") / f"{preset}{'-smoke' if smoke else ''}"
-    # The figures of a smoke run must not replace real results.
-    default_figures_dir = output_dir / "figures" if smoke else Path("paper_figures") / preset
+    die_with_parent()
+    if publish:
+        others = {"--smoke": smoke, "--pair": pair, "--pairs": pairs, "--figures-dir": figures_dir}
+        check_not_given("--publish", {**others, "--output-dir": output_dir})
+    if pair is not None:
+        check_not_given("--pair", {"--pairs": pairs})
+    own = _own_run(pair, pairs, preset)
+    run_on = PRESETS[preset or DEFAULT_PRESET] if own is None else _own_preset(own, pairs)
+    sizes_of, sizes = (run_on.name, PRESET_SIZES) if own is None else (own.preset, own.experiments)
+    output_dir = output_dir or Path("results") / f"{run_on.name}{'-smoke' if smoke else ''}"
+    if publish:
+        figures_dir = published_dir() / run_on.name
     options = ScriptOptions(
         output_dir=output_dir,
-        figures_dir=figures_dir or default_figures_dir,
-        preset=preset,
+        figures_dir=figures_dir or output_dir,
+        preset=run_on,
+        own_run=own,
         families=families,
         smoke=smoke,
         wandb=wandb,
@@ -132,31 +179,83 @@ def run(
         device_map=device_map,
         engine=engine,
     )
-    die_with_parent()
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
-    experiments = chosen_experiments(experiment, preset, smoke)
+    experiments = chosen_experiments(experiment, sizes_of, smoke, sizes)
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
         print_plan(experiments, options, with_cells=cells)
         return 0
-    if wandb != "disabled":
-        check_installed("wandb", "slr run without --wandb disabled")
-    for chosen in experiments:
-        if chosen.name in NEEDS:
-            check_installed(NEEDS[chosen.name], f"the experiment {chosen.name}")
+    _check_packages([chosen.name for chosen in experiments], uses_wandb=wandb != "disabled")
     count = _num_processes(processes, options)
     if count > 1:
         # Every process makes these checks, and each would print its error.
         check_options(options, draws=experiment == ALL)
         return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
-    status = run_script(experiments, options, draw if experiment == ALL else None)
-    has_judge = "judge" in [chosen.name for chosen in experiments]
-    if experiment == ALL and not has_judge and is_first_process():
+    if experiment != ALL:
+        status = run_script(experiments, options)
+        if is_first_process():
+            print(visible(f"to draw them: slr figures --results-dir {output_dir}"), file=sys.stderr)
+        return status
+    if "judge" not in [chosen.name for chosen in experiments] and is_first_process():
         print(
-            "not run: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
+            "left out: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
             file=sys.stderr,
         )
-    return status
+    return run_script(experiments, options, partial(draw, preset=run_on.name) if publish else draw)
+
+
+def _check_packages(experiments: Sequence[str], uses_wandb: bool) -> None:
+    """Check the optional packages that a run needs.
+
+    Raises:
+        ValueError: if one is not installed.
+    """
+    if uses_wandb:
+        check_installed("wandb", "slr run without --wandb disabled")
+    for name in experiments:
+        if name in NEEDS:
+            check_installed(NEEDS[name], f"the experiment {name}")
+
+
+def _own_run(pair: tuple[str, str] | None, pairs: Path | None, preset: str | None) -> OwnRun | None:
+    """The run on the user's own pairs that the options describe; None if they describe none."""
+    from slr.runs.own_run import read_own_run, run_of_pair
+
+    if pairs is not None:
+        own = read_own_run(pairs)
+    elif pair is not None:
+        own = run_of_pair(*pair)
+    else:
+        return None
+    return own if preset is None else own.model_copy(update={"preset": preset})
+
+
+def _own_preset(own: OwnRun, pairs: Path | None) -> Preset:
+    """The user's pairs, with what their checkpoints say of them.
+
+    Raises:
+        ValueError: if a pair is described wrongly, or none can be opened; the message begins with the option or the
+            file.
+    """
+    from slr.models.opened_pair import with_facts
+
+    try:
+        preset = own.as_preset()
+    except ValueError as error:
+        raise ValueError(f"{pairs or '--pair'}: {error}") from None
+    # Records name the commits that were found, because a branch of a hub model can move between two calls.
+    specs: list[PairSpec] = []
+    problems: list[str] = []
+    for spec in preset.pairs:
+        try:
+            specs.append(with_facts(spec))
+        except ValueError as error:
+            # It is reported again when the pair's turn comes, so that the other pairs are measured.
+            specs.append(spec)
+            problems.append(f"{spec.name}: {error}")
+    if len(problems) == len(specs):
+        raise ValueError(f"{pairs or '--pair'}: {problems[0]}")
+    return replace(preset, pairs=tuple(specs))
 
 
 def _num_processes(given: int | None, options: ScriptOptions) -> int:
@@ -177,7 +276,7 @@ def _num_processes(given: int | None, options: ScriptOptions) -> int:
     if given is not None:
         return given
     # A smoke run ends before other processes would have started.
-    is_small = PRESETS[options.preset].is_tiny and not options.smoke
+    is_small = options.preset.is_tiny and not options.smoke
     if not is_small or is_launched or options.engine == "vllm":
         return 1
     device, _ = choose_device_and_dtype(options.device, options.dtype)
@@ -192,12 +291,21 @@ def _words(context: typer.Context) -> list[str]:
         if value is None or value is False or parameter.name == "processes":
             continue
         option = parameter.opts[0]
-        words += (
-            [option] if value is True else [option, str(value)] if option.startswith("-") else [str(value)]
-        )
+        words += [option] if option.startswith("-") else []
+        words += [] if value is True else map(str, value) if isinstance(value, tuple) else [str(value)]
     return words
 
 
-def draw(results_dir: Path, figures_dir: Path) -> int:
-    """Draw figures and tables with ``slr figures`` in another process, and return its exit status."""
-    return run_child([*DRAW, "--results-dir", str(results_dir), "--output-dir", str(figures_dir)])
+def draw(results_dir: Path, figures_dir: Path, preset: str | None = None) -> int:
+    """Draw figures and tables with ``slr figures`` in another process.
+
+    Args:
+        results_dir: directory of the records.
+        figures_dir: directory for figures and tables.
+        preset: name of the preset whose figures are to be published, in place of both directories; None for none.
+
+    Returns:
+        The exit status.
+    """
+    where = ["--results-dir", str(results_dir), "--output-dir", str(figures_dir)]
+    return run_child([*DRAW, *(where if preset is None else ["--preset", preset, "--publish"])])

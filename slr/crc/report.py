@@ -20,7 +20,6 @@ from slr.crc.selection import (
     select,
 )
 from slr.intervals import WHOLE, LayerInterval, Restoration, Stack
-from slr.models.reference import Family
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection, SearchCost
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
@@ -93,7 +92,7 @@ class CrcReport:
     """
 
     pair: str
-    family: Family
+    family: str
     num_layers: int
     rule: SelectionRule
     instruct_validity: float

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from slr.models.reference import Family
 from slr.runs.experiment import CellContext
 from slr.sampling.config import SamplingConfig
 
@@ -34,7 +33,7 @@ class OpenedModel:
         draw: samples answers.
     """
 
-    family: Family
+    family: str
     tokenizer: PreTrainedTokenizerBase
     draw: Draw
 

@@ -15,7 +15,6 @@ from slr.downstream.metric import Metric
 from slr.downstream.primary import PRIMARY_GROUPS, PRIMARY_METHOD
 from slr.downstream.prompt_metrics import metrics_of
 from slr.downstream.writing_metrics import NO_LENGTHS, lengths_of
-from slr.models.reference import Family
 from slr.runs.records import AnyRecord, SampleMeasures, Samples, natural_key
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
@@ -42,7 +41,7 @@ class MetricValues:
     experiment: str
     task: TaskName
     pair: str
-    family: Family
+    family: str
     group: str
     metric: Metric
     methods: tuple[Method, ...]
@@ -79,7 +78,7 @@ class MethodSummary:
     """
 
     pair: str
-    family: Family
+    family: str
     group: str
     method: Method
     metric: Metric

@@ -11,13 +11,19 @@ from slr.experiments.declaring import MakeExperiment, question_in
 from slr.judging.canonicaliser import CanonicaliserConfig, canonicaliser_experiment
 from slr.judging.chat_endpoint import ChatModel, is_configured
 from slr.runs.experiment import Experiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 
 PREFIX = "SLR_JUDGE"
 """Prefix of the environment variables: the first judge also reads the answers."""
 
 
-def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
+def experiment(preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES) -> Experiment[CanonicaliserConfig]:
     """Make the experiment at a preset's size, or at its smoke size.
+
+    Args:
+        preset: name of the preset.
+        smoke: whether to make the smoke size.
+        sizes: sizes that differ from the preset's.
 
     Raises:
         ValueError: if the environment describes no endpoint.
@@ -26,7 +32,7 @@ def experiment(preset: str, smoke: bool) -> Experiment[CanonicaliserConfig]:
         "canonicalise",
         question_in(__doc__),
         CanonicaliserConfig(model=ChatModel.from_environment(PREFIX)),
-        open_qa.experiment(preset, smoke),
+        open_qa.experiment(preset, smoke, sizes),
         PREFIX,
     )
 

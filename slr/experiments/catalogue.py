@@ -21,6 +21,7 @@ from slr.experiments import (
 )
 from slr.experiments.declaring import MakeExperiment
 from slr.runs.experiment import AnyExperiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 
 MAKERS: dict[str, MakeExperiment] = {
     "crc_search": crc_search.experiment,
@@ -39,13 +40,16 @@ MAKERS: dict[str, MakeExperiment] = {
 """The experiments that need no chat endpoint."""
 
 
-def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperiment]:
+def chosen_experiments(
+    name: str, preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES
+) -> list[AnyExperiment]:
     """Make the experiments that a name stands for, each after the one that it builds on.
 
     Args:
         name: one of ``slr.experiments.NAMES``, or ``all``.
         preset: name of the preset, which sets the experiments' size.
         smoke: whether to make the smoke size instead.
+        sizes: sizes that differ from the preset's.
 
     Returns:
         The experiments, without repeats.
@@ -55,7 +59,7 @@ def chosen_experiments(name: str, preset: str, smoke: bool) -> list[AnyExperimen
     """
     made: dict[str, AnyExperiment] = {}
     for make in _makers(name):
-        experiment = make(preset, smoke)
+        experiment = make(preset, smoke, sizes)
         chain = [experiment]
         # Only missing cells run, so an earlier experiment that is done costs nothing.
         while (earlier := chain[0].builds_on) is not None:

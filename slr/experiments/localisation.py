@@ -13,6 +13,7 @@ from slr.crc.localisation_study import LocalisationConfig, localisation_experime
 from slr.experiments import crc_search
 from slr.experiments.declaring import question_in
 from slr.runs.experiment import Experiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 
 FULL = LocalisationConfig(
     alphas=(0.25, 0.5, 0.75), components=(("attention",), ("mlp",), ("norms",), ("attention", "mlp"))
@@ -26,9 +27,15 @@ CONFIGS = {
 }
 
 
-def experiment(preset: str, smoke: bool) -> Experiment[LocalisationConfig]:
-    """Make the experiment at the size of a preset, or its smoke size."""
-    config = replace(CONFIGS[preset], search=crc_search.config(smoke))
+def experiment(preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES) -> Experiment[LocalisationConfig]:
+    """Make the experiment at the size of a preset, or its smoke size.
+
+    Args:
+        preset: name of the preset.
+        smoke: whether to make the smoke size.
+        sizes: sizes that differ from the preset's.
+    """
+    config = replace(sizes.applied("localisation", CONFIGS[preset]), search=crc_search.config(smoke))
     if smoke:
         config = replace(config, alphas=(0.5,), components=(("mlp",),), num_random_sets=2)
     return localisation_experiment(question_in(__doc__), config)

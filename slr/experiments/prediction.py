@@ -14,6 +14,7 @@ from slr.experiments.declaring import question_in
 from slr.harness.study import HarnessConfig
 from slr.prediction.study import PredictionConfig, prediction_experiment
 from slr.runs.experiment import Experiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 
 NUM_INTERVALS = 15
 """Number of intervals of each pair."""
@@ -68,7 +69,14 @@ CONFIGS = {
 }
 
 
-def experiment(preset: str, smoke: bool) -> Experiment[PredictionConfig]:
-    """Make the experiment at a preset's size, or at its smoke size."""
-    config = CONFIGS[preset].shortened() if smoke else CONFIGS[preset]
+def experiment(preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES) -> Experiment[PredictionConfig]:
+    """Make the experiment at a preset's size, or at its smoke size.
+
+    Args:
+        preset: name of the preset.
+        smoke: whether to make the smoke size.
+        sizes: sizes that differ from the preset's.
+    """
+    config = sizes.applied("prediction", CONFIGS[preset])
+    config = config.shortened() if smoke else config
     return prediction_experiment("prediction", question_in(__doc__), config, crc_search.config(smoke))

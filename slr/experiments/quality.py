@@ -12,6 +12,7 @@ from slr.experiments.declaring import question_in
 from slr.harness.evaluate import HarnessTask
 from slr.harness.study import HarnessConfig, harness_experiment
 from slr.runs.experiment import Experiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 
 
 # Short, so that each task below is one line that can be read as a row of a table.
@@ -54,9 +55,15 @@ CONFIGS = {
 }
 
 
-def experiment(preset: str, smoke: bool) -> Experiment[HarnessConfig]:
-    """Make the experiment at a preset's size, or at its smoke size, for which nothing is downloaded."""
-    config = CONFIGS[preset]
+def experiment(preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES) -> Experiment[HarnessConfig]:
+    """Make the experiment at a preset's size, or at its smoke size, for which nothing is downloaded.
+
+    Args:
+        preset: name of the preset.
+        smoke: whether to make the smoke size.
+        sizes: sizes that differ from the preset's.
+    """
+    config = sizes.applied("quality", CONFIGS[preset])
     if smoke:
         # The testbed's tasks replace benchmarks of gigabytes. They too have tasks of both kinds: choosing and writing.
         tasks = TESTBED_TASKS if config.tasks is BENCHMARKS else config.tasks

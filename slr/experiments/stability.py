@@ -9,10 +9,17 @@ from __future__ import annotations
 from slr.experiments import crc_search
 from slr.experiments.declaring import question_in
 from slr.runs.experiment import Experiment
+from slr.runs.own_run import PRESET_SIZES, Sizes
 from slr.stability.study import StabilityConfig, stability_experiment
 
 
-def experiment(_preset: str, smoke: bool) -> Experiment[StabilityConfig]:
-    """Make the experiment, which is the same for every preset, or its smoke size."""
+def experiment(_preset: str, smoke: bool, _sizes: Sizes = PRESET_SIZES) -> Experiment[StabilityConfig]:
+    """Make the experiment, which is the same for every preset, or its smoke size.
+
+    Args:
+        _preset: name of the preset; the experiment is the same for all.
+        smoke: whether to make the smoke size.
+        _sizes: sizes that differ from the preset's; there are none for this experiment.
+    """
     config = StabilityConfig(crc=crc_search.config(smoke))
     return stability_experiment("stability", question_in(__doc__), config)

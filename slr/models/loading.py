@@ -23,11 +23,13 @@ from slr.models.numbers_in_range import check_numbers, first_not_finite
 from slr.models.opened_pair import OpenedPair, open_pair
 from slr.models.presets import resolve_pair
 from slr.models.quiet_libraries import quiet_libraries
-from slr.models.reference import Family, Location, ModelReference, PairSpec
+from slr.models.reference import Location, ModelReference, PairSpec
 from slr.models.streaming import fits, load_streamed
 
 DeviceMap = str | dict[str, int | str | torch.device]
 """Devices of a model, as transformers' ``from_pretrained`` takes them: ``auto``, or a device by name of a module."""
+NAMED_FAMILIES = ("llama", "qwen", "gemma")
+"""Names of families that each stand for several of transformers' model types."""
 
 
 def avoid_cudnn_attention() -> None:
@@ -72,7 +74,7 @@ class ModelPair:
     """
 
     name: str
-    family: Family
+    family: str
     base: ModelReference
     instruct: ModelReference
     base_model: PreTrainedModel
@@ -169,7 +171,7 @@ def load_spec(
     end_token_notes = end_tokens.notes if end_tokens is not None else ()
     return ModelPair(
         name=spec.name,
-        family=spec.family if spec.family != "other" else family_of(opened.instruct.config),
+        family=spec.family or family_of(opened.instruct.config),
         base=opened.base.reference,
         instruct=opened.instruct.reference,
         base_model=base_model,
@@ -275,13 +277,10 @@ def load_opened(
     return LoadedModel(checkpoint.reference, model, checkpoint.tokenizer)
 
 
-def family_of(config: PreTrainedConfig) -> Family:
-    """Find the family that a model's type belongs to."""
-    families: tuple[Family, ...] = ("llama", "qwen", "gemma")
-    for family in families:
-        if config.model_type.startswith(family):
-            return family
-    return "other"
+def family_of(config: PreTrainedConfig) -> str:
+    """Name the family of a model: the name of a known family, or else the type that transformers gives it."""
+    known = (family for family in NAMED_FAMILIES if config.model_type.startswith(family))
+    return next(known, config.model_type)
 
 
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:

@@ -68,6 +68,23 @@ class OpenedPair:
         return replace(self, base=with_local_weights(self.base), instruct=instruct)
 
 
+def with_facts(spec: PairSpec) -> PairSpec:
+    """Fill in what the checkpoints say: commits on the hub, and numbers of decoder layers and parameters.
+
+    Raises:
+        ValueError: for every error of ``open_pair``.
+    """
+    opened = open_pair(spec)
+    base, instruct = opened.sources
+    return replace(
+        spec,
+        base=base.reference,
+        instruct=instruct.reference,
+        num_layers=opened.base.num_layers,
+        num_parameters=opened.base.layout.num_parameters,
+    )
+
+
 def open_pair(spec: PairSpec, dtype: torch.dtype | None = None) -> OpenedPair:
     """Open both models of a pair, compare them, and note which weights change their dtype.
 

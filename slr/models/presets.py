@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX
-from slr.models.reference import Family, Location, ModelReference, PairSpec, as_reference
+from slr.models.reference import Location, ModelReference, PairSpec, as_reference
 from slr.models.start_models import LaptopModel
 from slr.terminal.bad_input import did_you_mean
 
@@ -41,7 +41,7 @@ def resolve_pair(
 ) -> PairSpec:
     """Make a specification from the arguments of ``load_pair``, without opening a model.
 
-    For a pair outside the presets, the family is "other" until its configuration is read.
+    For a pair outside the presets, the family is None until its configuration is read.
 
     Args:
         base: the base model; or the name of a preset's pair, without ``instruct`` and ``adapter``.
@@ -67,7 +67,7 @@ def resolve_pair(
     instruct_reference = as_reference(post_trained, instruct_revision)
     return PairSpec(
         name=_pair_name(instruct_reference),
-        family="other",
+        family=None,
         base=as_reference(base, base_revision),
         instruct=instruct_reference,
         instruct_is_adapter=adapter is not None,
@@ -109,7 +109,7 @@ def _pair_name(instruct: ModelReference) -> str:
     return "".join(c if c.isprintable() else "_" for c in name).lstrip("-.") or "model"
 
 
-def _testbed_pair(family: Family, num_layers: int, num_parameters: int) -> PairSpec:
+def _testbed_pair(family: str, num_layers: int, num_parameters: int) -> PairSpec:
     return PairSpec(
         name=f"testbed-{family}",
         family=family,
@@ -120,7 +120,7 @@ def _testbed_pair(family: Family, num_layers: int, num_parameters: int) -> PairS
     )
 
 
-def _laptop_pair(family: Family, model: LaptopModel, num_layers: int, num_parameters: int) -> PairSpec:
+def _laptop_pair(family: str, model: LaptopModel, num_layers: int, num_parameters: int) -> PairSpec:
     return PairSpec(
         name=f"laptop-{family}",
         family=family,

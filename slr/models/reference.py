@@ -11,13 +11,9 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX, packaged_directory
 from slr.terminal.bad_input import expanded
-
-Family = Literal["llama", "qwen", "gemma", "other"]
-"""Family of architectures that a pair belongs to."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*")
 
@@ -108,7 +104,7 @@ class PairSpec:
 
     Attributes:
         name: name of the pair.
-        family: family of the architecture; "other" for a pair outside the presets, until its configuration is read.
+        family: family of the architecture, any name; None until the models' configuration is read.
         base: the base model.
         instruct: the instruct model, or a LoRA adapter of the base model.
         instruct_is_adapter: whether ``instruct`` is an adapter.
@@ -117,7 +113,7 @@ class PairSpec:
     """
 
     name: str
-    family: Family
+    family: str | None
     base: ModelReference
     instruct: ModelReference
     instruct_is_adapter: bool = False

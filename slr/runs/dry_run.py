@@ -50,7 +50,8 @@ def print_plan(
         options: its pairs, and where its records are.
         with_cells: whether to print every cell too.
     """
-    kind = (options.device or ("cpu" if options.preset in ("testbed", "laptop") else "cuda")).split(":")[0]
+    assumed = "cpu" if options.preset.name in ("testbed", "laptop") else "cuda"
+    kind = (options.device or assumed).split(":")[0]
     kind = kind if kind in ASSUMED_SPEEDS else "cpu"
     pairs = options.pairs()
     plan = list(_planned(experiments, options, pairs, kind))

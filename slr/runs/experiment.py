@@ -296,8 +296,7 @@ class PairOnDemand:
             raise UnusablePairError(
                 f"{spec.name}: the models have {pair.num_layers} layers, expected {spec.num_layers}"
             )
-        family = pair.family if spec.family == "other" else spec.family
-        return dataclasses.replace(pair, name=spec.name, family=family)
+        return dataclasses.replace(pair, name=spec.name, family=spec.family or pair.family)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 from typing_extensions import override
 
 from slr.chat.end_tokens import EndTokens
-from slr.models.reference import Family
 from slr.runs.modes import Engine
 from slr.runs.record_checks import (
     AtLeastOne,
@@ -158,7 +157,7 @@ class PairInfo(Record):
     """
 
     kind: Literal["pair_info"] = "pair_info"
-    family: Family
+    family: str
     architecture: str
     base: str
     base_revision: str | None
@@ -205,7 +204,7 @@ class CrcScore(Record):
     """
 
     kind: Literal["crc_score"] = "crc_score"
-    family: Family
+    family: str
     num_layers: AtLeastOne
     model: ModelKind
     interval: LayerEnds | None = None
@@ -304,7 +303,7 @@ class CrcFewShotScore(Record):
     """
 
     kind: Literal["crc_few_shot_score"] = "crc_few_shot_score"
-    family: Family
+    family: str
     prompt_set: PromptSet
     document: str
     prompt_ids: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -358,7 +357,7 @@ class CrcSelection(Record):
     """
 
     kind: Literal["crc_selection"] = "crc_selection"
-    family: Family
+    family: str
     num_layers: AtLeastOne
     min_validity_ratio: Share
     margin: bool = False
@@ -534,7 +533,7 @@ class Samples(Record):
     """
 
     kind: Literal["samples"] = "samples"
-    family: Family
+    family: str
     task: TaskName
     source: Source
     group: str
@@ -716,7 +715,7 @@ class JudgeScores(Record):
     """
 
     kind: Literal["judge_scores"] = "judge_scores"
-    family: Family
+    family: str
     group: str
     prompt_id: str
     method: str
@@ -808,7 +807,7 @@ class HarnessScore(Record):
     """
 
     kind: Literal["harness_score"] = "harness_score"
-    family: Family
+    family: str
     model: ComparedModel
     references: tuple[str, ...] = ()
     interval: LayerEnds | None
@@ -935,7 +934,7 @@ class WeightChange(Record):
     """
 
     kind: Literal["weight_change"] = "weight_change"
-    family: Family
+    family: str
     num_layers: AtLeastOne
     attention: tuple[NonNegative | None, ...]
     mlp: tuple[NonNegative | None, ...]
@@ -972,7 +971,7 @@ class LogitLens(Record):
     """
 
     kind: Literal["logit_lens"] = "logit_lens"
-    family: Family
+    family: str
     model: ComparedModel
     interval: LayerEnds | None
     alpha: Share | None

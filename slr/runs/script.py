@@ -10,12 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from slr.models.presets import PRESETS
+from slr.models.presets import Preset
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import AnyExperiment, RunSettings, run_experiments
 from slr.runs.modes import Engine, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
+from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
 from slr.runs.run_progress import run_progress
 from slr.runs.tracking import check_account, mirror_pair
@@ -41,7 +42,8 @@ class ScriptOptions:
     Attributes:
         output_dir: directory for the records.
         figures_dir: directory for figures and tables.
-        preset: name of the preset.
+        preset: the pairs, which may be the user's own.
+        own_run: the run on the user's own pairs, to be kept with the records; None for a preset's.
         families: families of the pairs to run, separated by commas; None for all.
         smoke: whether the experiments run a few prompts only.
         wandb: whether W&B is used, and how.
@@ -53,7 +55,8 @@ class ScriptOptions:
 
     output_dir: Path
     figures_dir: Path
-    preset: str = "testbed"
+    preset: Preset
+    own_run: OwnRun | None = None
     families: str | None = None
     smoke: bool = False
     wandb: WandbMode = "offline"
@@ -68,17 +71,17 @@ class ScriptOptions:
         Raises:
             ValueError: if the preset has no pair of a family.
         """
-        preset = PRESETS[self.preset]
+        preset = self.preset
         if self.families is None:
             return list(preset.pairs)
         wanted = [family.strip() for family in self.families.split(",")]
-        known = [spec.family for spec in preset.pairs]
+        known = [spec.family or spec.name for spec in preset.pairs]
         if unknown := [family for family in wanted if family not in known]:
             raise ValueError(
                 f"--families names {', '.join(map(repr, unknown))}; the preset {preset.name} has {', '.join(known)}"
                 f"{did_you_mean(unknown[0], known)}"
             )
-        return [spec for spec in preset.pairs if spec.family in wanted]
+        return [spec for spec, family in zip(preset.pairs, known, strict=True) if family in wanted]
 
 
 def run_script(experiments: Sequence[AnyExperiment], options: ScriptOptions, draw: Draw | None = None) -> int:
@@ -127,6 +130,9 @@ def _run_on_own_directory(
 ) -> int:
     if processes.is_main:
         check_account(options.wandb, options.output_dir)
+        if options.own_run is not None:
+            # Under the lock, because another run may have kept its own there.
+            options.own_run.store(options.output_dir, options.preset.pairs)
     device, dtype = choose_device_and_dtype(options.device, options.dtype, processes)
     if options.engine == "vllm":
         from slr.sampling.vllm_engine import check_usable
@@ -160,7 +166,7 @@ def _draw_and_mirror(
         drawn = draw(options.output_dir, options.figures_dir)
         # The status is negative if a signal ended the child.
         status = max(drawn, FAILED) if drawn else 0
-        images = sorted(options.figures_dir.rglob("*.png")) if status == 0 else []
+        images = sorted((options.figures_dir / "figures").glob("*.png")) if status == 0 else []
     for experiment in experiments:
         for spec in specs:
             mirror_pair(experiment, spec, options.output_dir, options.wandb, images, options.smoke)

@@ -341,9 +341,17 @@ class _Run:
         return f"{self.experiment.name}-{pair}{'-smoke' if self.smoke else ''}"
 
     @property
+    def family(self) -> str | None:
+        """The family of the architecture, which for a pair outside the presets only the records know."""
+        # The kinds of records that lack a family are few, and any other record of the pair has it.
+        return self.spec.family or next(
+            (family for record in self.records if (family := getattr(record, "family", None))), None
+        )
+
+    @property
     def tags(self) -> list[str]:
         labels: Iterable[str | None] = (
-            self.spec.family,
+            self.family,
             preset_of(self.spec.name),
             "smoke" if self.smoke else None,
         )
@@ -352,7 +360,7 @@ class _Run:
     @property
     def config(self) -> dict[str, Any]:
         config = {
-            "family": self.spec.family,
+            "family": self.family,
             "preset": preset_of(self.spec.name),
             "size": "smoke" if self.smoke else "full",
             "experiment": asdict(self.experiment.config),

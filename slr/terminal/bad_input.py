@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from slr.terminal.literal_text import visible
@@ -71,6 +71,22 @@ def check_one_of(name: str, given: str, known: Collection[str]) -> None:
     """
     if given not in known:
         raise ValueError(f"{name} is {given!r}, expected {_alternatives(known)}{did_you_mean(given, known)}")
+
+
+def check_not_given(option: str, others: Mapping[str, object]) -> None:
+    """Check that no option is given that does not go with another one.
+
+    Args:
+        option: the option that is given.
+        others: values of the options that do not go with it, by name; None or False where one is not given.
+
+    Raises:
+        ValueError: if one of them is given.
+    """
+    if given := [name for name, value in others.items() if value is not None and value is not False]:
+        raise ValueError(
+            f"{option} and {given[0]} are given, which do not go together: leave one of them out"
+        )
 
 
 def _alternatives(known: Collection[str]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.figures import FIGURES
+from slr.analysis.load_results import load_results
+from slr.analysis.main_numbers import print_main_numbers
 from slr.analysis.tables import TABLES
 from slr.cli import main
 from slr.crc import plots
@@ -39,11 +42,9 @@ def test_everything_of_every_preset_and_twice_the_same(
     first = files_in(output)
     assert {name.split("/")[0] for name in first} == {"testbed", "small", "index.html"}
     assert len(first) == 2 * NUM_FILES + 1
-    said = capsys.readouterr().err
-    assert (
-        f"{len(FIGURES)} figures and {len(TABLES)} tables in {output / 'testbed'}, page {output / 'index.html'}\n"
-        in said
-    )
+    printed, said = capsys.readouterr()
+    assert f"{len(FIGURES)} figures and {len(TABLES)} tables in {output / 'testbed'}\n" in said
+    assert printed.endswith(f"page: {output / 'index.html'}\n")
     assert said.count("Missing: small-qwen (not begun); small-gemma (not begun).") == 1
     assert call(tmp_path / "results", output, "--preset", "small") == 0
     assert files_in(output) == first
@@ -54,6 +55,47 @@ def test_one_directory_of_records(tmp_path: Path) -> None:
     assert call(tmp_path / "my-pair", tmp_path / "out") == 0
     assert (tmp_path / "out" / "figures" / "crc_heatmaps.pdf").exists()
     assert len(files_in(tmp_path / "out")) == NUM_FILES + 1
+
+
+def test_without_a_directory_all_is_drawn_next_to_the_records_and_published_only_on_request(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_results(Path("results/testbed"), TESTBED[:1])
+    records = files_in(Path())
+    assert main(["figures"]) == 0
+    drawn = files_in(Path())
+    assert {name: drawn[name] for name in records} == records
+    assert {"results/testbed/figures/concept.png", "results/index.html"} <= drawn.keys()
+    assert all(name.startswith("results/") for name in drawn)
+    Path("paper_figures").mkdir()
+    assert main(["figures", "--publish"]) == 0
+    published = {name.partition("/")[2] for name in files_in(Path()) if name.startswith("paper_figures/")}
+    assert published == {name.partition("/")[2] for name in drawn} - {"testbed/crc_search.jsonl"}
+
+
+def test_the_run_ends_with_choices_verdicts_and_the_page_in_80_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    results = write_results(tmp_path / "testbed", TESTBED)
+    assert call(results, tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    [report, *_] = load_results(results).crc_reports
+    held_out = report.summary("hybrid", "held_out")
+    assert held_out is not None
+    assert held_out.diversity is not None
+    row = next(line for line in printed.splitlines() if line.startswith("testbed-llama "))
+    assert f" {report.interval} of {report.num_layers} " in row
+    assert f" {held_out.diversity.mean:.3f} " in row
+    [regains] = [line for line in printed.splitlines() if line.startswith("The hybrid regains diversity.")]
+    assert len(re.findall(r"(yes|no|\?) -?\d\.\d{3}", regains)) == len(TESTBED)
+    assert printed.splitlines()[-1] == f"page: {tmp_path / 'out' / 'index.html'}"
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes the output for a terminal
+    print_main_numbers(load_results(results))
+    on_a_terminal = re.sub("\x1b\\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+    assert max(map(len, on_a_terminal)) <= 80
+    assert any("testbed-gemma" in line for line in on_a_terminal)
 
 
 def test_what_is_missing_is_a_gap_that_names_the_command(
@@ -144,4 +186,4 @@ def test_runs_as_a_script_without_torch_from_anywhere(tmp_path: Path) -> None:
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "paper_figures" / "testbed" / "figures" / "concept.pdf").exists()
+    assert (tmp_path / "results" / "testbed" / "figures" / "concept.pdf").exists()

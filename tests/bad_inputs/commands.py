@@ -206,6 +206,83 @@ def _figures(
     )
 
 
+def _pairs(content: str, words: list[str], name: str) -> BadInput:
+    """A run on the pairs of a YAML file with that content."""
+    return BadInput(
+        "options",
+        "slr run all --pairs p.yaml",
+        ["p.yaml: ", *words],
+        prepare=lambda here: _write(here / "p.yaml", content.encode()),
+        name=name,
+    )
+
+
+ONE_PAIR = "pairs: [{base: a/b, instruct: a/c}]\n"
+PAIRS: tuple[BadInput, ...] = (
+    _given("slr run all --pairs none.yaml", ["none.yaml cannot be read (No such file", "docs/pairs.yaml"]),
+    _given("slr run all --pairs p.yaml --pair a b", ["--pair and --pairs are given"]),
+    _given("slr run all --publish --smoke", ["--publish and --smoke are given"]),
+    _given("slr run all --publish", ["--publish needs the directory paper_figures"]),
+    _given("slr figures --publish", ["--publish needs the directory paper_figures"]),
+    _given("slr figures --publish --output-dir x", ["--publish and --output-dir are given"]),
+    _given("slr run all --pair testbed:llama/base", ["--pair"]),
+    _given("slr run all --pair testbed:llama/base nowhere", ["no directory 'nowhere'", "no hub id"]),
+    _given(
+        "slr run all --pair testbed:llama/base testbed:qwen/base",
+        ["--pair: qwen-base: layers cannot", "base"],
+    ),
+    _pairs("", ["the file is empty", "expected the keys name, preset, pairs"], "an empty file of pairs"),
+    _pairs("pairs: [", ["line 1", "expected YAML"], "pairs that are no YAML"),
+    _pairs("\0", ["not YAML"], "pairs that are no text"),
+    _pairs("name: x", ["the file lacks the key 'pairs'"], "no pairs"),
+    _pairs("pairs: []", ["pairs is []", "at least 1 item"], "an empty list of pairs"),
+    _pairs("pairs: [{instruct: a/c}]", ["pairs[0] lacks the key 'base'"], "a pair without base"),
+    _pairs("pairs: [{base: a/b}]", ["pairs[0]: instruct is missing"], "a pair without instruct"),
+    _pairs(
+        "pairs: [{base: a/b, instuct: a/c}]",
+        ["pairs[0] has the unknown key 'instuct'", "did you mean 'instruct'?"],
+        "an unknown key of a pair",
+    ),
+    _pairs("pairs: [{base: 7, instruct: a/c}]", ["pairs[0].base is 7", "in quotes"], "a number as a base"),
+    _pairs(
+        "pairs: [{base: a b, instruct: a/c}]", ["pairs[0]: ", "'a b'", "no hub id"], "a base that is none"
+    ),
+    _pairs(
+        "pairs:\n- {base: a/b, instruct: a/c}\n- {base: d/b, instruct: d/c}",
+        ["pairs[0] and pairs[1]", "the same name 'c'"],
+        "two pairs of one name",
+    ),
+    _pairs(
+        "pairs: [{base: a/b, instruct: a/c, name: paper-llama}]",
+        ["pairs[0]: ", "'paper-llama'", "preset paper"],
+        "a pair with the name of a preset's",
+    ),
+    _pairs(f"{ONE_PAIR}{ONE_PAIR}", ["line 2", "'pairs' is there twice"], "a key that is there twice"),
+    _pairs(f"{ONE_PAIR}name: testbed", ["name is 'testbed'", "another name"], "a run with a preset's name"),
+    _pairs(f"{ONE_PAIR}name: ../x", ["name is '../x'", "another directory"], "a run elsewhere"),
+    _pairs(f"{ONE_PAIR}preset: huge", ["preset is 'huge'", "'small' or 'paper'"], "an unknown preset"),
+    _pairs(
+        f"{ONE_PAIR}experiments: {{open_qa: {{num_prompts: ten}}}}",
+        ["experiments.open_qa.num_prompts is 'ten'", "a valid integer"],
+        "a number in words",
+    ),
+    _pairs(
+        f"{ONE_PAIR}experiments: {{open_qa: {{num_samples: 0}}}}",
+        ["experiments.open_qa.num_samples is 0", "equal to 1"],
+        "no samples",
+    ),
+    _pairs(
+        f"{ONE_PAIR}experiments: {{quality: {{num_prompts: 1}}}}",
+        ["experiments.quality has the unknown key 'num_prompts'", "limit"],
+        "a size of another experiment",
+    ),
+    _pairs(
+        f"{ONE_PAIR}experiments: {{stability: 1}}", ["unknown key 'stability'"], "sizes where there are none"
+    ),
+    _pairs(ONE_PAIR, ["c: "], "pairs that the hub does not give"),
+)
+
+
 def _write(path: Path, content: bytes = b"mine") -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)

@@ -168,7 +168,7 @@ BAD_VALUES: tuple[tuple[str, str, Any, str], ...] = (
     ("crc_selection", "instruct_validity", 7, "less than or equal to 1"),
     ("crc_selection", "soup_alpha", -1, "greater than or equal to 0"),
     ("pair_info", "num_parameters", -5, "greater than or equal to 1"),
-    ("pair_info", "family", "mistral", "family"),
+    ("pair_info", "family", 7, "family"),
     ("pair_info", "provenance", None, "provenance"),
     ("pair_info", "provenance.dirty", "perhaps", "valid boolean"),
     ("pair_info", "provenance.schema_version", 99, "schema version 99, which a later version of slr wrote"),

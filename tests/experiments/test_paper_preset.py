@@ -65,6 +65,7 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     put_gsm8k(hub)
     for number, spec in enumerate(PRESETS["paper"].pairs):
         assert spec.num_layers is not None
+        assert spec.family is not None
         for side, reference in enumerate((spec.base, spec.instruct)):
             put_model(hub, reference, ARCHITECTURES[spec.family], spec.num_layers, 2 * number + side)
     for seed, reference in enumerate({model for _, model in FLUENCY_MODELS if model.revision}, start=20):
@@ -96,8 +97,7 @@ def test_from_search_to_figures(tmp_path: Path) -> None:
     assert {record.pair for record in scores if isinstance(record, HarnessScore)} == pairs
     problems = ResultsStore(tmp_path / "results" / "reasoning.jsonl").read()
     assert all(r.tried[0] == "gsm8k-0000" for r in problems if isinstance(r, ProblemSet))
-    figures = tmp_path / "results" / "figures"
-    assert (figures / "figures" / "qa_coverage.png").exists()
+    assert (tmp_path / "results" / "figures" / "qa_coverage.png").exists()
     gaps = {name for names in re.findall(r"gap in (.*?): ", done.stderr) for name in names.split(", ")}
     assert gaps - {"search_cost"} == {
         "judge",

@@ -22,7 +22,7 @@ from slr import cli
 from slr.crc import search as crc_search_module
 from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
-from slr.models.reference import Family, ModelReference, PairSpec
+from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, Failure, SearchCost
 from slr.runs.results_store import ResultsStore
 from tests.conftest import CheckpointPairs
@@ -37,8 +37,7 @@ NUM_RECORDS = 8 + NUM_LAYERS * (NUM_LAYERS + 1) // 2 + 1 + 3 + 1 + 2
 def tiny_preset(checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch) -> tuple[PairSpec, ...]:
     """Two tiny pairs in place of the shipped ones."""
     specs = []
-    families: tuple[tuple[Family, str], ...] = (("llama", "llama"), ("gemma", "gemma2"))
-    for family, architecture in families:
+    for family, architecture in (("llama", "llama"), ("gemma", "gemma2")):
         base, instruct = checkpoint_pairs(architecture, num_layers=NUM_LAYERS)
         specs.append(
             PairSpec(
@@ -311,6 +310,21 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
     assert cli.main(arguments) == 0
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
+
+
+def test_a_published_run_is_drawn_into_the_directory_that_the_repository_keeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    Path("paper_figures").mkdir()
+    drawn: list[Sequence[str]] = []
+    monkeypatch.setattr("slr.runs.script.run_experiments", lambda *_: [])
+    monkeypatch.setattr("slr.cli.run.run_child", lambda command: drawn.append(command) or 0)
+    for option in ((), ("--publish",)):
+        assert cli.main(["run", "all", "--wandb", "disabled", *option]) == 0
+    plain, published = (command[command.index("figures") :] for command in drawn)
+    assert plain == ["figures", "--results-dir", "results/testbed", "--output-dir", "results/testbed"]
+    assert published == ["figures", "--preset", "testbed", "--publish"]
 
 
 def test_search_cost_measures_every_method_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

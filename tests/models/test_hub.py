@@ -16,6 +16,8 @@ from slr.models.checkpoint import open_checkpoint
 from slr.models.compatibility import IncompatiblePairError
 from slr.models.hub import HubError
 from slr.models.loading import load_model, load_pair
+from slr.models.opened_pair import with_facts
+from slr.models.presets import resolve_pair
 from slr.models.reference import ModelReference
 from tests.conftest import CheckpointPairs
 from tests.fake_hub import FakeHub
@@ -70,6 +72,15 @@ def test_opening_a_hub_model_downloads_no_weights(hub: FakeHub, checkpoint_pairs
     assert checkpoint.index == open_checkpoint(local).index
     assert checkpoint.problems == ()
     assert not list(checkpoint.directory.glob("*.safetensors"))
+
+
+def test_facts_of_a_pair_are_its_commits_and_sizes_and_need_no_weights(hub: FakeHub, tmp_path: Path) -> None:
+    spec = with_facts(resolve_pair("maker/base", "maker/instruct"))
+    assert spec.base == ModelReference("maker/base", hub.commit("maker/base"))
+    assert spec.instruct == ModelReference("maker/instruct", hub.commit("maker/instruct"))
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    model = load_model("maker/base").model
+    assert (spec.num_layers, spec.num_parameters) == (5, model.num_parameters())
 
 
 def test_incompatible_models_are_never_downloaded(

@@ -93,7 +93,7 @@ def test_loads_both_models_as_transformers_does(checkpoint_pairs: CheckpointPair
 
 @pytest.mark.parametrize(
     ("architecture", "family"),
-    [("llama", "llama"), ("qwen3", "qwen"), ("gemma3", "gemma"), ("olmo2", "other")],
+    [("llama", "llama"), ("qwen3", "qwen"), ("gemma3", "gemma"), ("olmo2", "olmo2")],
 )
 def test_family_is_that_of_the_architecture(
     checkpoint_pairs: CheckpointPairs, architecture: str, family: str
