@@ -17,7 +17,23 @@ os.environ["HF_HUB_OFFLINE"] = (
     "1"  # read by huggingface_hub when it is imported, hence before any other import
 )
 
+LONGEST_FILES = (
+    "test_paper_preset.py",
+    "test_scripts.py",
+    "test_kill_harness.py",
+    "test_post_training.py",
+    "test_training.py",
+    "test_several_processes.py",
+    "test_secrets.py",
+)
+"""Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
+
 CheckpointPairs = Callable[..., tuple[Path, Path]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
 
 
 @pytest.fixture(scope="session")
