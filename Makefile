@@ -16,7 +16,8 @@ INSTALLED := $(VENV)/.installed
 LAPTOP_INSTALLED := $(VENV)/.laptop-installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
 # Each core has one worker with one thread, because the tests are small and more threads would wait for each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+# tests/conftest.py has the order of the files; by default, xdist would end with the files of few, long tests.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: reproduce test check lint format docs laptop publish clean
 

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from slr.runs.experiment import RunSettings
 
 os.environ["HF_HUB_OFFLINE"] = (
     "1"  # read by huggingface_hub when it is imported, hence before any other import
 )
 
+LONGEST_FILES = (
+    "test_paper_preset.py",
+    "test_scripts.py",
+    "test_kill_harness.py",
+    "test_post_training.py",
+    "test_training.py",
+    "test_several_processes.py",
+    "test_secrets.py",
+)
+"""Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
+
 CheckpointPairs = Callable[..., tuple[Path, Path]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +50,31 @@ def checkpoint_pairs(tmp_path_factory: pytest.TempPathFactory) -> CheckpointPair
         return made[key]
 
     return checkpoint_pair
+
+
+@pytest.fixture(scope="session")
+def smoke_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of a search of testbed-llama in smoke size and float32; they must not be altered."""
+    import torch
+
+    from slr.crc.study import SMOKE, crc_experiment
+    from slr.models.presets import find_pair
+    from slr.runs.experiment import RunSettings, run_experiment
+
+    settings = RunSettings(output_dir=tmp_path_factory.mktemp("smoke-search"), dtype=torch.float32)
+    assert not run_experiment(crc_experiment(SMOKE), find_pair("testbed-llama"), settings).failed
+    return settings.output_dir
+
+
+@pytest.fixture
+def settings_after_search(smoke_search: Path, tmp_path: Path) -> RunSettings:
+    """Settings of a run that goes on after that search, with a copy of its records."""
+    import torch
+
+    from slr.runs.experiment import RunSettings
+
+    shutil.copy(smoke_search / "crc_search.jsonl", tmp_path)
+    return RunSettings(output_dir=tmp_path, dtype=torch.float32)
 
 
 @pytest.fixture

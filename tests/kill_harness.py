@@ -38,6 +38,8 @@ SECONDS_FOR_CHILDREN = 30.0
 MARK = "SLR_KILL_HARNESS"
 """Environment variable by which all processes of one command are found."""
 RETRIES = 20
+NOT_MIRRORED = "was not mirrored"
+"""What a command says that did its work although W&B failed, as it may on a busy machine. The next call mirrors."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,20 +88,17 @@ def kill_and_repeat(
     command: Command, moments: Iterator[float], number: random.Random, report: Report
 ) -> None:
     """Kill the command at one moment, then give it again until it ends by itself, and check what it left."""
-    is_killed = True
+    moment = next(moments)
     for _ in range(RETRIES):
-        status = _run_once(command, next(moments) if is_killed else None, number, report)
-        if status is not None:
-            break
-        is_killed = number.random() < 0.3
-    else:
-        report.problems.append(f"{command.words[0]} did not end after {RETRIES} tries")
-        return
-    report.problems += command.check(command.output)
+        if _ends_by_itself(command, moment, number, report):
+            report.problems += command.check(command.output)
+            return
+        moment = next(moments) if number.random() < 0.3 else None
+    report.problems.append(f"{' '.join(command.words)} did not end its work in {RETRIES} tries")
 
 
-def _run_once(command: Command, moment: float | None, number: random.Random, report: Report) -> int | None:
-    """The exit status of a command that ended by itself; None if it was killed."""
+def _ends_by_itself(command: Command, moment: float | None, number: random.Random, report: Report) -> bool:
+    """Whether a command ended before it was killed, with all its work done."""
     token = secrets.token_hex(8)
     report.begun = time.monotonic()
     with tempfile.TemporaryFile("w+") as said:
@@ -111,20 +110,16 @@ def _run_once(command: Command, moment: float | None, number: random.Random, rep
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        how = None
         try:
             status = process.wait(moment)
+            report.survived += moment is not None
         except subprocess.TimeoutExpired:
             how = number.choice(SIGNALS)
             status = _kill(process, how, command, report)
-            said.seek(0)
-            _check_end(how, status, said.read(), command, report)
-            status = None if status else 0  # it may have ended by itself at that very moment
-        else:
-            report.survived += moment is not None
-            said.seek(0)
-            text = said.read()
-            if status != 0:
-                report.problems.append(f"{' '.join(command.words)} gave status {status}:\n{text[-2000:]}")
+        said.seek(0)
+        text = said.read()
+    _check_end(how, status, text, command, report)
     left = _processes_with(token)
     deadline = time.monotonic() + SECONDS_FOR_CHILDREN
     while left and time.monotonic() < deadline:
@@ -135,7 +130,8 @@ def _run_once(command: Command, moment: float | None, number: random.Random, rep
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     report.problems += half_written(command.output)
-    return status
+    is_over = how is None or status == 0  # it may have ended by itself at that very moment
+    return is_over and NOT_MIRRORED not in text
 
 
 def _kill(process: subprocess.Popen[bytes], how: signal.Signals, command: Command, report: Report) -> int:
@@ -159,8 +155,12 @@ def _kill(process: subprocess.Popen[bytes], how: signal.Signals, command: Comman
     return status
 
 
-def _check_end(how: signal.Signals, status: int, said: str, command: Command, report: Report) -> None:
+def _check_end(how: signal.Signals | None, status: int, said: str, command: Command, report: Report) -> None:
     """A signal in the first moments, before the command's own first line runs, has Python's own ending."""
+    if how is None:
+        if status != 0:
+            report.problems.append(f"{' '.join(command.words)} gave status {status}:\n{said[-2000:]}")
+        return
     has_begun = said.strip() and "Traceback" not in said
     if how is signal.SIGKILL or not has_begun or status == 0:
         return
@@ -282,7 +282,9 @@ def kill_commands(directory: Path, names: Sequence[str], kills: int, seed: int) 
     commands = make_commands(directory, [*names, "search"])
     for name, make in commands.items():
         began = time.monotonic()
-        _run_once(make(directory / "uninterrupted" / name), None, number, report)
+        command = make(directory / "uninterrupted" / name)
+        if not any(_ends_by_itself(command, None, number, report) for _ in range(RETRIES)):
+            report.problems.append(f"{' '.join(command.words)} did not end its work in {RETRIES} tries")
         seconds[name] = time.monotonic() - began
     turn = 0
     while report.kills < kills and not report.problems:

@@ -142,12 +142,12 @@ def mirror_pair(
             return False
         check_account(mode, output_dir)  # without an account W&B would ask for one, and wait for an answer
         run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
-        finished = mark.get("runs", "").split()
-        with wandb_files_below(output_dir, mode), _whole_run(run, output_dir / "wandb", finished):
+        finished = _finished_runs(marks, run_name)
+        with wandb_files_below(output_dir, mode), _whole_run(run, run_name, marks_file, finished):
             check_takes(output_dir / "wandb", run.num_bytes)
-            finished.append(_log_run(run, output_dir, mode))
+            new = _log_run(run, output_dir, mode)
             check_takes(output_dir / "wandb", SPARE_BYTES)
-            marks[run_name] = mark | {"runs": " ".join(finished)}
+            marks[run_name] = mark | {"runs": " ".join([*finished, new])}
             write_whole(marks_file, json.dumps(marks, indent=2) + "\n")
     except DiskError:
         raise
@@ -186,15 +186,20 @@ def check_takes(directory: Path, num_bytes: int) -> None:
 
 
 @contextmanager
-def _whole_run(run: _Run, directory: Path, finished: list[str]) -> Generator[None]:
+def _whole_run(run: _Run, run_name: str, marks_file: Path, finished: Collection[str]) -> Generator[None]:
     """Remove what an earlier attempt at this run left, and what this attempt leaves if it fails."""
-    before = tuple(finished)
-    _remove_unfinished(run, directory, before)
+    _remove_unfinished(run, marks_file.parent, finished)
     try:
         yield
     except BaseException:
-        _remove_unfinished(run, directory, before)
+        # A signal may come just after the marks are written. The run is whole then, so the marks are read again.
+        finished = _finished_runs(_read_marks(marks_file), run_name)
+        _remove_unfinished(run, marks_file.parent, finished)
         raise
+
+
+def _finished_runs(marks: Mapping[str, Mapping[str, str]], run_name: str) -> list[str]:
+    return marks.get(run_name, {}).get("runs", "").split()
 
 
 def _remove_unfinished(run: _Run, directory: Path, finished: Collection[str]) -> None:

@@ -74,7 +74,12 @@ def run_until_stopped(work: Callable[[], int], how_to_go_on: str) -> int:
     _watches.append(watch)
     try:
         with _signals_watched_by(watch):
-            return work()
+            status = work()
+        # A library may have swallowed what the signal raised, and the work may be done only in part.
+        if watch.stopped_by is not None:
+            watch.say()
+            return 128 + watch.stopped_by
+        return status
     except Stopped as stopped:
         watch.say()
         return stopped.status
@@ -136,7 +141,7 @@ class _Watch:
 
     def __init__(self, how_to_go_on: str) -> None:
         self.how_to_go_on = how_to_go_on
-        self._stopped_by: int | None = None
+        self.stopped_by: int | None = None
         self._saying = threading.Lock()
 
     def stop(self, signal_number: int, _frame: FrameType | None) -> None:
@@ -145,8 +150,8 @@ class _Watch:
         Raises:
             Stopped: at the first signal.
         """
-        if self._stopped_by is None:
-            self._stopped_by = signal_number
+        if self.stopped_by is None:
+            self.stopped_by = signal_number
             raise Stopped(signal_number)
 
     def wait_for_signal(self, received: int) -> None:

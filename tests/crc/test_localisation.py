@@ -179,9 +179,10 @@ CONFIG = LocalisationConfig(
 )
 
 
-def test_the_study_scores_what_it_says_and_goes_on(tmp_path: Path) -> None:
-    settings = RunSettings(output_dir=tmp_path, dtype=torch.float32)
-    run_experiment(crc_experiment(SMOKE), SPEC, settings)
+def test_the_study_scores_what_it_says_and_goes_on(
+    settings_after_search: RunSettings, tmp_path: Path
+) -> None:
+    settings = settings_after_search
     experiment = localisation_experiment("?", CONFIG)
     outcome = run_experiment(experiment, SPEC, settings)
     assert (outcome.cells_run, outcome.failed) == (4, [])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream import prompt_metrics, study
@@ -46,7 +45,7 @@ QA = DownstreamConfig(
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
+def settings(settings_after_search: RunSettings, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
     """After a search; with an encoder that needs no package."""
 
     class CountingEncoder:
@@ -60,9 +59,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettings:
             return tuple(len(text) > LONG for text in texts)
 
     monkeypatch.setattr(study, "_encoder", lambda _device: CountingEncoder())
-    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
-    run_experiment(crc_experiment(SMOKE), SPEC, made)
-    return made
+    return settings_after_search
 
 
 def run(config: DownstreamConfig, settings: RunSettings, name: str = "tested") -> list[AnyRecord]:

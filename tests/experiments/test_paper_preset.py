@@ -1,7 +1,7 @@
-"""The paper preset from search to figures, offline: only the size of its models is not run here.
+"""The paper preset from search to figures, offline: only the size and depth of its models are not run here.
 
-Tiny random checkpoints of the three architectures, with as many layers as the real ones, stand under the real hub
-ids and revisions in a local cache, and so do a few problems in GSM8K's file.
+Tiny random checkpoints of the three architectures stand under the real hub ids and revisions in a local cache, and so
+do a few problems in GSM8K's file.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,16 @@ import pytest
 from slr.experiments.creative_writing import FLUENCY_MODELS
 from slr.models.presets import PRESETS
 from slr.models.reference import ModelReference
-from slr.runs.records import HarnessScore, ProblemSet, Samples
+from slr.runs.records import CrcScore, HarnessScore, ProblemSet, Samples
+from slr.runs.results import of_kind
 from slr.runs.results_store import ResultsStore
 from slr.tasks import reasoning
 from tests.tiny_models import CHAT_TEMPLATE, make_model, make_tokenizer
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = {"llama": "llama", "qwen": "qwen2", "gemma": "gemma2"}
+NUM_LAYERS = 6
+"""Few, because the time of a search grows with the square."""
 EXPERIMENTS = (
     "crc_search",
     "stability",
@@ -59,33 +63,44 @@ def put_gsm8k(hub: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
 
 
-@pytest.mark.timeout(1200)  # every experiment of three pairs
-def test_from_search_to_figures(tmp_path: Path) -> None:
-    hub = tmp_path / "home" / "hub"
-    put_gsm8k(hub)
-    for number, spec in enumerate(PRESETS["paper"].pairs):
-        assert spec.num_layers is not None
-        assert spec.family is not None
-        for side, reference in enumerate((spec.base, spec.instruct)):
-            put_model(hub, reference, ARCHITECTURES[spec.family], spec.num_layers, 2 * number + side)
-    for seed, reference in enumerate({model for _, model in FLUENCY_MODELS if model.revision}, start=20):
-        put_model(hub, reference, "llama", 2, seed)
-    environment = {
-        **os.environ,
-        "HF_HOME": str(tmp_path / "home"),
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-    }
+def run_offline(words: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)
     options = ["--preset", "paper", "--smoke", "--device", "cpu", "--wandb", "disabled"]
-    done = subprocess.run(
-        [sys.executable, "experiments/run_all.py", *options, "--output-dir", str(tmp_path / "results")],
+    return subprocess.run(
+        [sys.executable, *words, *options, "--output-dir", str(home.parent / "results")],
         cwd=ROOT,
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_a_search_of_as_many_layers_as_the_real_model_has(tmp_path: Path) -> None:
+    [spec] = [spec for spec in PRESETS["paper"].pairs if spec.family == "qwen"]
+    assert spec.num_layers is not None
+    for seed, reference in enumerate((spec.base, spec.instruct)):
+        put_model(tmp_path / "home" / "hub", reference, ARCHITECTURES["qwen"], spec.num_layers, seed)
+    done = run_offline(["experiments/crc_search.py", "--families", "qwen"], tmp_path / "home")
+    assert done.returncode == 0, done.stderr[-3000:]
+    records = ResultsStore(tmp_path / "results" / "crc_search.jsonl").read()
+    intervals = {record.interval for record in of_kind(records, CrcScore) if record.model == "hybrid"}
+    assert len(intervals) == spec.num_layers * (spec.num_layers + 1) / 2
+
+
+@pytest.mark.timeout(600)  # every experiment of three pairs
+def test_from_search_to_figures(tmp_path: Path) -> None:
+    hub = tmp_path / "home" / "hub"
+    put_gsm8k(hub)
+    for number, spec in enumerate(PRESETS["paper"].pairs):
+        assert spec.family is not None
+        for side, reference in enumerate((spec.base, spec.instruct)):
+            put_model(hub, reference, ARCHITECTURES[spec.family], NUM_LAYERS, 2 * number + side)
+    for seed, reference in enumerate({model for _, model in FLUENCY_MODELS if model.revision}, start=20):
+        put_model(hub, reference, "llama", 2, seed)
+    program = ["-m", "tests.programs.shallow_paper_run", str(NUM_LAYERS)]
+    done = run_offline(program, tmp_path / "home")
     assert done.returncode == 0, done.stderr[-3000:]
     pairs = {spec.name for spec in PRESETS["paper"].pairs}
     for experiment in EXPERIMENTS:

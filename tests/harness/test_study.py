@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from statistics import fmean
 
 import pytest
-import torch
 
 from slr.crc.choice import selection_of
 from slr.crc.study import SMOKE, crc_experiment
@@ -29,11 +27,8 @@ EXPERIMENT = harness_experiment(
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    """After a search."""
-    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
-    run_experiment(crc_experiment(SMOKE), SPEC, made)
-    return made
+def settings(settings_after_search: RunSettings) -> RunSettings:
+    return settings_after_search
 
 
 def run(settings: RunSettings) -> list[AnyRecord]:

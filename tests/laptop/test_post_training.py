@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,6 +45,22 @@ def train_in_a_process(output_dir: Path, file: str = "", count: int = 0) -> subp
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The final directory of a training that nothing stopped."""
+    directory = tmp_path_factory.mktemp("uninterrupted")
+    done = train_in_a_process(directory)
+    assert done.returncode == 0, done.stderr
+    (final,) = directory.glob("**/final")
+    return final
+
+
+@pytest.fixture
+def trained(uninterrupted: Path, tmp_path: Path) -> Path:
+    """A copy of all that this training wrote, to go on in."""
+    return Path(shutil.copytree(uninterrupted.parents[4], tmp_path / "trained"))
+
+
 @pytest.mark.usefixtures("tiny_models")
 def test_an_adapter_that_changes_the_model_and_a_report_of_all_rounds(tmp_path: Path) -> None:
     final = post_train(replace(RECIPE, model="gemma"), tmp_path, tiny_prompts())
@@ -66,11 +83,10 @@ def test_an_adapter_that_changes_the_model_and_a_report_of_all_rounds(tmp_path: 
     assert not torch.allclose(tiny_start_model("gemma").model(tokens).logits, tuned(tokens).logits)
 
 
-@pytest.mark.usefixtures("tiny_models")
-def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) -> None:
-    final = post_train(RECIPE, tmp_path, tiny_prompts())
-    report = json.loads((final / "training.json").read_text())
-    assert report["weights"]["sha256"] == hashlib.sha256((final / ADAPTER_FILE).read_bytes()).hexdigest()
+def test_the_report_says_what_was_measured_and_why_it_stopped(uninterrupted: Path) -> None:
+    report = json.loads((uninterrupted / "training.json").read_text())
+    digest = hashlib.sha256((uninterrupted / ADAPTER_FILE).read_bytes()).hexdigest()
+    assert report["weights"]["sha256"] == digest
     assert [row["round"] for row in report["rounds"]] == [1, 2]
     assert report["verdict"]["rounds"] == 2
     assert report["verdict"]["criterion_met"] == (not report["rounds"][-1]["dev"]["unmet"])
@@ -82,9 +98,8 @@ def test_the_report_says_what_was_measured_and_why_it_stopped(tmp_path: Path) ->
     assert first["optimisation"]["first_dpo_loss"] == pytest.approx(0.693, abs=0.02)
 
 
-@pytest.mark.usefixtures("tiny_models")
-def test_the_card_tells_of_every_stage(tmp_path: Path) -> None:
-    final = post_train(RECIPE, tmp_path, tiny_prompts())
+def test_the_card_tells_of_every_stage(trained: Path) -> None:
+    (final,) = trained.glob("**/final")
     assert write_card_of([str(final)]) == 0
     card = (final.parent / "README.md").read_text()
     assert "## SmolLM2-135M-Instruct, lora, lambda 1, seed 0" in card
@@ -106,22 +121,20 @@ def test_the_full_variant_trains_the_decoder_layers_and_nothing_else(tmp_path: P
 
 
 @pytest.mark.usefixtures("tiny_models")
-def test_lambdas_share_what_comes_before_the_rounds(tmp_path: Path) -> None:
-    post_train(RECIPE, tmp_path, tiny_prompts())
-    sft = tmp_path / "smollm2" / "seed-0" / "lora" / "sft" / "weights.safetensors"
+def test_lambdas_share_what_comes_before_the_rounds(trained: Path) -> None:
+    sft = trained / "smollm2" / "seed-0" / "lora" / "sft" / "weights.safetensors"
     written = sft.stat().st_mtime_ns
-    other = post_train(replace(RECIPE, typicality_weight=0.5), tmp_path, tiny_prompts())
+    other = post_train(replace(RECIPE, typicality_weight=0.5), trained, tiny_prompts())
     assert other.parent.name == "lambda-0.5"
     assert sft.stat().st_mtime_ns == written
 
 
 @pytest.mark.usefixtures("tiny_models")
-def test_files_of_another_recipe_are_refused(tmp_path: Path) -> None:
-    post_train(RECIPE, tmp_path, tiny_prompts())
+def test_files_of_another_recipe_are_refused(trained: Path) -> None:
     with pytest.raises(
         ValueError, match="was made with another max_exchanges, sft_batch: give another --output-dir"
     ):
-        post_train(replace(RECIPE, sft_batch=8, max_exchanges=9), tmp_path, tiny_prompts())
+        post_train(replace(RECIPE, sft_batch=8, max_exchanges=9), trained, tiny_prompts())
 
 
 @pytest.mark.parametrize(
@@ -142,16 +155,6 @@ def test_a_killed_training_goes_on_to_the_same_bytes(
     (found,) = tmp_path.glob("**/final")
     assert (found / ADAPTER_FILE).read_bytes() == (uninterrupted / ADAPTER_FILE).read_bytes()
     assert not list(tmp_path.glob("**/*.unfinished"))
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The final directory of a training that nothing stopped."""
-    directory = tmp_path_factory.mktemp("uninterrupted")
-    done = train_in_a_process(directory)
-    assert done.returncode == 0, done.stderr
-    (final,) = directory.glob("**/final")
-    return final
 
 
 @pytest.mark.parametrize(

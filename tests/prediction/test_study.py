@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 
 from slr.crc.study import SMOKE, crc_experiment
 from slr.experiments import prediction
@@ -22,11 +19,8 @@ EXPERIMENT = prediction_experiment("prediction", "?", CONFIG, SMOKE)
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    """After a search."""
-    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
-    run_experiment(crc_experiment(SMOKE), SPEC, made)
-    return made
+def settings(settings_after_search: RunSettings) -> RunSettings:
+    return settings_after_search
 
 
 def run(settings: RunSettings) -> list[AnyRecord]:

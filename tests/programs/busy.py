@@ -1,4 +1,4 @@
-"""A command that is hard to interrupt: ``python busy.py swallowing|computing|cleaning|exiting|child PID_FILE``."""
+"""A command that is hard to interrupt: ``python busy.py HOW PID_FILE``; ``work`` knows the ways."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ def work(how: str, begun: Path) -> int:
     begun.write_text("begun")
     if how == "swallowing":
         swallow()
+    if how == "swallowing once":
+        with suppress(BaseException):
+            time.sleep(300)
+        return 0
     if how == "computing":  # one call of C, in which no handler runs
         hashlib.pbkdf2_hmac("sha256", b"", b"", 500_000_000)
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 
 from slr.crc.study import CrcStudyConfig, crc_experiment
+from slr.files.whole import write_whole
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import AnyExperiment, RunMirror, store_of
 from slr.runs.tracking import check_account, logged_name, mirror_pair, named_for_wandb
+from slr.terminal.stopping import Stopped
 from tests.crc.test_report import CHOSEN, study
 
 SPEC = PairSpec(
@@ -309,6 +312,21 @@ def test_a_run_that_fails_leaves_nothing_behind(
         assert not mirror_pair(experiment, SPEC, output_dir, "offline")
     assert not runs_of(output_dir)
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
+
+
+def test_a_signal_just_after_the_marks_are_written_leaves_the_run_that_they_name(
+    experiment: AnyExperiment, output_dir: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def write_and_stop(path: Path, text: str) -> None:
+        write_whole(path, text)
+        raise Stopped(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("slr.runs.tracking.write_whole", write_and_stop)
+        with pytest.raises(Stopped):
+            mirror_pair(experiment, SPEC, output_dir, "offline")
+    assert not mirror_pair(experiment, SPEC, output_dir, "offline")
+    assert len(runs_of(output_dir)) == 1
 
 
 def test_a_disk_that_is_full_is_one_line_and_no_mirror(

@@ -265,11 +265,8 @@ def test_only_the_first_gpu_is_vllms() -> None:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> RunSettings:
-    """After a search."""
-    made = RunSettings(output_dir=tmp_path, dtype=torch.float32)
-    run_experiment(crc_experiment(SMOKE), SPEC, made)
-    return made
+def settings(settings_after_search: RunSettings) -> RunSettings:
+    return settings_after_search
 
 
 def run(settings: RunSettings, config: DownstreamConfig = QA) -> list[AnyRecord]:

@@ -40,7 +40,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("work", ["swallowing", "computing", "cleaning", "exiting"])
+@pytest.mark.parametrize("work", ["swallowing", "swallowing once", "computing", "cleaning", "exiting"])
 def test_ends_in_time_with_one_message(tmp_path: Path, work: str, how: signal.Signals):
     process = start(work, tmp_path / "begun")
     process.send_signal(how)
