@@ -21,7 +21,7 @@ from slr.terminal.notices import set_verbosity, sign_of_life
 from slr.terminal.stopping import die_with_parent, is_first_process, run_child, say_when_stopped
 
 if TYPE_CHECKING:
-    from slr.runs.script import ScriptOptions
+    from slr.runs.script import Drawing, ScriptOptions
 
 # With -P, no module of the working directory can stand in for a package of the same name.
 DRAW = (sys.executable, "-P", "-m", "slr", "figures")
@@ -198,6 +198,10 @@ def _words(context: typer.Context) -> list[str]:
     return words
 
 
-def draw(results_dir: Path, figures_dir: Path) -> int:
-    """Draw figures and tables with ``slr figures`` in another process, and return its exit status."""
-    return run_child([*DRAW, "--results-dir", str(results_dir), "--output-dir", str(figures_dir)])
+def draw(results_dir: Path, figures_dir: Path) -> Drawing:
+    """Draw figures and tables with ``slr figures`` in another process, and read the verdicts that it wrote."""
+    from slr.analysis.verdict_mirror import verdict_mirrors
+    from slr.runs.script import Drawing
+
+    status = run_child([*DRAW, "--results-dir", str(results_dir), "--output-dir", str(figures_dir)])
+    return Drawing(status=status, verdicts=verdict_mirrors(figures_dir) if status == 0 else {})
