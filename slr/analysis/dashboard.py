@@ -1,8 +1,8 @@
 """The W&B workspace and report of this project, in code: ``slr dashboard --wandb ENTITY/PROJECT``.
 
-Both show the same sections: CRC search, downstream, quality, cost. Runs are grouped by preset and family. A panel has a
-bar or a line for each method, because a run in W&B holds all methods of one experiment on one pair. Smoke runs are left
-out. Every call saves a new view and a new report; delete older ones in W&B.
+Both show the same sections. The first one is the table of verdicts; the others follow the experiments. Runs are grouped
+by preset and family. A panel has a bar or a line for each method, because a run in W&B holds all methods of one
+experiment on one pair. Smoke runs are left out. Every call saves a new view and a new report; delete older ones in W&B.
 
 ``--json FILE`` writes the definition without a server. ``slr.runs.tracking`` gives the metrics their names, which
 docs/wandb.md explains.
@@ -16,10 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
+from slr.analysis.claims.prediction import PREDICTION_CLAIMS
+from slr.analysis.claims.stability import STABILITY_CLAIMS
+from slr.analysis.claims.verdict import Claim
+from slr.analysis.verdict_mirror import TABLE
 from slr.analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
-from slr.downstream.methods import BASELINES, CONTROLS, DECODING, PROMPTING, Method
+from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, CONTROLS, DECODING, PROMPTING, Method
 from slr.judging.judge import ASPECTS
-from slr.runs.tracking import log_in, logged_name
+from slr.runs.tracking import VERDICTS, log_in, logged_name
 from slr.tasks.creative_prompts import GENRES
 
 if TYPE_CHECKING:
@@ -35,6 +40,8 @@ MAX_GROUPS = 20
 """Number of groups of runs drawn in a panel. All presets together have fewer pairs."""
 METHODS = tuple(method.id for method in BASELINES)
 """Ids of the methods that most panels show."""
+WITH_FEW_SHOT = (*METHODS, BASE_FEW_SHOT.id)
+"""Ids of the methods, and of the base model outside the chat template."""
 QUESTION_GROUP = "closed"
 """Group of the open questions shown: the questions whose list of right answers is complete."""
 QUESTIONS = (
@@ -98,6 +105,17 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """A panel with the rows of one table of all runs.
+
+    Attributes:
+        name: name of the table in W&B.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Section:
     """Panels under one heading.
 
@@ -109,14 +127,14 @@ class Section:
 
     name: str
     text: str
-    panels: tuple[Bars | Curves | Picture, ...]
+    panels: tuple[Bars | Curves | Picture | Rows, ...]
 
     @property
     def metrics(self) -> set[str]:
         """Names in W&B of every metric that a panel shows."""
         shown = set()
         for panel in self.panels:
-            if not isinstance(panel, Picture):
+            if isinstance(panel, Bars | Curves):
                 shown |= set(panel.metrics)
             if isinstance(panel, Curves):
                 shown.add(panel.x)
@@ -136,6 +154,13 @@ def _curves(title: str, experiment: str, curve: str, x: str, columns: Iterable[s
     return Curves(title, logged_name(experiment, f"{curve}/{x}"), names)
 
 
+def _claims(claims: Iterable[Claim]) -> Iterable[Bars]:
+    """A panel for each claim: the number that decides, between the ends of its interval."""
+    for claim in claims:
+        names = (logged_name(VERDICTS, f"{claim.id}/{part}") for part in ("low", "number", "high"))
+        yield Bars(claim.sentence, tuple(names))
+
+
 def _ids(methods: Sequence[Method]) -> list[str]:
     return [method.id for method in methods]
 
@@ -144,13 +169,26 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
+CLAIMS = Section(
+    "Verdicts",
+    "What the records say of each claim about each pair: yes, no or cannot tell, by the number and its 95% interval.",
+    (Rows(logged_name(VERDICTS, TABLE)),),
+)
 CRC_SEARCH = Section(
     "CRC search",
     "CRC asks for one random character out of a stated set. Validity is the probability of the valid characters, and "
     "diversity the entropy among them. Both are on prompts that the choice of layers did not see.",
     (
-        _bars("Diversity on held-out prompts", "crc_search", "diversity", group="held_out"),
-        _bars("Validity on held-out prompts", "crc_search", "validity", group="held_out"),
+        _bars(
+            "Diversity on held-out prompts",
+            "crc_search",
+            "diversity",
+            group="held_out",
+            methods=WITH_FEW_SHOT,
+        ),
+        _bars(
+            "Validity on held-out prompts", "crc_search", "validity", group="held_out", methods=WITH_FEW_SHOT
+        ),
         _curves(
             "Soups by their share of the base model",
             "crc_search",
@@ -158,28 +196,81 @@ CRC_SEARCH = Section(
             "alpha",
             ("diversity", "validity"),
         ),
-        _bars("Diversity on held-out prompts, with min-p", "stability", "diversity", group="min_p"),
         Picture("crc_heatmaps"),
         Picture("crc_tradeoff"),
+    ),
+)
+LOCALISATION = Section(
+    "Localisation",
+    "Where the collapse is: the chosen interval against random and greedy sets of layers, layers restored in part, and "
+    "soups. Each panel has the number that decides a claim, between the ends of its 95% interval.",
+    (
+        *_claims(LOCALISATION_CLAIMS),
+        *map(Picture, ("contiguity", "components", "partial_restoration")),
+    ),
+)
+STABILITY = Section(
+    "Stability",
+    "How far the choice depends on the prompts, and the scores with min-p 0.1 on prompts that the choice did not see.",
+    (
+        *_claims(STABILITY_CLAIMS),
+        _bars("Diversity, with min-p", "stability", "diversity", group="min_p"),
+        _bars("Validity, with min-p", "stability", "validity", group="min_p"),
         Picture("choice_stability"),
     ),
+)
+MECHANISM = Section(
+    "Mechanism",
+    "How much post-training changed each layer, and the entropy of the next token along depth, by the logit lens.",
+    (
+        _curves(
+            "Relative change of the weights",
+            "mechanism",
+            "weight_change",
+            "layer",
+            ("attention", "mlp", "norms"),
+        ),
+        _curves("Entropy after each layer, in nats", "mechanism", "entropy", "layer"),
+        _bars("Entropy after the last layer, in nats", "mechanism", "entropy_at_the_end"),
+        Picture("mechanism"),
+    ),
+)
+PREDICTION = Section(
+    "Prediction",
+    "Whether CRC predicts tasks, over intervals of layers: Spearman's correlations, and the share of the best "
+    "interval's result that the chosen one reaches. Each panel has the number that decides a claim, between the ends "
+    "of its 95% interval.",
+    (*_claims(PREDICTION_CLAIMS), Picture("prediction")),
 )
 DOWNSTREAM = Section(
     "Downstream",
     "Diversity of creative writing by genre, coverage of open questions with many right answers, and pass@k of "
-    "problems that the instruct model gets wrong; then other intervals of layers, decoding and prompting methods.",
+    "all problems; then other intervals of layers, decoding and prompting methods.",
     (
         *(
-            _bars(f"{title}: {genre}", "creative_writing", metric, group=genre)
+            _bars(f"{title}: {genre}", "creative_writing", metric, group=genre, methods=WITH_FEW_SHOT)
             for title, metric in (
+                ("Different valid texts", "distinct_valid"),
                 ("Embedding diversity", "embedding_diversity"),
                 ("Self-BLEU-4", "self_bleu"),
             )
             for genre in GENRES
         ),
-        _curves("Coverage of right answers at k samples", "open_qa", f"{QUESTION_GROUP}/coverage", "k"),
-        _bars("Entropy of right answers", "open_qa", "answer_entropy", group=QUESTION_GROUP),
-        _curves("pass@k", "reasoning", "pass_at_k", "k"),
+        _curves(
+            "Coverage of right answers at k samples",
+            "open_qa",
+            f"{QUESTION_GROUP}/coverage",
+            "k",
+            WITH_FEW_SHOT,
+        ),
+        _bars(
+            "Entropy of right answers",
+            "open_qa",
+            "answer_entropy",
+            group=QUESTION_GROUP,
+            methods=WITH_FEW_SHOT,
+        ),
+        _curves("pass@k", "reasoning", "pass_at_k", "k", WITH_FEW_SHOT),
         *(
             _bars(
                 f"Entropy of right answers: {_words(name)}",
@@ -214,7 +305,13 @@ QUALITY = Section(
             )
             for genre in GENRES
         ),
-        _bars("Precision on open questions", "open_qa", "precision", group=QUESTION_GROUP),
+        _bars(
+            "Precision on open questions",
+            "open_qa",
+            "precision",
+            group=QUESTION_GROUP,
+            methods=WITH_FEW_SHOT,
+        ),
         *(
             _bars(
                 f"Precision: {_words(name)}",
@@ -254,7 +351,7 @@ COST = Section(
         ),
     ),
 )
-SECTIONS = (CRC_SEARCH, DOWNSTREAM, QUALITY, COST)
+SECTIONS = (CLAIMS, CRC_SEARCH, LOCALISATION, STABILITY, MECHANISM, DOWNSTREAM, PREDICTION, QUALITY, COST)
 
 
 def make_workspace(entity: str, project: str) -> Workspace:
@@ -312,6 +409,8 @@ def _panels(section: Section) -> list[Any]:
             made.append(wr.BarPlot(title=panel.title, metrics=list(panel.metrics)))
         elif isinstance(panel, Curves):
             made.append(wr.LinePlot(title=panel.title, x=panel.x, y=list(panel.metrics)))
+        elif isinstance(panel, Rows):
+            made.append(wr.WeavePanelSummaryTable(table_name=panel.name, layout=wr.Layout(w=24, h=16)))
         else:
             made.append(wr.MediaBrowser(media_keys=[f"figures/{panel.name}"], num_columns=1))
     return made

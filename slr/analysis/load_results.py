@@ -182,7 +182,14 @@ class Results:
 
     def of_experiment(self, name: str) -> list[AnyRecord]:
         """All records of one experiment."""
-        return [record for record in self.records if record.experiment == name]
+        return self._by_experiment.get(name, [])
+
+    @cached_property
+    def _by_experiment(self) -> dict[str, list[AnyRecord]]:
+        found: dict[str, list[AnyRecord]] = {}
+        for record in self.records:
+            found.setdefault(record.experiment, []).append(record)
+        return found
 
     def samples_of(self, experiment: str) -> list[Samples]:
         """The samples of one experiment."""

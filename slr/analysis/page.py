@@ -25,6 +25,7 @@ from slr.files.whole import write_whole
 from slr.models.presets import PRESETS
 from slr.runs.records import Configuration
 from slr.runs.results import of_kind
+from slr.statistics.uncertainty import Estimate
 from slr.terminal.literal_text import visible
 
 TEMPLATES = Path(__file__).parent
@@ -129,7 +130,9 @@ class ShownVerdict(_Shown):
         exhibit: id of the figure or table that shows the number.
         pair: name of the pair.
         outcome: whether the claim holds.
-        number: the number that decides, with its interval.
+        mean: the number that decides.
+        low: low end of its 95% interval; None if it has none.
+        high: high end of its 95% interval; None if it has none.
         num_items: number of items behind it.
     """
 
@@ -139,8 +142,15 @@ class ShownVerdict(_Shown):
     exhibit: str
     pair: str
     outcome: Outcome
-    number: str
+    mean: float
+    low: float | None
+    high: float | None
     num_items: int
+
+    @property
+    def number(self) -> str:
+        """The number that decides, with its interval."""
+        return str(Estimate(self.mean, self.low, self.high, self.num_items))
 
     @classmethod
     def from_claim(cls, judged: JudgedClaim) -> ShownVerdict:
@@ -152,7 +162,9 @@ class ShownVerdict(_Shown):
             exhibit=judged.claim.exhibit,
             pair=judged.pair,
             outcome=judged.verdict.outcome,
-            number=str(judged.verdict.estimate),
+            mean=judged.verdict.estimate.mean,
+            low=judged.verdict.estimate.low,
+            high=judged.verdict.estimate.high,
             num_items=judged.verdict.estimate.n,
         )
 
@@ -229,7 +241,7 @@ def write_page(path: Path, earlier: Path) -> None:
     # The empty name stands for a single run, whose section is next to the page.
     places = [_place_of(name, (path.parent, earlier)) for name in (*PRESETS, "")]
     directories = [place for place in places if place is not None]
-    sections = {directory: _read_section(directory) for directory in directories}
+    sections = {directory: read_section(directory) for directory in directories}
     pictures = {
         (section.run, figure.id): _data_uri(directory, figure.id)
         for directory, section in sections.items()
@@ -263,7 +275,12 @@ def _place_of(name: str, tops: Sequence[Path]) -> Path | None:
     return next((top / name for top in tops if (top / name / SECTION_NAME).is_file()), None)
 
 
-def _read_section(directory: Path) -> Section:
+def read_section(directory: Path) -> Section:
+    """Read the section of the figures in a directory.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
     path = directory / SECTION_NAME
     try:
         return Section.model_validate_json(path.read_bytes())

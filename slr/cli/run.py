@@ -38,7 +38,7 @@ from slr.terminal.stopping import die_with_parent, is_first_process, run_child, 
 if TYPE_CHECKING:
     from slr.models.reference import PairSpec
     from slr.runs.own_run import OwnRun
-    from slr.runs.script import ScriptOptions
+    from slr.runs.script import Drawing, ScriptOptions
 
 # With -P, no module of the working directory can stand in for a package of the same name.
 DEFAULT_PRESET = "testbed"
@@ -296,8 +296,8 @@ def _words(context: typer.Context) -> list[str]:
     return words
 
 
-def draw(results_dir: Path, figures_dir: Path, preset: str | None = None) -> int:
-    """Draw figures and tables with ``slr figures`` in another process.
+def draw(results_dir: Path, figures_dir: Path, preset: str | None = None) -> Drawing:
+    """Draw figures and tables with ``slr figures`` in another process, and read the verdicts that it wrote.
 
     Args:
         results_dir: directory of the records.
@@ -305,7 +305,11 @@ def draw(results_dir: Path, figures_dir: Path, preset: str | None = None) -> int
         preset: name of the preset whose figures are to be published, in place of both directories; None for none.
 
     Returns:
-        The exit status.
+        The exit status and the verdicts of each pair.
     """
+    from slr.analysis.verdict_mirror import verdict_mirrors
+    from slr.runs.script import Drawing
+
     where = ["--results-dir", str(results_dir), "--output-dir", str(figures_dir)]
-    return run_child([*DRAW, *(where if preset is None else ["--preset", preset, "--publish"])])
+    status = run_child([*DRAW, *(where if preset is None else ["--preset", preset, "--publish"])])
+    return Drawing(status=status, verdicts=verdict_mirrors(figures_dir) if status == 0 else {})

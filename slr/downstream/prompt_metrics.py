@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 
 from slr.downstream.metric import Aspect, Metric, MetricId
 from slr.downstream.primary import PASS_AT, primary_metric
@@ -22,6 +22,8 @@ from slr.vocabulary import Source, TaskName
 
 RightAnswers = Sequence[str | None]
 """Right answer that each sample gives; None where a sample gives none."""
+MOST_REMEMBERED = 2**14
+"""Number of records whose answers are kept after they were read."""
 ReadAnswers = Callable[[Samples], RightAnswers | None]
 """Reads the answers in the samples of an open question; None where the answers are not known."""
 
@@ -114,10 +116,15 @@ def _answer_metric(
     return Metric(id_, label, aspect, of)
 
 
-def right_answers(samples: Samples) -> list[str | None]:
+def right_answers(samples: Samples) -> RightAnswers:
     """The right answer that each sample of an open question gives; None where it gives none."""
-    key = question_key(samples.source, samples.prompt_id)
-    return [None if answer is None else key.recognise(answer) for answer in parsed_answers(samples)]
+    return _recognised(samples.source, samples.prompt_id, parsed_answers(samples))
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)  # several metrics, tables and figures read the same answers
+def _recognised(source: Source, prompt_id: str, answers: tuple[str | None, ...]) -> RightAnswers:
+    key = question_key(source, prompt_id)
+    return tuple(None if answer is None else key.recognise(answer) for answer in answers)
 
 
 def coverage_curve_of(samples: Samples) -> tuple[float, ...]:
@@ -134,9 +141,12 @@ def num_solved(samples: Samples) -> int:
     """Number of samples of a reasoning problem that are right."""
     assert samples.expected is not None
     problem = ReasoningProblem(samples.prompt_id, samples.text, samples.expected)
-    return sum(
-        is_right(problem, text, last_number_counts=samples.last_number_counts) for text in samples.texts
-    )
+    return _num_right(problem, samples.texts, samples.last_number_counts)
+
+
+@lru_cache(maxsize=MOST_REMEMBERED)  # pass@k asks for it once for each k
+def _num_right(problem: ReasoningProblem, texts: tuple[str, ...], last_number_counts: bool) -> int:
+    return sum(is_right(problem, text, last_number_counts=last_number_counts) for text in texts)
 
 
 def pass_curve_of(samples: Samples) -> tuple[float, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -13,13 +13,13 @@ from typing import Literal
 from slr.models.presets import Preset
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.device import choose_device_and_dtype
-from slr.runs.experiment import AnyExperiment, RunSettings, run_experiments
+from slr.runs.experiment import AnyExperiment, RunMirror, RunSettings, run_experiments
 from slr.runs.modes import Engine, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
 from slr.runs.run_progress import run_progress
-from slr.runs.tracking import check_account, mirror_pair
+from slr.runs.tracking import check_account, mirror_pair, mirror_verdicts
 from slr.terminal.bad_input import (
     BAD_INPUT,
     FAILED,
@@ -31,8 +31,22 @@ from slr.terminal.literal_text import visible
 from slr.terminal.notices import notice
 from slr.terminal.progress import format_seconds
 
-Draw = Callable[[Path, Path], int]
-"""A function that draws figures. It takes the directories of records and figures, and returns an exit status."""
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What came of drawing the figures.
+
+    Attributes:
+        status: the exit status; negative if a signal ended the drawing.
+        verdicts: what W&B shows of the verdicts on each pair, by the pair's name.
+    """
+
+    status: int
+    verdicts: Mapping[str, RunMirror] = field(default_factory=dict)
+
+
+Draw = Callable[[Path, Path], Drawing]
+"""A function that draws figures. It takes the directories of records and figures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,17 +174,18 @@ def _draw_and_mirror(
     options: ScriptOptions,
     draw: Draw | None,
 ) -> int:
-    status = 0
-    images: list[Path] = []
-    if draw is not None:
-        drawn = draw(options.output_dir, options.figures_dir)
-        # The status is negative if a signal ended the child.
-        status = max(drawn, FAILED) if drawn else 0
-        images = sorted((options.figures_dir / "figures").glob("*.png")) if status == 0 else []
+    drawing = Drawing(status=0) if draw is None else draw(options.output_dir, options.figures_dir)
     for experiment in experiments:
         for spec in specs:
-            mirror_pair(experiment, spec, options.output_dir, options.wandb, images, options.smoke)
-    return status
+            mirror_pair(experiment, spec, options.output_dir, options.wandb, smoke=options.smoke)
+    if drawing.status != 0:
+        return max(drawing.status, FAILED)
+    images = sorted((options.figures_dir / "figures").glob("*.png"))
+    for spec in specs:
+        if spec.name in drawing.verdicts:
+            verdicts = drawing.verdicts[spec.name]
+            mirror_verdicts(spec, verdicts, options.output_dir, options.wandb, images, options.smoke)
+    return 0
 
 
 def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:

@@ -10,7 +10,8 @@ sent and no account is needed. Look at an offline mirror with ``wandb leet OUTPU
 
 docs/wandb.md explains the names:
 
-    run                 EXPERIMENT/PAIR, in the group EXPERIMENT, with the experiment's job type
+    run                 EXPERIMENT/PAIR, in the group EXPERIMENT, with the experiment's job type; verdicts/PAIR has the
+                        verdicts on the claims, from the records of all experiments, and the figures
     tags                family; preset, if the pair belongs to one; "smoke" for a smoke run
     config              family, preset and size ("full" or "smoke"), to group and filter by; all else is below them
     metric              EXPERIMENT/[GROUP/]METHOD/METRIC; a GROUP is a genre or a benchmark, for example
@@ -34,9 +35,9 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,8 @@ from slr.runs.records import AnyRecord, Failure, PairInfo
 from slr.terminal.literal_text import visible
 
 PROJECT = "slr"
+VERDICTS = "verdicts"
+"""Name of the runs that say what all experiments together show of the claims."""
 RECORDS = "records"
 """Type of an artifact with results."""
 SMOKE_RECORDS = "smoke-records"
@@ -128,33 +131,92 @@ def mirror_pair(
     """
     if mode == "disabled":
         return False
-    run_name = f"{experiment.name}/{spec.name}"
-    try:
+    with _failure_told(f"{experiment.name}/{spec.name}"):
         records = [
             record
             for record in store_of(experiment, output_dir).read()
             if record.pair == spec.name and not isinstance(record, Failure)
         ]
-        marks_file = output_dir / "wandb" / "mirrored.json"
-        marks = _read_marks(marks_file)
-        mark = marks.get(run_name, {}) | _fingerprints(records, images, mode)
-        if not records or mark == marks.get(run_name):
-            return False
-        check_account(mode, output_dir)  # without an account W&B would ask for one, and wait for an answer
-        run = _Run(experiment=experiment, spec=spec, records=records, images=images, smoke=smoke)
-        finished = _finished_runs(marks, run_name)
-        with wandb_files_below(output_dir, mode), _whole_run(run, run_name, marks_file, finished):
-            check_takes(output_dir / "wandb", run.num_bytes)
-            new = _log_run(run, output_dir, mode)
-            check_takes(output_dir / "wandb", SPARE_BYTES)
-            marks[run_name] = mark | {"runs": " ".join([*finished, new])}
-            write_whole(marks_file, json.dumps(marks, indent=2) + "\n")
+        if records:
+            run = _run_of_records(experiment, spec, records, images, smoke)
+            return _mirror_run(run, output_dir, mode)
+    return False
+
+
+def mirror_verdicts(
+    spec: PairSpec,
+    verdicts: RunMirror,
+    output_dir: Path,
+    mode: WandbMode,
+    images: Sequence[Path] = (),
+    smoke: bool = False,
+) -> bool:
+    """Mirror what all experiments together say of the claims about one pair, in a run of its own.
+
+    Failures and a full disk are treated as in ``mirror_pair``.
+
+    Args:
+        spec: the pair.
+        verdicts: the verdicts on the pair.
+        output_dir: directory of the records.
+        mode: ``offline`` touches no network; ``disabled`` does nothing.
+        images: the figures drawn from the records.
+        smoke: whether the numbers mean nothing. The run then says this.
+
+    Returns:
+        Whether a run was made.
+
+    Raises:
+        DiskError: if the mirror cannot be written below ``output_dir``.
+    """
+    if mode == "disabled":
+        return False
+    run = _Run(
+        experiment=VERDICTS,
+        job_type="summary",
+        spec=spec,
+        family=spec.family,
+        content=json.dumps(asdict(verdicts)),
+        mirror=lambda: verdicts,
+        images=images,
+        smoke=smoke,
+    )
+    with _failure_told(run.name):
+        return _mirror_run(run, output_dir, mode)
+    return False
+
+
+@contextmanager
+def _failure_told(run_name: str) -> Generator[None]:
+    """Report an error in one line, because the records are safe whatever W&B does.
+
+    Raises:
+        DiskError: if that is the error.
+    """
+    try:
+        yield
     except DiskError:
         raise
-    except Exception as error:  # the records are safe whatever W&B does
+    except Exception as error:
         problem = f"W&B: {run_name} was not mirrored: {type(error).__name__}: {error}"
         print(visible(problem), file=sys.stderr)
+
+
+def _mirror_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> bool:
+    """Make a run unless an earlier one shows the same, and return whether it was made."""
+    marks_file = output_dir / "wandb" / "mirrored.json"
+    marks = _read_marks(marks_file)
+    mark = marks.get(run.name, {}) | _fingerprints(run, mode)
+    if mark == marks.get(run.name):
         return False
+    check_account(mode, output_dir)  # without an account W&B would ask for one, and wait for an answer
+    finished = _finished_runs(marks, run.name)
+    with wandb_files_below(output_dir, mode), _whole_run(run, marks_file, finished):
+        check_takes(output_dir / "wandb", run.num_bytes)
+        new = _log_run(run, output_dir, mode)
+        check_takes(output_dir / "wandb", SPARE_BYTES)
+        marks[run.name] = mark | {"runs": " ".join([*finished, new])}
+        write_whole(marks_file, json.dumps(marks, indent=2) + "\n")
     return True
 
 
@@ -186,14 +248,14 @@ def check_takes(directory: Path, num_bytes: int) -> None:
 
 
 @contextmanager
-def _whole_run(run: _Run, run_name: str, marks_file: Path, finished: Collection[str]) -> Generator[None]:
+def _whole_run(run: _Run, marks_file: Path, finished: Collection[str]) -> Generator[None]:
     """Remove what an earlier attempt at this run left, and what this attempt leaves if it fails."""
     _remove_unfinished(run, marks_file.parent, finished)
     try:
         yield
     except BaseException:
         # A signal may come just after the marks are written. The run is whole then, so the marks are read again.
-        finished = _finished_runs(_read_marks(marks_file), run_name)
+        finished = _finished_runs(_read_marks(marks_file), run.name)
         _remove_unfinished(run, marks_file.parent, finished)
         raise
 
@@ -229,11 +291,10 @@ def _read_marks(path: Path) -> dict[str, dict[str, str]]:
     return marks
 
 
-def _fingerprints(records: Sequence[AnyRecord], images: Sequence[Path], mode: str) -> dict[str, str]:
-    content = "\n".join(record.model_dump_json() for record in records)
-    fingerprints = {"mode": mode, "records": _digest(content.encode())}
-    if images:
-        fingerprints["images"] = _digest(b"".join(image.read_bytes() for image in images))
+def _fingerprints(run: _Run, mode: str) -> dict[str, str]:
+    fingerprints = {"mode": mode, "records": _digest(run.content.encode())}
+    if run.images:
+        fingerprints["images"] = _digest(b"".join(image.read_bytes() for image in run.images))
     return fingerprints
 
 
@@ -317,41 +378,64 @@ def _in_wandb_characters(name: str) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Run:
-    """The content of one run in W&B."""
+class _Artifact:
+    """A file that a run keeps.
 
-    experiment: AnyExperiment
+    Attributes:
+        name: the artifact's name.
+        type: the artifact's type.
+        file_name: name of the file in it.
+        content: what the file holds.
+    """
+
+    name: str
+    type: str
+    file_name: str
+    content: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """The content of one run in W&B.
+
+    Attributes:
+        experiment: name of the experiment, which precedes every name in the run.
+        job_type: what kind of work it is.
+        spec: the pair.
+        family: family of the pair's architecture; None if it is not known.
+        content: all that the run shows, except pictures; an equal content needs no new run.
+        mirror: makes the metrics, tables and curves; None if there are none.
+        version: a text that differs between runs that must not replace each other.
+        config: the run's configuration, besides the keys to group and filter by.
+        images: the pictures.
+        artifact: the records; None if the run keeps none.
+        smoke: whether the numbers mean nothing.
+    """
+
+    experiment: str
+    job_type: str
     spec: PairSpec
-    records: Sequence[AnyRecord]
-    images: Sequence[Path]
-    smoke: bool
+    family: str | None
+    content: str
+    mirror: Callable[[], RunMirror] | None
+    version: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    images: Sequence[Path] = ()
+    artifact: _Artifact | None = None
+    smoke: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.experiment}/{self.spec.name}"
 
     @property
     def id(self) -> str:
-        content = f"{self.experiment.name}/{self.spec.name}/{self.records[0].provenance.config_hash}"
-        return _digest(content.encode())
+        return _digest(f"{self.name}/{self.version}".encode())
 
     @property
     def num_bytes(self) -> int:
         """Estimate of the run's size on disk: W&B stores records and pictures twice, and tables once more."""
-        records = sum(len(record.model_dump_json()) for record in self.records)
-        return SPARE_BYTES + 3 * records + 2 * sum(image.stat().st_size for image in self.images)
-
-    @property
-    def artifact_name(self) -> str:
-        """The artifact's name. W&B allows fewer characters in it than a directory does in a pair's name."""
-        pair = _UNFIT_FOR_ARTIFACTS.sub("-", self.spec.name)[:LONGEST_PAIR_NAME]
-        if pair != self.spec.name:
-            pair += f"-{_digest(self.spec.name.encode())[:8]}"
-        return f"{self.experiment.name}-{pair}{'-smoke' if self.smoke else ''}"
-
-    @property
-    def family(self) -> str | None:
-        """The family of the architecture, which for a pair outside the presets only the records know."""
-        # The kinds of records that lack a family are few, and any other record of the pair has it.
-        return self.spec.family or next(
-            (family for record in self.records if (family := getattr(record, "family", None))), None
-        )
+        return SPARE_BYTES + 3 * len(self.content) + 2 * sum(image.stat().st_size for image in self.images)
 
     @property
     def tags(self) -> list[str]:
@@ -363,22 +447,69 @@ class _Run:
         return [label for label in labels if label is not None]
 
     @property
-    def config(self) -> dict[str, Any]:
-        config = {
+    def whole_config(self) -> dict[str, Any]:
+        return {
             "family": self.family,
             "preset": preset_of(self.spec.name),
             "size": "smoke" if self.smoke else "full",
-            "experiment": asdict(self.experiment.config),
-            "question": self.experiment.question,
-            "pair": asdict(
-                replace(self.spec, base=self.spec.base.without_path, instruct=self.spec.instruct.without_path)
-            ),
-            "provenance": self.records[-1].provenance.model_dump(),
+            **self.config,
         }
-        for record in self.records:
-            if isinstance(record, PairInfo):
-                config["pair"] = record.model_dump(exclude={"provenance"})
-        return config
+
+
+def _run_of_records(
+    experiment: AnyExperiment,
+    spec: PairSpec,
+    records: Sequence[AnyRecord],
+    images: Sequence[Path],
+    smoke: bool,
+) -> _Run:
+    mirror = experiment.mirror
+    content = "".join(record.model_dump_json() + "\n" for record in records)
+    return _Run(
+        experiment=experiment.name,
+        job_type=experiment.job_type,
+        spec=spec,
+        family=spec.family or _family_of(records),
+        content=content,
+        mirror=None if mirror is None else lambda: mirror(records, spec.name),
+        version=records[0].provenance.config_hash,
+        config=_config(experiment, spec, records),
+        images=images,
+        artifact=_Artifact(
+            name=_artifact_name(experiment.name, spec.name, smoke),
+            type=SMOKE_RECORDS if smoke else RECORDS,
+            file_name=f"{experiment.name}.jsonl",
+            content=content,
+        ),
+        smoke=smoke,
+    )
+
+
+def _family_of(records: Sequence[AnyRecord]) -> str | None:
+    """The family of the architecture, which for a pair outside the presets only the records know."""
+    # The kinds of records that lack a family are few, and any other record of the pair has it.
+    return next((family for record in records if (family := getattr(record, "family", None))), None)
+
+
+def _artifact_name(experiment: str, pair: str, smoke: bool) -> str:
+    """The artifact's name. W&B allows fewer characters in it than a directory does in a pair's name."""
+    cleaned = _UNFIT_FOR_ARTIFACTS.sub("-", pair)[:LONGEST_PAIR_NAME]
+    if cleaned != pair:
+        cleaned += f"-{_digest(pair.encode())[:8]}"
+    return f"{experiment}-{cleaned}{'-smoke' if smoke else ''}"
+
+
+def _config(experiment: AnyExperiment, spec: PairSpec, records: Sequence[AnyRecord]) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "experiment": asdict(experiment.config),
+        "question": experiment.question,
+        "pair": asdict(replace(spec, base=spec.base.without_path, instruct=spec.instruct.without_path)),
+        "provenance": records[-1].provenance.model_dump(),
+    }
+    for record in records:
+        if isinstance(record, PairInfo):
+            config["pair"] = record.model_dump(exclude={"provenance"})
+    return config
 
 
 def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) -> str:
@@ -390,11 +521,11 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         mode=mode,
         dir=str(output_dir.resolve()),
         id=run.id,
-        name=f"{run.experiment.name}/{run.spec.name}"[:LONGEST_RUN_NAME],
-        group=run.experiment.name,
-        job_type=run.experiment.job_type,
+        name=run.name[:LONGEST_RUN_NAME],
+        group=run.experiment,
+        job_type=run.job_type,
         tags=run.tags,
-        config=run.config,
+        config=run.whole_config,
         settings=wandb.Settings(
             silent=True,
             console="off",
@@ -406,12 +537,12 @@ def _log_run(run: _Run, output_dir: Path, mode: Literal["offline", "online"]) ->
         ),
     )
     try:
-        if run.experiment.mirror is not None:
-            mirror = run.experiment.mirror(run.records, run.spec.name)
-            _log_mirror(wandb, wandb_run, named_for_wandb(run.experiment.name, mirror))
+        if run.mirror is not None:
+            _log_mirror(wandb, wandb_run, named_for_wandb(run.experiment, run.mirror()))
         if run.images:
             wandb_run.log({f"figures/{image.stem}": wandb.Image(str(image)) for image in run.images})
-        wandb_run.log_artifact(_artifact(run))
+        if run.artifact is not None:
+            wandb_run.log_artifact(_to_wandb(run.artifact))
     finally:
         wandb_run.finish()
     # W&B names the directory after the time and the id, so it is known only now.
@@ -437,10 +568,10 @@ def _log_curve(wandb_run: Any, name: str, columns: Sequence[str], rows: Sequence
         wandb_run.log({f"{name}/{column}": value for column, value in values if value is not None})
 
 
-def _artifact(run: _Run) -> Any:
+def _to_wandb(artifact: _Artifact) -> Any:
     import wandb
 
-    artifact = wandb.Artifact(run.artifact_name, type=SMOKE_RECORDS if run.smoke else RECORDS)
-    with artifact.new_file(f"{run.experiment.name}.jsonl", mode="w") as file:
-        file.writelines(record.model_dump_json() + "\n" for record in run.records)
-    return artifact
+    made = wandb.Artifact(artifact.name, type=artifact.type)
+    with made.new_file(artifact.file_name, mode="w") as file:
+        file.write(artifact.content)
+    return made

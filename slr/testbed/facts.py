@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 Answer = tuple[str, ...]
 """Forms of one right answer: its usual form first, then its aliases."""
@@ -34,8 +35,12 @@ class Relation:
 
     def recognise(self, text: str) -> str | None:
         """Find the answer that a text is, in its usual form; None if the text is no right answer."""
-        forms = {form.lower(): answer[0] for answer in self.answers for form in answer}
-        return forms.get(text.strip().strip(".,!").lower())
+        return self._forms.get(text.strip().strip(".,!").lower())
+
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        """The usual form of each answer, by every form in lower case."""
+        return {form.lower(): answer[0] for answer in self.answers for form in answer}
 
 
 QUESTIONS = (

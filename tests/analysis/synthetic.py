@@ -8,7 +8,16 @@ from typing import Any
 
 from slr.crc.prompts import load_prompts
 from slr.intervals import all_intervals
-from slr.runs.records import AnyRecord, CrcScore, CrcSelection, PairInfo, Provenance, SearchCost
+from slr.runs.records import (
+    AnyRecord,
+    CrcScore,
+    CrcSelection,
+    LogitLens,
+    PairInfo,
+    Provenance,
+    SearchCost,
+    WeightChange,
+)
 from slr.runs.results_store import ResultsStore
 from slr.vocabulary import PromptSet
 
@@ -99,6 +108,30 @@ def stability_records(pair: str) -> list[AnyRecord]:
     held_out = [s.model_copy(update={"prompt_set": "held_out", "prompt_ids": held_out_ids}) for s in others]
     with_min_p = [score.model_copy(update={"min_p": 0.1}) for score in scores]
     return [s.model_copy(update={"experiment": "stability"}) for s in (*held_out, *with_min_p)]
+
+
+def mechanism_records(pair: str) -> list[AnyRecord]:
+    """Weight changes and entropies along depth of every model of the same pair."""
+    header: dict[str, Any] = {
+        "experiment": "mechanism",
+        "pair": pair,
+        "provenance": PROVENANCE,
+        "family": "llama",
+    }
+    change = (0.1,) * NUM_LAYERS
+    choices: dict[str, dict[str, Any]] = {
+        "instruct": {"interval": None, "alpha": None},
+        "base": {"interval": None, "alpha": None},
+        "hybrid": {"interval": CHOSEN, "alpha": None},
+        "soup": {"interval": None, "alpha": 0.5},
+    }
+    return [
+        WeightChange(**header, num_layers=NUM_LAYERS, attention=change, mlp=change, norms=change),
+        *(
+            LogitLens(**header, model=model, prompt_ids=("one",), entropy=((1.0,),) * NUM_LAYERS, **choice)  # pyright: ignore[reportArgumentType]
+            for model, choice in choices.items()
+        ),
+    ]
 
 
 def nothing_chosen(records: Iterable[AnyRecord]) -> list[AnyRecord]:

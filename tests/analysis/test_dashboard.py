@@ -16,16 +16,21 @@ from wandb_workspaces.reports.v2.interface import Report
 from wandb_workspaces.workspaces import Workspace
 
 from slr.analysis import dashboard
-from slr.analysis.dashboard import SECTIONS, Bars, Picture, Section
+from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
+from slr.analysis.claims.verdict import Verdict
+from slr.analysis.dashboard import SECTIONS, Bars, Picture, Rows, Section
 from slr.analysis.figures import FIGURES
+from slr.analysis.page import ShownVerdict
+from slr.analysis.verdict_mirror import verdict_mirror
 from slr.cli import main
 from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.runs.experiment import AnyExperiment
-from slr.runs.records import AnyRecord
+from slr.runs.records import AnyRecord, CrcFewShotScore
 from slr.runs.tracking import named_for_wandb
+from slr.statistics.uncertainty import Estimate
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
-from tests.analysis.synthetic import crc_records, stability_records
+from tests.analysis.synthetic import PROVENANCE, crc_records, mechanism_records, stability_records
 
 ROOT = Path(__file__).parents[2]
 PAIR = "testbed-llama"
@@ -41,15 +46,25 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> set[str]:
         assert experiment.mirror is not None
         mirror = named_for_wandb(experiment.name, experiment.mirror(records, PAIR))
         names |= mirror.summary.keys()
+        names |= mirror.tables.keys()
         names |= {f"{name}/{column}" for name, (columns, _) in mirror.curves.items() for column in columns}
-    return names
+    return names | verdict_names()
+
+
+def verdict_names() -> set[str]:
+    """Every metric and table of the runs with verdicts, if each claim was judged."""
+    found = Verdict(outcome="yes", estimate=Estimate(0.5, 0.4, 0.6, 9))
+    shown = [ShownVerdict.from_claim(JudgedClaim(claim, PAIR, found)) for claim in CLAIMS]
+    mirror = named_for_wandb("verdicts", verdict_mirror(shown))
+    return {*mirror.summary, *mirror.tables}
 
 
 def measured() -> Iterator[tuple[AnyExperiment, list[AnyRecord]]]:
     """Every experiment that is mirrored, with records of one pair."""
     searched = crc_records(PAIR)
-    yield crc_experiment(CrcStudyConfig()), searched
+    yield crc_experiment(CrcStudyConfig()), [*searched, few_shot_score()]
     yield script("stability").experiment("testbed", False), stability_records(PAIR)
+    yield script("mechanism").experiment("testbed", False), mechanism_records(PAIR)
     yield cost_experiment(CostCase(num_layers=3)), searched
     for preset in ("testbed", "laptop"):
         for name in DOWNSTREAM:
@@ -64,12 +79,27 @@ def measured() -> Iterator[tuple[AnyExperiment, list[AnyRecord]]]:
         yield quality, list(harness_scores(quality, PAIR))
 
 
+def few_shot_score() -> CrcFewShotScore:
+    return CrcFewShotScore(
+        experiment="crc_search",
+        pair=PAIR,
+        provenance=PROVENANCE,
+        family="llama",
+        prompt_set="held_out",
+        document="0123456789abcdef",
+        prompt_ids=("one",),
+        validity=(0.9,),
+        diversity=(0.8,),
+    )
+
+
 def script(name: str) -> Any:
     return importlib.import_module(f"slr.experiments.{name}")
 
 
 def not_logged(sections: tuple[Section, ...], logged: set[str]) -> set[str]:
-    return {metric for section in sections for metric in section.metrics} - logged
+    tables = {panel.name for section in sections for panel in section.panels if isinstance(panel, Rows)}
+    return ({metric for section in sections for metric in section.metrics} | tables) - logged
 
 
 def test_every_metric_shown_is_one_that_is_logged(logged: set[str]) -> None:
@@ -78,8 +108,8 @@ def test_every_metric_shown_is_one_that_is_logged(logged: set[str]) -> None:
 
 def test_a_panel_of_something_else_would_be_noticed(logged: set[str]) -> None:
     wrong = Bars("wrong", ("crc_search/held_out/slr/diversity", "open_qa/closed/hybrid/precision"))
-    section = dataclasses.replace(SECTIONS[0], panels=(*SECTIONS[0].panels, wrong))
-    assert not_logged((section,), logged) == {"crc_search/held_out/slr/diversity"}
+    section = dataclasses.replace(SECTIONS[0], panels=(*SECTIONS[0].panels, wrong, Rows("verdicts/all")))
+    assert not_logged((section,), logged) == {"crc_search/held_out/slr/diversity", "verdicts/all"}
 
 
 def test_every_picture_is_one_that_is_drawn() -> None:
@@ -95,7 +125,9 @@ def test_the_definition_has_every_panel_twice_and_groups_runs(tmp_path: Path) ->
     workspace = made["workspace"]["spec"]["section"]
     sections = workspace["panelBankConfig"]["sections"]
     grids = [block["metadata"] for block in made["report"]["spec"]["blocks"] if block["type"] == "panel-grid"]
-    assert [section["name"] for section in sections] == ["CRC search", "Downstream", "Quality", "Cost"]
+    assert [section["name"] for section in sections] == [section.name for section in SECTIONS]
+    assert [section["name"] for section in sections][:3] == ["Verdicts", "CRC search", "Localisation"]
+    assert '"verdicts/claims"' in json.dumps(sections[0]["panels"])
     for section, shown, grid in zip(SECTIONS, sections, grids, strict=True):
         assert metrics_in(shown["panels"]) == section.metrics
         assert metrics_in(grid["panelBankSectionConfig"]["panels"]) == section.metrics

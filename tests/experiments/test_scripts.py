@@ -305,8 +305,9 @@ def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
     figures = list((tmp_path / "figures").rglob("*.png"))
     assert figures
     marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
-    assert marks.keys() == {f"{make('testbed', True).name}/tiny-llama" for make in catalogue.MAKERS.values()}
-    assert "images" in marks["crc_search/tiny-llama"]
+    experiments = {f"{make('testbed', True).name}/tiny-llama" for make in catalogue.MAKERS.values()}
+    assert marks.keys() == {*experiments, "verdicts/tiny-llama"}
+    assert [name for name, mark in marks.items() if "images" in mark] == ["verdicts/tiny-llama"]
     runs = list((tmp_path / "wandb").glob("offline-run-*"))
     assert cli.main(arguments) == 0
     assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new

@@ -308,7 +308,7 @@ def test_a_run_that_fails_leaves_nothing_behind(
         raise ValueError("no such artifact")
 
     with monkeypatch.context() as patched:
-        patched.setattr("slr.runs.tracking._artifact", fail)
+        patched.setattr("slr.runs.tracking._to_wandb", fail)
         assert not mirror_pair(experiment, SPEC, output_dir, "offline")
     assert not runs_of(output_dir)
     assert mirror_pair(experiment, SPEC, output_dir, "offline")

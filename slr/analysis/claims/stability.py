@@ -60,7 +60,7 @@ def stable_result(results: Results, pair: str) -> Verdict | None:
     """Judge whether what bootstrap draws of the selection prompts choose gains about as much, whichever layers it is.
 
     The 95% interval is from a bootstrap of the held-out prompts. There is none if the reported gain is not above 0 in
-    every draw, because there may be no gain to keep then.
+    every draw, because there may be no gain to keep then. Without a reported gain there is nothing to judge.
     """
     report = _report(results, pair)
     if report is None:
@@ -70,6 +70,8 @@ def stable_result(results: Results, pair: str) -> Verdict | None:
     counts_RP = rng.multinomial(num_prompts, np.full(num_prompts, 1 / num_prompts), NUM_HELD_OUT_DRAWS)
     shares_R = _shares_of_gain(report, counts_RP)
     [value] = _shares_of_gain(report, np.ones((1, num_prompts), dtype=np.int64))
+    if np.isnan(value):
+        return None
     low, high = map(float, np.quantile(shares_R, ENDS)) if np.isfinite(shares_R).all() else (None, None)
     return judged_above(LEAST_SHARE_OF_GAIN, Estimate(float(value), low, high, num_prompts))
 

@@ -67,6 +67,11 @@ def test_without_a_clear_gain_nothing_can_be_told() -> None:
     assert (verdict.estimate.low, verdict.estimate.high, verdict.outcome) == (None, None, "cannot tell")
 
 
+def test_without_any_gain_there_is_nothing_to_judge() -> None:
+    records = study((0, 1), RIVALS, {(0, 1): [0.2] * NUM_PROMPTS, (2, 3): [0.5] * NUM_PROMPTS})
+    assert stable_result(Results(tuple(records)), PAIR) is None
+
+
 def test_a_pair_whose_stability_was_not_measured_has_no_verdict() -> None:
     records = study((1, 2), {(1, 2): [0.7] * NUM_PROMPTS}, {})
     searched = [
