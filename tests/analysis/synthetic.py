@@ -125,13 +125,14 @@ def mechanism_records(pair: str) -> list[AnyRecord]:
         "hybrid": {"interval": CHOSEN, "alpha": None},
         "soup": {"interval": None, "alpha": 0.5},
     }
-    return [
-        WeightChange(**header, num_layers=NUM_LAYERS, attention=change, mlp=change, norms=change),
-        *(
-            LogitLens(**header, model=model, prompt_ids=("one",), entropy=((1.0,),) * NUM_LAYERS, **choice)  # pyright: ignore[reportArgumentType]
-            for model, choice in choices.items()
-        ),
+    records: list[AnyRecord] = [
+        WeightChange(**header, num_layers=NUM_LAYERS, attention=change, mlp=change, norms=change)
     ]
+    records.extend(
+        LogitLens(**header, model=model, prompt_ids=("one",), entropy=((1.0,),) * NUM_LAYERS, **choice)  # pyright: ignore[reportArgumentType]
+        for model, choice in choices.items()
+    )
+    return records
 
 
 def nothing_chosen(records: Iterable[AnyRecord]) -> list[AnyRecord]:
