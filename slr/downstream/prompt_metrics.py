@@ -116,13 +116,13 @@ def _answer_metric(
     return Metric(id_, label, aspect, of)
 
 
-def right_answers(samples: Samples) -> RightAnswers:
+def right_answers(samples: Samples) -> list[str | None]:
     """The right answer that each sample of an open question gives; None where it gives none."""
-    return _recognised(samples.source, samples.prompt_id, parsed_answers(samples))
+    return list(_recognised(samples.source, samples.prompt_id, parsed_answers(samples)))
 
 
 @lru_cache(maxsize=MOST_REMEMBERED)  # several metrics, tables and figures read the same answers
-def _recognised(source: Source, prompt_id: str, answers: tuple[str | None, ...]) -> RightAnswers:
+def _recognised(source: Source, prompt_id: str, answers: tuple[str | None, ...]) -> tuple[str | None, ...]:
     key = question_key(source, prompt_id)
     return tuple(None if answer is None else key.recognise(answer) for answer in answers)
 

@@ -34,6 +34,27 @@ VEGETABLES = (
     "onions", "parsnip", "parsnips", "pea", "peas", "pepper", "potato", "potatoes", "pumpkin", "radish", "spinach",
     "squash", "sprout", "sprouts", "tomato", "tomatoes", "turnip", "turnips", "zucchini",
 )  # fmt: skip
+MATHEMATICAL_TERMS = (
+    "addition", "algebra", "algorithm", "angle", "angles", "arithmetic", "asymptote", "axiom", "axioms", "axis",
+    "calculus", "circle", "circles", "circumference", "constant", "cosine", "curve", "curves", "decimal", "degree",
+    "degrees", "denominator", "derivative", "diagonal", "diameter", "differential", "digit", "digits", "dimension",
+    "dimensions", "divide", "divided", "division", "equal", "equals", "equation", "equations", "euclid", "exponent",
+    "exponential", "factor", "factors", "fibonacci", "finite", "formula", "formulas", "fractal", "fraction",
+    "fractions", "function", "functions", "geometry", "graph", "hypotenuse", "hypothesis", "imaginary", "infinite",
+    "infinity", "integer", "integers", "integral", "integrals", "irrational", "lemma", "limit", "limits", "logarithm",
+    "mathematics", "matrix", "minus", "multiple", "multiplied", "multiply", "number", "numbers", "numerator",
+    "parabola", "parallel", "perpendicular", "pi", "plus", "polygon", "polynomial", "prime", "primes", "probability",
+    "product", "proof", "proofs", "quadratic", "quotient", "radius", "ratio", "rational", "remainder", "root", "roots",
+    "sequence", "series", "set", "sets", "sigma", "sine", "slope", "solution", "square", "squared", "subtract",
+    "subtraction", "sum", "sums", "symmetry", "tangent", "tangents", "theorem", "theorems", "triangle", "triangles",
+    "variable", "variables", "vector", "vectors", "vertex", "zero",
+)  # fmt: skip
+OLD_WORDS = (
+    "'tis", "alas", "art", "aye", "dost", "doth", "fair", "forsooth", "hark", "hast", "hath", "knave", "lo", "lord",
+    "methinks", "milady", "mine", "nay", "noble", "prithee", "quoth", "shalt", "sir", "sire", "squire", "thee", "thine",
+    "thou", "thy", "tis", "twas", "'twas", "unto", "upon", "verily", "wherefore", "whilst", "yea", "yon", "ye",
+)  # fmt: skip
+FAIRY_TALE = ("far", "kingdom", "lived", "long", "once")
 FIRST_PERSON = ("i", "me", "my", "mine", "i'm", "i've", "i'd", "i'll", "we", "us", "our")
 NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -51,6 +72,10 @@ TIME_OF_DAY = re.compile(
 )
 _ABBREVIATION = re.compile(r"\b(Mr|Mrs|Ms|Dr|St|Prof|No|vs|etc|e\.g|i\.e|a\.m|p\.m)\.")
 _SENTENCE_END = re.compile(r"(?<=[.!?…])[\"'”’)\]*]*\s+")
+_LABEL = re.compile(r"\W*(?:verse|chorus|refrain|bridge|intro|outro)\b\W*\w*\W*", re.IGNORECASE)
+"""A line that names a part of a song."""
+_SPOKEN_LINE = re.compile(r"[\"“«'‘–—-]|[\w .*]{1,30}:")
+"""The beginning of a line that is spoken: a quotation mark, a dash, or a speaker's name and a colon."""
 _SPEECH = re.compile(r"[\"“”«»]|(?<!\w)['‘](?=\w)")
 
 
@@ -105,6 +130,18 @@ def couplets(text: str) -> bool:
     return number >= 10 and number % 2 == 0
 
 
+def lines_in_pairs(text: str) -> bool:
+    """Whether the number of lines is even."""
+    number = len(lines_of(text))
+    return number > 0 and number % 2 == 0
+
+
+def echoes(text: str) -> bool:
+    """Whether every second line has a word of the line before it."""
+    lines = [set(words(line)) for line in lines_of(text)]
+    return len(lines) > 1 and all(one & other for one, other in zip(lines[::2], lines[1::2], strict=False))
+
+
 def refrain(text: str) -> bool:
     """Whether a line occurs more than once."""
     lines = [_quoted(line) for line in lines_of(text)]
@@ -114,6 +151,21 @@ def refrain(text: str) -> bool:
 def num_stanzas(number: int) -> Check:
     """The text has this number of stanzas, divided by blank lines; a title is none."""
     return lambda text: len(_stanzas("\n".join(_without_title(text)))) == number
+
+
+def _sung_lines(stanza: str) -> int:
+    """Number of lines of a stanza, without names of parts of the song."""
+    return sum(_LABEL.fullmatch(line) is None for line in lines_of(stanza))
+
+
+def at_least_stanzas(number: int) -> Check:
+    """The text has at least this number of stanzas."""
+    return lambda text: sum(_sung_lines(stanza) > 0 for stanza in _stanzas(text)) >= number
+
+
+def stanza_of(number: int) -> Check:
+    """One of the stanzas has this number of lines."""
+    return lambda text: any(_sung_lines(stanza) == number for stanza in _stanzas(text))
 
 
 def _without_title(text: str) -> list[str]:
@@ -189,6 +241,11 @@ def opens_with(sentence: str) -> Check:
     return lambda text: words("\n".join(lines_of(text)))[: len(start)] == start
 
 
+def first_sentence_has(*any_of: str) -> Check:
+    """At least one of the words occurs in the first sentence."""
+    return lambda text: bool(sentences_of(text)) and has(*any_of)(sentences_of(text)[0])
+
+
 def closes_with(sentence: str) -> Check:
     """The text ends with these words."""
     end = words(sentence)
@@ -261,7 +318,12 @@ def no_speech(text: str) -> bool:
 def only_speech(text: str) -> bool:
     """Whether every line is spoken: it begins with a quotation mark, a dash or a speaker's name and a colon."""
     lines = lines_of(text)
-    return bool(lines) and all(re.match(r"[\"“«'‘–—-]|[\w .*]{1,30}:", line) for line in lines)
+    return bool(lines) and all(map(_SPOKEN_LINE.match, lines))
+
+
+def somebody_speaks(text: str) -> bool:
+    """Whether somebody is quoted, or a line is spoken."""
+    return quoted_speech(text) or any(map(_SPOKEN_LINE.match, lines_of(text)))
 
 
 def knock_knock(text: str) -> bool:
@@ -346,6 +408,8 @@ def letter(text: str) -> bool:
 HAIKU, LIMERICK, SONNET, VILLANELLE = num_lines(3), num_lines(5), num_lines(14), num_lines(19)
 TANKA, CINQUAIN, TRIOLET, SESTINA = num_lines(5), num_lines(5), num_lines(8), num_lines(39)
 ONE_LINER = num_lines(1)
+LIGHT_BULB = has("bulb", "bulbs", "lightbulb", "lightbulbs")
+DOCTOR = has("doctor", "doc")
 TOLD_BY_I = has(*FIRST_PERSON)
 
 CHECKS: dict[str, tuple[Check, ...]] = {
@@ -365,11 +429,13 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "poem-019": (letter,),
     "poem-020": (refrain,),
     "poem-021": (CINQUAIN,),
+    "poem-022": (TOLD_BY_I,),
     "poem-024": (couplets, at_least_times("jasmine", 2)),
     "poem-025": (TRIOLET,),
     "poem-026": (quatrains,),
     "poem-028": (lacks("shadow", "shadows"),),
     "poem-030": (first_line("The kettle has not sung"),),
+    "poem-031": (at_least_stanzas(3),),
     "poem-032": (HAIKU,),
     "poem-033": (SONNET, word_in_first_and_last_line("rain")),
     "poem-034": (LIMERICK,),
@@ -380,16 +446,21 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "poem-042": (HAIKU, lacks("silver")),
     "poem-043": (LIMERICK,),
     "poem-044": (VILLANELLE, has("ink")),
+    "poem-045": (lines_in_pairs,),
     "poem-047": (couplets,),
     "poem-048": (lacks("water", "waters"),),
+    "poem-050": (TOLD_BY_I,),
     "poem-052": (CINQUAIN, lacks("slow", "slowly")),
     "poem-053": (SONNET,),
     "poem-055": (TANKA, lacks(*FRUITS)),
     "poem-057": (word_in_every_stanza("thread"),),
+    "poem-058": (echoes,),
     "poem-060": (quatrains,),
     "poem-061": (acrostic("volcano"),),
     "poem-062": (num_lines(8),),
+    "poem-063": (TOLD_BY_I,),
     "poem-064": (TRIOLET,),
+    "poem-067": (has_several(3, *MATHEMATICAL_TERMS),),
     "poem-068": (HAIKU,),
     "poem-069": (LIMERICK, has("giraffe")),
     "poem-072": (num_lines(12),),
@@ -407,6 +478,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "poem-092": (LIMERICK,),
     "poem-093": (SESTINA,),
     "poem-094": (every_line_starts("today"),),
+    "poem-097": (stanza_of(3),),
     "poem-098": (line_palindrome,),
     "poem-099": (num_lines(9),),
     "story-001": (opens_with("The rabbit had died in April."),),
@@ -418,13 +490,16 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "story-014": (has("you", "your", "yours", "you're", "you've"),),
     "story-017": (dated_entries(5),),
     "story-018": (letter,),
+    "story-026": (TOLD_BY_I,),
     "story-027": (closes_with("She had meant me."),),
     "story-028": (lacks("blood", "bloody", "death", "dead", "die", "died", "dies", "dying"),),
     "story-029": (TOLD_BY_I,),
     "story-033": (times("orange", 3),),
     "story-034": (max_words(100),),
+    "story-041": (somebody_speaks,),
     "story-042": (has("seven", "seventh", "7"),),
     "story-044": (num_sentences(1),),
+    "story-045": (somebody_speaks,),
     "story-046": (lacks_letter("q"), no_speech),
     "story-051": (TOLD_BY_I,),
     "story-054": (letter,),
@@ -435,15 +510,19 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "story-073": (TOLD_BY_I,),
     "story-074": (lacks(*COLOURS),),
     "story-076": (closes_with("listening"),),
+    "story-079": (at_least_lines(5),),
+    "story-084": (letter,),
     "story-086": (only_questions,),
     "story-087": (opens_with("Afterwards"),),
     "story-090": (max_words(150),),
+    "story-095": (somebody_speaks,),
     "story-098": (one_paragraph,),
     "story-100": (TOLD_BY_I,),
     "joke-001": (ONE_LINER, max_words(14)),
     "joke-002": (knock_knock, has("lettuce")),
     "joke-004": (answer_in_one_word,),
     "joke-007": (num_lines(2),),
+    "joke-008": (DOCTOR,),
     "joke-009": (TOLD_BY_I,),
     "joke-010": (max_words(79),),
     "joke-012": (num_sentences(1),),
@@ -457,13 +536,18 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "joke-020": (at_most_lines(6),),
     "joke-021": (has_several(3, *VEGETABLES),),
     "joke-022": (asks_and_answers,),
+    "joke-023": (has("bar", "bartender", "barman", "barkeep"),),
+    "joke-024": (LIGHT_BULB,),
     "joke-026": (max_sentences(5),),
+    "joke-027": (DOCTOR,),
     "joke-028": (ONE_LINER,),
     "joke-029": (asks_and_answers, lacks("blood", "bloody")),
     "joke-033": (lacks("water"),),
     "joke-034": (answer_has_a_number,),
+    "joke-036": (somebody_speaks,),
     "joke-039": (knock_knock, has("olive")),
     "joke-040": (max_words(50),),
+    "joke-041": (TOLD_BY_I,),
     "joke-042": (asks_and_answers,),
     "joke-044": (answer_is_even,),
     "joke-045": (ONE_LINER,),
@@ -471,24 +555,34 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "joke-049": (both_news,),
     "joke-051": (has("left"),),
     "joke-052": (max_words(12),),
+    "joke-057": (DOCTOR,),
     "joke-058": (ONE_LINER,),
     "joke-059": (knock_knock,),
     "joke-060": (max_sentences(3),),
     "joke-061": (asks_and_answers,),
     "joke-062": (ends_with_question,),
+    "joke-064": (has(*OLD_WORDS),),
     "joke-066": (asks_and_answers,),
     "joke-069": (max_words(10),),
+    "joke-070": (somebody_speaks,),
     "joke-072": (asks_and_answers,),
+    "joke-073": (TOLD_BY_I,),
     "joke-074": (ONE_LINER,),
     "joke-075": (knock_knock, at_least_lines(7)),
+    "joke-077": (DOCTOR,),
+    "joke-078": (LIGHT_BULB,),
     "joke-081": (quoted_speech,),
+    "joke-084": (TOLD_BY_I,),
     "joke-085": (asks_and_answers, has("detective")),
+    "joke-087": (first_sentence_has(*FAIRY_TALE),),
+    "joke-088": (somebody_speaks,),
     "joke-091": (ONE_LINER,),
     "joke-092": (lacks("field", "fields", "straw"),),
     "joke-093": (one_paragraph,),
     "joke-094": (knock_knock, has("owl", "owls")),
     "joke-096": (num_sentences(4),),
     "joke-099": (lacks_mark("?"),),
+    "joke-100": (TOLD_BY_I,),
 }
 """What a text must keep, by prompt id: all checks of its row."""
 

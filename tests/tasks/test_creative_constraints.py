@@ -89,6 +89,23 @@ CASES: list[tuple[str, str, str]] = [
         "Knock, knock.\nWho's there?\nCuckoo.\nCuckoo who?\nI did not\ncome to\nclean.",
         "Knock, knock.\nWho's there?\nCuckoo.",
     ),
+    ("poem-022", "Nobody is in me, and I stand.", "The armour stands."),
+    ("poem-031", "[Verse 1]\na\n\n[Chorus]\nb\n\n[Verse 2]\nc", "[Verse 1]\na\n\n[Chorus]\n\nb"),
+    ("poem-045", "A lens is round\nand makes no sound.", "A lens is round\nand makes\nno sound."),
+    ("poem-058", "Is anyone there?\nAnyone there.\nI am lost!\nLost.", "Is anyone there?\nNobody."),
+    ("poem-067", "You are my proof, my prime, my sum.", "You are my proof, and my star."),
+    ("poem-097", "Rain, rain\n\nChorus:\none\ntwo\nthree", "Rain, rain\n\nChorus:\none\ntwo"),
+    ("story-041", "“Are you warm?”\n“Quite.”", "They sat in the car and were silent."),
+    ("story-045", "MAN: He ran that way.", "He ran that way."),
+    ("story-079", "\n\n".join(f"Message {n}. Call me." for n in range(5)), "Message 1. Call me.\n\nCall me."),
+    ("joke-008", "Doctor, nobody sees me. Next!", "Nobody sees me. Next!"),
+    ("joke-024", "How many? None: the bulb can wait.", "How many? None: it can wait."),
+    ("joke-064", "Verily, it taketh three.", "It takes three."),
+    (
+        "joke-087",
+        "Once there was a grain of rice. It was boiled.",
+        "A grain of rice was boiled. It was so once.",
+    ),
     ("joke-099", "Ask what a sandwich says to bread.", "What does a sandwich say?"),
 ]
 
@@ -117,7 +134,7 @@ def test_an_empty_text_keeps_no_constraint() -> None:
 def test_prompts_are_the_shipped_ones_and_others_have_no_constraint() -> None:
     ids = {prompt.id for prompt in load_creative_prompts()}
     assert set(CHECKS) <= ids
-    assert len(CHECKS) == 140
+    assert len(CHECKS) == 170
     assert constraint_met("poem-008", "anything") is None
 
 
