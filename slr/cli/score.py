@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -54,13 +54,14 @@ def score(
     set_verbosity(quiet, verbose)
     say_when_stopped(NOTHING_IS_KEPT)
     # A directory of the user's own may have a pair's name.
-    is_pair = model in PAIR_NAMES and not Path(model).exists()
+    is_there = os.path.exists(model)  # noqa: PTH110 - Path.exists raises if the name is too long
+    is_pair = model in PAIR_NAMES and not is_there
     if is_pair and (chat_template_from is not None or revision is not None):
         raise ValueError(
             f"{model} is a preset's pair with revisions and a chat template of its own: leave --revision and "
             "--chat-template-from out"
         )
-    is_name = not is_pair and "/" not in model and not Path(model).exists()
+    is_name = not is_pair and "/" not in model and not is_there
     if is_name and (question := did_you_mean(model, PAIR_NAMES)):
         raise ValueError(f"there is neither a directory nor a pair {model!r}{question}")
     sign_of_life(f"{model}: opening the model ...")

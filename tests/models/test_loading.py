@@ -121,7 +121,7 @@ def test_dtypes_are_converted_to_the_instruct_models(
 def test_dtype_and_device_can_be_asked_for(checkpoint_pairs: CheckpointPairs) -> None:
     pair = load_pair(*checkpoint_pairs("llama"), dtype=torch.bfloat16, device="cpu")
     assert pair.base_model.dtype == pair.instruct_model.dtype == torch.bfloat16
-    assert len(pair.notes) == 2
+    assert len(pair.notes) == 1  # both models were converted alike
     # accelerate's hooks would bind a module to the model it was loaded with
     assert "forward" not in vars(pair.base_model)
 
