@@ -42,7 +42,7 @@ def test_run_all_measures_draws_and_mirrors_a_pair_of_ones_own(
     assert "Pairs of the user's own, with the prompts of the preset testbed." in html.unescape(page)
     assert capfd.readouterr().out.endswith(f"page: {output / 'index.html'}\n")
     marks = json.loads((output / "wandb" / "mirrored.json").read_text(encoding="utf-8"))
-    assert marks.keys() == {f"{name}/{info.pair}" for name in catalogue.MAKERS}
+    assert marks.keys() == {f"{name}/{info.pair}" for name in (*catalogue.MAKERS, "verdicts")}
     stored = results.own_run
     assert stored is not None
     [pair] = stored.pairs
