@@ -211,7 +211,8 @@ def test_commands(
 
     assert run("search", base, "--adapter", adapter, "--device", "cpu", "--output-dir", "found") == 0
     printed = capsys.readouterr().out
-    assert "none: of 15" in printed or f"slr build {base} --adapter {adapter} --" in printed  # layers or a soup
+    # Layers or a soup, whichever is better.
+    assert "none: of 15" in printed or f"slr build {base} --adapter {adapter} --" in printed
     layers = ("--layers", "1:3")
     assert run("build", base, "--adapter", "org/adapter", *layers, "--output", "merged") == 0
     assert run("build", base, "--adapter", "org/adapter", *layers, "--output", "small", "--as-adapter") == 0
