@@ -23,8 +23,8 @@ def equivalent_yaml(
         instruct: the instruct model.
 
     Returns:
-        The text; None without ``layers_path``, for a soup, for a hybrid made with an adapter, because mergekit would
-        need the merged model, and for layers that are restored without some components.
+        The text. It is None without ``layers_path``, for a soup, and for layers restored without some components. It is
+        None for a hybrid made with an adapter too, because mergekit would need the merged model.
     """
     if manifest.interval is None or manifest.components is not None:
         return None

@@ -59,7 +59,7 @@ def print_report(report: CrcReport, better: Recommendation | None, command: str 
 
 
 def report_as_json(report: CrcReport, better: Recommendation | None, command: str | None) -> dict[str, Any]:
-    """Make the same as ``print_report`` prints, for a program. Numbers are not rounded; an undefined one is None.
+    """Give a program what ``print_report`` prints. Numbers are not rounded; an undefined one is None.
 
     Args:
         report: the report.

@@ -126,6 +126,7 @@ def _model(
         )
     check_template(tokenizer, checkpoint.num_embeddings)
     # The prompts are encoded before the weights are loaded, so that an unsuitable tokenizer is found at once.
+    # Before the weights are read, because the template may not suit the prompts.
     for prompt_set in PROMPT_SETS:
         encode_prompts(load_prompts(prompt_set), tokenizer)
     loaded = load_opened(checkpoint, dtype=dtype, device=device)

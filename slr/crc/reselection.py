@@ -5,18 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from slr.crc.choice import recorded_alpha, recorded_components, scores_of_every_token
-from slr.crc.report import (
-    restoration_candidates,
-    rule_of,
-    scored_restorations,
-    scored_soups,
-    soup_candidates,
-    stacks_of,
-)
-from slr.crc.selection import SelectionRule, not_finite_choices, select
+from slr.crc.report import rule_of, scored_restorations, scored_soups, stacks_of
+from slr.crc.selection import SelectionRule, mean_validity, select_scored
 from slr.intervals import Stack
 from slr.runs.records import AnyRecord, CrcSelection
 from slr.runs.results import of_kind, of_pair
@@ -54,29 +45,15 @@ def selection_fields(
     )
     if instruct is None:
         raise ValueError("the instruct model is not scored yet: run slr search to its end")
-    # The instruct model has a validity on every prompt, or its scores would not be there.
-    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    hybrids = select(
-        restoration_candidates(records, stacks),
-        instruct_validity,
-        rule.min_validity_ratio,
-        rule.margin,
-        not_finite=not_finite_choices(scored_restorations(records, stacks)),
-    )
-    soups = select(
-        soup_candidates(records),
-        instruct_validity,
-        rule.min_validity_ratio,
-        rule.margin,
-        not_finite=not_finite_choices(scored_soups(records)),
-    )
+    hybrids = select_scored(scored_restorations(records, stacks), instruct, rule)
+    soups = select_scored(scored_soups(records), instruct, rule)
     hybrid = None if hybrids.chosen is None else hybrids.chosen.choice
     return {
         "family": instruct.family,
         "num_layers": instruct.num_layers,
         "min_validity_ratio": rule.min_validity_ratio,
         "margin": rule.margin,
-        "instruct_validity": instruct_validity,
+        "instruct_validity": mean_validity(instruct),
         "alphas": tuple(stack.alpha for stack in stacks),
         "components": recorded_components(stacks[0].components),
         "interval": None if hybrid is None else hybrid.interval.ends,

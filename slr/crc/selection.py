@@ -228,6 +228,33 @@ def make_candidates(
     return found
 
 
+def select_scored(
+    scored: Sequence[tuple[ChoiceT, Scores]], instruct: Scores, rule: SelectionRule
+) -> Selection[ChoiceT]:
+    """Choose from scores, see ``select``.
+
+    Args:
+        scored: choices with their scores, a number for each prompt.
+        instruct: scores of the instruct model on the same prompts.
+        rule: which choices are valid enough.
+
+    Raises:
+        ValueError: if nothing was scored.
+    """
+    return select(
+        make_candidates(scored, instruct),
+        mean_validity(instruct),
+        rule.min_validity_ratio,
+        rule.margin,
+        not_finite=not_finite_choices(scored),
+    )
+
+
+def mean_validity(scores: Scores) -> float:
+    """Mean validity over the prompts on which it is defined."""
+    return float(np.mean([value for value in scores.validity if value is not None]))
+
+
 def not_finite_choices(scored: Iterable[tuple[ChoiceT, Scores]]) -> list[ChoiceT]:
     """Return the choices whose logits are NaN or infinite on a prompt, so that they have no mean."""
     return [choice for choice, scores in scored if None in scores.validity]
@@ -302,6 +329,5 @@ def best_layer_set(
     candidates = make_candidates(scored.items(), instruct)
     if not candidates:
         raise ValueError(f"logits are NaN or infinite for all {len(scored)} sets of layers")
-    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    best = select(candidates, instruct_validity, rule.min_validity_ratio, rule.margin).chosen
+    best = select(candidates, mean_validity(instruct), rule.min_validity_ratio, rule.margin).chosen
     return (best or max(candidates, key=lambda candidate: candidate.validity)).choice

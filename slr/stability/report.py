@@ -9,7 +9,7 @@ import numpy as np
 
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.report import CATEGORIES, ModelSummary, crc_report, restoration_of, summarise
-from slr.crc.selection import ChoiceT, SelectionRule, make_candidates, not_finite_choices, select
+from slr.crc.selection import ChoiceT, SelectionRule, select_scored
 from slr.intervals import WHOLE, LayerInterval
 from slr.runs.records import AnyRecord, CrcScore
 from slr.runs.results import of_kind, of_pair
@@ -348,14 +348,7 @@ def min_p_choices(
 def _chosen(
     scored: Sequence[tuple[ChoiceT, CrcScore]], instruct: CrcScore, rule: SelectionRule
 ) -> ChoiceT | None:
-    instruct_validity = float(np.mean([value for value in instruct.validity if value is not None]))
-    chosen = select(
-        make_candidates(scored, instruct),
-        instruct_validity,
-        rule.min_validity_ratio,
-        rule.margin,
-        not_finite=not_finite_choices(scored),
-    ).chosen
+    chosen = select_scored(scored, instruct, rule).chosen
     return None if chosen is None else chosen.choice
 
 

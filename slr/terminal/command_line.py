@@ -106,7 +106,7 @@ def one_of(known: Collection[str]) -> Callable[[str], Any]:
 
 
 def beginning_with(known: Collection[str]) -> Callable[[str], list[str]]:
-    """Make a function that completes what was typed to the known names, for a shell."""
+    """Make a function by which a shell completes a known name."""
     return lambda incomplete: [name for name in known if name.startswith(incomplete)]
 
 

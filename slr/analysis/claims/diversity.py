@@ -1,7 +1,7 @@
 """Claims on the texts that the hybrid writes: more diverse, at little loss of quality, and better than the soup.
 
-Each rests on a primary metric (``slr.downstream.primary``). It counts good answers
-alone: different valid texts, right answers found, problems solved by one of k samples.
+Each rests on a primary metric (``slr.downstream.primary``). It counts good answers alone: different valid texts, right
+answers found, problems solved by one of k samples.
 """
 
 from __future__ import annotations
