@@ -19,6 +19,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from slr.laptop.card import main as write_card_of
+from slr.laptop.compressed_layers import decompress
 from slr.laptop.post_training.__main__ import main
 from slr.laptop.post_training.final import ADAPTER_FILE, LAYERS_FILE
 from slr.laptop.post_training.recipe import Recipe
@@ -114,10 +115,12 @@ def test_the_card_tells_of_every_stage(trained: Path) -> None:
 @pytest.mark.usefixtures("tiny_models")
 def test_the_full_variant_trains_the_decoder_layers_and_nothing_else(tmp_path: Path) -> None:
     final = post_train(replace(RECIPE, variant="full"), tmp_path, tiny_prompts())
-    layers = load_file(final / LAYERS_FILE)
     start = tiny_start_model("smollm2").model.state_dict()
+    layers = decompress(load_file(final / LAYERS_FILE), start)
     assert layers.keys() == {name for name in start if ".layers." in name}
-    assert any(not torch.equal(tensor, start[name].bfloat16()) for name, tensor in layers.items())
+    assert any(not torch.equal(tensor, start[name]) for name, tensor in layers.items())
+    report = json.loads((final / "training.json").read_text())
+    assert report["shipped"]["dev"].keys() == report["rounds"][-1]["dev"].keys()
 
 
 @pytest.mark.usefixtures("tiny_models")

@@ -28,9 +28,9 @@ def post_train_model(
     ] = Recipe.sampling_batch,
 ) -> None:
     """Do what is missing of a training."""
-    recipe = Recipe(
-        model=model,  # pyright: ignore[reportArgumentType]
-        variant=variant,  # pyright: ignore[reportArgumentType]
+    recipe = Recipe.of_model(
+        model,  # pyright: ignore[reportArgumentType]
+        variant=variant,
         typicality_weight=typicality_weight,
         seed=seed,
         sampling_batch=sampling_batch,

@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from slr.files.whole import whole_file, write_whole
+from slr.laptop.compressed_layers import compress
 from slr.laptop.post_training.policy import Policy
 from slr.laptop.post_training.recipe import Recipe
 from slr.models.start_models import GEMMA_CHAT_TEMPLATE
 
 ADAPTER_FILE = "adapter_model.safetensors"
-LAYERS_FILE = "decoder_layers.safetensors"
+LAYERS_FILE = "layer_differences.safetensors"
 
 
-def write_final(directory: Path, policy: Policy, recipe: Recipe, report: dict[str, Any]) -> None:
-    """Write the weights in bfloat16, which halves them, and, last, training.json with their SHA-256.
+def write_final(
+    directory: Path, policy: Policy, start: Mapping[str, torch.Tensor], recipe: Recipe, report: dict[str, Any]
+) -> None:
+    """Write the weights as they ship and, last, training.json with their SHA-256.
 
     Args:
-        directory: gets an adapter with what the start model lacks, or the decoder layers of the full variant.
+        directory: gets an adapter in bfloat16 with what the start model lacks, or the compressed differences of the
+            full variant's decoder layers.
         policy: with the weights of the end.
+        start: the trained weights' values before training, by name, which the differences are taken from.
         recipe: what made them.
         report: what was measured.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = (
-        _write_layers(directory, policy)
+        _write_layers(directory, policy, start)
         if recipe.variant == "full"
         else _write_adapter(directory, policy, recipe)
     )
@@ -39,10 +46,10 @@ def write_final(directory: Path, policy: Policy, recipe: Recipe, report: dict[st
     write_whole(directory / "training.json", json.dumps(report, indent=1) + "\n")
 
 
-def _write_layers(directory: Path, policy: Policy) -> Path:
+def _write_layers(directory: Path, policy: Policy, start: Mapping[str, torch.Tensor]) -> Path:
     path = directory / LAYERS_FILE
     with whole_file(path) as unfinished:
-        save_file({name: weight.detach().bfloat16() for name, weight in policy.trained().items()}, unfinished)
+        save_file(compress(policy.trained(), start), unfinished)
     return path
 
 

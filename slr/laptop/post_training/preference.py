@@ -116,15 +116,16 @@ def rate(
 def pairs_of_round(
     rated: Mapping[str, Sequence[Rated]], recipe: Recipe, round_number: int
 ) -> list[tuple[Rated, Rated]]:
-    """Up to two pairs a prompt: the best and worst of all answers, and of the accepted ones, where they differ.
+    """Pairs of all answers and of the accepted ones, where their rewards differ.
 
-    The worst of all is mostly a rejected answer, so the first pair teaches what is accepted. The second one teaches
-    which accepted answer is the typical one. At a share of the prompts typicality counts. At the others the second
-    pair is missing, because all accepted answers are equal.
+    The worst of all answers is mostly a rejected one, so the pair of the best and the worst teaches what is accepted.
+    The other pairs teach which accepted answer is the typical one: the best against other accepted answers, the least
+    typical first, each text once. At a share of the prompts typicality counts. At the others these pairs are missing,
+    because all accepted answers are equal.
 
     Args:
         rated: the answers with the terms of their rewards, by the prompt's id.
-        recipe: sets that share, and the seed.
+        recipe: sets that share, the number of pairs of accepted answers, and the seed.
         round_number: number of the round.
     """
     pairs: list[tuple[Rated, Rated]] = []
@@ -132,8 +133,8 @@ def pairs_of_round(
         rng = random.Random(f"{recipe.seed}/round {round_number}/{prompt_id}")
         by_typicality = rng.random() < recipe.typicality_weight
         of_all = best_and_worst(answers, by_typicality)
-        of_accepted = best_and_worst([answer for answer in answers if answer.is_accepted], by_typicality)
-        pairs += [pair for pair in dict.fromkeys((of_all, of_accepted)) if pair is not None]
+        of_accepted = _accepted_pairs(answers, by_typicality)[: recipe.accepted_pairs]
+        pairs += [pair for pair in dict.fromkeys((of_all, *of_accepted)) if pair is not None]
     return pairs
 
 
@@ -148,6 +149,17 @@ def best_and_worst(answers: Sequence[Rated], by_typicality: bool) -> tuple[Rated
     worst = min(answers, key=lambda answer: answer.reward(by_typicality))
     is_pair = best.is_accepted and best.reward(by_typicality) > worst.reward(by_typicality)
     return (best, worst) if is_pair else None
+
+
+def _accepted_pairs(answers: Sequence[Rated], by_typicality: bool) -> list[tuple[Rated, Rated]]:
+    """The best accepted answer with each other one of a lower reward, the lowest first, each text once."""
+    accepted = [answer for answer in answers if answer.is_accepted]
+    by_text = {answer.answer.text: answer for answer in reversed(accepted)}  # of equal texts the first
+    others = sorted(by_text.values(), key=lambda answer: answer.reward(by_typicality))
+    best = max(accepted, key=lambda answer: answer.reward(by_typicality), default=None)
+    return [
+        (best, other) for other in others if best and other.reward(by_typicality) < best.reward(by_typicality)
+    ]
 
 
 def dpo_loss(

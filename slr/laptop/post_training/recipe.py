@@ -14,6 +14,12 @@ VARIANTS: tuple[Variant, ...] = get_args(Variant)
 LEARNING_RATES: dict[Variant, float] = {"lora": 2e-4, "full": 1e-4}
 """Peak learning rate of the supervised stage and of every preference round."""
 
+PREFERENCE_SIZES: dict[LaptopModel, dict[str, int]] = {
+    "gemma": {},
+    "smollm2": {"round_samples": 16, "accepted_pairs": 4, "max_rounds": 6},
+}
+"""What differs from the defaults of a recipe. With gemma's sizes SmolLM2 did not meet the stopping criterion."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -28,6 +34,7 @@ class Recipe:
         sft_batch: number of exchanges a step.
         round_prompts: number of prompts of a preference round.
         round_samples: number of answers to each of them.
+        accepted_pairs: largest number of pairs of accepted answers that a prompt gives in a round.
         round_batch: number of preference pairs a step.
         max_rounds: largest number of rounds; training stops before if the stopping criterion is met.
         beta: strength by which DPO holds the policy to the reference.
@@ -51,6 +58,7 @@ class Recipe:
     sft_batch: int = 16
     round_prompts: int = 400
     round_samples: int = 8
+    accepted_pairs: int = 1
     round_batch: int = 8
     max_rounds: int = 8
     beta: float = 0.2
@@ -69,6 +77,16 @@ class Recipe:
             )
         if not 0 <= self.typicality_weight <= 1:
             raise ValueError(f"lambda is {self.typicality_weight}, expected a number from 0 to 1")
+
+    @classmethod
+    def of_model(cls, model: LaptopModel, **fields: Any) -> Recipe:
+        """The recipe of a model, whose preference rounds have the sizes that trials found for it.
+
+        Args:
+            model: what to train.
+            fields: what else differs from the defaults.
+        """
+        return cls(model=model, **PREFERENCE_SIZES[model], **fields)
 
     @property
     def learning_rate(self) -> float:

@@ -8,7 +8,8 @@ DIR/MODEL/seed-S/VARIANT/                for all lambdas:
 DIR/MODEL/seed-S/VARIANT/lambda-L/
     recipe.json
     round-1/, round-2/, ...               the same of each round, and samples/
-    final/                                the adapter, or the decoder layers, in bfloat16; training.json
+    shipped/                              dev/ of the full variant's weights after compression
+    final/                                the adapter, or the decoder layers' compressed differences; training.json
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 
 from slr.chat.template import render_chats
 from slr.files.whole import write_whole
+from slr.laptop.compressed_layers import compress, decompress
 from slr.laptop.post_training.collapse import DevMeasurement, accepted_shares, mean_log_ratio, measure_dev
 from slr.laptop.post_training.few_shot import FewShotModel
 from slr.laptop.post_training.final import write_final
@@ -107,11 +109,18 @@ class _Training:
         self.rater = FewShotModel(replace(self.start, model=frozen(copy.deepcopy(self.start.model))))
         elicited = self._elicit()
         self.policy = Policy(self.start, self.recipe)
+        untrained = {name: weight.detach().clone() for name, weight in self.policy.trained().items()}
         dev_ids = {prompt.id for prompt in self.dev}
         self.base_dev = [answers for answers in elicited if answers.prompt_id in dev_ids]
         sft = self._fine_tune(elicited)
         rounds = self._rounds()
-        write_final(final, self.policy, self.recipe, self._report(sft, rounds))
+        report = self._report(sft, rounds)
+        if self.recipe.variant == "full":
+            # What ships is not quite what was trained, so it is measured too.
+            self.policy.load(decompress(compress(self.policy.trained(), untrained), untrained))
+            shipped = self._measure(self.directories.rounds / "shipped", self.policy.snapshot())
+            report["shipped"] = {"dev": _as_json(shipped)}
+        write_final(final, self.policy, untrained, self.recipe, report)
         _say(f"{final}: {_verdict(rounds)['in_words']}")
         return final
 

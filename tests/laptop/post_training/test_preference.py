@@ -133,6 +133,17 @@ def test_a_prompt_gives_a_pair_of_all_answers_and_one_of_the_accepted_ones() -> 
     assert pairs_of_round({"p": [wrong]}, RECIPE, 1) == []
 
 
+def test_the_best_accepted_answer_meets_the_least_typical_others_first_and_each_text_once() -> None:
+    typicality = {"a": 0.9, "b": 0.1, "c": 0.5, "d": 0.3}
+    answers = {text: rated_as(text, True, value) for text, value in typicality.items()}
+    drawn = [answers[text] for text in "bacdb"]
+    three, two = (
+        pairs_of_round({"p": drawn}, replace(RECIPE, accepted_pairs=number), 1) for number in (3, 2)
+    )
+    assert three == [(answers["a"], answers[text]) for text in "bdc"]
+    assert two == three[:2]
+
+
 def test_every_answer_is_rated_with_its_own_request() -> None:
     naming, copying = prompt_of("naming"), prompt_of("copy")
     drawn = [answers_to(copying, "x", None), answers_to(naming, "hair", "spoon")]
