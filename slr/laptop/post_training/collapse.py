@@ -17,10 +17,11 @@ from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingP
 from slr.laptop.post_training.sampling import Answers
 
 MAX_ENTROPY_RATIO = 0.5
-"""Largest ratio of the policy's entropy over accepted answers to the few-shot start model's.
+"""Largest ratio of the policy's entropy over accepted answers to the few-shot start model's."""
+MIN_ACCEPTANCE_RATIO = 0.9
+"""Smallest ratio of acceptance to acceptance after the supervised stage.
 
-Acceptance must be no lower than after the supervised stage, so that what collapses is the choice among right answers,
-and not the answers.
+So what collapses is the choice among right answers, and not the answers.
 """
 MAX_KL_TO_SFT = 10.0
 """Largest KL divergence to the supervised model, in nats an answer."""
@@ -60,7 +61,7 @@ class DevMeasurement:
         conditions = (
             (self.entropy_ratio <= MAX_ENTROPY_RATIO, f"entropy is {self.entropy_ratio:.2f} of the base's"),
             (
-                self.acceptance >= self.sft_acceptance,
+                self.acceptance >= MIN_ACCEPTANCE_RATIO * self.sft_acceptance,
                 f"acceptance is {self.acceptance:.2f}, after {self.sft_acceptance:.2f}",
             ),
             (self.kl_to_sft <= MAX_KL_TO_SFT, f"KL to the supervised model is {self.kl_to_sft:.1f} nats"),

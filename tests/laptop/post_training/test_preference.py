@@ -223,7 +223,8 @@ MET = DevMeasurement(
     [
         ({}, []),
         ({"entropy": 1.02}, ["entropy is 0.51 of the base's"]),
-        ({"acceptance": 0.59}, ["acceptance is 0.59, after 0.60"]),
+        ({"acceptance": 0.55}, []),
+        ({"acceptance": 0.53}, ["acceptance is 0.53, after 0.60"]),
         (
             {"kl_to_sft": 10.2, "entropy": 2.0},
             ["entropy is 1.00 of the base's", "KL to the supervised model is 10.2 nats"],
