@@ -18,6 +18,7 @@ from slr.cli.options import (
     Dtype,
     Instruct,
     Quiet,
+    Report,
     Revision,
     Top,
     Verbose,
@@ -25,7 +26,7 @@ from slr.cli.options import (
     components_of,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO
-from slr.terminal.bad_input import check_environment, check_output_directory
+from slr.terminal.bad_input import check_environment, check_output_directory, check_writable
 from slr.terminal.command_line import number, numbers
 from slr.terminal.extras import check_installed
 from slr.terminal.literal_text import visible
@@ -100,6 +101,7 @@ def search(
             "--dry-run", help="only estimate time, memory and download; nothing is loaded or written"
         ),
     ] = False,
+    report_path: Report = None,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
     quiet: Quiet = False,
@@ -119,6 +121,8 @@ def search(
     set_verbosity(quiet, verbose)
     say_when_stopped("the same command goes on from the records that are there")
     _check_options(min_validity, wandb)
+    if report_path is not None:
+        check_writable(report_path.parent, "the directory of --report")
 
     import dataclasses
 
@@ -153,6 +157,7 @@ def search(
         sign_of_life(f"{spec.name}: opening the models ...")
 
     from slr.crc.plots import save_pictures
+    from slr.crc.search_page import write_search_page
     from slr.runs.device import choose_device_and_dtype
     from slr.runs.experiment import RunSettings, run_experiment, store_of
     from slr.runs.output_lock import check_still_there, output_lock
@@ -198,6 +203,8 @@ def search(
         if better is None
         else build_command(pair_words(spec), better.choice, output_dir, f"{spec.name}-slr")
     )
+    if report_path is not None:
+        write_search_page(report_path, report, records, command)
     if as_json:
         print(json.dumps(report_as_json(report, better, command), indent=1))
         return 0
@@ -206,6 +213,8 @@ def search(
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
         print(visible(f"picture: {picture}"))
+    if report_path is not None:
+        print(visible(f"page: {report_path}"))
     return 0
 
 

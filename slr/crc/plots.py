@@ -39,7 +39,7 @@ from slr.figure_style import (
     save_figure,
     use_style,
 )
-from slr.intervals import LayerInterval, Stack
+from slr.intervals import LayerInterval
 from slr.runs.records import AnyRecord
 from slr.runs.results import of_pair
 from slr.statistics.uncertainty import Estimate
@@ -112,12 +112,8 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
 
 def _of_one_stack(report: CrcReport, records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
     """Every interval as the chosen hybrid restores its layers, because a heatmap shows one number for each."""
-    candidates = restoration_candidates(records, [_shown_stack(report)])
+    candidates = restoration_candidates(records, [report.shown_stack])
     return [Candidate(c.choice.interval, c.validity, c.diversity, c.validity_ratio) for c in candidates]
-
-
-def _shown_stack(report: CrcReport) -> Stack:
-    return report.stacks[0] if report.chosen is None else report.chosen.stack
 
 
 def draw_heatmap(
@@ -159,7 +155,7 @@ def draw_heatmap(
     if quantity == "diversity":
         _hatch(axes, inadmissible)
     _mark_chosen(axes, report)
-    restored = f", {stack}" if str(stack := _shown_stack(report)) else ""
+    restored = f", {stack}" if str(stack := report.shown_stack) else ""
     axes.set_title(f"{in_figure(report.pair)}: CRC {quantity}{restored}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
