@@ -49,10 +49,11 @@ def pair_view(report: CrcReport, records: Sequence[AnyRecord]) -> PairView:
     """
     own = of_pair(records, report.pair)
     better = recommend(own, report)
-    answer = (_found(report), *rule_in_words(report), *(() if better is None else (better.reason,)))
+    answer = (_found(report), *(() if better is None else (better.reason,)), *rule_in_words(report))
     return PairView(
         pair=visible(report.pair),
-        answer=answer,
+        # Backticks are for the terminal and for Markdown.
+        answer=tuple(sentence.replace("`", "") for sentence in answer),
         maps=_maps(report, own),
         restored=str(report.shown_stack),
         models=_models(report),
@@ -92,7 +93,10 @@ def _maps(report: CrcReport, records: Sequence[AnyRecord]) -> IntervalMaps:
                 of.diversity,
                 report.admits(of),
             )
-            for of in restoration_candidates(records, [report.shown_stack])
+            # In order, because records of several processes are not.
+            for of in sorted(
+                restoration_candidates(records, [report.shown_stack]), key=lambda of: of.choice.interval
+            )
         ),
         chosen=None if report.interval is None else report.interval.ends,
         marks=tuple(

@@ -46,10 +46,11 @@ def write_search_page(path: Path, report: CrcReport, records: Sequence[AnyRecord
 
 
 def _candidates(report: CrcReport, records: Sequence[AnyRecord]) -> PageTable:
-    """A row for each restored interval, the most diverse first."""
+    """A row for each restored interval: first what is valid enough, and of these the most diverse first."""
     front = {candidate.choice for candidate in report.front}
     found = sorted(
-        restoration_candidates(records, report.stacks), key=lambda of: (of.diversity is None, -(of.diversity or 0))
+        restoration_candidates(records, report.stacks),
+        key=lambda of: (not report.admits(of), of.diversity is None, -(of.diversity or 0)),
     )
     has_alphas = len(report.stacks) > 1
     rows = tuple(

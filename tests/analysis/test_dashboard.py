@@ -20,7 +20,7 @@ from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
 from slr.analysis.claims.verdict import Verdict
 from slr.analysis.dashboard import SECTIONS, Bars, Picture, Rows, Section
 from slr.analysis.figures import FIGURES
-from slr.analysis.page import ShownVerdict
+from slr.analysis.page.section import ShownVerdict
 from slr.analysis.verdict_mirror import verdict_mirror
 from slr.cli import main
 from slr.costs.search_cost import CostCase, cost_experiment

@@ -24,7 +24,8 @@ from slr import cli
 from slr.analysis import make_all
 from slr.analysis.figures import FIGURES
 from slr.analysis.load_results import Results
-from slr.analysis.page import ShownFigure, ShownTable, page_path, table_html, write_page, write_section
+from slr.analysis.page.index import page_path, table_html, write_page
+from slr.analysis.page.section import ShownFigure, ShownTable, write_section
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
 from slr.cli.crc_output import print_report

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.figures import FIGURES
-from slr.analysis.page import ShownTable, table_html
+from slr.analysis.page.index import table_html
+from slr.analysis.page.section import ShownTable
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
 from slr.cli import main

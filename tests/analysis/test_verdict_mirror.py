@@ -9,7 +9,7 @@ import pytest
 
 from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
 from slr.analysis.claims.verdict import Verdict
-from slr.analysis.page import ShownVerdict
+from slr.analysis.page.section import ShownVerdict
 from slr.analysis.verdict_mirror import TABLE, verdict_mirror, verdict_mirrors
 from slr.cli import main
 from slr.models.presets import find_pair
