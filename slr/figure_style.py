@@ -26,6 +26,13 @@ MODEL_COLORS = {
 }
 MODEL_MARKERS = {"base": "s", "instruct": "D", "hybrid": "*", "soup": "o"}
 MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "soup": "soup"}
+SOUP_RING: dict[str, Any] = {
+    "markersize": 10,
+    "markerfacecolor": "none",
+    "markeredgecolor": MODEL_COLORS["soup"],
+    "markeredgewidth": 1.3,
+}
+"""Marker of a chosen soup: a ring around whatever else has its scores."""
 INTERVAL_COLOR = "#9A9A9A"
 INTERVAL_MAP = LinearSegmentedColormap.from_list("intervals", ["#D8D8D8", "#101010"])
 """Colour map of the share of restored layers, darker for more layers. It is grey, because no model is."""

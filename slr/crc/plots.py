@@ -31,6 +31,7 @@ from slr.figure_style import (
     MODEL_COLORS,
     MODEL_MARKERS,
     MODEL_NAMES,
+    SOUP_RING,
     TEXT_WIDTH,
     VALIDITY_MAP,
     add_legend,
@@ -234,7 +235,6 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     axes.axvline(
         report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="least validity allowed"
     )
-    # The soup comes after the hybrid, whose large star would cover it.
     models: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
     for model in models:
         _draw_model(axes, report, model)
@@ -248,6 +248,8 @@ def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
     if summary is None or summary.validity is None or summary.diversity is None:
         return
     chosen = "chosen " if model in ("hybrid", "soup") else ""
+    # A soup is a ring, in which a star still shows where both have the same scores.
+    ring: dict[str, Any] = SOUP_RING if model == "soup" else {}
     axes.errorbar(
         summary.validity.mean,
         summary.diversity.mean,
@@ -255,12 +257,15 @@ def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
         yerr=_half_widths(summary.diversity),
         fmt=MODEL_MARKERS[model],
         color=MODEL_COLORS[model],
-        markersize=9 if model == "hybrid" else 5,
-        markeredgecolor="black",
-        markeredgewidth=0.6,
         elinewidth=1,
         label=f"{chosen}{MODEL_NAMES[model]}",
         zorder=5,
+        **{
+            "markersize": 9 if model == "hybrid" else 5,
+            "markeredgecolor": "black",
+            "markeredgewidth": 0.6,
+            **ring,
+        },
     )
 
 

@@ -19,6 +19,7 @@ from slr.figure_style import (
     LIMIT_COLOR,
     MODEL_COLORS,
     MODEL_MARKERS,
+    SOUP_RING,
     TEXT_WIDTH,
     add_legend,
     in_figure,
@@ -221,14 +222,13 @@ def _mean_point(score: Scores) -> tuple[float, float]:
 
 
 def _mark(axes: Axes, score: Scores, model: str, label: str) -> None:
+    ring: dict[str, Any] = SOUP_RING if model == "soup" else {}
     axes.plot(
         *_mean_point(score),
         marker=MODEL_MARKERS[model],
         color=MODEL_COLORS[model],
-        markeredgecolor="black",
-        markeredgewidth=0.6,
         linestyle="none",
-        markersize=5,
         label=label,
         zorder=4,
+        **{"markeredgecolor": "black", "markeredgewidth": 0.6, "markersize": 5, **ring},
     )
