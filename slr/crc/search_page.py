@@ -18,7 +18,9 @@ NUMBERS = ("validity", "diversity", "validity / instruct's", "allowed")
 """Headings of what the page says of each candidate."""
 
 
-def write_search_page(path: Path, report: CrcReport, records: Sequence[AnyRecord], command: str | None) -> None:
+def write_search_page(
+    path: Path, report: CrcReport, records: Sequence[AnyRecord], command: str | None
+) -> None:
     """Write the page.
 
     Args:

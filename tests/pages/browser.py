@@ -19,7 +19,8 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
 # A window of Chromium is never narrower than 500 pixels, but a frame in it is as narrow as it is made.
-FRAME = """<!DOCTYPE html><html><body style="margin:0"><iframe src="%s" style="border:0;width:%dpx;height:900px"></iframe>
+FRAME = """<!DOCTYPE html><html><body style="margin:0">
+<iframe src="%s" style="border:0;width:%dpx;height:900px"></iframe>
 <script>addEventListener("message", ({ data }) => {
   const out = document.createElement("pre"); out.id = "said"; out.textContent = data; document.body.append(out);
 });</script></body></html>"""

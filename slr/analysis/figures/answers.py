@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from textwrap import fill
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -75,7 +74,9 @@ def _answers(record: Samples) -> list[Answer]:
     """Each sample's answer: right ones by their canonical name, wrong ones as they were given."""
     pairs = zip(right_answers(record), parsed_answers(record), strict=True)
     return [
-        (True, right) if right is not None else (False, " ".join((given or "").split()).casefold() or "(none)")
+        (True, right)
+        if right is not None
+        else (False, " ".join((given or "").split()).casefold() or "(none)")
         for right, given in pairs
     ]
 

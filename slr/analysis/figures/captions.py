@@ -57,8 +57,8 @@ def partial_restoration(results: Results) -> str:
     return (
         "Partial restoration. For each alpha, the Pareto front of all intervals whose layers take that share of the "
         "base model; alpha 1 restores them whole. Soups interpolate all weights, or only the decoder layers. "
-        "Higher and further to the right is better. Each panel shows validities near the least allowed one. A front has "
-        "no band, because both of its axes are means; the table gives intervals of what was chosen. Means over "
+        "Higher and further to the right is better. Each panel shows validities near the least allowed one. A front "
+        "has no band, because both of its axes are means; the table gives intervals of what was chosen. Means over "
         f"{_num_localisation_prompts(results, 'selection')} selection prompts. Chosen: {chosen}."
     )
 
@@ -137,8 +137,8 @@ def creative_tradeoff(results: Results) -> str:
     """Say what the plot shows, and how often the hybrid is above or below its references."""
     return (
         "Poems, stories and jokes: the number of different valid texts among a prompt's samples, against the share of "
-        f"valid texts. Better is to the upper right; arrows lead from instruct to the hybrid. {_drawn(results, 'creative_writing')} "
-        f"{_outcome(results, 'creative_writing')}"
+        "valid texts. Better is to the upper right; arrows lead from instruct to the hybrid. "
+        f"{_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
     )
 
 
@@ -146,8 +146,8 @@ def qa_coverage(results: Results) -> str:
     """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
         "Open questions: the expected share of all right answers that are found, by the number of samples. The dotted "
-        "line is a uniform choice among the right answers, and may leave the panel. Curves that lie on each other show by "
-        f"their markers. {_drawn(results, 'open_qa', 'bands')} {_outcome(results, 'open_qa')}"
+        "line is a uniform choice among the right answers, and may leave the panel. Curves that lie on each other show "
+        f"by their markers. {_drawn(results, 'open_qa', 'bands')} {_outcome(results, 'open_qa')}"
     )
 
 
@@ -272,7 +272,9 @@ def _drawn(results: Results, experiment: str, shown_as: str = "lines") -> str:
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})
     each = f"{len(samples[0].texts)} samples a prompt" + (f" and seed, {seeds} seeds" if seeds > 1 else "")
-    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}; {shown_as} are 95% intervals over prompts."
+    return (
+        f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}; {shown_as} are 95% intervals over prompts."
+    )
 
 
 def _outcome(results: Results, experiment: str) -> str:

@@ -29,9 +29,10 @@ GROUP_MARKERS = {"poem": "o", "story": "s", "joke": "^"}
 SETTING_MARKERS: dict[Setting, str] = {"temperature": "o", "min-p": "^", "top-p": "s"}
 """Marker of each setting of sampling."""
 TEMPERATURE_OFFSETS: dict[ComparedModel, tuple[float, float]] = {"instruct": (-14, 2), "soup": (3, -8)}
-"""Where a temperature stands next to its marker, in points; models have different places, so that none covers another."""
+"""Place of a temperature next to its marker in points. Models have different ones, so that none covers another."""
 PROMPTING_MARKERS: dict[PromptingMethod, str] = {"direct": "o", "list": "s", "verbalized": "^"}
 """Marker of each way to ask."""
+
 
 def creative_tradeoff(results: Results) -> Figure:
     """Draw different valid texts against the share of valid texts, of poems, stories and jokes."""
@@ -54,7 +55,14 @@ def creative_tradeoff(results: Results) -> Figure:
                 _arrow(axes, places[model, group], places["hybrid", group])
 
     figure, axes = panels(
-        results, "creative_writing", draw, quality.label, diversity.label, groups=("",), sharex="all", sharey="all"
+        results,
+        "creative_writing",
+        draw,
+        quality.label,
+        diversity.label,
+        groups=("",),
+        sharex="all",
+        sharey="all",
     )
     _label_markers(axes, GROUP_MARKERS.items())
     return with_legend(figure, "lines: 95% intervals over prompts; arrows: from instruct to the hybrid")

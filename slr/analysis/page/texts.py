@@ -78,9 +78,7 @@ def compared_texts(results: Results) -> tuple[ComparedTexts, ...]:
         prompts = by_prompt.setdefault((record.pair, record.group), {})
         if record.prompt_id in prompts or len(prompts) < NUM_PROMPTS:
             prompts.setdefault(record.prompt_id, {}).setdefault(record.method, record)
-    return tuple(
-        _compared(of_prompt) for prompts in by_prompt.values() for of_prompt in prompts.values()
-    )
+    return tuple(_compared(of_prompt) for prompts in by_prompt.values() for of_prompt in prompts.values())
 
 
 def _compared(by_method: dict[str, Samples]) -> ComparedTexts:
@@ -104,8 +102,11 @@ def _compared(by_method: dict[str, Samples]) -> ComparedTexts:
 
 def _texts(record: Samples) -> Sequence[ShownText]:
     texts = [text.strip() for text in record.texts[:NUM_TEXTS]]
-    right = [None] * len(texts) if record.task != "open_qa" else right_answers(record)[:NUM_TEXTS]
-    is_right = {text: None if record.task != "open_qa" else of is not None for text, of in zip(texts, right, strict=True)}
+    is_right: dict[str, bool | None] = dict.fromkeys(texts)
+    if record.task == "open_qa":
+        is_right |= {
+            text: right is not None for text, right in zip(texts, right_answers(record), strict=False)
+        }
     return [
         ShownText(text=_cut(text), times=times, is_right=is_right[text])
         for text, times in Counter(texts).items()
