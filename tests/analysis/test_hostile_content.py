@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
-import base64
-import hashlib
 import re
 import warnings
 from collections.abc import Iterator
