@@ -26,13 +26,6 @@ MODEL_COLORS = {
 }
 MODEL_MARKERS = {"base": "s", "instruct": "D", "hybrid": "*", "soup": "o"}
 MODEL_NAMES = {"base": "base", "instruct": "instruct", "hybrid": "SLR hybrid", "soup": "soup"}
-SOUP_RING: dict[str, Any] = {
-    "markersize": 10,
-    "markerfacecolor": "none",
-    "markeredgecolor": MODEL_COLORS["soup"],
-    "markeredgewidth": 1.3,
-}
-"""Marker of a chosen soup: a ring around whatever else has its scores."""
 INTERVAL_COLOR = "#9A9A9A"
 INTERVAL_MAP = LinearSegmentedColormap.from_list("intervals", ["#D8D8D8", "#101010"])
 """Colour map of the share of restored layers, darker for more layers. It is grey, because no model is."""
@@ -73,6 +66,17 @@ _SETTINGS: dict[Any, Any] = {
 def method_name(method: str) -> str:
     """The name for people of a method, by its id."""
     return METHOD_NAMES.get(method, method)
+
+
+def model_marker(model: str) -> dict[str, Any]:
+    """How a model's marker is drawn: the hybrid's is large, and a soup's is a ring around whatever has its scores."""
+    color = MODEL_COLORS[model]
+    look: dict[str, Any] = {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.6}
+    if model == "hybrid":
+        look["markersize"] = 9
+    if model == "soup":
+        look = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": color, "markeredgewidth": 1.3}
+    return {"marker": MODEL_MARKERS[model], "color": color, **look}
 
 
 def use_style() -> None:

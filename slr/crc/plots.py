@@ -31,12 +31,12 @@ from slr.figure_style import (
     MODEL_COLORS,
     MODEL_MARKERS,
     MODEL_NAMES,
-    SOUP_RING,
     TEXT_WIDTH,
     VALIDITY_MAP,
     add_legend,
     in_figure,
     labelled,
+    model_marker,
     save_figure,
     use_style,
 )
@@ -248,24 +248,16 @@ def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
     if summary is None or summary.validity is None or summary.diversity is None:
         return
     chosen = "chosen " if model in ("hybrid", "soup") else ""
-    # A soup is a ring, in which a star still shows where both have the same scores.
-    ring: dict[str, Any] = SOUP_RING if model == "soup" else {}
+    look: dict[str, Any] = model_marker(model)
     axes.errorbar(
         summary.validity.mean,
         summary.diversity.mean,
         xerr=_half_widths(summary.validity),
         yerr=_half_widths(summary.diversity),
-        fmt=MODEL_MARKERS[model],
-        color=MODEL_COLORS[model],
         elinewidth=1,
         label=f"{chosen}{MODEL_NAMES[model]}",
         zorder=5,
-        **{
-            "markersize": 9 if model == "hybrid" else 5,
-            "markeredgecolor": "black",
-            "markeredgewidth": 0.6,
-            **ring,
-        },
+        **look,
     )
 
 

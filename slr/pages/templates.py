@@ -6,6 +6,7 @@ import base64
 import hashlib
 from functools import cache
 from pathlib import Path
+from typing import Any, cast
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -32,5 +33,6 @@ def page_templates(directory: Path) -> Environment:
     style, script = ((LAYOUT / f"page.{suffix}").read_text(encoding="utf-8") for suffix in ("css", "js"))
     # The page's policy allows the script with this digest. A script that a text smuggled in has another one.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    templates.globals |= {"style": Markup(style), "script": Markup(script), "script_digest": digest}
+    shared: dict[str, Any] = {"style": Markup(style), "script": Markup(script), "script_digest": digest}
+    cast("dict[str, Any]", templates.globals).update(shared)
     return templates

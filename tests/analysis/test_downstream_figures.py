@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import scipy.stats
@@ -29,8 +30,10 @@ PAIR = "testbed-llama"
 
 
 @pytest.fixture(autouse=True)
-def style() -> None:
+def style() -> Iterator[None]:
     use_style()
+    yield
+    plt.close("all")
 
 
 def samples(
@@ -112,9 +115,8 @@ def test_every_curve_of_a_model_has_a_band_and_equal_curves_have_markers_in_diff
     lines = [line for line in axes.lines if line.get_marker() != "None"]
     assert len(lines) == len(models) == len(bands_of(axes))
     assert len({tuple(np.asarray(line.get_ydata())) for line in lines}) == 1
-    places = [
-        set(range(NUM_SAMPLES)[start::step]) for start, step in (line.get_markevery() for line in lines)
-    ]  # pyright: ignore
+    marked: list[Any] = [line.get_markevery() for line in lines]
+    places = [set(range(NUM_SAMPLES)[start::step]) for start, step in marked]
     assert all(places)
     assert sum(map(len, places)) == len(set.union(*places))
 
@@ -164,13 +166,10 @@ def test_answers_stand_under_their_names_and_wrong_ones_are_striped() -> None:
 def test_the_lines_of_settings_are_their_pareto_fronts() -> None:
     experiment = decoding_methods("testbed", False)
     records = tuple(r for r in samples_and_measures(experiment, PAIR) if isinstance(r, Samples))
-    better = [r for r in records if r.model == "instruct"][0]
+    better = next(r.method for r in records if r.model == "instruct")
     # One setting is right in every sample, the others in fewer, and all of these find less.
-    texts = tuple(
-        ("red", "blue", "green", "red") if r.method == better.method else ("red", "red", "no", "no")
-        for r in records
-    )
-    changed = tuple(r.model_copy(update={"texts": t}) for r, t in zip(records, texts, strict=True))
+    texts = {True: ("red", "blue", "green", "red"), False: ("red", "red", "no", "no")}
+    changed = tuple(r.model_copy(update={"texts": texts[r.method == better]}) for r in records)
     axes = decoding_frontier(Results(changed)).axes[0]
     fronts = [line for line in axes.lines if line.get_linewidth() == 0.9]
     of_instruct = next(line for line in fronts if line.get_color() == MODEL_COLORS["instruct"])
