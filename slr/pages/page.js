@@ -47,6 +47,8 @@ function makeSortable(table) {
   });
 }
 
+const SHORT = 30; // number of characters up to which a cell is not broken into lines
+
 /** Name every cell by its heading, which stands before it where a window is narrow. */
 function labelCells(table) {
   const names = [...table.tHead.rows[0].cells].map((heading) => heading.textContent);
@@ -58,6 +60,7 @@ function labelCells(table) {
     [...row.cells].forEach((cell, column) => {
       cell.setAttribute("role", "cell");
       cell.dataset.label = names[column];
+      cell.classList.toggle("short", cell.textContent.length <= SHORT);
     });
   }
   for (const heading of table.tHead.rows[0].cells) heading.setAttribute("role", "columnheader");
