@@ -62,6 +62,7 @@ def write_page(path: Path, earlier: Path) -> None:
             pictures=pictures,
             concept=_data_uri(directories[0], CONCEPT),
             as_maps=AS_MAPS,
+            has_pairs=any(section.pairs for section in shown),
             title_of=title_of,
         ),
     )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from slr.analysis.load_results import Results
+from slr.analysis.tables.samples import MAX_CHARACTERS
 from slr.downstream.prompt_metrics import right_answers
 from slr.figure_style import MODEL_NAMES, method_name
 from slr.runs.records import Samples
@@ -19,8 +20,6 @@ NUM_PROMPTS = 2
 """Number of prompts of each group. They are the first ones, and nobody chose them."""
 NUM_TEXTS = 8
 """Number of each model's texts. They are the first ones drawn."""
-MAX_CHARACTERS = 300
-"""Number of characters from which a text is cut."""
 
 
 class _Shown(BaseModel):
