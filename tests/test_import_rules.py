@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "chat": "files",
     "models": "chat files terminal vocabulary",
     "hybrid": "intervals models vocabulary",
-    "sampling": "chat seeding",
+    "sampling": "chat models seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
     "runs": "chat files models sampling terminal vocabulary",
     "crc": "chat figure_style files hybrid intervals models pages runs seeding statistics terminal vocabulary",
