@@ -169,8 +169,15 @@ def _iter_refilled(
         limits=[config.max_new_tokens] * (len(prompts) * num_samples),
         ends=end_ids,
     )
-    lengths = [request.length(sample) for sample in range(len(request.limits))]
-    plan = plan_memory(model.config, model.dtype, free_bytes(model), lengths, rows)
+    plan = plan_memory(
+        model.config,
+        model.dtype,
+        free_bytes(model),
+        num_answers=len(request.limits),
+        longest_prompt=request.longest_prompt,
+        longest_answer=config.max_new_tokens,
+        rows=rows,
+    )
     for prompt, drawn in iter_drawn(model, request, partial(choose_tokens, config=config), plan, on_step):
         # The end token is cut off here, because the tokenizer leaves out special tokens only.
         shown = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]

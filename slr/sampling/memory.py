@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +46,14 @@ def cache_bytes_per_token(config: PreTrainedConfig, dtype: torch.dtype) -> int:
 
 
 def plan_memory(
-    config: PreTrainedConfig, dtype: torch.dtype, free_bytes: int, lengths: Sequence[int], rows: int | None = None
+    config: PreTrainedConfig,
+    dtype: torch.dtype,
+    free_bytes: int,
+    *,
+    num_answers: int,
+    longest_prompt: int,
+    longest_answer: int,
+    rows: int | None = None,
 ) -> MemoryPlan:
     """Choose the number of rows and the size of their caches.
 
@@ -55,22 +61,21 @@ def plan_memory(
         config: configuration of the model.
         dtype: dtype of keys and values.
         free_bytes: bytes that are free beside the weights.
-        lengths: for each answer, the largest number of its tokens together with its prompt's.
+        num_answers: number of answers in all.
+        longest_prompt: largest number of tokens in a prompt.
+        longest_answer: largest number of tokens in an answer.
         rows: number of rows, where the user sets it; None to choose it.
 
     Returns:
-        The plan. It may hold less than one answer; the caller finds out.
+        The plan. Its slots may hold less than one answer.
     """
     per_token = cache_bytes_per_token(config, dtype)
-    vocab_size = config.get_text_config(decoder=True).vocab_size
+    per_row = config.get_text_config(decoder=True).vocab_size * LOGIT_BYTES
     usable = int(USABLE_SHARE * free_bytes)
-    longest = max(lengths)
-    # Half of an answer is there on average, but caches grow in steps, and long answers stay longest.
-    typical = min(longest, TYPICAL_ANSWER_TOKENS + min(lengths))
-    chosen = rows or usable // (typical * per_token + vocab_size * LOGIT_BYTES)
-    chosen = max(1, min(chosen, MOST_ROWS if rows is None else rows, len(lengths)))
-    slots = (usable - chosen * vocab_size * LOGIT_BYTES) // per_token
-    return MemoryPlan(rows=chosen, slots=max(0, slots))
+    typical = longest_prompt + min(longest_answer, TYPICAL_ANSWER_TOKENS)
+    chosen = min(MOST_ROWS, usable // (typical * per_token + per_row)) if rows is None else rows
+    chosen = max(1, min(chosen, num_answers))
+    return MemoryPlan(rows=chosen, slots=max(0, usable - chosen * per_row) // per_token)
 
 
 def free_bytes(model: PreTrainedModel) -> int:

@@ -66,6 +66,21 @@ class Request:
     limits: Sequence[int]
     ends: Sequence[int]
 
+    @property
+    def longest_prompt(self) -> int:
+        """Largest number of tokens in a prompt."""
+        return max(map(len, self.prompts))
+
+    @property
+    def longest(self) -> int:
+        """Largest number of tokens in a sample together with its prompt."""
+        return max(map(self.length, range(len(self.limits))))
+
+    @property
+    def least_slots(self) -> int:
+        """Number of slots that hold the longest sample, a copy of it as it grows, and its prompt."""
+        return SCRATCH + 2 * self.longest + self.longest_prompt
+
     def length(self, sample: int) -> int:
         """Largest number of tokens of a sample together with its prompt."""
         return len(self.prompts[sample // self.num_samples]) + self.limits[sample]
@@ -120,6 +135,11 @@ def iter_drawn(
         UnusableCacheError: if the first step's logits are not the ones of a plain forward.
         ValueError: if the plan's slots do not hold one sample with its prompt.
     """
+    if plan.slots < request.least_slots:
+        raise ValueError(
+            f"the longest answer needs {request.least_slots} tokens in the cache, and the GPU's memory holds "
+            f"{plan.slots}: ask for fewer new tokens, or use a GPU with more memory"
+        )
     ledger = _Ledger(request)
     while ledger.waiting:
         batch = _Batch(model, request, ledger, choose, plan)
@@ -132,7 +152,7 @@ def iter_drawn(
         except torch.OutOfMemoryError:
             if plan.rows == 1:
                 raise
-            plan = replace(plan, rows=plan.rows // 2, slots=plan.slots // 2)
+            plan = replace(plan, rows=plan.rows // 2, slots=max(plan.slots // 2, request.least_slots))
             _log.warning("the GPU's memory ran out, so sampling goes on with %d rows", plan.rows)
         # Outside the handler, because the error holds the frames whose tensors are to be freed.
         batch.give_up()
@@ -177,8 +197,10 @@ class _Batch:
         plan: MemoryPlan,
     ) -> None:
         self._model, self._request, self._ledger, self._choose = model, request, ledger, choose
-        self._longest = max(map(request.length, range(len(request.limits))))
-        self._plan = _checked(plan, request, self._longest)
+        self._longest = request.longest
+        # More slots than these are never used.
+        most = SCRATCH + 2 * plan.rows * self._longest + PROMPTS_TOGETHER * request.longest_prompt
+        self._plan = replace(plan, slots=min(plan.slots, most))
         self._slots = Slots(self._plan.slots - SCRATCH)
         self._decoder: RaggedDecoder | None = None
         self._expected: tuple[int, torch.Tensor] | None = None
@@ -416,20 +438,3 @@ class _HeldPrompt:
     start: int
     length: int
     draws: NDArray[np.float64]
-
-
-def _checked(plan: MemoryPlan, request: Request, longest: int) -> MemoryPlan:
-    """Return a plan with no more slots than can be used.
-
-    Raises:
-        ValueError: if its slots do not hold the longest sample, a copy of it as it grows, and its prompt.
-    """
-    longest_prompt = max(map(len, request.prompts))
-    needed = SCRATCH + 2 * longest + longest_prompt
-    if plan.slots < needed:
-        raise ValueError(
-            f"the longest answer needs {needed} tokens in the cache, and the GPU's memory holds {plan.slots}: ask for "
-            "fewer new tokens, or use a GPU with more memory"
-        )
-    most = SCRATCH + 2 * plan.rows * longest + PROMPTS_TOGETHER * longest_prompt
-    return replace(plan, slots=min(plan.slots, most))
