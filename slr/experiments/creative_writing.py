@@ -34,7 +34,7 @@ SMALL = DownstreamConfig(
     num_prompts=20,
     num_samples=32,
     max_new_tokens=512,
-    batch_size=64,
+    batch_size=None,
     fluency_models=FLUENCY_MODELS,
 )
 CONFIGS = {

@@ -16,6 +16,7 @@ SMALL = DownstreamConfig(
     num_prompts=40,
     num_samples=128,
     max_new_tokens=64,
+    batch_size=None,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(

@@ -19,7 +19,7 @@ SMALL = DownstreamConfig(
     num_prompts=200,
     num_samples=64,
     max_new_tokens=1024,
-    batch_size=64,
+    batch_size=None,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(

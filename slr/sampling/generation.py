@@ -100,6 +100,11 @@ def sample(
     return [samples for _, samples in sorted(drawn, key=lambda of_prompt: of_prompt[0])]
 
 
+def refills_rows(model: PreTrainedModel) -> bool:
+    """Return whether finished rows are replaced by the next samples: on one GPU, if the kinds of layers allow it."""
+    return model.device.type == "cuda" and can_refill(model)
+
+
 def iter_samples(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -111,6 +116,7 @@ def iter_samples(
     end_tokens: Sequence[int] | None = None,
     rows: int | None = None,
     on_step: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, list[Sample]]]:
     """Draw the same samples as ``sample``, and yield those of each prompt when all of them are done.
 
@@ -124,6 +130,7 @@ def iter_samples(
         end_tokens: ids of the tokens that end an answer.
         rows: largest number of samples that are drawn at once.
         on_step: called after each step.
+        on_rows: called with the number of rows that was chosen by memory, and again if it is halved.
 
     Yields:
         The place of a prompt, and its samples in order.
@@ -133,10 +140,10 @@ def iter_samples(
     """
     check_request(prompts, num_samples, seeds, end_tokens)
     end_ids = end_tokens_of(model, tokenizer) if end_tokens is None else list(end_tokens)
-    if model.device.type == "cuda" and can_refill(model):
+    if refills_rows(model):
         try:
             yield from _iter_refilled(
-                model, tokenizer, prompts, num_samples, config, seeds, end_ids, rows, on_step
+                model, tokenizer, prompts, num_samples, config, seeds, end_ids, rows, on_step, on_rows
             )
             return
         except UnusableCacheError as error:
@@ -145,7 +152,7 @@ def iter_samples(
     size = max(1, rows // num_samples) if rows else len(prompts)
     for first in range(0, len(prompts), size):
         group = slice(first, first + size)
-        drawn = _sample_together(
+        drawn = sample_together(
             model, tokenizer, prompts[group], num_samples, config, seeds[group], end_ids, on_step
         )
         yield from enumerate(drawn, first)
@@ -161,6 +168,7 @@ def _iter_refilled(
     end_ids: Sequence[int],
     rows: int | None,
     on_step: Callable[[int], None] | None,
+    on_rows: Callable[[int], None] | None,
 ) -> Iterator[tuple[int, list[Sample]]]:
     request = Request(
         prompts=prompts,
@@ -178,15 +186,20 @@ def _iter_refilled(
         longest_answer=config.max_new_tokens,
         rows=rows,
     )
-    for prompt, drawn in iter_drawn(model, request, partial(choose_tokens, config=config), plan, on_step):
+    for prompt, drawn in iter_drawn(
+        model, request, partial(choose_tokens, config=config), plan, on_step, on_rows
+    ):
         # The end token is cut off here, because the tokenizer leaves out special tokens only.
         shown = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]
         texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
-        yield prompt, [Sample(text, len(one.tokens), one.finished) for text, one in zip(texts, drawn, strict=True)]
+        yield (
+            prompt,
+            [Sample(text, len(one.tokens), one.finished) for text, one in zip(texts, drawn, strict=True)],
+        )
 
 
 @torch.inference_mode()
-def _sample_together(
+def sample_together(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     prompts: Sequence[Sequence[int]],
@@ -195,8 +208,24 @@ def _sample_together(
     seeds: Sequence[int],
     end_ids: Sequence[int],
     on_step: Callable[[int], None] | None,
+    limits: Sequence[int] | None = None,
 ) -> list[list[Sample]]:
-    """Draw all samples in one batch, which ends with the longest of them."""
+    """Draw all samples in one batch, which ends with the longest of them.
+
+    Args:
+        model: as for ``sample``, and so are all the others that it has.
+        tokenizer: decodes the answers.
+        prompts: token ids of each rendered prompt.
+        num_samples: number of samples of each prompt.
+        config: temperature, truncation, and the largest number of new tokens.
+        seeds: one seed for each prompt.
+        end_ids: ids of the tokens that end an answer.
+        on_step: called after each step.
+        limits: largest number of new tokens of each sample; None for the configuration's.
+
+    Returns:
+        The samples of each prompt, in order.
+    """
     ends = torch.tensor(end_ids, device=model.device)
     draws_BT = torch.cat(
         [
@@ -212,7 +241,8 @@ def _sample_together(
     batch = _Batch.prefill(model, tokenizer, prompts, num_samples)
     num_rows = len(prompts) * num_samples
     tokens_BT = torch.zeros(num_rows, config.max_new_tokens, dtype=torch.long, device=model.device)
-    lengths_B = torch.full((num_rows,), config.max_new_tokens, device=model.device)
+    limits_B = torch.tensor(limits or [config.max_new_tokens] * num_rows, device=model.device)
+    lengths_B = limits_B.clone()
     finished_B = torch.zeros(num_rows, dtype=torch.bool, device=model.device)
     for step in range(config.max_new_tokens):
         next_B = choose_tokens(batch.logits_BV, draws_BT[batch.rows, step], config)
@@ -222,6 +252,8 @@ def _sample_together(
         lengths_B[batch.rows[newly]] = step + 1
         finished_B[batch.rows[newly]] = True
         running = ~finished_B[batch.rows]
+        if limits is not None:
+            running &= limits_B[batch.rows] > step + 1
         num_running = int(running.sum())
         if on_step is not None:
             on_step(num_running)

@@ -94,9 +94,7 @@ class RaggedDecoder:
             for block in itertools.chain(self._keys, self._values):
                 block.index_copy_(0, target, block.index_select(0, source))
 
-    def step(
-        self, tokens: torch.Tensor, starts: torch.Tensor, lengths: torch.Tensor
-    ) -> torch.Tensor:
+    def step(self, tokens: torch.Tensor, starts: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Append a token to each row and compute the logits after it.
 
         Args:
@@ -118,9 +116,9 @@ class RaggedDecoder:
         for place, values in enumerate((tokens, lengths, starts, starts + lengths)):
             staged[place, :num_rows] = values
         self._inputs[:, :padded].copy_(staged, non_blocking=True)
-        self._step.longest = [
-            int(lengths[first : first + ROWS_GATHERED].max()) + 1 for first in range(0, num_rows, ROWS_GATHERED)
-        ]
+        if not self._uses_flash:
+            groups = lengths.split(ROWS_GATHERED)
+            self._step.longest = [int(of_group.max()) + 1 for of_group in groups]
         graph = self._graph(padded) if self._captures else None
         if graph is None:
             return self._forward(padded)[:num_rows]
@@ -140,7 +138,9 @@ class RaggedDecoder:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
-                _log.warning("a decoding step cannot be captured as a CUDA graph, so steps are slower: %s", error)
+                _log.warning(
+                    "a decoding step cannot be captured as a CUDA graph, so steps are slower: %s", error
+                )
                 self._captures = False
                 return None
         return self._graphs[rows]
@@ -170,7 +170,14 @@ class RaggedDecoder:
             )
         return output.logits[:, -1]
 
-    def attend(self, module: Any, query_BHD: torch.Tensor, key_BKD: torch.Tensor, value_BKD: torch.Tensor, **settings: Any) -> torch.Tensor:
+    def attend(
+        self,
+        module: Any,
+        query_BHD: torch.Tensor,
+        key_BKD: torch.Tensor,
+        value_BKD: torch.Tensor,
+        **settings: Any,
+    ) -> torch.Tensor:
         """Extend one layer's caches by a token of each row, and attend to all tokens of the row.
 
         Args:
@@ -283,7 +290,9 @@ def attend_to_ranges(
     """
     unknown = {name for name in ("s_aux", "position_bias", "sinks") if others.get(name) is not None}
     if unknown or attention_mask is not None or query_BH1D.shape[2] != 1:
-        raise NotImplementedError(f"{type(module).__name__} needs more than ranges of tokens: {unknown or 'a mask'}")
+        raise NotImplementedError(
+            f"{type(module).__name__} needs more than ranges of tokens: {unknown or 'a mask'}"
+        )
     output_BHD = ragged.attend(
         module,
         query_BH1D[:, :, 0],

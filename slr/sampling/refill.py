@@ -115,6 +115,7 @@ def iter_drawn(
     choose: ChooseTokens,
     plan: MemoryPlan,
     on_step: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, list[Drawn]]]:
     """Draw samples, and yield those of each prompt when all of them are done.
 
@@ -126,6 +127,7 @@ def iter_drawn(
         choose: chooses the tokens.
         plan: number of rows and size of their caches.
         on_step: called after each step with the number of samples that are still running.
+        on_rows: called with the number of rows, and again if it is halved.
 
     Yields:
         The place of a prompt, and its samples in order.
@@ -142,6 +144,8 @@ def iter_drawn(
         )
     ledger = _Ledger(request)
     while ledger.waiting:
+        if on_rows is not None:
+            on_rows(plan.rows)
         batch = _Batch(model, request, ledger, choose, plan)
         try:
             while batch.refill():
@@ -248,7 +252,9 @@ class _Batch:
         assert self._decoder is not None
         seats = np.flatnonzero(self._sample >= 0)
         seats = seats[np.argsort(self._length[seats], kind="stable")]
-        inputs = (torch.from_numpy(values[seats]) for values in (self._last, self._start + SCRATCH, self._length))
+        inputs = (
+            torch.from_numpy(values[seats]) for values in (self._last, self._start + SCRATCH, self._length)
+        )
         logits_BV = self._decoder.step(*inputs)
         if self._expected is not None:
             self._check(seats, logits_BV)

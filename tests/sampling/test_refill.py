@@ -17,9 +17,9 @@ from slr.costs.shape_cost import SHAPES
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
 from slr.models.loading import load_pair
-from slr.sampling import ragged_cache, refill
+from slr.sampling import generation, ragged_cache, refill
 from slr.sampling.config import SamplingConfig
-from slr.sampling.generation import choose_tokens, sample
+from slr.sampling.generation import choose_tokens, iter_samples, sample
 from slr.sampling.memory import MemoryPlan, cache_bytes_per_token, plan_memory
 from slr.sampling.ragged_cache import RaggedDecoder
 from slr.sampling.refill import Request, UnusableCacheError, can_refill, iter_drawn
@@ -184,7 +184,9 @@ def test_the_model_is_as_before() -> None:
     model = tiny_model("gemma3")
     names = {module.config._attn_implementation for module in model.modules() if hasattr(module, "config")}
     refilled("gemma3")
-    assert names == {m.config._attn_implementation for m in model.modules() if hasattr(m, "config")} == {"sdpa"}
+    assert (
+        names == {m.config._attn_implementation for m in model.modules() if hasattr(m, "config")} == {"sdpa"}
+    )
 
 
 def test_a_hybrid_has_configurations_of_two_models(checkpoint_pairs: CheckpointPairs) -> None:
@@ -252,3 +254,44 @@ def test_slots_against_a_plain_list() -> None:
     taken = sorted(ranges.values())
     assert slots.compact(taken) == [sum(size for _, size in taken[:place]) for place in range(len(taken))]
     assert slots.take(owner_of.count(None)) == sum(size for _, size in taken)
+
+
+@pytest.fixture
+def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU takes the way of a GPU with a gigabyte of free memory."""
+    monkeypatch.setattr(generation, "refills_rows", can_refill)
+    monkeypatch.setattr(generation, "free_bytes", lambda _: 10**9)
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_sample_gives_the_same_answers_where_rows_are_refilled(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, rows = [], []
+    for number in (None, 5):
+        drawn.append(
+            dict(
+                iter_samples(
+                    *(tiny_model("llama"), IDS, PROMPTS, 4, LONG, SEEDS),
+                    end_tokens=ENDS,
+                    rows=number,
+                    on_rows=rows.append,
+                )
+            )
+        )
+    assert rows == [20, 5]
+    assert drawn[0] == drawn[1]
+    monkeypatch.undo()
+    together = sample(tiny_model("llama"), IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS)
+    assert [drawn[0][place] for place in range(len(PROMPTS))] == together
+
+
+@pytest.mark.usefixtures("as_on_a_gpu")
+def test_a_model_that_cannot_be_refilled_is_sampled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def unusable(*_: Any) -> None:
+        raise UnusableCacheError("it computes otherwise")
+
+    monkeypatch.setattr(refill._Batch, "_check", unusable)
+    found = sample(tiny_model("llama"), IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS)
+    assert "rows are not refilled while sampling, because it computes otherwise" in caplog.text
+    assert [[ids(one) for one in answers] for answers in found] == expected("llama")
