@@ -131,7 +131,14 @@ class RaggedDecoder:
         return min(self._max_rows, next((rows for rows in _GRAPH_ROWS if rows >= num_rows), self._max_rows))
 
     def _graph(self, rows: int) -> tuple[torch.cuda.CUDAGraph, torch.Tensor] | None:
-        """The captured step of a number of rows; None if it cannot be captured."""
+        """Capture the step of a number of rows, unless it is captured.
+
+        Returns:
+            The graph and its logits; None if the step cannot be captured.
+
+        Raises:
+            torch.OutOfMemoryError: if memory runs out.
+        """
         if rows not in self._graphs:
             try:
                 self._graphs[rows] = self._capture(rows)
@@ -238,7 +245,7 @@ class _Step:
         return self._query_starts[: self._rows + 1]
 
     def ranges(self, window: int | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """First slot and number of tokens that each row attends to, its new token included; one more start at the end."""
+        """First slot and number of tokens that each row attends to, its new token included."""
         if window not in self._ranges:
             length = self._inputs[1, : self._rows] + 1
             used = length if window is None else length.clamp(max=window)
@@ -331,7 +338,7 @@ def _flash(
     step: _Step,
     scale: float,
 ) -> torch.Tensor:
-    # torch.nn.attention.varlen takes the number of used tokens only from torch 2.13 on; the operator below it always did.
+    # The public varlen_attn takes the numbers of used tokens only from torch 2.13 on; its operator always did.
     output, *_ = torch.ops.aten._flash_attention_forward(
         query_BHD.contiguous(),
         keys_SKD,

@@ -146,7 +146,7 @@ def iter_drawn(
     while ledger.waiting:
         if on_rows is not None:
             on_rows(plan.rows)
-        batch = _Batch(model, request, ledger, choose, plan)
+        batch = RowBatch(model, request, ledger, choose, plan)
         try:
             while batch.refill():
                 yield from batch.step()
@@ -189,7 +189,7 @@ class _Ledger:
         return Drawn(self.tokens[sample, : self.num_tokens[sample]].tolist(), bool(self.finished[sample]))
 
 
-class _Batch:
+class RowBatch:
     """The running samples, each in a seat with a range of slots, and the prompts that the next ones are copied from."""
 
     def __init__(
@@ -359,11 +359,11 @@ class _Batch:
         prompt, expected_V = self._expected
         self._expected = None
         rows = np.flatnonzero(self._sample[seats] // self._request.num_samples == prompt)
-        difference = (logits_BV[rows[0]] - expected_V).double().norm() / expected_V.double().norm()
+        difference = float((logits_BV[rows[0]] - expected_V).double().norm() / expected_V.double().norm())
         # Logits that are no numbers are left to ``choose``, which says so.
         if difference > LARGEST_DIFFERENCE.get(expected_V.dtype, OTHERWISE):
             raise UnusableCacheError(
-                f"{type(self._model).__name__}: a decoding step's logits differ by {float(difference):.3f} of their size"
+                f"{type(self._model).__name__}: a step's logits differ from a plain forward's by {difference:.1%}"
             )
 
     def _grow(self, seat: int) -> None:

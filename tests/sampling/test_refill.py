@@ -19,10 +19,10 @@ from slr.intervals import LayerInterval
 from slr.models.loading import load_pair
 from slr.sampling import generation, ragged_cache, refill
 from slr.sampling.config import SamplingConfig
-from slr.sampling.generation import choose_tokens, iter_samples, sample
+from slr.sampling.generation import Sample, choose_tokens, iter_samples, sample
 from slr.sampling.memory import MemoryPlan, cache_bytes_per_token, plan_memory
 from slr.sampling.ragged_cache import RaggedDecoder
-from slr.sampling.refill import Request, UnusableCacheError, can_refill, iter_drawn
+from slr.sampling.refill import Request, RowBatch, UnusableCacheError, can_refill, iter_drawn
 from slr.sampling.slots import Slots
 from tests.conftest import CheckpointPairs
 from tests.sampling.test_generation import ENDS, IDS, ids, tiny_model
@@ -93,7 +93,7 @@ def test_neither_rows_nor_lack_of_room_change_a_sample(rows: int, monkeypatch: p
     monkeypatch.setattr(refill, "FIRST_TOKENS", 2)
     put_back, compacted = [], []
     for name, calls in (("_put_back", put_back), ("_compact", compacted)):
-        monkeypatch.setattr(refill._Batch, name, counted(getattr(refill._Batch, name), calls))
+        monkeypatch.setattr(RowBatch, name, counted(getattr(RowBatch, name), calls))
     longest = max(map(len, PROMPTS)) + LONG.max_new_tokens
     # As few slots as are allowed, which only a few long answers fit in.
     plan = MemoryPlan(rows=rows, slots=1 + 2 * longest + max(map(len, PROMPTS)))
@@ -158,7 +158,7 @@ def test_one_row_that_does_not_fit_is_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_plan_without_room_is_an_error() -> None:
-    with pytest.raises(ValueError, match="the longest answer needs 138 tokens in the cache.* holds 100"):
+    with pytest.raises(ValueError, match=r"the longest answer needs 138 tokens in the cache.* holds 100"):
         refilled("llama", MemoryPlan(rows=2, slots=100))
 
 
@@ -176,7 +176,9 @@ def test_another_computation_in_the_steps_is_found_out(monkeypatch: pytest.Monke
         return query_BH1D.transpose(1, 2), None
 
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, ragged_cache.ATTENTION_NAME, wrong)
-    with pytest.raises(UnusableCacheError, match="LlamaForCausalLM: a decoding step's logits differ by"):
+    with pytest.raises(
+        UnusableCacheError, match="LlamaForCausalLM: a step's logits differ from a plain forward's by"
+    ):
         refilled("llama")
 
 
@@ -236,7 +238,9 @@ def test_rows_by_hand() -> None:
 
 def test_slots_against_a_plain_list() -> None:
     generator = random.Random(3)
-    slots, owner_of, ranges = Slots(60), [None] * 60, {}
+    slots = Slots(60)
+    owner_of: list[int | None] = [None] * 60
+    ranges: dict[int, tuple[int, int]] = {}
     for number in range(2000):
         size = generator.randint(1, 12)
         if ranges and generator.random() < 0.5:
@@ -265,18 +269,15 @@ def as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("as_on_a_gpu")
 def test_sample_gives_the_same_answers_where_rows_are_refilled(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn, rows = [], []
-    for number in (None, 5):
-        drawn.append(
-            dict(
-                iter_samples(
-                    *(tiny_model("llama"), IDS, PROMPTS, 4, LONG, SEEDS),
-                    end_tokens=ENDS,
-                    rows=number,
-                    on_rows=rows.append,
-                )
-            )
+    rows: list[int] = []
+
+    def draw(most: int | None) -> dict[int, list[Sample]]:
+        model = tiny_model("llama")
+        return dict(
+            iter_samples(model, IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS, rows=most, on_rows=rows.append)
         )
+
+    drawn = [draw(None), draw(5)]
     assert rows == [20, 5]
     assert drawn[0] == drawn[1]
     monkeypatch.undo()
@@ -291,7 +292,7 @@ def test_a_model_that_cannot_be_refilled_is_sampled_all_the_same(
     def unusable(*_: Any) -> None:
         raise UnusableCacheError("it computes otherwise")
 
-    monkeypatch.setattr(refill._Batch, "_check", unusable)
+    monkeypatch.setattr(RowBatch, "_check", unusable)
     found = sample(tiny_model("llama"), IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS)
     assert "rows are not refilled while sampling, because it computes otherwise" in caplog.text
     assert [[ids(one) for one in answers] for answers in found] == expected("llama")
