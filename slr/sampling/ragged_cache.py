@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,8 +62,8 @@ class RaggedDecoder:
         # A hybrid's layers have the configurations of two models.
         configs = (vars(module).get("config") for module in model.modules())
         self._configs = list({id(config): config for config in configs if config is not None}.values())
-        self._keys = [_empty_like(layer.keys, num_slots) for layer in filled.layers]
-        self._values = [_empty_like(layer.values, num_slots) for layer in filled.layers]
+        blocks = [(_empty_like(k, num_slots), _empty_like(v, num_slots)) for k, v in keys_and_values(filled)]
+        self._keys, self._values = [keys for keys, _ in blocks], [values for _, values in blocks]
         self._uses_flash = _has_flash(self._keys + self._values) and not _caps_scores(model)
         self._captures = self._uses_flash
         self._graphs: dict[int, tuple[torch.cuda.CUDAGraph, torch.Tensor]] = {}
@@ -82,10 +82,11 @@ class RaggedDecoder:
             moves: places in the flattened batch, and their ranges.
         """
         source, target = self._indices(moves)
-        for layer, keys_SKD, values_SKD in zip(cache.layers, self._keys, self._values, strict=True):
-            for filled, block in ((layer.keys, keys_SKD), (layer.values, values_SKD)):
-                assert filled is not None
-                block.index_copy_(0, target, filled.transpose(1, 2).flatten(0, 1).index_select(0, source))
+        blocks = zip(self._keys, self._values, strict=True)
+        for of_layer, filled in zip(blocks, keys_and_values(cache), strict=True):
+            for block_SKD, filled_BKSD in zip(of_layer, filled, strict=True):
+                filled_SKD = filled_BKSD.transpose(1, 2).flatten(0, 1)
+                block_SKD.index_copy_(0, target, filled_SKD.index_select(0, source))
 
     def copy(self, moves: Sequence[Move]) -> None:
         """Copy ranges inside the caches. A range may overlap its own new place if that begins before it."""
@@ -316,7 +317,7 @@ AttentionInterface.register(ATTENTION_NAME, attend_to_ranges)
 
 
 @contextmanager
-def _attending(configs: Sequence[PreTrainedConfig]) -> Iterator[None]:
+def _attending(configs: Sequence[PreTrainedConfig]) -> Generator[None]:
     """Have the modules with these configurations attend to ranges for the moment; a captured step needs it no more."""
     before = [attention_implementation(config) for config in configs]
     for config in configs:
@@ -379,8 +380,13 @@ def _gathered(
     return torch.einsum("bkgs,bskd->bkgd", weights_BKGS, values_BSKD).flatten(1, 2)
 
 
-def _empty_like(filled_BKSD: torch.Tensor | None, num_slots: int) -> torch.Tensor:
-    assert filled_BKSD is not None
+def keys_and_values(cache: DynamicCache) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return the keys and values of each layer of a filled cache, each of shape (B, K, S, D)."""
+    layers: list[Any] = cache.layers
+    return [(layer.keys, layer.values) for layer in layers]
+
+
+def _empty_like(filled_BKSD: torch.Tensor, num_slots: int) -> torch.Tensor:
     _, heads, _, size = filled_BKSD.shape
     # Slots that no token was written to are multiplied by a weight of 0, which must not meet a NaN.
     return filled_BKSD.new_zeros(num_slots, heads, size)

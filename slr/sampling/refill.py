@@ -200,6 +200,15 @@ class RowBatch:
         choose: ChooseTokens,
         plan: MemoryPlan,
     ) -> None:
+        """Begin with empty seats.
+
+        Args:
+            model: the model.
+            request: what is sampled.
+            ledger: the samples that wait.
+            choose: chooses the tokens.
+            plan: number of seats, and of slots.
+        """
         self._model, self._request, self._ledger, self._choose = model, request, ledger, choose
         self._longest = request.longest
         # More slots than these are never used.
