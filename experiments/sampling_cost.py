@@ -120,9 +120,11 @@ def _measure_shape(
 
     if unknown := set(methods) - set(METHODS):
         raise ValueError(f"--methods has {min(unknown)!r}, expected some of {', '.join(METHODS)}")
-    # Continuous batching runs in a thread of its own, which may hang; all lines before it are printed by then.
-    assert sys.__stderr__ is not None
-    faulthandler.dump_traceback_later(SECONDS_BESIDE + len(methods) * seconds, exit=True, file=sys.__stderr__)
+    if "continuous" in methods:
+        # It runs in a thread of its own, which may hang; all other lines are printed by then.
+        assert sys.__stderr__ is not None
+        limit = SECONDS_BESIDE + len(methods) * seconds
+        faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     _say(
         f"{shape}, {lengths} lengths, on {describe_device(device)}, torch {torch.__version__}, transformers "

@@ -38,7 +38,7 @@ def test_sampling_cost_prints_the_speed_of_both_methods(capsys: pytest.CaptureFi
 
 
 def test_sampling_cost_measures_a_shape(capsys: pytest.CaptureFixture[str], tmp_path: Path):
-    command = ["--shape", "llama-8b", "--smoke", "--seconds", "2", "--output", str(tmp_path / "lines")]
+    command = ["--shape", "llama-8b", "--smoke", "--seconds", "0.5", "--output", str(tmp_path / "lines")]
     assert sampling_cost.main([*command, "--methods", "refilled,fixed,generate"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert (tmp_path / "lines").read_text().splitlines() == lines
