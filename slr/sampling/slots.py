@@ -34,7 +34,7 @@ class Slots:
         return None
 
     def give_back(self, start: int, size: int) -> None:
-        """Free a range, and join it with the free ranges beside it."""
+        """Free a range, and join it with the free ranges next to it."""
         place = bisect.bisect(self._free, (start, size))
         if place < len(self._free) and self._free[place][0] == start + size:
             size += self._free.pop(place)[1]
