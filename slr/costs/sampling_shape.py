@@ -117,7 +117,7 @@ class _Work:
     config: SamplingConfig
 
     def groups(self, rows: int) -> Iterator[tuple[slice, list[int]]]:
-        """Prompts whose samples are together at most so many rows, and the samples' lengths."""
+        """Prompts whose samples are together at most this number of rows, and the samples' lengths."""
         size, each = max(1, rows // self.request.num_samples), self.request.num_samples
         for first in range(0, len(self.request.prompts), size):
             yield slice(first, first + size), list(self.request.limits[first * each : (first + size) * each])

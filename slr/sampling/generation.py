@@ -118,7 +118,7 @@ def iter_samples(
     on_step: Callable[[int], None] | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, list[Sample]]]:
-    """Draw the same samples as ``sample``, and yield those of each prompt when all of them are done.
+    """Draw the same samples as ``sample``, and yield a prompt as soon as all of its samples are done.
 
     Args:
         model: as for ``sample``, and so are all the others.

@@ -12,7 +12,7 @@ MOST_ROWS = 512
 TYPICAL_ANSWER_TOKENS = 512
 """Number of tokens of an answer that a row is counted with. Longer ones take the room that shorter ones leave."""
 LOGIT_BYTES = 40
-"""Bytes for each logit: itself, and what choosing a token by its probability holds beside it, in float64 too."""
+"""Bytes for each logit: itself, and what choosing a token by its probability needs, in float64 too."""
 USABLE_SHARE = 0.85
 """Share of the free memory that is planned with; the rest is left to the model's intermediate results."""
 
@@ -60,7 +60,7 @@ def plan_memory(
     Args:
         config: configuration of the model.
         dtype: dtype of keys and values.
-        free_bytes: bytes that are free beside the weights.
+        free_bytes: bytes that are free besides the weights.
         num_answers: number of answers in all.
         longest_prompt: largest number of tokens in a prompt.
         longest_answer: largest number of tokens in an answer.

@@ -117,7 +117,7 @@ def iter_drawn(
     on_step: Callable[[int], None] | None = None,
     on_rows: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, list[Drawn]]]:
-    """Draw samples, and yield those of each prompt when all of them are done.
+    """Draw samples, and yield a prompt as soon as all of its samples are done.
 
     If memory runs out, the rows are halved, and the samples that were not done start anew.
 
