@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import random
 from collections.abc import Sequence
@@ -87,6 +88,14 @@ def test_refilled_rows_draw_the_same_samples(architecture: str, monkeypatch: pyt
     assert sum(lengths) < num_tokens <= sum(lengths) + len(lengths)
     assert len(running) == len(rows)
     assert running[-1] == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_gpu_draws_the_same_samples_as_a_cpu(architecture: str) -> None:
+    model = copy.deepcopy(tiny_model(architecture)).to("cuda")
+    drawn = sample(model, IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS, rows=6)
+    assert [[ids(one) for one in of_prompt] for of_prompt in drawn] == expected(architecture)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 20, 64])
