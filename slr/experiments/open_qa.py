@@ -32,7 +32,7 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         methods=TASK_METHODS,
-        num_prompts=40,
+        num_prompts=28,
         num_samples=16,
         max_new_tokens=16,
     ),

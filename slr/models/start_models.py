@@ -123,7 +123,11 @@ def _say(name: LaptopModel, action: str, place: Path) -> None:
 
 
 def _make_whole(directory: Path, make: Callable[[Path], None]) -> None:
-    """Make a directory under another name first, so that it is whole whenever it is there."""
+    """Make a directory under another name first, so that it is whole whenever it is there.
+
+    Raises:
+        OSError: if it cannot be given its name.
+    """
     partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
     try:
         make(partial)
