@@ -166,7 +166,7 @@ def test_records_that_lack_a_part_are_a_gap_that_names_the_command(
     results = load_results(results_dir)
     assert results.crc_reports == []
     assert any(f"{PAIR} (" in reason and words in reason for reason in results.unfinished_pairs)
-    assert CRC_STUDY.command(results) == "python experiments/crc_search.py"
+    assert CRC_STUDY.command(results) == "slr run crc_search"
 
 
 @pytest.mark.parametrize(

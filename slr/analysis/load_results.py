@@ -318,7 +318,7 @@ def find_runs(results_dir: Path, preset: str | None = None) -> list[Path]:
     if not found:
         raise ValueError(
             f"there are no records in {visible(str(results_dir))}, nor in a directory in it with a preset's name "
-            f"({', '.join(PRESETS)}): run experiments/run_all.py first, or give the directory as --results-dir"
+            f"({', '.join(PRESETS)}): run slr run all first, or give the directory as --results-dir"
         )
     return found
 
@@ -331,7 +331,7 @@ def load_results(results_dir: Path) -> Results:
     """
     if not results_dir.is_dir():
         raise ValueError(
-            f"there is no directory {results_dir} with results: run experiments/run_all.py first, or give the "
+            f"there is no directory {results_dir} with results: run slr run all first, or give the "
             "directory that holds crc_search.jsonl as --results-dir"
         )
     stores = [*stores_in(results_dir), *stores_in(results_dir.parent / "search_cost")]

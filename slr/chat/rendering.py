@@ -3,25 +3,21 @@
 A chat template is a program by the model's author. transformers renders it in a sandbox, in which it reaches
 no file and changes no object. But it may loop for ever or fill the memory, and an operation such as
 ``9**9**9`` holds the interpreter, so that neither a timer nor another thread could stop it. Therefore a child
-process renders. It is a fork, which starts in milliseconds. The operating system limits its processor time
-and memory. At the end it is killed and waited for, whatever happened.
+process renders, and at the end it is killed and waited for, whatever happened. On Linux the child is a fork, which
+starts in milliseconds. Windows has no forks, and on macOS they are not safe, so the child is a new process there.
 """
 
 from __future__ import annotations
 
-import gc
-import json
-import os
-import resource
-import select
-import signal
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
+
+from slr.chat.new_process import LimitError, Limits, in_new_process
 
 SECONDS = 5.0
 """Time limit for a call that renders chats, in seconds."""
@@ -126,22 +122,54 @@ def render(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> list[Re
             f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
             "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
+    template = tokenizer.get_chat_template()
+    limits = Limits(seconds=SECONDS + SECONDS_A_CHAT * len(chats), memory_bytes=MEMORY_BYTES)
     try:
-        answer = _in_child(
-            lambda: [_render_one(tokenizer, chat) for chat in chats], SECONDS + SECONDS_A_CHAT * len(chats)
-        )
-    except _LimitError as error:
+        if has_safe_fork():
+            from slr.chat.fork import in_fork
+
+            answer = in_fork(lambda: [_render_one(tokenizer, template, {}, chat) for chat in chats], limits)
+        else:
+            described = [asdict(chat) for chat in chats]
+            answer = in_new_process(
+                render_described, (template, tokenizer.special_tokens_map, described), limits
+            )
+    except LimitError as error:
         raise TemplateError(template_name(tokenizer), str(error)) from None
     return [Rendering(text=text, failure=failure) for text, failure in answer]
 
 
-def _render_one(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[str | None, str | None]:
+def has_safe_fork() -> bool:
+    """Whether a child of this process can be a fork."""
+    return sys.platform == "linux"
+
+
+def render_described(
+    template: str, special_tokens: Mapping[str, Any], chats: Sequence[Mapping[str, Any]]
+) -> list[tuple[str | None, str | None]]:
+    """Render chats in a process that has no tokenizer; a template sees only its special tokens.
+
+    Args:
+        template: the chat template.
+        special_tokens: the tokenizer's special tokens by name.
+        chats: the fields of each chat.
+
+    Returns:
+        The text of each chat and the reason why there is none; one of the two is None.
+    """
+    return [_render_one(PreTrainedTokenizerBase(), template, special_tokens, Chat(**chat)) for chat in chats]
+
+
+def _render_one(
+    tokenizer: PreTrainedTokenizerBase, template: str, special_tokens: Mapping[str, Any], chat: Chat
+) -> tuple[str | None, str | None]:
     try:
         text: Any = tokenizer.apply_chat_template(
             list(chat.messages),
             tokenize=False,
             add_generation_prompt=chat.add_generation_prompt,
-            chat_template=FIXED_DATE_FUNCTION + tokenizer.get_chat_template(),
+            chat_template=FIXED_DATE_FUNCTION + template,
+            **special_tokens,
             **CHAT_TEMPLATE_OPTIONS,
         )
     except MemoryError:
@@ -160,78 +188,3 @@ def one_line(text: str, length: int = 200) -> str:
     """Turn a stranger's text into one line without control characters, of at most ``length`` characters."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     return "".join(character if character.isprintable() else "?" for character in first)[:length]
-
-
-class _LimitError(Exception):
-    """The child took too long, or ended without an answer."""
-
-
-def _in_child(compute: Callable[[], Any], seconds: float) -> Any:
-    """Call a function in a forked process and return what it gives, which goes through a pipe as JSON.
-
-    Raises:
-        _LimitError: if the child takes too long or dies.
-    """
-    reading, writing = os.pipe()
-    process = os.fork()
-    if process == 0:
-        os.close(reading)
-        _compute_and_exit(compute, writing, seconds)
-    os.close(writing)
-    try:
-        content = _read_all(reading, time.monotonic() + seconds)
-    finally:
-        os.close(reading)
-        # A child that has ended is a zombie until it is waited for, so its id cannot belong to another process yet.
-        os.kill(process, signal.SIGKILL)
-        os.waitpid(process, 0)
-    try:
-        return json.loads(content)
-    # The child wrote nothing, or not all of it.
-    except ValueError:
-        raise _LimitError(
-            f"the process that renders it died, probably because it needs more than {MEMORY_BYTES >> 20} MB of memory"
-        ) from None
-
-
-def _read_all(pipe: int, deadline: float) -> bytes:
-    content = bytearray()
-    waiting = select.poll()
-    waiting.register(pipe, select.POLLIN)
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0 or not waiting.poll(1000 * left):
-            raise _LimitError(f"it was not rendered within {SECONDS:g} seconds")
-        part = os.read(pipe, 1 << 20)
-        if not part:
-            return bytes(content)
-        content += part
-
-
-def _compute_and_exit(compute: Callable[[], Any], pipe: int, seconds: float) -> None:
-    """Compute in the child, and end it without the exit handlers and unwritten output of its parent."""
-    try:
-        # The parent's garbage is not the child's to collect, because it may hold an accelerator's memory.
-        gc.disable()
-        _limit(seconds)
-        with os.fdopen(pipe, "wb") as file:
-            file.write(json.dumps(compute()).encode("utf-8"))
-    finally:
-        os._exit(0)
-
-
-def _limit(seconds: float) -> None:
-    """Set limits that hold even if the parent is killed and cannot end its child."""
-    processor_seconds = int(seconds) + 1
-    # A child that is killed for its limits must not leave a core file of the parent's size.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_CPU, (processor_seconds, processor_seconds))
-    # The fork starts with all memory of its parent, which counts, so the limit is set above what is in use now.
-    pages = Path("/proc/self/statm")
-    if pages.exists():
-        used = int(pages.read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        wanted = used + MEMORY_BYTES
-        resource.setrlimit(
-            resource.RLIMIT_AS, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-        )

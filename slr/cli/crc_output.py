@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from slr.crc.prompts import PROMPT_SETS
 from slr.crc.report import CrcReport, ModelSummary, rule_in_words
 from slr.intervals import Restoration
-from slr.terminal.literal_text import visible
+from slr.terminal.literal_text import as_command, visible
 from slr.terminal.tables import print_sentence, print_table
 from slr.vocabulary import COMPONENTS
 
@@ -120,7 +119,7 @@ def build_command(pair: Sequence[str], choice: Restoration | float, search_dir: 
             words += ["--components", ",".join(choice.components)]
     else:
         words += ["--soup", f"{choice:g}"]
-    return shlex.join([*words, "--search-dir", str(search_dir), "--output", output])
+    return as_command([*words, "--search-dir", str(search_dir), "--output", output])
 
 
 def pair_words(spec: PairSpec) -> list[str]:

@@ -64,7 +64,7 @@ def run_measured(command: Sequence[str | Path]) -> ProcessCost:
     ):
         status = Path(f"/proc/{process.pid}/status")
         while process.poll() is None:
-            found = _RSS_ANON.search(status.read_text())
+            found = _RSS_ANON.search(status.read_text(encoding="ascii"))
             # A process that has just ended has no memory, and the line is missing.
             peak = max(peak, 1024 * int(found[1]) if found else 0)
             time.sleep(POLL_SECONDS)

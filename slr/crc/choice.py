@@ -38,7 +38,7 @@ def chosen_by_search(results: RecordsByKey, spec: PairSpec) -> dict[str, Any]:
     selection = selection_of(results, spec.name)
     if selection is None:
         raise ValueError(
-            f"{spec.name} has no chosen layers yet: run experiments/crc_search.py with the same --preset and "
+            f"{spec.name} has no chosen layers yet: run slr run crc_search with the same --preset and "
             "--output-dir first"
         )
     return {"chosen interval": selection.interval, "chosen soup": selection.soup_alpha}

@@ -279,7 +279,7 @@ def _selection(
     wanted = rule or (PAPER_RULE if PAPER_RULE in by_rule else next(iter(by_rule), PAPER_RULE))
     if wanted not in by_rule:
         raise ValueError(
-            f"the records of {pair} hold no selection yet: run experiments/crc_search.py to its end"
+            f"the records of {pair} hold no selection yet: run slr search or slr run crc_search to its end"
         )
     return by_rule[wanted]
 

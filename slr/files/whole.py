@@ -44,4 +44,4 @@ def write_whole(path: Path, text: str) -> None:
         OSError: if it cannot be written; the message has the path.
     """
     with whole_file(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", newline="\n")

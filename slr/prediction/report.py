@@ -160,7 +160,7 @@ def prediction_report(records: Sequence[AnyRecord], pair: str) -> PredictionRepo
     records = of_pair(records, pair)
     (spread,) = of_kind(records, SpreadIntervals) or (None,)
     if spread is None:
-        raise ValueError(f"{pair}: no intervals yet: run experiments/prediction.py to its end")
+        raise ValueError(f"{pair}: no intervals yet: run slr run prediction to its end")
     by_measure = _values(records)
     methods = [method_of(ends) for ends in spread.intervals]
     _check_complete(pair, by_measure, methods)
@@ -256,10 +256,10 @@ def _check_complete(
         lengths = {len(of_models.get(method, ())) for method in (INSTRUCT, *methods)}
         if lengths != {len(next(iter(of_models.values())))}:
             raise ValueError(
-                f"{pair}: some intervals lack values of {measure.label}: run experiments/prediction.py to its end"
+                f"{pair}: some intervals lack values of {measure.label}: run slr run prediction to its end"
             )
     if not by_measure:
-        raise ValueError(f"{pair}: nothing is measured yet: run experiments/prediction.py to its end")
+        raise ValueError(f"{pair}: nothing is measured yet: run slr run prediction to its end")
 
 
 def _regrets(

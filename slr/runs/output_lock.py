@@ -239,6 +239,10 @@ def _release(path: Path) -> None:
         # Closing tries once more to write what a full disk did not take.
         with suppress(OSError):
             held.lock.close()
+        # Windows removes no open file. Where another run has opened it meanwhile, this fails too, as it should.
+        if sys.platform == "win32":
+            with suppress(OSError):
+                (path / LOCK_FILE).unlink()
     _remove_empty(held.created)
 
 

@@ -196,7 +196,7 @@ class OwnRun(_Part):
             ValueError: if the name is taken, a pair is wrong, or two have one name; the message says which.
         """
         check_file_name(self.name, "name")
-        if self.name in TAKEN_NAMES:
+        if self.name.casefold() in TAKEN_NAMES:
             raise ValueError(f"name is {self.name!r}, which has another meaning: expected another name")
         specs: list[PairSpec] = []
         for place, pair in enumerate(self.pairs):
@@ -204,9 +204,11 @@ class OwnRun(_Part):
                 specs.append(pair.spec())
             except ValueError as error:
                 raise ValueError(f"pairs[{place}]: {error}") from None
-        for name, count in Counter(spec.name for spec in specs).items():
+        # Names become names of files, and Windows and macOS do not tell upper and lower case apart there.
+        names = [spec.name.casefold() for spec in specs]
+        for name, count in Counter(names).items():
             if count > 1:
-                places = " and ".join(f"pairs[{i}]" for i, spec in enumerate(specs) if spec.name == name)
+                places = " and ".join(f"pairs[{i}]" for i, other in enumerate(names) if other == name)
                 raise ValueError(f"{places} have the same name {name!r}: expected a name of its own for each")
         return Preset(self.name, tuple(specs), "pairs of the user's own")
 

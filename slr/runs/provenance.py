@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 from collections.abc import Collection
@@ -76,6 +75,17 @@ def peak_memory_bytes(device: str) -> int:
 
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    return _peak_memory_of_process()
+
+
+def _peak_memory_of_process() -> int:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such module
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return getattr(memory, "peak_wset", memory.rss)
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -98,7 +98,7 @@ class ResultsStore:
         try:
             self._own_path.parent.mkdir(parents=True, exist_ok=True)
             _cut_unfinished_line(self._own_path)
-            with self._own_path.open("a", encoding="utf-8") as file:
+            with self._own_path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())

@@ -202,7 +202,7 @@ def stability_report(records: Sequence[AnyRecord], pair: str) -> StabilityReport
     held_out = _hybrids(records, "held_out", None)
     if missing := [interval for interval in intervals if interval not in held_out]:
         raise ValueError(
-            f"{pair}: {len(missing)} intervals have no scores on the held-out prompts: run experiments/stability.py"
+            f"{pair}: {len(missing)} intervals have no scores on the held-out prompts: run slr run stability"
         )
     on_held_out = IntervalScores.from_records(intervals, held_out, _instruct(records, "held_out", None))
     prompts = {prompt.id: prompt for prompt in load_prompts("selection")}

@@ -14,6 +14,7 @@ A mistake of the user gives one line on stderr that begins with "error:", and ne
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -70,6 +71,10 @@ def run_app(
         how_to_go_on: sentence to print after Ctrl-C or SIGTERM, unless the command replaces it by
             ``say_when_stopped``.
     """
+    # Models write any character. One that the encoding of a pipe lacks is shown by its number.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     return run_until_stopped(lambda: _run(app, arguments), how_to_go_on)
 
 

@@ -9,7 +9,11 @@ one format each, and apply ``visible`` too. HTML needs ``html.escape`` in additi
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 import unicodedata
+from collections.abc import Iterable
 
 JOINERS = "\u200c\u200d"
 """Invisible characters that are kept, because they only shape letters of Persian and Indian scripts, and emoji."""
@@ -98,3 +102,8 @@ def _is_control(character: str) -> bool:
 def _escaped_in_markdown(found: re.Match[str]) -> str:
     character = found[0]
     return f"&#{ord(character)};" if character in _AS_ENTITY else f"\\{character}"
+
+
+def as_command(words: Iterable[str]) -> str:
+    """Write a command as the shell of this operating system reads it."""
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

@@ -182,8 +182,9 @@ def _signals_watched_by(watch: _Watch) -> Generator[None]:
         return
     # Python's C code writes each signal's number into the pipe at once, even while the main thread is stuck in C.
     received, sent = os.pipe()
-    # The signal handler must never wait, not even if the pipe were full.
-    os.set_blocking(sent, False)
+    # The signal handler must never wait, not even if the pipe were full. Windows can do that from Python 3.12 on.
+    if hasattr(os, "set_blocking"):
+        os.set_blocking(sent, False)
     threading.Thread(target=watch.wait_for_signal, args=(received,), daemon=True).start()
     fd_before = signal.set_wakeup_fd(sent, warn_on_full_buffer=False)
     # Only default handlers are replaced: an ignored signal stays ignored, and a caller's handler stays in place.
@@ -224,7 +225,9 @@ def run_children(command: Sequence[str], environments: Sequence[Mapping[str, str
         for environment in environments:
             names = {**environment, DIES_WITH_PARENT: str(os.getpid())}
             # In a session of its own a child gets no Ctrl-C from the terminal: this process alone decides how to stop.
-            children.append(subprocess.Popen(command, env=names, start_new_session=True))
+            # On Windows, where the first argument does nothing, a group of processes has the same effect.
+            group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)
+            children.append(subprocess.Popen(command, env=names, start_new_session=True, creationflags=group))
             _children.add(children[-1])
         running = list(children)
         while running:

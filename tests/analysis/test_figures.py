@@ -53,8 +53,8 @@ def test_a_panel_of_the_tradeoff_a_pair(results: Results) -> None:
 
 
 def test_a_gap_names_the_command() -> None:
-    (text,) = gap("coverage", "python experiments/open_qa.py").axes[0].texts
-    assert text.get_text() == "coverage: not measured yet\n\nrun: python experiments/open_qa.py"
+    (text,) = gap("coverage", "slr run open_qa").axes[0].texts
+    assert text.get_text() == "coverage: not measured yet\n\nrun: slr run open_qa"
 
 
 def test_a_figure_says_what_it_lacks(results: Results) -> None:

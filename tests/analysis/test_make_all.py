@@ -109,7 +109,7 @@ def test_what_is_missing_is_a_gap_that_names_the_command(
     (tmp_path / "results" / "paper").mkdir(parents=True)
     assert call(tmp_path / "results", tmp_path / "out", "--preset", "paper") == 0
     assert (output / "figures" / "crc_heatmaps.png").read_bytes().startswith(b"\x89PNG")
-    command = "Not measured yet; run: python experiments/crc_search.py --preset paper"
+    command = "Not measured yet; run: slr run crc_search --preset paper"
     assert command in (output / "tables" / "models.md").read_text()
     said = capsys.readouterr().err
     assert "gap in crc_heatmaps, crc_tradeoff" in said
@@ -125,7 +125,7 @@ def test_an_unfinished_and_a_failed_pair_are_named(
     assert call(results_dir, output) == 0
     words = (
         "Missing: paper-qwen (not finished); paper-gemma (ValueError: a shard is missing). "
-        "Run: python experiments/crc_search.py --preset paper"
+        "Run: slr run crc_search --preset paper"
     )
     assert words in capsys.readouterr().err
     assert words in (output / "tables" / "selected_intervals.md").read_text()
@@ -165,7 +165,7 @@ def test_no_records_are_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
     assert call(tmp_path / "nothing", tmp_path / "out", *options) == 2
-    assert "run experiments/run_all.py first" in capsys.readouterr().err
+    assert "run slr run all first" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

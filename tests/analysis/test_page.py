@@ -87,7 +87,7 @@ def test_captions_are_made_from_the_records_and_gaps_name_the_command(tmp_path: 
     page = draw(tmp_path / "results", tmp_path / "out")
     captions = re.findall(r"<(?:figcaption|p class=\"note\")>(.*?)</", page, re.DOTALL)
     assert any("testbed-llama: layers " in caption for caption in captions)
-    assert "Not measured yet; run: python experiments/open_qa.py" in page
+    assert "Not measured yet; run: slr run open_qa" in page
 
 
 def test_html_of_a_table_escapes_and_aligns() -> None:

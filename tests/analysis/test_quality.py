@@ -113,7 +113,7 @@ def test_the_caption_counts(results: Results) -> None:
 
 def test_what_is_missing_names_the_command() -> None:
     assert not QUALITY.found(Results((), "paper"))
-    assert QUALITY.command(Results((), "paper")) == "python experiments/quality.py --preset paper"
+    assert QUALITY.command(Results((), "paper")) == "slr run quality --preset paper"
 
 
 def test_without_its_reference_a_model_is_not_compared() -> None:

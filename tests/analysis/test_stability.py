@@ -87,7 +87,7 @@ def test_an_unfinished_pair_hides_no_other() -> None:
     both = Results((*complete, *crc_records("testbed-qwen"), *lost), "testbed")
     assert [report.pair for report in both.stability_reports] == [PAIR]
     assert STABILITY.lacking(both) == [
-        "testbed-qwen: 5 intervals have no scores on the held-out prompts: run experiments/stability.py"
+        "testbed-qwen: 5 intervals have no scores on the held-out prompts: run slr run stability"
     ]
 
 

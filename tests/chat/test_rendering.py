@@ -50,6 +50,12 @@ def children() -> list[str]:
     ]
 
 
+@pytest.fixture
+def without_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Templates are rendered as on Windows and macOS."""
+    monkeypatch.setattr("slr.chat.rendering.has_safe_fork", lambda: False)
+
+
 @pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
 def test_a_template_that_never_ends_is_refused_soon(template: str) -> None:
     before, began = children(), time.monotonic()
@@ -143,3 +149,39 @@ def test_another_thread_can_render_too() -> None:
     thread.start()
     thread.join()
     assert found == [render_chat(tokenizer, "Choose.")]
+
+
+@pytest.mark.usefixtures("without_forks")
+@pytest.mark.parametrize(
+    "template",
+    [*ENDLESS.values(), TOO_LARGE["doubled again and again"], TOO_LARGE["more than there is"]],
+    ids=[*ENDLESS, "doubled again and again", "more than there is"],
+)
+def test_a_new_process_is_ended_soon_too(template: str) -> None:
+    before, began = children(), time.monotonic()
+    with pytest.raises(TemplateError, match=r"not rendered within 5 seconds|memory|characters"):
+        check_template(make_tokenizer(template), VOCAB_SIZE)
+    assert time.monotonic() - began < 20
+    assert children() == before
+
+
+@pytest.mark.usefixtures("without_forks")
+@pytest.mark.parametrize(("template", "reason"), FAILING.items())
+def test_a_failure_in_a_new_process_is_the_same_line(template: str, reason: str) -> None:
+    with pytest.raises(TemplateError, match=reason) as caught:
+        render_chat(make_tokenizer(template), "Choose.")
+    assert str(caught.value).isprintable()
+
+
+def test_a_new_process_renders_what_a_fork_renders(monkeypatch: pytest.MonkeyPatch) -> None:
+    template = (
+        "{{ bos_token }}{{ strftime_now('%d') }}{{ enable_thinking }}" + CHAT_TEMPLATE + "{{ eos_token }}"
+    )
+    chats = [
+        Chat(messages=({"role": "user", "content": "a\ud800b 日本\x00"},), add_generation_prompt=True),
+        QUESTION,
+    ]
+    forked = render_texts(make_tokenizer(template), chats)
+    monkeypatch.setattr("slr.chat.rendering.has_safe_fork", lambda: False)
+    assert render_texts(make_tokenizer(template), chats) == forked
+    assert forked[0].startswith("<|bos|>26 Jul 2024False<|start|>user")
