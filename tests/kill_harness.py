@@ -101,7 +101,7 @@ def _ends_by_itself(command: Command, moment: float | None, number: random.Rando
     """Whether a command ended before it was killed, with all its work done."""
     token = secrets.token_hex(8)
     report.begun = time.monotonic()
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "tests" / "programs" / "with_signals.py"), *command.words],
             cwd=ROOT,

@@ -94,7 +94,7 @@ def test_the_rule_can_be_changed_without_another_search(
     assert len(set(chosen)) == 3
     build = ("build", "testbed-llama", "--search-dir", "out")
     assert run(*build, "--layers", chosen[1], "--output", "built") == 0
-    card = Path("built/README.md").read_text()
+    card = Path("built/README.md").read_text(encoding="utf-8")
     assert (
         len(re.findall(rf"\| this model, layers {chosen[1]} \| (?:selection|held-out) \| 0\.\d+ \[", card))
         == 2
@@ -153,7 +153,7 @@ def test_partial_restoration_from_the_search_to_the_checkpoint(
     what = ("--layers", interval, "--alpha", "0.5", "--components", "mlp,attention")
     assert run("build", base, instruct, *what, "--search-dir", "out", "--output", "built") == 0
     assert f"layers {interval} of 5 restored (attention and mlp at alpha 0.5)" in capsys.readouterr().out
-    card = Path("built/README.md").read_text()
+    card = Path("built/README.md").read_text(encoding="utf-8")
     assert f"| this model, layers {interval} | held-out | " in card
 
 

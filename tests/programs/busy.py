@@ -29,9 +29,9 @@ def work(how: str, begun: Path) -> int:
         )
         return run_child([sys.executable, "-c", script, str(begun)])
     if how == "exiting":  # as a library may that has something to finish
-        atexit.register(lambda: (begun.write_text("begun"), time.sleep(300)))
+        atexit.register(lambda: (begun.write_text("begun", encoding="utf-8"), time.sleep(300)))
         return 0
-    begun.write_text("begun")
+    begun.write_text("begun", encoding="utf-8")
     if how == "swallowing":
         swallow()
     if how == "swallowing once":
@@ -43,7 +43,7 @@ def work(how: str, begun: Path) -> int:
     try:
         time.sleep(300)
     finally:
-        begun.write_text("cleaned")
+        begun.write_text("cleaned", encoding="utf-8")
     return 0
 
 

@@ -46,7 +46,7 @@ def search(directory: Path) -> tuple[object, ...]:
 
 
 def edit_json(path: Path, **changes: object) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")
 
 
 def change_template(pair: Path) -> None:

@@ -87,7 +87,7 @@ def is_running(pid: int) -> bool:
         return False
     # An ended process stays until its parent asks for its status; of a container's first process, that may be never.
     status = Path(f"/proc/{pid}/stat")
-    return not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    return not status.exists() or status.read_text(encoding="utf-8").rsplit(")", 1)[1].split()[0] != "Z"
 
 
 def test_handlers_are_as_they_were_and_what_is_returned_is_kept():
