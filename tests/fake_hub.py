@@ -37,11 +37,11 @@ class FakeHub:
 
     def serve(self) -> ThreadingHTTPServer:
         """A server on a free port of this machine; run and shut down by the caller."""
-        handler = type("Handler", (_Handler,), {"hub": self})
+        handler = type("Handler", (FakeHubHandler,), {"hub": self})
         return ThreadingHTTPServer(("127.0.0.1", 0), handler)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class FakeHubHandler(BaseHTTPRequestHandler):
     hub: FakeHub
     protocol_version = "HTTP/1.1"
 
@@ -98,13 +98,13 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _send(self, status: int, content: bytes, headers: dict[str, str] | None = None) -> None:
-        sent = len(content) if self.command == "GET" else 0
+        sent = 0 if self.command == "HEAD" else len(content)
         self.hub.requests.append(Request(self.command, self.path.split("?")[0], sent))
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(content)
 
     def log_message(self, format: str, *args: object) -> None:

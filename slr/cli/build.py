@@ -80,6 +80,19 @@ def build(
             help="output directory of slr search: the model card has its figures, and its choice is built by default",
         ),
     ] = None,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OWNER/NAME",
+            help="upload the result into a new repository of the Hugging Face hub; needs a login by 'hf auth login'",
+        ),
+    ] = None,
+    public: Annotated[
+        bool,
+        typer.Option(
+            "--public", help="with --push-to-hub, let everybody see the repository; by default it is private"
+        ),
+    ] = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -109,6 +122,8 @@ def build(
         verify=verify,
         search_dir=search_dir,
     )
+    if public and push_to_hub is None:
+        raise ValueError("--public is of --push-to-hub: give both, or leave --public out")
     # The build renames a finished directory into place, so its parent must be writable.
     check_output_directory(expanded(output, "--output").parent, "the directory of --output")
     if as_adapter and instruct is not None:
@@ -123,6 +138,10 @@ def build(
         instruct_revision=instruct_revision,
     )
     sign_of_life(f"{spec.name}: opening the models ...")
+    if push_to_hub is not None:
+        from slr.building.pushing import check_can_push
+
+        check_can_push(push_to_hub)
     if layers is None and soup is None and search_dir is not None:
         interval, options = _choice(spec, search_dir, options)
     if not as_adapter:
@@ -131,7 +150,16 @@ def build(
         raise ValueError("a soup is of all weights, and no adapter: leave --as-adapter out, or give --layers")
     else:
         _write_adapter(spec, interval, output, options)
+    if push_to_hub is not None:
+        _push(output, push_to_hub, private=not public)
     return 0
+
+
+def _push(output: Path, repository: str, private: bool) -> None:
+    from slr.building.pushing import how_to_push, push
+
+    say_when_stopped(how_to_push(output, repository, private))
+    print(visible(f"pushed to {push(output, repository, private)}"))
 
 
 def _check_what_is_given(
