@@ -10,6 +10,7 @@ from typing import Any
 from huggingface_hub import ModelCardData, metadata_load
 from yaml import YAMLError
 
+from slr.building.hand_over import use_section
 from slr.building.manifest import MANIFEST_FILE, BuildManifest
 from slr.building.mergekit import equivalent_yaml
 from slr.building.output_directory import leads_into_checkpoint
@@ -156,6 +157,7 @@ Made with slr {manifest.slr_version}.
 {_source_row("base", base, licences.base)}
 {_source_row(side, instruct, licences.instruct)}
 
+{use_section(_is_adapter(manifest))}
 ## Licence
 
 It is made from both models, so the licences and terms of use of both {_text(base.location)} and {instruct_title}
@@ -202,7 +204,7 @@ def _metadata(
     on_hub = _is_on_hub(base) and _is_on_hub(instruct)
     licence = licences.common
     data = ModelCardData(
-        library_name="peft" if WEIGHTS_FILE in manifest.shards else "transformers",
+        library_name="peft" if _is_adapter(manifest) else "transformers",
         pipeline_tag="text-generation",
         base_model=[instruct.location, base.location] if on_hub else None,
         base_model_relation="merge" if on_hub else None,
@@ -212,6 +214,11 @@ def _metadata(
         tags=list(TAGS),
     )
     return data.to_yaml()
+
+
+def _is_adapter(manifest: BuildManifest) -> bool:
+    """Whether the built model itself is an adapter."""
+    return WEIGHTS_FILE in manifest.shards
 
 
 def _source_row(side: str, reference: ModelReference, licence: Licence | None) -> str:

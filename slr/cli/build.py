@@ -152,7 +152,15 @@ def build(
         _write_adapter(spec, interval, output, options)
     if push_to_hub is not None:
         _push(output, push_to_hub, private=not public)
+    _say_how_to_use(output, as_adapter)
     return 0
+
+
+def _say_how_to_use(output: Path, is_adapter: bool) -> None:
+    from slr.building.hand_over import commands
+
+    for line in commands(output, is_adapter):
+        notice(line)
 
 
 def _push(output: Path, repository: str, private: bool) -> None:

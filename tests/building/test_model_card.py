@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 from huggingface_hub import ModelCard
 
 from slr.building.checkpoint import build
+from slr.building.hand_over import commands, use_section
 from slr.building.manifest import BuildManifest
 from slr.building.model_card import Licence, Licences, find_licence, model_card
 from slr.building.options import BuildOptions
@@ -275,3 +279,30 @@ def test_a_directory_without_records(checkpoint_pairs: CheckpointPairs, tmp_path
             BuildOptions(search_dir=tmp_path),
         )
     assert not list(tmp_path.iterdir())
+
+
+def test_the_code_in_the_card_samples_from_the_checkpoint(
+    checkpoint_pairs: CheckpointPairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(resolve_pair(*map(str, checkpoint_pairs("llama"))), INTERVAL, tmp_path / "out")
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    exec(code.replace("MODEL", (tmp_path / "out").as_posix()), {})
+    assert len(ast.literal_eval(capsys.readouterr().out)) == 8
+    assert "vllm serve MODEL" in card
+    assert "convert_hf_to_gguf.py MODEL" in card
+
+
+def test_an_adapters_card_says_nothing_that_an_adapter_cannot_do() -> None:
+    assert "gguf" in use_section(is_adapter=False)
+    assert "gguf" not in use_section(is_adapter=True)
+    assert not [line for line in commands(Path("out"), is_adapter=True) if "vllm" in line or "gguf" in line]
+
+
+def test_printed_commands_can_be_given_to_a_shell() -> None:
+    printed = dict(
+        line.strip().split("  ", 1) for line in commands(Path("a b/c d"), is_adapter=False) if "  " in line
+    )
+    assert shlex.split(printed["vLLM"]) == ["vllm", "serve", "a b/c d"]
+    assert shlex.split(printed["GGUF"])[-2:] == ["--outfile", "c d.gguf"]
+    assert shlex.split(printed["llama.cpp"])[:3] == ["llama-server", "-m", "c d.gguf"]
