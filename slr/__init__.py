@@ -11,6 +11,13 @@ transformers takes seconds. From a pair to samples:
 >>> answers = slr.sample(hybrid, pair.tokenizer, ["Write a joke about rain."], num_samples=8)
 """
 
+from importlib import metadata
+
 import lazy_loader
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+try:
+    __version__ = metadata.version("slr")
+except metadata.PackageNotFoundError:  # the package is used from a source tree
+    __version__ = "not installed"

@@ -51,3 +51,4 @@ from .sampling.requests import sample as sample
 from .statistics.uncertainty import Estimate as Estimate
 
 __all__: list[str]
+__version__: str

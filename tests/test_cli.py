@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from slr.cli import main
 from slr.cli.crc_output import build_command, pair_words
+from slr.crc import study
 from slr.intervals import LayerInterval, Restoration
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
@@ -69,6 +70,27 @@ def test_search_prints_a_build_command_that_works(
 
     assert run(*arguments) == 0
     assert "nothing to do" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_a_search_goes_on_from_the_records_of_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = tmp_path / "crc_search.jsonl"
+    words = ("crc_search", "--families", "llama", "--smoke", "--wandb", "disabled", "--output-dir", tmp_path)
+    assert run("run", *words) == 0
+    of_run = records.read_bytes()
+    assert run("search", "testbed-llama", "--output-dir", tmp_path) == 0
+    assert "nothing to do" in capsys.readouterr().err
+    assert records.read_bytes() == of_run
+
+    # With other settings it neither mixes the two nor loses what is there.
+    monkeypatch.setattr(study, "FULL", study.CrcStudyConfig())
+    assert run("search", "testbed-llama", "--output-dir", tmp_path) == 2
+    *_, error = capsys.readouterr().err.splitlines()
+    assert error.startswith(f"error: {records} holds records of another configuration")
+    assert error.endswith("Give another --output-dir, or delete the file")
+    assert records.read_bytes() == of_run
 
 
 @pytest.mark.usefixtures("few_prompts")

@@ -7,6 +7,7 @@ import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def test_every_export_is_what_the_list_says() -> None:
         assert exported == name, f"type checkers take {name} as private"
         assert getattr(slr, name) is getattr(importlib.import_module(module), name)
         assert getattr(slr, name).__module__ == module
+
+
+def test_the_version_is_the_installed_one() -> None:
+    assert slr.__version__ == metadata.version("slr")
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

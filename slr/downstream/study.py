@@ -45,7 +45,7 @@ from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
 from slr.tasks.few_shot import few_shot_document
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
-from slr.tasks.prompts import TaskPrompt, load_task
+from slr.tasks.prompts import TaskPrompt, load_task, prompt_ids
 from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
 from slr.vocabulary import Source, TaskName
 
@@ -264,12 +264,15 @@ def _prompts(config: DownstreamConfig, results: RecordsByKey, pair: str) -> tupl
 def _sample_keys(
     spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, results: RecordsByKey
 ) -> list[str] | None:
-    selection, prompts = selection_of(results, spec.name), _prompts(config, results, spec.name)
-    if selection is None or prompts is None:
+    selection = selection_of(results, spec.name)
+    # Samples are grouped by what the instruct model made of the problems.
+    has_groups = config.task != "reasoning" or results.find(ProblemSet, ProblemSet.key_of(spec.name))
+    if selection is None or not has_groups:
         return None
     if not is_available(method.model, selection):
         return []
-    return [Samples.key_of(spec.name, method.id, prompt.id, seed) for prompt in prompts]
+    ids = prompt_ids(config.task, config.source, config.num_prompts)
+    return [Samples.key_of(spec.name, method.id, id_, seed) for id_ in ids]
 
 
 def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[list[AnyRecord]]:

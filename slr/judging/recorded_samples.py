@@ -33,7 +33,7 @@ def samples_digest(results: RecordsByKey, pair: str, experiment: str) -> dict[st
     samples = recorded_samples(results, pair)
     if not samples:
         raise ValueError(
-            f"{pair} has no samples yet: run experiments/{experiment}.py with the same --preset and --output-dir first"
+            f"{pair} has no samples yet: run slr run {experiment} with the same --preset and --output-dir first"
         )
     digest = hashlib.sha256()
     for record in sorted(samples, key=lambda record: record.seed_key):

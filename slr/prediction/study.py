@@ -33,7 +33,7 @@ from slr.runs.records import (
     SpreadIntervals,
 )
 from slr.runs.results import RecordsByKey
-from slr.tasks.prompts import TaskPrompt, load_task
+from slr.tasks.prompts import TaskPrompt, load_task, prompt_ids
 
 TYPICAL_TOKENS = 40
 """Number of tokens of a prompt or an answer, for cost estimates only."""
@@ -158,7 +158,7 @@ def _write_intervals(context: CellContext, config: PredictionConfig) -> Iterator
 
 
 def _cell(spec: PairSpec, config: PredictionConfig, place: int, needs: tuple[str, ...]) -> Cell:
-    texts = sum(len(_prompts(task)) * (1 + task.num_samples) for task in config.tasks)
+    texts = sum(len(_prompt_ids(task)) * (1 + task.num_samples) for task in config.tasks)
     # Each prompt counts as one text more, because it is computed once for all of its samples.
     tokens = texts * TYPICAL_TOKENS + sum(task.num_tokens for task in config.harness.tasks)
     return Cell(
@@ -214,9 +214,9 @@ def _keys(spec: PairSpec, config: PredictionConfig, place: int, results: Records
         return []
     model = places[place]
     samples = [
-        Samples.key_of(spec.name, model.method.id, prompt.id, 0)
+        Samples.key_of(spec.name, model.method.id, id_, 0)
         for task in config.tasks
-        for prompt in _prompts(task)
+        for id_ in _prompt_ids(task)
     ]
     return samples + _harness_keys(spec.name, model, config.harness.tasks)
 
@@ -227,6 +227,10 @@ def _harness_keys(pair: str, model: _Place, tasks: Sequence[HarnessTask]) -> lis
         for task in tasks
         for metric in task.metrics
     ]
+
+
+def _prompt_ids(task: DownstreamConfig) -> tuple[str, ...]:
+    return prompt_ids(task.task, task.source, task.num_prompts)
 
 
 def _prompts(task: DownstreamConfig) -> tuple[TaskPrompt, ...]:

@@ -67,8 +67,8 @@ def print_plan(
         print_sentence(sentence)
     speed = ASSUMED_SPEEDS[kind]
     print_sentence(
-        f"The times assume {speed.forward:.0e} FLOP/s, and {speed.sampling:.0e} while sampling. Measuring texts adds "
-        "to them. --cells lists the cells."
+        f"The times assume {_in_words(speed.forward)}, and {_in_words(speed.sampling)} while sampling. Measuring texts "
+        "adds to them. --cells lists the cells."
     )
 
 
@@ -116,6 +116,11 @@ def _print_cells(plan: Sequence[_Planned]) -> None:
         rows.append((planned.experiment, planned.cell.key, state, evaluations, tokens, *work))
     columns = ("experiment", "cell", "state", "layer evaluations", "tokens", "FLOP", "seconds")
     print_table(columns, rows, num_text_columns=3)
+
+
+def _in_words(speed: float) -> str:
+    """Write a speed in FLOP per second with a unit, such as ``2.5 TFLOP/s``."""
+    return f"{speed / 1e12:g} TFLOP/s" if speed >= 1e12 else f"{speed / 1e9:g} GFLOP/s"
 
 
 def _needs(pairs: Sequence[PairSpec], kind: str, output_dir: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from functools import cache
 
 from slr.tasks.answers import OpenQuestion, load_open_questions
 from slr.tasks.creative_prompts import GENRES, Genre, load_creative_prompts
-from slr.tasks.reasoning import comparison_problems, gsm8k_problems, testbed_problems
+from slr.tasks.reasoning import comparison_problems, gsm8k_ids, gsm8k_problems, testbed_problems
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
 from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
 from slr.vocabulary import Source, TaskName
@@ -63,6 +63,19 @@ def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, .
         return _testbed_questions(count) if source == "testbed" else _open_questions(count)
     load = {"testbed": testbed_problems, "offline": comparison_problems, "hub": gsm8k_problems}[source]
     return tuple(TaskPrompt(id=p.id, group="reasoning", text=p.text, expected=p.answer) for p in load(count))
+
+
+def prompt_ids(task: TaskName, source: Source, count: int) -> tuple[str, ...]:
+    """The ids of the prompts that ``load_task`` loads, known without a download.
+
+    Args:
+        task: the task.
+        source: where the prompts come from.
+        count: number of prompts, as for ``load_task``.
+    """
+    if task == "reasoning" and source == "hub":
+        return gsm8k_ids(count)
+    return tuple(prompt.id for prompt in load_task(task, source, count))
 
 
 def _creative_prompts(per_genre: int) -> tuple[TaskPrompt, ...]:

@@ -26,6 +26,7 @@ from slr.testbed.sums import held_out_problems
 GSM8K_REPOSITORY = "openai/gsm8k"
 GSM8K_REVISION = "e53f048856ff4f594e959d75785d2c2d37b678ee"
 GSM8K_FILE = "main/test-00000-of-00001.parquet"
+NUM_GSM8K_PROBLEMS = 1319
 
 INSTRUCTION = "Work step by step, and end with 'answer: ' and the number."
 """Request that GSM8K's problems end with, so that answers can be read."""
@@ -115,6 +116,20 @@ def gsm8k_problems(count: int) -> tuple[ReasoningProblem, ...]:
     return parse_gsm8k_rows(rows[:count])
 
 
+def gsm8k_ids(count: int) -> tuple[str, ...]:
+    """The ids of the problems that ``gsm8k_problems`` loads.
+
+    Raises:
+        ValueError: if ``count`` is out of range.
+    """
+    _check_count(count, NUM_GSM8K_PROBLEMS, "problems in the test split of GSM8K")
+    return tuple(_gsm8k_id(index) for index in range(count))
+
+
+def _gsm8k_id(index: int) -> str:
+    return f"gsm8k-{index:04d}"
+
+
 def parse_gsm8k_rows(rows: Sequence[Mapping[str, str]]) -> tuple[ReasoningProblem, ...]:
     """Make problems from rows with ``question`` and ``answer``, where the answer ends in ``#### 1,234``.
 
@@ -174,7 +189,7 @@ def _parse_gsm8k_row(index: int, row: Mapping[str, str]) -> ReasoningProblem:
     if not mark:
         raise ValueError(f"the answer of row {index} of GSM8K has no '####' before its number")
     text = f"{row['question'].strip()}\n{INSTRUCTION}"
-    return ReasoningProblem(f"gsm8k-{index:04d}", text, answer.strip().replace(",", ""))
+    return ReasoningProblem(_gsm8k_id(index), text, answer.strip().replace(",", ""))
 
 
 def _check_count(count: int, largest: int, what: str) -> None:

@@ -41,7 +41,7 @@ def test_costs_measured_beside_are_read(tmp_path: Path) -> None:
 
 
 def test_no_directory_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no directory .*nothing.* run experiments/run_all\.py first"):
+    with pytest.raises(ValueError, match=r"no directory .*nothing.* run slr run all first"):
         load_results(tmp_path / "nothing")
 
 

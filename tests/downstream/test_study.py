@@ -182,7 +182,7 @@ def test_another_choice_of_layers_is_refused(settings: RunSettings) -> None:
 
 def test_without_a_search_it_says_what_to_run(tmp_path: Path) -> None:
     experiment = downstream_experiment("tested", "?", QA, SMOKE)
-    with pytest.raises(ValueError, match=r"no chosen layers yet: run experiments/crc_search\.py"):
+    with pytest.raises(ValueError, match=r"no chosen layers yet: run slr run crc_search"):
         run_experiments([experiment], SPEC, RunSettings(output_dir=tmp_path))
 
 

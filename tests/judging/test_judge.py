@@ -186,7 +186,7 @@ def test_scores_of_other_texts_or_another_judge_are_not_added_to(
 ) -> None:
     with chat_server(fair_judge) as server:
         use_server(server)
-        with pytest.raises(ValueError, match=r"run experiments/creative_writing\.py"):
+        with pytest.raises(ValueError, match=r"run slr run creative_writing"):
             run(study(), tmp_path)
         write(tmp_path, writing_samples())
         run(study(), tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from slr.cli import main
 from slr.models.presets import PRESETS
 from slr.models.reference import ModelReference
 from slr.runs.dry_run import _is_to_download, _needs
@@ -32,6 +33,19 @@ def test_the_paper_pairs_need_their_weights_in_16_bits(snapshot: Path) -> None:
     assert memory.startswith("GPU memory: 36.97 GB for both models")
     assert download == "Download: 6 models, about 99.6 GB."
     assert "GB are free" in disk
+
+
+def test_a_dry_run_needs_no_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    words = ["run", "all", "--preset", "paper", "--dry-run", "--output-dir", str(tmp_path / "out")]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "reasoning " in printed
+    assert "prediction " in printed
+    assert "The times assume 300 TFLOP/s, and 25 TFLOP/s while sampling." in printed
 
 
 def test_an_unfinished_download_is_still_to_be_done(snapshot: Path) -> None:

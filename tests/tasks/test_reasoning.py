@@ -22,6 +22,7 @@ from slr.tasks.reasoning import (
     INSTRUCTION,
     ReasoningProblem,
     comparison_problems,
+    gsm8k_ids,
     gsm8k_problems,
     is_right,
     parse_final_answer,
@@ -308,6 +309,12 @@ def _fake_pyarrow(monkeypatch: pytest.MonkeyPatch, expected_path: Path) -> None:
 
     fake: Any = SimpleNamespace(read_table=read_table)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", fake)
+
+
+def test_ids_of_gsm8k_are_known_without_its_file():
+    assert gsm8k_ids(3) == tuple(problem.id for problem in parse_gsm8k_rows(ROWS))
+    with pytest.raises(ValueError, match="expected 1 to 1319"):
+        gsm8k_ids(1320)
 
 
 def test_gsm8k_is_read_at_its_pinned_revision(
