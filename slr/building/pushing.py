@@ -79,7 +79,13 @@ def push(directory: Path, repository: str, private: bool) -> str:
 
 
 def how_to_push(directory: Path, repository: str, private: bool) -> str:
-    """Say how a complete directory is pushed later, in a part of a sentence."""
+    """Say how a complete directory is pushed later, in a part of a sentence.
+
+    Args:
+        directory: the directory.
+        repository: NAME, or OWNER/NAME.
+        private: whether only its owner will see it.
+    """
     words = ["hf", "upload", repository, str(directory), ".", *(["--private"] if private else [])]
     return f"{directory} is complete, push it by: {as_command(words)}"
 
