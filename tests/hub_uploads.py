@@ -39,7 +39,7 @@ class UploadHub(FakeHub):
 
 
 class _UploadHandler(FakeHubHandler):
-    hub: UploadHub
+    hub: UploadHub  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:  # noqa: N802
         if self._fails():

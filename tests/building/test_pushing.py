@@ -50,7 +50,9 @@ class Build:
 
     def __call__(self, *options: str) -> tuple[int, str, str]:
         words = ["build", *map(str, self._pair), "--layers", "1:3", "--output", str(self.output), *options]
-        return cli.main(words), *self._capsys.readouterr()
+        status = cli.main(words)
+        printed, errors = self._capsys.readouterr()
+        return status, printed, errors
 
     def fails(self, *options: str) -> str:
         status, _, errors = self(*options)
@@ -77,7 +79,8 @@ def test_what_is_built_is_on_the_hub_and_can_be_opened_from_there(hub: UploadHub
     # The weights went as a large file, and the card as an ordinary one.
     assert list(hub.objects.values()) == [(build.output / "model.safetensors").read_bytes()]
     assert [path.split("/")[2] for path in hub.paths("PUT")] == list(hub.objects)
-    assert ModelCard.load(build.output / "README.md").data.library_name == "transformers"
+    card = ModelCard.load(hub.root / "me" / "diverse" / "README.md")
+    assert card.data.to_dict()["library_name"] == "transformers"
     assert open_checkpoint("me/diverse").index == open_checkpoint(build.output).index
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import types
+from typing import Any
 
 PACKAGES = (
     "accelerate",
@@ -92,7 +93,8 @@ def main() -> int:
         shutil.__dict__["os"] = types.SimpleNamespace(**vars(os))
         subprocess.__dict__.update(signal=types.SimpleNamespace(**vars(signal)), os=shutil.__dict__["os"])
         take_away(NOT_ON_WINDOWS)
-        sys.modules.update(dict.fromkeys(MODULES_NOT_ON_WINDOWS))  # importing one of them fails
+        missing: Any = dict.fromkeys(MODULES_NOT_ON_WINDOWS)
+        sys.modules.update(missing)  # importing one of them fails
     sys.platform = system
     from slr import cli
     from slr.crc import study
