@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_a_dry_run_needs_no_network(
     printed = capsys.readouterr().out
     assert "reasoning " in printed
     assert "prediction " in printed
-    assert "The times assume 300 TFLOP/s, and 25 TFLOP/s while sampling." in printed
+    assert re.search(r"The times assume \d+ TFLOP/s, and \d+ TFLOP/s while sampling\.", printed)
 
 
 def test_an_unfinished_download_is_still_to_be_done(snapshot: Path) -> None:
