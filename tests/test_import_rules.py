@@ -24,14 +24,15 @@ MAY_IMPORT = {
     "terminal": "",
     "files": "terminal",
     "figure_style": "files terminal",
+    "plugins": "terminal",
     # Models: how they are asked, opened, combined and sampled.
     "chat": "files",
     "models": "chat files terminal vocabulary",
     "hybrid": "intervals models vocabulary",
     "sampling": "chat seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
-    "runs": "chat files models sampling terminal vocabulary",
-    "crc": "chat figure_style hybrid intervals models runs seeding statistics terminal vocabulary",
+    "runs": "chat files models plugins sampling terminal vocabulary",
+    "crc": "chat figure_style hybrid intervals models plugins runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     "trials": "building crc files hybrid intervals metrics models sampling statistics terminal",
     "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "laptop": "chat files models runs sampling seeding terminal",
     "tasks": "chat metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
-    "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
+    "downstream": "chat crc hybrid intervals metrics models plugins runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "mechanism": "crc downstream hybrid models runs terminal vocabulary",
     "prediction": "crc downstream harness intervals models runs statistics tasks vocabulary",
@@ -48,11 +49,11 @@ MAY_IMPORT = {
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
     "testbed",
     # What users start.
-    "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
+    "experiments": "crc downstream harness judging mechanism models plugins prediction runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models prediction runs "
     "sampling seeding stability statistics tasks terminal testbed vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
-    "trials vocabulary",
+    "cli": "analysis building chat crc downstream experiments intervals models plugins runs sampling statistics "
+    "terminal trials vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

@@ -20,9 +20,11 @@ from slr.cli.options import (
     Quiet,
     Revision,
     Top,
+    Trackers,
     Verbose,
     Wandb,
     components_of,
+    names_of,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO
 from slr.terminal.bad_input import check_environment, check_output_directory
@@ -93,6 +95,13 @@ def search(
             "the 80 that come with slr",
         ),
     ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="scorer of another package, in place of validity and entropy; slr plugins lists them",
+        ),
+    ] = None,
     top: Top = 5,
     dry_run: Annotated[
         bool,
@@ -102,6 +111,7 @@ def search(
     ] = False,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
+    trackers: Trackers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -126,6 +136,7 @@ def search(
     from slr.crc.own_prompts import read_prompts
     from slr.crc.recommendation import recommend
     from slr.crc.report import crc_report
+    from slr.crc.scorer import load_scorer
     from slr.crc.study import FULL, crc_experiment
     from slr.models.presets import resolve_pair
     from slr.runs.processes import launched_processes
@@ -137,6 +148,7 @@ def search(
         alphas=numbers(alphas, "--alphas"),
         components=components_of(components),
     )
+    chosen_scorer = None if scorer is None else load_scorer(scorer)
     if prompts is not None:
         config = config.with_own_prompts(read_prompts(prompts))
     spec = resolve_pair(
@@ -156,13 +168,15 @@ def search(
     from slr.runs.device import choose_device_and_dtype
     from slr.runs.experiment import RunSettings, run_experiment, store_of
     from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.trackers import load_trackers, show_pair
     from slr.runs.tracking import check_account, mirror_pair
 
+    loaded_trackers = load_trackers(names_of(trackers)) if processes.is_main else []
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
-    experiment = crc_experiment(config)
+    experiment = crc_experiment(config, chosen_scorer)
     if dry_run:
         from slr.cli.search_estimate import print_estimate
         from slr.crc.search_plan import plan_search
@@ -192,6 +206,7 @@ def search(
         report = crc_report(records, spec.name, config.rule, config.stacks, top)
         pictures = save_pictures([report], records, output_dir / "figures")
         mirror_pair(experiment, spec, output_dir, wandb, pictures)
+        show_pair(loaded_trackers, experiment, spec, output_dir)
     better = recommend(records, report)
     command = (
         None

@@ -12,6 +12,7 @@ from typing import Literal
 
 from slr.models.presets import Preset
 from slr.models.reference import PairSpec, UnusablePairError
+from slr.plugins import Plugin
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import AnyExperiment, RunMirror, RunSettings, run_experiments
 from slr.runs.modes import Engine, WandbMode
@@ -19,6 +20,7 @@ from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
 from slr.runs.run_progress import run_progress
+from slr.runs.trackers import Tracker, show_pair
 from slr.runs.tracking import check_account, mirror_pair, mirror_verdicts
 from slr.terminal.bad_input import (
     BAD_INPUT,
@@ -61,6 +63,7 @@ class ScriptOptions:
         families: families of the pairs to run, separated by commas; None for all.
         smoke: whether the experiments run a few prompts only.
         wandb: whether W&B is used, and how.
+        trackers: trackers of other packages that show the results too.
         device: device such as ``cuda:0``; None for the first GPU or else the CPU.
         dtype: dtype of the weights; None for float32 on a CPU and the checkpoints' own dtype on a GPU.
         device_map: "auto" to spread each model over all GPUs.
@@ -74,6 +77,7 @@ class ScriptOptions:
     families: str | None = None
     smoke: bool = False
     wandb: WandbMode = "offline"
+    trackers: Sequence[Plugin[Tracker]] = ()
     device: str | None = None
     dtype: str | None = None
     device_map: Literal["auto"] | None = None
@@ -178,6 +182,7 @@ def _draw_and_mirror(
     for experiment in experiments:
         for spec in specs:
             mirror_pair(experiment, spec, options.output_dir, options.wandb, smoke=options.smoke)
+            show_pair(options.trackers, experiment, spec, options.output_dir, options.smoke)
     if drawing.status != 0:
         return max(drawing.status, FAILED)
     images = sorted((options.figures_dir / "figures").glob("*.png"))

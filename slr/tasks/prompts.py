@@ -13,7 +13,7 @@ from slr.tasks.creative_prompts import GENRES, load_creative_prompts
 from slr.tasks.reasoning import gsm8k_problems, small_word_problems, testbed_problems
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
 from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
-from slr.vocabulary import Source, TaskName
+from slr.vocabulary import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,22 +35,23 @@ class TaskPrompt:
     expected: str | None = None
 
 
-def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, ...]:
-    """Load the first prompts of a task.
+def creative_requests(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first requests for creative writing, this number of each genre."""
+    return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
+
+
+def open_questions(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first open questions.
 
     Closed questions come first, so that a small count has closed ones alone. Only a closed list holds every
     right answer, so only there do precision and coverage mean what they say. On an open list a right answer
     may count as wrong.
-
-    Args:
-        task: the task.
-        source: where the prompts come from.
-        count: number of prompts: of each genre, of questions, or of problems to choose from.
     """
-    if task == "creative_writing":
-        return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
-    if task == "open_qa":
-        return _testbed_questions(count) if source == "testbed" else _open_questions(count)
+    return _testbed_questions(count) if source == "testbed" else _open_questions(count)
+
+
+def reasoning_problems(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first reasoning problems, each with its right answer."""
     load = {"testbed": testbed_problems, "offline": small_word_problems, "hub": gsm8k_problems}[source]
     return tuple(TaskPrompt(id=p.id, group="reasoning", text=p.text, expected=p.answer) for p in load(count))
 
