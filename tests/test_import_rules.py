@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "costs": "building chat crc files hybrid intervals metrics models runs sampling seeding statistics terminal "
     "testbed",
     # What users start.
-    "experiments": "crc downstream harness judging mechanism models plugins prediction runs stability terminal",
+    "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models prediction runs "
     "sampling seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc downstream experiments intervals models plugins runs sampling statistics "

@@ -97,7 +97,7 @@ def metric_values(
     Args:
         records: samples and measures, of any pairs, in any order.
         pair: name of the pair.
-        metrics: metrics to compute; None for all metrics of the samples' task and those that the records have.
+        metrics: metrics to compute; None for all metrics of the samples' task, and other packages' on record.
 
     Returns:
         The values of each metric on each group.

@@ -40,7 +40,7 @@ class Task:
         few_shot: gives the worked examples of a source, for a base model outside its chat template; None for none.
         curve: name and function of a curve over the number of samples; None for none.
         revisions: by source, the revision that stands for prompts that have to be downloaded.
-        sizes: sizes of the experiment that differ from those of open questions in each preset.
+        sizes: sizes of the experiment that are not as in each preset's open questions.
     """
 
     prompts: Callable[[Source, int], Sequence[TaskPrompt]]

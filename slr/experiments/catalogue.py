@@ -91,7 +91,7 @@ def _makers(name: str) -> list[MakeExperiment]:
 
 
 def _on_task(name: str) -> MakeExperiment:
-    """The experiment on a task that has no module here; where the task gives no size, it has that of open questions."""
+    """The experiment on a task without a module here. A size that the task does not give is as in open questions."""
     task = find_task(name).value
     methods = BASELINES if task.few_shot is None else TASK_METHODS
     configs = {
