@@ -10,6 +10,7 @@ and memory. At the end it is killed and waited for, whatever happened.
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import os
 import resource
@@ -31,6 +32,8 @@ CHARACTERS = 1_000_000
 """Number of characters that a template may write besides the messages of a chat."""
 MEMORY_BYTES = 1 << 30
 """Bytes that rendering may take in addition to the process's own."""
+NUM_REMEMBERED = 256
+"""Number of calls whose results are kept. A run renders the same chats before each method that it samples."""
 
 DATE = "26 Jul 2024"
 """Date that a template prints in place of today's, so that results do not depend on the day."""
@@ -126,13 +129,35 @@ def render(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> list[Re
             f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
             "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
-    try:
-        answer = _in_child(
-            lambda: [_render_one(tokenizer, chat) for chat in chats], SECONDS + SECONDS_A_CHAT * len(chats)
-        )
-    except _LimitError as error:
-        raise TemplateError(template_name(tokenizer), str(error)) from None
-    return [Rendering(text=text, failure=failure) for text, failure in answer]
+    key = _digest_of(tokenizer, chats)
+    if key not in _remembered:
+        try:
+            answer = _in_child(
+                lambda: [_render_one(tokenizer, chat) for chat in chats],
+                SECONDS + SECONDS_A_CHAT * len(chats),
+            )
+        except _LimitError as error:
+            raise TemplateError(template_name(tokenizer), str(error)) from None
+        _remembered[key] = [Rendering(text=text, failure=failure) for text, failure in answer]
+        # The oldest one goes first.
+        for old in [*_remembered][:-NUM_REMEMBERED]:
+            _remembered.pop(old, None)
+    return list(_remembered[key])
+
+
+_remembered: dict[str, list[Rendering]] = {}
+"""Results of ``render`` in this process. A fork of a process that holds models takes longer than the rendering."""
+
+
+def _digest_of(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> str:
+    """Digest all that a rendering depends on."""
+    content = [
+        type(tokenizer).__qualname__,
+        tokenizer.get_chat_template(),
+        {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        [[chat.messages, chat.add_generation_prompt] for chat in chats],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _render_one(tokenizer: PreTrainedTokenizerBase, chat: Chat) -> tuple[str | None, str | None]:
