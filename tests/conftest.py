@@ -24,7 +24,7 @@ LONGEST_FILES = (
     "test_post_training.py",
     "test_training.py",
     "test_several_processes.py",
-    "test_secrets.py",
+    "test_run_all.py",
 )
 """Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
 
