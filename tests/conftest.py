@@ -79,7 +79,9 @@ def settings_after_search(smoke_search: Path, tmp_path: Path) -> RunSettings:
 
 @pytest.fixture
 def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``slr search`` takes 4 prompts and 3 soups."""
+    """``slr search`` takes 4 prompts and 3 soups, and draws no PDF, which takes half a second."""
+    from slr import figure_style
     from slr.crc import study
 
     monkeypatch.setattr(study, "FULL", study.SMOKE)
+    monkeypatch.setattr(figure_style, "KINDS", ("png",))

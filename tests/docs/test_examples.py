@@ -89,6 +89,7 @@ def write_titled(blocks: list[Block], root: Path) -> list[str]:
     return [block.code for block in blocks if block.title is None and block.language == "python"]
 
 
+@pytest.mark.usefixtures("few_prompts")
 def test_the_page_on_extending_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
