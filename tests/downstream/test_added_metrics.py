@@ -83,13 +83,11 @@ def test_a_metric_measures_samples_that_are_on_record(
     # Without the package, the records are enough.
     [shown] = [v for v in metric_values(records, SPEC.name) if v.metric.id == "longest"]
     assert shown.metric.label == "longest text (longest 1.0)"
-    assert sorted(v for of in shown.values["instruct"].values() for v in of.values()) == sorted(
-        expected.values()
-    )
+    values = [value for of_prompt in shown.values["instruct"].values() for value in of_prompt.values()]
+    assert sorted(value or 0 for value in values) == sorted(expected.values())
     assert experiment.mirror is not None
-    assert "instruct/longest" in {
-        name.rsplit("/", 2)[-2] + "/longest" for name in experiment.mirror(records, SPEC.name).summary
-    }
+    shown_in_wandb = experiment.mirror(records, SPEC.name).summary
+    assert any(name.endswith("instruct/longest") for name in shown_in_wandb)
 
 
 def test_a_newer_package_measures_again_and_counts() -> None:

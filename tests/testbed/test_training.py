@@ -6,6 +6,7 @@ import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -78,7 +79,7 @@ def test_shortened_training(tmp_path: Path) -> None:
         instruct_batch_size=8,
     )
     family = TESTBED_FAMILIES["qwen"]
-    shallow = copy.deepcopy(family.config)
+    shallow: Any = copy.deepcopy(family.config)
     shallow.num_hidden_layers = 3
     shallow.layer_types = shallow.layer_types[:3]
     train_family(replace(family, config=shallow), config, tmp_path)
