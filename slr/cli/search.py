@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from slr.crc.study import CrcStudyConfig
     from slr.models.loading import ModelPair
     from slr.models.reference import PairSpec
-    from slr.runs.experiment import RunSettings
+    from slr.runs.experiment import AnyExperiment, RunSettings
     from slr.runs.modes import WandbMode
 
 EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
@@ -159,9 +160,11 @@ def search(
     from slr.crc.plots import save_pictures
     from slr.crc.search_page import write_search_page
     from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.experiment import RunSettings, run_experiments, store_of
+    from slr.runs.live_mirror import End, live_mirror
     from slr.runs.output_lock import check_still_there, output_lock
-    from slr.runs.tracking import check_account, mirror_pair
+    from slr.runs.run_progress import run_progress
+    from slr.runs.wandb_files import check_account
 
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
@@ -186,17 +189,24 @@ def search(
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
         )
-        outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
-        check_still_there(output_dir)
-        if outcome.failed:
-            return 1
-        # The main process alone reports, because all processes share one output directory.
-        if not processes.is_main:
-            return 0
-        records = store_of(experiment, output_dir).read()
-        report = crc_report(records, spec.name, config.rule, config.stacks, top)
-        pictures = save_pictures([report], records, output_dir / "figures")
-        mirror_pair(experiment, spec, output_dir, wandb, pictures)
+        pair = dataclasses.replace(pair, name=spec.name)
+        mirroring = live_mirror(
+            partial(_experiments, config), [spec], output_dir, wandb, is_main=processes.is_main
+        )
+        with mirroring as mirror:
+            with run_progress(device, is_shown=processes.is_main, watch=mirror) as progress:
+                [outcome] = run_experiments([experiment], spec, settings, pair, progress)
+            check_still_there(output_dir)
+            if outcome.failed:
+                mirror.end(End(status=1))
+                return 1
+            # The main process alone reports, because all processes share one output directory.
+            if not processes.is_main:
+                return 0
+            records = store_of(experiment, output_dir).read()
+            report = crc_report(records, spec.name, config.rule, config.stacks, top)
+            pictures = save_pictures([report], records, output_dir / "figures")
+            status = mirror.end(End(status=0, pictures=pictures))
     better = recommend(records, report)
     command = (
         None
@@ -207,7 +217,7 @@ def search(
         write_search_page(report_path, report, records, command)
     if as_json:
         print(json.dumps(report_as_json(report, better, command), indent=1))
-        return 0
+        return status
     print()
     print_report(report, better, command)
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
@@ -215,7 +225,14 @@ def search(
         print(visible(f"picture: {picture}"))
     if report_path is not None:
         print(visible(f"page: {report_path}"))
-    return 0
+    return status
+
+
+def _experiments(config: CrcStudyConfig) -> list[AnyExperiment]:
+    """Make the experiment of the search, in the process that mirrors it."""
+    from slr.crc.study import crc_experiment
+
+    return [crc_experiment(config)]
 
 
 def _check_options(min_validity: float, wandb: WandbMode) -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wandb
 from wandb_workspaces.reports.v2.interface import Report
 from wandb_workspaces.workspaces import Workspace
 
+import wandb
 from slr.analysis import dashboard
 from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
 from slr.analysis.claims.verdict import Verdict
@@ -27,7 +27,7 @@ from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, CrcFewShotScore
-from slr.runs.tracking import named_for_wandb
+from slr.runs.run_content import named_for_wandb
 from slr.statistics.uncertainty import Estimate
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import PROVENANCE, crc_records, mechanism_records, stability_records
