@@ -2,18 +2,25 @@
 
 An instruct model answers writing requests in float32, on the first GPU or else on the CPU. slr and generate, a method
 of transformers, take turns. The tokens of an answer count up to the one that ends it.
+
+With --shape, one random model has exactly the shape of a real model, in bfloat16 on a GPU and shortened on a CPU, and
+each answer ends at a length of its own. Measured are refilled rows by memory, fixed batches of 64 rows, generate, and
+transformers' continuous batching, each for the same number of seconds.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import statistics
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, cast
 
 import typer
 
 from slr.sampling.config import SamplingConfig
-from slr.terminal.command_line import run_function
+from slr.terminal.command_line import one_of, run_function
 from slr.terminal.tables import print_table
 
 SAMPLING = SamplingConfig(temperature=1.0, min_p=0.1, max_new_tokens=64)
@@ -25,6 +32,30 @@ PromptsInGroup = Annotated[
     int, typer.Option(min=1, metavar="N", help="number of requests in one batch of slr")
 ]
 Repetitions = Annotated[int, typer.Option(min=1, metavar="N", help="number of runs of each method")]
+SHAPES = ("llama-8b", "qwen-7b", "gemma-9b")
+LENGTHS = ("realistic", "equal")
+METHODS = ("refilled", "fixed", "generate", "continuous")
+ALL_METHODS = ",".join(METHODS)
+SECONDS_BESIDE = 60.0
+"""Time for making the model and setting methods up, after which a method that hangs is ended."""
+
+Shape = Annotated[
+    str | None,
+    typer.Option(parser=one_of(SHAPES), metavar="|".join(SHAPES), help="sample from a model of this shape"),
+]
+LengthsOption = Annotated[
+    str,
+    typer.Option(
+        parser=one_of(LENGTHS), metavar="|".join(LENGTHS), help="with --shape: lengths of the answers"
+    ),
+]
+Methods = Annotated[str, typer.Option(metavar="NAME,...", help="with --shape: what is measured")]
+Seconds = Annotated[
+    float, typer.Option(min=0.1, metavar="SECONDS", help="with --shape: time of each method in seconds")
+]
+Output = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="with --shape: also append every line to this file")
+]
 Smoke = Annotated[bool, typer.Option("--smoke", help="measure a tiny case, to see that the script works")]
 
 
@@ -35,8 +66,16 @@ def measure(
     prompts_in_group: PromptsInGroup = 8,
     repetitions: Repetitions = 3,
     smoke: Smoke = False,
+    shape: Shape = None,
+    lengths: LengthsOption = "realistic",
+    methods: Methods = ALL_METHODS,
+    seconds: Seconds = 22.0,
+    output: Output = None,
 ) -> None:
     """Measure both methods in turn, and print every repetition and the ratio of the median speeds."""
+    if shape is not None:
+        _measure_shape(shape, lengths, methods.split(","), seconds, output, 1 if smoke else None)
+        return
     import torch
     import transformers
 
@@ -63,6 +102,47 @@ def measure(
         for method in ("slr", "generate")
     )
     print(f"medians: slr {ours:.0f} tokens/s, generate {theirs:.0f} tokens/s, ratio {ours / theirs:.2f}")
+
+
+def _measure_shape(
+    shape: str,
+    lengths: str,
+    methods: Sequence[str],
+    seconds: float,
+    output: Path | None,
+    num_layers: int | None,
+) -> None:
+    import torch
+    import transformers
+
+    from slr.costs.sampling_shape import Lengths, Method, iter_speeds
+    from slr.runs.provenance import describe_device
+
+    if unknown := set(methods) - set(METHODS):
+        raise ValueError(f"--methods has {min(unknown)!r}, expected some of {', '.join(METHODS)}")
+    if "continuous" in methods:
+        # It runs in a thread of its own, which may hang; all other lines are printed by then.
+        assert sys.__stderr__ is not None
+        limit = SECONDS_BESIDE + len(methods) * seconds
+        faulthandler.dump_traceback_later(limit, exit=True, file=sys.__stderr__)
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    _say(
+        f"{shape}, {lengths} lengths, on {describe_device(device)}, torch {torch.__version__}, transformers "
+        f"{transformers.__version__}",
+        output,
+    )
+    named = cast("list[Method]", list(methods))
+    for speed in iter_speeds(shape, device, named, seconds, cast("Lengths", lengths), num_layers):
+        _say(str(speed), output)
+    faulthandler.cancel_dump_traceback_later()
+
+
+def _say(line: str, output: Path | None) -> None:
+    """Print a line at once, and append it to the file, so that nothing is lost when the process is ended."""
+    print(line, flush=True)
+    if output is not None:
+        with output.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -68,6 +68,17 @@ def method_name(method: str) -> str:
     return METHOD_NAMES.get(method, method)
 
 
+def model_marker(model: str) -> dict[str, Any]:
+    """How a model's marker is drawn: the hybrid's is large, and a soup's is a ring around whatever has its scores."""
+    color = MODEL_COLORS[model]
+    look: dict[str, Any] = {"markersize": 5, "markeredgecolor": "black", "markeredgewidth": 0.6}
+    if model == "hybrid":
+        look["markersize"] = 9
+    if model == "soup":
+        look = {"markersize": 10, "markerfacecolor": "none", "markeredgecolor": color, "markeredgewidth": 1.3}
+    return {"marker": MODEL_MARKERS[model], "color": color, **look}
+
+
 def use_style() -> None:
     """Set matplotlib's style, and a backend that needs no display."""
     matplotlib.use("Agg")

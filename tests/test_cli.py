@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 import os
 import re
@@ -181,6 +182,28 @@ def test_show_prints_and_chooses_again_without_torch(
         "instruct",
     }
     assert json.loads(without_torch("show", "out", "--json"))["rule"]["min_validity"] == 0.6
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_search_and_show_write_the_same_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    search = ("search", "testbed-llama", "--output-dir", "out", "--device", "cpu")
+    assert run(*search, "--report", "pages/searched.html") == 0
+    assert "page: pages/searched.html" in capsys.readouterr().out
+    without_torch("show", "out", "--report", "shown.html")
+    page = Path("shown.html").read_text()
+    assert Path("pages/searched.html").read_text() == page
+    found = json.loads(without_torch("show", "out", "--json"))
+    for shown in (found["better"]["because"], found["build_command"], "LlamaForCausalLM", "CPU, "):
+        assert html.escape(shown).replace("&#x27;", "&#39;") in page
+    # Of 12 layers there are 78 intervals, and each has a cell in both maps and a row.
+    assert len(re.findall(r"<title>layers \d+:\d+: ", page)) == 2 * 78
+    assert len(re.findall(r"<tr><td>\d+:\d+</td>", page)) == 78
+    Path("a-file").touch()
+    assert run("show", "out", "--report", "a-file/page.html") == 2
+    assert "the directory of --report is a-file" in capsys.readouterr().err
 
 
 def without_torch(*arguments: str) -> str:

@@ -23,18 +23,19 @@ MAY_IMPORT = {
     "statistics": "",
     "terminal": "",
     "files": "terminal",
+    "pages": "terminal",
     "figure_style": "files terminal",
     "plugins": "terminal",
     # Models: how they are asked, opened, combined and sampled.
     "chat": "files",
     "models": "chat files terminal vocabulary",
     "hybrid": "intervals models vocabulary",
-    "sampling": "chat seeding",
+    "sampling": "chat models seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
     "runs": "chat files models plugins sampling terminal vocabulary",
-    "crc": "chat figure_style hybrid intervals models plugins runs seeding statistics terminal vocabulary",
+    "crc": "chat figure_style files hybrid intervals models pages plugins runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
-    "trials": "building crc files hybrid intervals metrics models sampling statistics terminal",
+    "trials": "building crc files hybrid intervals metrics models pages sampling statistics terminal",
     "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models runs stability terminal",
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "testbed",
     # What users start.
     "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
-    "analysis": "crc downstream figure_style files harness intervals judging metrics models prediction runs "
+    "analysis": "crc downstream figure_style files harness intervals judging metrics models pages prediction runs "
     "sampling seeding stability statistics tasks terminal testbed vocabulary",
     "cli": "analysis building chat crc downstream experiments intervals models plugins runs sampling statistics "
     "terminal trials vocabulary",
@@ -77,6 +78,8 @@ TORCH_FREE = (
     "slr.crc.recommendation",
     "slr.crc.reselection",
     "slr.crc.plots",
+    "slr.crc.pair_view",
+    "slr.crc.search_page",
     "slr.crc.study",
     "slr.stability.study",
     "slr.testbed.seeds",

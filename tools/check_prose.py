@@ -46,6 +46,7 @@ FINISHED: tuple[str, ...] = (
     "slr/mechanism",
     "slr/metrics",
     "slr/models",
+    "slr/pages",
     "slr/prediction",
     "slr/runs",
     "slr/sampling",

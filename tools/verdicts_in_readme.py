@@ -12,7 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from slr.analysis.page import SECTION_NAME, Section, ShownVerdict
+from slr.analysis.page.section import SECTION_NAME, Section, ShownVerdict
 
 ROOT = Path(__file__).parents[1]
 PRESETS = ("testbed", "laptop")

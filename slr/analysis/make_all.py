@@ -32,7 +32,8 @@ from slr.analysis.figures import FIGURES
 from slr.analysis.figures.gap import add_note, gap
 from slr.analysis.load_results import Results, find_runs, load_results
 from slr.analysis.main_numbers import print_main_numbers
-from slr.analysis.page import SECTION_NAME, ShownFigure, ShownTable, page_path, write_page, write_section
+from slr.analysis.page.index import page_path, write_page
+from slr.analysis.page.section import SECTION_NAME, ShownFigure, ShownTable, write_section
 from slr.analysis.replacing import all_or_nothing
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table, save_table
@@ -70,11 +71,17 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
             exhibit.id, results, lambda of=exhibit: (_figure(of, results), _caption(of, results))
         )
         save_figure(figure, output_dir / "figures", exhibit.id)
-        figures.append(ShownFigure(id=exhibit.id, caption=caption, gap=_gap_of(exhibit, results)))
+        is_measured = bool(exhibit.need.found(results))
+        figures.append(
+            ShownFigure(
+                id=exhibit.id, caption=caption, gap=_gap_of(exhibit, results), is_measured=is_measured
+            )
+        )
     for exhibit in TABLES:
         table = _of_sound_records(exhibit.id, results, lambda of=exhibit: _table(of, results))
         save_table(table, output_dir / "tables", exhibit.id)
-        tables.append(ShownTable.from_table(exhibit.id, table, _gap_of(exhibit, results)))
+        is_measured = bool(exhibit.need.found(results))
+        tables.append(ShownTable.from_table(exhibit.id, table, _gap_of(exhibit, results), is_measured))
     write_section(results, figures, tables, output_dir)
     return gaps
 

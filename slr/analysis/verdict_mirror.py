@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from slr.analysis.page import SECTION_NAME, ShownVerdict, read_section
+from slr.analysis.page.section import SECTION_NAME, ShownVerdict, read_section
 from slr.runs.experiment import RunMirror
 
 TABLE = "claims"

@@ -108,6 +108,14 @@ def published_dir() -> Path:
 Top = Annotated[
     int, typer.Option(metavar="NUMBER", min=1, help="number of the best admissible layers to print")
 ]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="FILE",
+        help="also write a page: the choice, maps with values, every candidate, and the settings",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, and nothing else")]
 Trackers = Annotated[
     str | None,

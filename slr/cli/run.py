@@ -163,7 +163,6 @@ def run(
 
     sign_of_life(f"{experiment}: reading what is there ...")
 
-    from slr.downstream.added_metrics import with_metrics
     from slr.experiments.catalogue import chosen_experiments
     from slr.runs.dry_run import print_plan
     from slr.runs.own_run import PRESET_SIZES
@@ -198,7 +197,8 @@ def run(
         engine=engine,
     )
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
-    experiments = with_metrics(chosen_experiments(experiment, sizes_of, smoke, sizes), names_of(metrics))
+    make_experiments = partial(chosen_experiments, experiment, sizes_of, smoke, sizes, names_of(metrics))
+    experiments = make_experiments()
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
         print_plan(experiments, options, with_cells=cells)
@@ -210,7 +210,7 @@ def run(
         check_options(options, draws=experiment == ALL)
         return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
     if experiment != ALL:
-        status = run_script(experiments, options)
+        status = run_script(make_experiments, options)
         if is_first_process():
             print(visible(f"to draw them: slr figures --results-dir {output_dir}"), file=sys.stderr)
         return status
@@ -219,7 +219,7 @@ def run(
             "left out: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
             file=sys.stderr,
         )
-    return run_script(experiments, options, partial(draw, preset=run_on.name) if publish else draw)
+    return run_script(make_experiments, options, partial(draw, preset=run_on.name) if publish else draw)
 
 
 def _check_packages(experiments: Sequence[str], uses_wandb: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +19,7 @@ from slr.cli.options import (
     Dtype,
     Instruct,
     Quiet,
+    Report,
     Revision,
     Top,
     Trackers,
@@ -27,7 +29,7 @@ from slr.cli.options import (
     names_of,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO
-from slr.terminal.bad_input import check_environment, check_output_directory
+from slr.terminal.bad_input import check_environment, check_output_directory, check_writable
 from slr.terminal.command_line import number, numbers
 from slr.terminal.extras import check_installed
 from slr.terminal.literal_text import visible
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from slr.crc.study import CrcStudyConfig
     from slr.models.loading import ModelPair
     from slr.models.reference import PairSpec
-    from slr.runs.experiment import RunSettings
+    from slr.runs.experiment import AnyExperiment, RunSettings
     from slr.runs.modes import WandbMode
 
 EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
@@ -109,6 +111,7 @@ def search(
             "--dry-run", help="only estimate time, memory and download; nothing is loaded or written"
         ),
     ] = False,
+    report_path: Report = None,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
     trackers: Trackers = None,
@@ -129,6 +132,8 @@ def search(
     set_verbosity(quiet, verbose)
     say_when_stopped("the same command goes on from the records that are there")
     _check_options(min_validity, wandb)
+    if report_path is not None:
+        check_writable(report_path.parent, "the directory of --report")
 
     import dataclasses
 
@@ -165,11 +170,14 @@ def search(
         sign_of_life(f"{spec.name}: opening the models ...")
 
     from slr.crc.plots import save_pictures
+    from slr.crc.search_page import write_search_page
     from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.experiment import RunSettings, run_experiments, store_of
+    from slr.runs.live_mirror import End, live_mirror
     from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.run_progress import run_progress
     from slr.runs.trackers import load_trackers, show_pair
-    from slr.runs.tracking import check_account, mirror_pair
+    from slr.runs.wandb_files import check_account
 
     loaded_trackers = load_trackers(names_of(trackers)) if processes.is_main else []
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
@@ -195,33 +203,52 @@ def search(
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
         )
-        outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
-        check_still_there(output_dir)
-        if outcome.failed:
-            return 1
-        # The main process alone reports, because all processes share one output directory.
-        if not processes.is_main:
-            return 0
-        records = store_of(experiment, output_dir).read()
-        report = crc_report(records, spec.name, config.rule, config.stacks, top)
-        pictures = save_pictures([report], records, output_dir / "figures")
-        mirror_pair(experiment, spec, output_dir, wandb, pictures)
-        show_pair(loaded_trackers, experiment, spec, output_dir)
+        pair = dataclasses.replace(pair, name=spec.name)
+        mirroring = live_mirror(
+            partial(_experiments, config, scorer), [spec], output_dir, wandb, is_main=processes.is_main
+        )
+        with mirroring as mirror:
+            with run_progress(device, is_shown=processes.is_main, watch=mirror) as progress:
+                [outcome] = run_experiments([experiment], spec, settings, pair, progress)
+            check_still_there(output_dir)
+            if outcome.failed:
+                mirror.end(End(status=1))
+                return 1
+            # The main process alone reports, because all processes share one output directory.
+            if not processes.is_main:
+                return 0
+            records = store_of(experiment, output_dir).read()
+            report = crc_report(records, spec.name, config.rule, config.stacks, top)
+            pictures = save_pictures([report], records, output_dir / "figures")
+            show_pair(loaded_trackers, experiment, spec, output_dir)
+            status = mirror.end(End(status=0, pictures=pictures))
     better = recommend(records, report)
     command = (
         None
         if better is None
         else build_command(pair_words(spec), better.choice, output_dir, f"{spec.name}-slr")
     )
+    if report_path is not None:
+        write_search_page(report_path, report, records, command)
     if as_json:
         print(json.dumps(report_as_json(report, better, command), indent=1))
-        return 0
+        return status
     print()
     print_report(report, better, command)
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
     for picture in pictures:
         print(visible(f"picture: {picture}"))
-    return 0
+    if report_path is not None:
+        print(visible(f"page: {report_path}"))
+    return status
+
+
+def _experiments(config: CrcStudyConfig, scorer: str | None) -> list[AnyExperiment]:
+    """Make the experiment of the search, in the process that mirrors it."""
+    from slr.crc.scorer import load_scorer
+    from slr.crc.study import crc_experiment
+
+    return [crc_experiment(config, None if scorer is None else load_scorer(scorer))]
 
 
 def _check_options(min_validity: float, wandb: WandbMode) -> None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from slr.cli.options import AsJson, Components, Quiet, Top, Verbose, components_of
+from slr.cli.options import AsJson, Components, Quiet, Report, Top, Verbose, components_of
 from slr.models.presets import find_pair, preset_of
-from slr.terminal.bad_input import did_you_mean
+from slr.terminal.bad_input import check_writable, did_you_mean
 from slr.terminal.command_line import number, numbers
 from slr.terminal.notices import notice, set_verbosity
 
@@ -44,6 +44,7 @@ def show(
     ] = None,
     components: Components | None = None,
     top: Top = 5,
+    report_path: Report = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -55,11 +56,14 @@ def show(
     measures them.
     """
     set_verbosity(quiet, verbose)
+    if report_path is not None:
+        check_writable(report_path.parent, "the directory of --report")
 
     from slr.cli.crc_output import build_command, print_report, report_as_json
     from slr.crc.recommendation import recommend
     from slr.crc.report import crc_report, rule_of, stacks_of
     from slr.crc.reselection import last_choice, with_choice_by
+    from slr.crc.search_page import write_search_page
     from slr.crc.selection import SelectionRule
     from slr.intervals import Stack
     from slr.plugins import SINGULAR
@@ -87,6 +91,8 @@ def show(
     better = recommend(records, report)
     words = _pair_words(records, pair)
     command = None if better is None else build_command(words, better.choice, directory, f"{pair}-slr")
+    if report_path is not None:
+        write_search_page(report_path, report, records, command)
     if as_json:
         print(json.dumps(report_as_json(report, better, command), indent=1))
         return 0

@@ -11,7 +11,12 @@ from pathlib import Path
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from slr.models.checkpoint import open_checkpoint
 from slr.models.layout import model_layout
@@ -42,15 +47,7 @@ def random_pair(
         device: device on which the weights are made, so that a large model never passes through the CPU's memory.
         dtype: dtype of the weights.
     """
-    # The models run with the same attention as loaded ones, so that their cost is the same.
-    avoid_cudnn_attention()
-    attention = model_layout(config, name).attention
-    models = []
-    for seed, _ in enumerate(SIDES):
-        torch.manual_seed(seed)
-        with torch.device(device):
-            model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-        models.append(model.eval().requires_grad_(False))
+    models = [random_model(config, device, dtype, seed) for seed, _ in enumerate(SIDES)]
     return ModelPair(
         name=name,
         family=family_of(config),
@@ -60,6 +57,24 @@ def random_pair(
         instruct_model=models[1],
         tokenizer=load_testbed_tokenizer(),
     )
+
+
+def random_model(config: PreTrainedConfig, device: str, dtype: torch.dtype, seed: int) -> PreTrainedModel:
+    """Make a model of a configuration on a device.
+
+    Args:
+        config: the configuration.
+        device: device on which the weights are made.
+        dtype: dtype of the weights.
+        seed: seed of the weights.
+    """
+    # The model runs with the same attention as loaded ones, so that its cost is the same.
+    avoid_cudnn_attention()
+    attention = model_layout(config, config.model_type).attention
+    torch.manual_seed(seed)
+    with torch.device(device):
+        model = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
+    return model.eval().requires_grad_(False)
 
 
 def write_random_pair(

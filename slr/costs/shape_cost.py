@@ -173,6 +173,17 @@ def measure_shape(
     )
 
 
+def shortened_shape(name: str, device: str, num_layers: int | None = None) -> PreTrainedConfig:
+    """Return a shape's configuration, which is shortened on a CPU.
+
+    Args:
+        name: name of the shape in ``SHAPES``.
+        device: device that will compute.
+        num_layers: number of layers, if fewer than the shape has.
+    """
+    return _case(SHAPES[name], device, num_layers)[0]
+
+
 def _case(
     shape: PreTrainedConfig, device: str, num_layers: int | None
 ) -> tuple[PreTrainedConfig, int, str | None]:

@@ -36,10 +36,11 @@ from slr.figure_style import (
     add_legend,
     in_figure,
     labelled,
+    model_marker,
     save_figure,
     use_style,
 )
-from slr.intervals import LayerInterval, Stack
+from slr.intervals import LayerInterval
 from slr.runs.records import AnyRecord
 from slr.runs.results import of_pair
 from slr.statistics.uncertainty import Estimate
@@ -112,12 +113,8 @@ def heatmaps(reports: Sequence[CrcReport], records: Sequence[AnyRecord]) -> Figu
 
 def _of_one_stack(report: CrcReport, records: Sequence[AnyRecord]) -> list[Candidate[LayerInterval]]:
     """Every interval as the chosen hybrid restores its layers, because a heatmap shows one number for each."""
-    candidates = restoration_candidates(records, [_shown_stack(report)])
+    candidates = restoration_candidates(records, [report.shown_stack])
     return [Candidate(c.choice.interval, c.validity, c.diversity, c.validity_ratio) for c in candidates]
-
-
-def _shown_stack(report: CrcReport) -> Stack:
-    return report.stacks[0] if report.chosen is None else report.chosen.stack
 
 
 def draw_heatmap(
@@ -159,7 +156,7 @@ def draw_heatmap(
     if quantity == "diversity":
         _hatch(axes, inadmissible)
     _mark_chosen(axes, report)
-    restored = f", {stack}" if str(stack := _shown_stack(report)) else ""
+    restored = f", {stack}" if str(stack := report.shown_stack) else ""
     axes.set_title(f"{in_figure(report.pair)}: CRC {quantity}{restored}")
     axes.set_xlabel("end layer (not included)")
     axes.set_ylabel("start layer")
@@ -238,7 +235,6 @@ def draw_tradeoff(axes: Axes, report: CrcReport, records: Sequence[AnyRecord]) -
     axes.axvline(
         report.min_validity, color=LIMIT_COLOR, linestyle=":", linewidth=1, label="least validity allowed"
     )
-    # The soup comes after the hybrid, whose large star would cover it.
     models: tuple[ModelKind, ...] = ("base", "instruct", "hybrid", "soup")
     for model in models:
         _draw_model(axes, report, model)
@@ -252,19 +248,16 @@ def _draw_model(axes: Axes, report: CrcReport, model: ModelKind) -> None:
     if summary is None or summary.validity is None or summary.diversity is None:
         return
     chosen = "chosen " if model in ("hybrid", "soup") else ""
+    look: dict[str, Any] = model_marker(model)
     axes.errorbar(
         summary.validity.mean,
         summary.diversity.mean,
         xerr=_half_widths(summary.validity),
         yerr=_half_widths(summary.diversity),
-        fmt=MODEL_MARKERS[model],
-        color=MODEL_COLORS[model],
-        markersize=9 if model == "hybrid" else 5,
-        markeredgecolor="black",
-        markeredgewidth=0.6,
         elinewidth=1,
         label=f"{chosen}{MODEL_NAMES[model]}",
         zorder=5,
+        **look,
     )
 
 

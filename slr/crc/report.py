@@ -116,6 +116,11 @@ class CrcReport:
         """Smallest validity that the rule admits. A rule with a margin demands more than that."""
         return self.rule.min_validity_ratio * self.instruct_validity
 
+    @property
+    def shown_stack(self) -> Stack:
+        """How a map's intervals are restored: as in the chosen hybrid, because a map has one number for each."""
+        return self.stacks[0] if self.chosen is None else self.chosen.stack
+
     def admits(self, candidate: Candidate[Choice]) -> bool:
         """Whether the candidate is valid enough to be chosen."""
         return self.rule.admits(candidate, self.instruct_validity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,8 +19,23 @@ if TYPE_CHECKING:
     from slr.models.loading import ModelPair
     from slr.sampling.generation import Sample
 
-Draw = Callable[[Sequence[Sequence[int]], int, SamplingConfig, Sequence[int]], "list[list[Sample]]"]
-"""Samples answers, given token ids of each prompt, a number of samples, the settings, and a seed for each prompt."""
+Draw = Callable[
+    [Sequence[Sequence[int]], int, SamplingConfig, Sequence[int], int | None],
+    "Iterable[tuple[int, DrawnAnswers]]",
+]
+"""Samples answers, and gives each prompt's place with its answers when all of them are there.
+
+Its arguments are the token ids of each prompt, a number of samples, the settings, a seed for each prompt, and the
+largest number of samples drawn at once, or None for as many as memory holds.
+"""
+
+
+@dataclass(frozen=True)
+class DrawnAnswers:
+    """The answers to a prompt, and the number of rows they were drawn in; None if it was not chosen by memory."""
+
+    samples: list[Sample]
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -31,11 +46,13 @@ class OpenedModel:
         family: name of the model family.
         tokenizer: the pair's tokenizer.
         draw: samples answers.
+        refills_rows: whether finished rows are replaced by samples of other prompts, so that prompts need no groups.
     """
 
     family: str
     tokenizer: PreTrainedTokenizerBase
     draw: Draw
+    refills_rows: bool
 
 
 @contextmanager
@@ -59,12 +76,41 @@ def opened_model(
         with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
             yield from _opened_by_vllm(context, make, other_ends, Path(name))
     else:
-        from slr.sampling.generation import sample
+        from slr.sampling.generation import refills_rows
 
         pair = context.pair
         end_tokens = [*end_tokens_of_pair(pair), *other_ends(pair.tokenizer)]
-        draw = partial(sample, make(pair), pair.tokenizer, end_tokens=end_tokens)
-        yield OpenedModel(pair.family, pair.tokenizer, draw)
+        model = make(pair)
+        draw = partial(_drawn_by_transformers, model, pair.tokenizer, end_tokens)
+        yield OpenedModel(pair.family, pair.tokenizer, draw, refills_rows(model))
+
+
+def _drawn_by_transformers(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    end_tokens: Sequence[int],
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    config: SamplingConfig,
+    seeds: Sequence[int],
+    rows: int | None,
+) -> Iterator[tuple[int, DrawnAnswers]]:
+    from slr.sampling.generation import iter_samples
+
+    chosen: list[int | None] = [None]
+    drawn = iter_samples(
+        model,
+        tokenizer,
+        prompts,
+        num_samples,
+        config,
+        seeds,
+        end_tokens=end_tokens,
+        rows=rows,
+        on_rows=chosen.append,
+    )
+    for place, samples in drawn:
+        yield place, DrawnAnswers(samples, chosen[-1])
 
 
 def end_tokens_of_pair(pair: ModelPair) -> list[int]:
@@ -93,4 +139,15 @@ def _opened_by_vllm(
     del pair
     context.pair_on_demand.give_up()
     with VllmEngine(checkpoint, tokenizer, dtype) as engine:
-        yield OpenedModel(family, tokenizer, partial(engine.sample, end_tokens=end_tokens))
+
+        def draw(
+            prompts: Sequence[Sequence[int]],
+            num_samples: int,
+            config: SamplingConfig,
+            seeds: Sequence[int],
+            _rows: int | None,
+        ) -> Iterator[tuple[int, DrawnAnswers]]:
+            drawn = engine.sample(prompts, num_samples, config, seeds, end_tokens=end_tokens)
+            return enumerate(map(DrawnAnswers, drawn))
+
+        yield OpenedModel(family, tokenizer, draw, refills_rows=False)

@@ -66,6 +66,8 @@ TYPICAL_ANSWER_TOKENS = 400
 
 RECORDS_MEASURED_TOGETHER = 64
 """Number of records of samples that are measured at a time, and then written."""
+ROWS_ON_CPU = 256
+"""Number of samples that a CPU draws together, where the configuration leaves it open."""
 TEXTS_SHOWN = 4
 """Number of each prompt's samples in W&B's table. All are in the records, which W&B gets as an artifact."""
 
@@ -82,7 +84,8 @@ class DownstreamConfig:
         num_samples: number of samples of each prompt, method and seed.
         max_new_tokens: largest number of tokens in an answer.
         num_seeds: number of repetitions of sampling.
-        batch_size: largest number of samples drawn together.
+        batch_size: largest number of samples drawn together; None for as many as a GPU's memory holds, and for
+            ``ROWS_ON_CPU`` on a CPU.
         num_asked_for: number of answers that a prompting method asks for.
         last_number_counts: whether a text without a marked answer gives its last number as the answer.
         fluency_models: names of pairs, each with the checkpoint that scores the fluency of the pair's samples. It is
@@ -96,15 +99,18 @@ class DownstreamConfig:
     num_samples: int
     max_new_tokens: int
     num_seeds: int = 1
-    batch_size: int = 256
+    batch_size: int | None = ROWS_ON_CPU
     num_asked_for: int = 5
     last_number_counts: bool = False
     fluency_models: tuple[tuple[str, ModelReference], ...] = ()
 
-    @property
-    def prompts_in_group(self) -> int:
-        """Number of prompts that are sampled together."""
-        return max(1, self.batch_size // self.num_samples)
+    def fixed_group(self, num_samples: int) -> int:
+        """Number of prompts that are sampled together where rows are not refilled.
+
+        Args:
+            num_samples: number of samples of each prompt.
+        """
+        return max(1, (self.batch_size or ROWS_ON_CPU) // num_samples)
 
     def fluency_model_of(self, pair: str) -> ModelReference | None:
         """The checkpoint that scores the fluency of the pair's samples; None if there is none."""
@@ -276,12 +282,14 @@ def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[li
     greedy = SamplingConfig(temperature=0, max_new_tokens=config.max_new_tokens)
     wrong: list[str] = []
     with opened_model(context, lambda pair: pair.instruct_model) as instruct:
-        for first in range(0, len(prompts), config.batch_size):
-            group = prompts[first : first + config.batch_size]
+        size = len(prompts) if instruct.refills_rows else config.fixed_group(1)
+        for first in range(0, len(prompts), size):
+            group = prompts[first : first + size]
             requests = render_chats(instruct.tokenizer, [prompt.text for prompt in group])
             # Greedy answers depend on no seed.
-            answers = instruct.draw(requests, 1, greedy, [0] * len(group))
-            for prompt, (answer,) in zip(group, answers, strict=True):
+            answers = dict(instruct.draw(requests, 1, greedy, [0] * len(group), config.batch_size))
+            for place, prompt in enumerate(group):
+                (answer,) = answers[place].samples
                 assert prompt.expected is not None
                 problem = ReasoningProblem(prompt.id, prompt.text, prompt.expected)
                 if not is_right(problem, answer.text, last_number_counts=config.last_number_counts):
@@ -326,7 +334,6 @@ def sample_prompts(
 
     pair = context.spec.name
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
-    size = config.prompts_in_group
     document = document_of(config.task, config.source) if method.prompting == "few_shot" else None
     render = document.render if document else render_chats
     other_ends = document.end_tokens if document else lambda _: ()
@@ -338,11 +345,9 @@ def sample_prompts(
             **_common_fields(config, method, selection),
             "family": model.family,
         }
-        for first in range(0, len(prompts), size):
-            group = prompts[first : first + size]
-            # Only whole groups are left out, because a smaller batch would change the last bits.
-            if all(Samples.key_of(pair, method.id, prompt.id, seed) in context.results for prompt in group):
-                continue
+        groups = _groups_to_draw(context, config, method, seed, prompts, model.refills_rows)
+        num_done = len(prompts) - sum(map(len, groups))
+        for group in groups:
             requests = [_request(prompt, method, config) for prompt in group]
             seed_keys = [Samples.seed_key_of(pair, method.id, method.model, p.id, seed) for p in group]
             drawn = model.draw(
@@ -351,27 +356,65 @@ def sample_prompts(
                 sampling,
                 # These keys hold the original names, so that draws stay equal when an id changes.
                 [seed_from_key(context.experiment.name, key) for key in seed_keys],
+                config.batch_size,
             )
-            # A token may hold the stop together with other text, and then it ends no answer by itself.
-            if document:
-                drawn = [[_cut(s, document, model.tokenizer) for s in samples] for samples in drawn]
-            yield [
-                Samples(
-                    **common,
-                    group=prompt.group,
-                    prompt_id=prompt.id,
-                    text=prompt.text,
-                    request=request,
-                    sampling=sampling,
-                    seed=seed,
-                    expected=prompt.expected,
-                    texts=tuple(s.text for s in samples),
-                    num_tokens=tuple(s.num_tokens for s in samples),
-                    finished=tuple(s.finished for s in samples),
-                )
-                for prompt, request, samples in zip(group, requests, drawn, strict=True)
-            ]
-            context.on_progress(first + len(group), len(prompts))
+            # Records of a group that is drawn together are written together.
+            for ready in ([one] for one in drawn) if model.refills_rows else [list(drawn)]:
+                yield [
+                    Samples(
+                        **common,
+                        group=group[place].group,
+                        prompt_id=group[place].id,
+                        text=group[place].text,
+                        request=requests[place],
+                        sampling=sampling,
+                        seed=seed,
+                        expected=group[place].expected,
+                        rows=answers.rows,
+                        **_texts_of(answers.samples, document, model.tokenizer),
+                    )
+                    for place, answers in ready
+                ]
+                num_done += len(ready)
+                context.on_progress(num_done, len(prompts))
+
+
+def _texts_of(
+    samples: Sequence[Sample], document: FewShotDocument | None, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
+    """The fields of samples in a record."""
+    # A token may hold the stop together with other text, and then it ends no answer by itself.
+    cut = [_cut(sample, document, tokenizer) for sample in samples] if document else samples
+    return {
+        "texts": tuple(sample.text for sample in cut),
+        "num_tokens": tuple(sample.num_tokens for sample in cut),
+        "finished": tuple(sample.finished for sample in cut),
+    }
+
+
+def _groups_to_draw(
+    context: CellContext,
+    config: DownstreamConfig,
+    method: Method,
+    seed: int,
+    prompts: Sequence[TaskPrompt],
+    refills_rows: bool,
+) -> list[Sequence[TaskPrompt]]:
+    """The prompts that lack a record, in the groups in which they are drawn.
+
+    Where rows are refilled, it is one group. Elsewhere only whole groups are left out, because a smaller batch would
+    change the last bits.
+    """
+
+    def is_done(prompt: TaskPrompt) -> bool:
+        return Samples.key_of(context.spec.name, method.id, prompt.id, seed) in context.results
+
+    if refills_rows:
+        missing = [prompt for prompt in prompts if not is_done(prompt)]
+        return [missing] if missing else []
+    size = config.fixed_group(config.num_samples)
+    groups = [prompts[first : first + size] for first in range(0, len(prompts), size)]
+    return [group for group in groups if not all(map(is_done, group))]
 
 
 def _cut(sample: Sample, document: FewShotDocument, tokenizer: PreTrainedTokenizerBase) -> Sample:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from slr.downstream.added_metrics import with_metrics
 from slr.downstream.methods import BASELINES, TASK_METHODS
 from slr.downstream.task import find_task
 from slr.experiments import (
@@ -45,7 +47,7 @@ MAKERS: dict[str, MakeExperiment] = {
 
 
 def chosen_experiments(
-    name: str, preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES
+    name: str, preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES, metrics: Sequence[str] = ()
 ) -> list[AnyExperiment]:
     """Make the experiments that a name stands for, each after the one that it builds on.
 
@@ -54,13 +56,14 @@ def chosen_experiments(
         preset: name of the preset, which sets the experiments' size.
         smoke: whether to make the smoke size instead.
         sizes: sizes that differ from the preset's.
+        metrics: names of metrics of other packages that measure the samples too.
 
     Returns:
         The experiments, without repeats.
 
     Raises:
-        ValueError: if one of them asks a chat endpoint that the environment does not describe well, or a task cannot be
-            used.
+        ValueError: if one of them asks a chat endpoint that the environment does not describe well, or a task or
+            a metric cannot be used.
     """
     made: dict[str, AnyExperiment] = {}
     for make in _makers(name):
@@ -71,7 +74,7 @@ def chosen_experiments(
             chain.insert(0, earlier)
         for member in chain:
             made.setdefault(member.name, member)
-    return list(made.values())
+    return with_metrics(list(made.values()), metrics)
 
 
 def by_endpoints() -> list[MakeExperiment]:

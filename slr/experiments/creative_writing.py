@@ -34,7 +34,7 @@ SMALL = DownstreamConfig(
     num_prompts=20,
     num_samples=32,
     max_new_tokens=512,
-    batch_size=64,
+    batch_size=None,
     fluency_models=FLUENCY_MODELS,
 )
 CONFIGS = {
@@ -51,7 +51,7 @@ CONFIGS = {
         task="creative_writing",
         source="offline",
         methods=TASK_METHODS,
-        num_prompts=6,
+        num_prompts=13,
         num_samples=8,
         max_new_tokens=64,
         fluency_models=FLUENCY_MODELS,

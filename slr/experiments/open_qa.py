@@ -16,6 +16,7 @@ SMALL = DownstreamConfig(
     num_prompts=40,
     num_samples=128,
     max_new_tokens=64,
+    batch_size=None,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(
@@ -31,7 +32,7 @@ CONFIGS = {
         task="open_qa",
         source="offline",
         methods=TASK_METHODS,
-        num_prompts=40,
+        num_prompts=28,
         num_samples=16,
         max_new_tokens=16,
     ),

@@ -63,9 +63,9 @@ CONFIGS = {
         questions=(24, 16),
         problems=(12, 8),
     ),
-    "laptop": _config("laptop", ENGLISH, writing=(3, 8), questions=(16, 8), problems=(8, 8)),
+    "laptop": _config("laptop", ENGLISH, writing=(3, 8), questions=(16, 8), problems=(24, 8)),
     "small": SMALL,
-    "paper": replace(SMALL, tasks=tuple(replace(task, batch_size=64) for task in SMALL.tasks)),
+    "paper": replace(SMALL, tasks=tuple(replace(task, batch_size=None) for task in SMALL.tasks)),
 }
 
 

@@ -18,6 +18,7 @@ SMALL = DownstreamConfig(
     num_prompts=40,
     num_samples=64,
     max_new_tokens=256,
+    batch_size=None,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(

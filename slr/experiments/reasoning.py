@@ -19,7 +19,7 @@ SMALL = DownstreamConfig(
     num_prompts=200,
     num_samples=64,
     max_new_tokens=1024,
-    batch_size=64,
+    batch_size=None,
 )
 CONFIGS = {
     "testbed": DownstreamConfig(
@@ -35,9 +35,10 @@ CONFIGS = {
         task="reasoning",
         source="offline",
         methods=TASK_METHODS,
-        num_prompts=8,
+        num_prompts=96,
         num_samples=8,
-        max_new_tokens=64,
+        max_new_tokens=8,
+        last_number_counts=True,
     ),
     "small": SMALL,
     "paper": replace(SMALL, max_new_tokens=4096),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX
+from slr.models.packaged import LAPTOP_PREFIX, POST_TRAINED, TESTBED_PREFIX
 from slr.models.reference import Location, ModelReference, PairSpec, as_reference
 from slr.models.start_models import LaptopModel
 from slr.terminal.bad_input import did_you_mean
@@ -125,8 +125,8 @@ def _laptop_pair(family: str, model: LaptopModel, num_layers: int, num_parameter
         name=f"laptop-{family}",
         family=family,
         base=ModelReference(f"{LAPTOP_PREFIX}{model}/base"),
-        instruct=ModelReference(f"{LAPTOP_PREFIX}{model}/adapter"),
-        instruct_is_adapter=True,
+        instruct=ModelReference(f"{LAPTOP_PREFIX}{model}/{POST_TRAINED[model]}"),
+        instruct_is_adapter=POST_TRAINED[model] == "adapter",
         num_layers=num_layers,
         num_parameters=num_parameters,
     )

@@ -70,6 +70,29 @@ def start_model_directory(name: LaptopModel, cache: Path | None = None) -> Path:
     return directory
 
 
+def full_variant_directory(name: LaptopModel, differences: Path, cache: Path | None = None) -> Path:
+    """Return the checkpoint directory of a start model with the differences of its decoder layers added to it.
+
+    It is made now if it is not in the cache, and takes as much room as the start model.
+
+    Args:
+        name: the start model.
+        differences: a file of ``slr.models.compressed_layers``.
+        cache: the cache directory; None for the default.
+
+    Raises:
+        ValueError: if the start model's package is not installed, or the differences are another model's.
+    """
+    start = start_model_directory(name, cache)
+    with differences.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    directory = start.with_name(f"{start.name}-full-{digest[:12]}")
+    if not directory.exists():
+        _say(name, "adding its post-training, in", directory.parent)
+        _make_whole(directory, lambda partial: _add_differences(start, differences, partial))
+    return directory
+
+
 def _default_cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "slr").expanduser()
 
@@ -84,13 +107,30 @@ def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> N
             f"{name} cannot be converted to a checkpoint in {directory.parent}: {error.strerror}; set {CACHE_VARIABLE} "
             "to a directory that can be written to"
         ) from None
-    print(f"{name}: converting it to a checkpoint in {directory.parent}, once", file=sys.stderr, flush=True)
-    partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
-    try:
+    _say(name, "converting it to a checkpoint in", directory.parent)
+
+    def convert(partial: Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
             gguf_file = model.locate(Path(scratch))
             _check_hash(gguf_file, model)
             _convert(gguf_file, partial)
+
+    _make_whole(directory, convert)
+
+
+def _say(name: LaptopModel, action: str, place: Path) -> None:
+    print(f"{name}: {action} {place}, once", file=sys.stderr, flush=True)
+
+
+def _make_whole(directory: Path, make: Callable[[Path], None]) -> None:
+    """Make a directory under another name first, so that it is whole whenever it is there.
+
+    Raises:
+        OSError: if it cannot be given its name.
+    """
+    partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
+    try:
+        make(partial)
         try:
             partial.rename(directory)
         except OSError:
@@ -131,6 +171,19 @@ def _convert(gguf_file: Path, output: Path) -> None:
     plain.generation_config = loaded.generation_config
     plain.save_pretrained(output)
     AutoTokenizer.from_pretrained(**source).save_pretrained(output)
+
+
+def _add_differences(start: Path, differences: Path, output: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from slr.models.compressed_layers import decompress
+
+    model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+    model.load_state_dict(decompress(load_file(differences), model.state_dict()), strict=False)
+    model.save_pretrained(output)
+    AutoTokenizer.from_pretrained(start).save_pretrained(output)
 
 
 def _locate_smollm2(_: Path) -> Path:

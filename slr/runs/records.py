@@ -9,9 +9,17 @@ there already. The class's ``key_of`` makes it. ``results_store`` describes how 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    model_serializer,
+    model_validator,
+)
 from typing_extensions import override
 
 from slr.chat.end_tokens import EndTokens
@@ -530,6 +538,7 @@ class Samples(Record):
         texts: the samples.
         num_tokens: number of tokens, one for each sample.
         finished: whether the sample ended by itself, one for each sample.
+        rows: number of samples that a GPU drew at once; None on a CPU and by vLLM.
     """
 
     kind: Literal["samples"] = "samples"
@@ -553,6 +562,15 @@ class Samples(Record):
     texts: Annotated[tuple[str, ...], Field(min_length=1)]
     num_tokens: tuple[Count, ...]
     finished: tuple[bool, ...]
+    rows: AtLeastOne | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_missing_rows(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = serialize(self)
+        # Lines of records that a CPU made stay as they always were.
+        if fields.get("rows") is None:
+            fields.pop("rows", None)
+        return fields
 
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> Self:

@@ -1,4 +1,7 @@
-"""Sampling of answers: all samples of several prompts in one batch, with each prompt computed once.
+"""Sampling of answers: samples of several prompts in one batch, with each prompt computed once.
+
+On a GPU the number of rows follows from its memory, and finished rows are replaced (``slr.sampling.refill``). On a CPU
+all samples of a group of prompts run together to their ends, which is as fast there.
 
 The order of operations is fixed. Logits are divided by the temperature. Then top-k, top-p and min-p remove
 tokens, each from what the one before it left. The order matters: a higher temperature before min-p leaves
@@ -13,8 +16,10 @@ Shape letters: B samples in the batch, T tokens, V vocabulary, A alternative tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,11 +27,15 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.chat.end_tokens import end_tokens_of_model
 from slr.sampling.config import SamplingConfig
+from slr.sampling.memory import free_bytes, plan_memory
+from slr.sampling.refill import Request, UnusableCacheError, can_refill, iter_drawn
 
 COMPACT_BELOW = 0.75
 """Share of a batch that is still running at which the finished samples are taken out of it."""
 SORTED_AT_FIRST = 1024
 """Number of largest logits that top-p sorts first. It grows until they hold the probability asked for."""
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,6 @@ class Sample:
     finished: bool
 
 
-@torch.inference_mode()
 def sample(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -54,6 +62,7 @@ def sample(
     seeds: Sequence[int],
     *,
     end_tokens: Sequence[int] | None = None,
+    rows: int | None = None,
     on_step: Callable[[int], None] | None = None,
 ) -> list[list[Sample]]:
     """Draw ``num_samples`` answers to each prompt.
@@ -62,10 +71,12 @@ def sample(
         model: the model, in evaluation mode.
         tokenizer: decodes the answers; its padding token fills short prompts up on the left.
         prompts: token ids of each rendered prompt.
-        num_samples: number of samples of each prompt. All samples of all prompts form one batch.
+        num_samples: number of samples of each prompt.
         config: temperature, truncation, and the largest number of new tokens.
         seeds: one seed for each prompt.
         end_tokens: ids of the tokens that end an answer; None for the decision of ``slr.chat.end_tokens``.
+        rows: largest number of samples that are drawn at once; None for as many as a GPU's memory holds, and for all
+            on a CPU.
         on_step: called after each step with the number of samples that are still running.
 
     Returns:
@@ -73,10 +84,148 @@ def sample(
 
     Raises:
         ValueError: if there is no prompt, an empty one, or not one seed for each prompt; if nothing ends an
-            answer; if the model's logits are not finite.
+            answer; if the model's logits are not finite; if a GPU's memory does not hold one answer.
+    """
+    drawn = iter_samples(
+        model,
+        tokenizer,
+        prompts,
+        num_samples,
+        config,
+        seeds,
+        end_tokens=end_tokens,
+        rows=rows,
+        on_step=on_step,
+    )
+    return [samples for _, samples in sorted(drawn, key=lambda of_prompt: of_prompt[0])]
+
+
+def refills_rows(model: PreTrainedModel) -> bool:
+    """Return whether finished rows are replaced by the next samples: on one GPU, if the kinds of layers allow it."""
+    return model.device.type == "cuda" and can_refill(model)
+
+
+def iter_samples(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    config: SamplingConfig,
+    seeds: Sequence[int],
+    *,
+    end_tokens: Sequence[int] | None = None,
+    rows: int | None = None,
+    on_step: Callable[[int], None] | None = None,
+    on_rows: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, list[Sample]]]:
+    """Draw the same samples as ``sample``, and yield a prompt as soon as all of its samples are done.
+
+    Args:
+        model: as for ``sample``, and so are all the others.
+        tokenizer: decodes the answers.
+        prompts: token ids of each rendered prompt.
+        num_samples: number of samples of each prompt.
+        config: temperature, truncation, and the largest number of new tokens.
+        seeds: one seed for each prompt.
+        end_tokens: ids of the tokens that end an answer.
+        rows: largest number of samples that are drawn at once.
+        on_step: called after each step.
+        on_rows: called with the number of rows that was chosen by memory, and again if it is halved.
+
+    Yields:
+        The place of a prompt, and its samples in order.
+
+    Raises:
+        ValueError: as ``sample`` does.
     """
     check_request(prompts, num_samples, seeds, end_tokens)
     end_ids = end_tokens_of(model, tokenizer) if end_tokens is None else list(end_tokens)
+    if refills_rows(model):
+        try:
+            yield from _iter_refilled(
+                model, tokenizer, prompts, num_samples, config, seeds, end_ids, rows, on_step, on_rows
+            )
+            return
+        except UnusableCacheError as error:
+            # The first step finds it out, so nothing has been yielded.
+            _log.warning("rows are not refilled while sampling, because %s", error)
+    size = max(1, rows // num_samples) if rows else len(prompts)
+    for first in range(0, len(prompts), size):
+        group = slice(first, first + size)
+        drawn = sample_together(
+            model, tokenizer, prompts[group], num_samples, config, seeds[group], end_ids, on_step
+        )
+        yield from enumerate(drawn, first)
+
+
+def _iter_refilled(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    config: SamplingConfig,
+    seeds: Sequence[int],
+    end_ids: Sequence[int],
+    rows: int | None,
+    on_step: Callable[[int], None] | None,
+    on_rows: Callable[[int], None] | None,
+) -> Iterator[tuple[int, list[Sample]]]:
+    request = Request(
+        prompts=prompts,
+        num_samples=num_samples,
+        seeds=seeds,
+        limits=[config.max_new_tokens] * (len(prompts) * num_samples),
+        ends=end_ids,
+    )
+    plan = plan_memory(
+        model.config,
+        model.dtype,
+        free_bytes(model),
+        num_answers=len(request.limits),
+        longest_prompt=request.longest_prompt,
+        longest_answer=config.max_new_tokens,
+        rows=rows,
+    )
+    for prompt, drawn in iter_drawn(
+        model, request, partial(choose_tokens, config=config), plan, on_step, on_rows
+    ):
+        # The end token is cut off here, because the tokenizer leaves out special tokens only.
+        shown = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]
+        texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
+        yield (
+            prompt,
+            [Sample(text, len(one.tokens), one.finished) for text, one in zip(texts, drawn, strict=True)],
+        )
+
+
+@torch.inference_mode()
+def sample_together(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    num_samples: int,
+    config: SamplingConfig,
+    seeds: Sequence[int],
+    end_ids: Sequence[int],
+    on_step: Callable[[int], None] | None,
+    limits: Sequence[int] | None = None,
+) -> list[list[Sample]]:
+    """Draw all samples in one batch, which ends with the longest of them.
+
+    Args:
+        model: as for ``sample``, and so are all the others that it has.
+        tokenizer: decodes the answers.
+        prompts: token ids of each rendered prompt.
+        num_samples: number of samples of each prompt.
+        config: temperature, truncation, and the largest number of new tokens.
+        seeds: one seed for each prompt.
+        end_ids: ids of the tokens that end an answer.
+        on_step: called after each step.
+        limits: largest number of new tokens of each sample; None for the configuration's.
+
+    Returns:
+        The samples of each prompt, in order.
+    """
     ends = torch.tensor(end_ids, device=model.device)
     draws_BT = torch.cat(
         [
@@ -92,7 +241,8 @@ def sample(
     batch = _Batch.prefill(model, tokenizer, prompts, num_samples)
     num_rows = len(prompts) * num_samples
     tokens_BT = torch.zeros(num_rows, config.max_new_tokens, dtype=torch.long, device=model.device)
-    lengths_B = torch.full((num_rows,), config.max_new_tokens, device=model.device)
+    limits_B = torch.tensor(limits or [config.max_new_tokens] * num_rows, device=model.device)
+    lengths_B = limits_B.clone()
     finished_B = torch.zeros(num_rows, dtype=torch.bool, device=model.device)
     for step in range(config.max_new_tokens):
         next_B = choose_tokens(batch.logits_BV, draws_BT[batch.rows, step], config)
@@ -102,6 +252,8 @@ def sample(
         lengths_B[batch.rows[newly]] = step + 1
         finished_B[batch.rows[newly]] = True
         running = ~finished_B[batch.rows]
+        if limits is not None:
+            running &= limits_B[batch.rows] > step + 1
         num_running = int(running.sum())
         if on_step is not None:
             on_step(num_running)

@@ -9,11 +9,18 @@ from dataclasses import dataclass
 from functools import cache
 
 from slr.tasks.answers import OpenQuestion, load_open_questions
-from slr.tasks.creative_prompts import GENRES, load_creative_prompts
-from slr.tasks.reasoning import gsm8k_problems, small_word_problems, testbed_problems
+from slr.tasks.creative_prompts import GENRES, Genre, load_creative_prompts
+from slr.tasks.reasoning import comparison_problems, gsm8k_problems, testbed_problems
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
 from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
 from slr.vocabulary import Source
+
+SHORT_FORMS: dict[Genre, str] = {
+    "poem": "Write a poem that has two lines.",
+    "story": "Tell a story in two sentences.",
+    "joke": "Tell a joke in one sentence.",
+}
+"""What models of less than a billion parameters are asked to write."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +44,8 @@ class TaskPrompt:
 
 def creative_requests(source: Source, count: int) -> tuple[TaskPrompt, ...]:
     """Make the first requests for creative writing, this number of each genre."""
-    return _testbed_writing(count) if source == "testbed" else _creative_prompts(count)
+    load = {"testbed": _testbed_writing, "offline": _short_writing, "hub": _creative_prompts}[source]
+    return load(count)
 
 
 def open_questions(source: Source, count: int) -> tuple[TaskPrompt, ...]:
@@ -52,13 +60,24 @@ def open_questions(source: Source, count: int) -> tuple[TaskPrompt, ...]:
 
 def reasoning_problems(source: Source, count: int) -> tuple[TaskPrompt, ...]:
     """Make the first reasoning problems, each with its right answer."""
-    load = {"testbed": testbed_problems, "offline": small_word_problems, "hub": gsm8k_problems}[source]
+    load = {"testbed": testbed_problems, "offline": comparison_problems, "hub": gsm8k_problems}[source]
     return tuple(TaskPrompt(id=p.id, group="reasoning", text=p.text, expected=p.answer) for p in load(count))
 
 
 def _creative_prompts(per_genre: int) -> tuple[TaskPrompt, ...]:
     return tuple(
         TaskPrompt(id=prompt.id, group=genre, text=prompt.text)
+        for genre in GENRES
+        for prompt in load_creative_prompts(genre)[:per_genre]
+    )
+
+
+def _short_writing(per_genre: int) -> tuple[TaskPrompt, ...]:
+    """Requests for one or two sentences about the subjects of the creative-writing prompts."""
+    return tuple(
+        TaskPrompt(
+            id=f"short-{prompt.id}", group=genre, text=f"{SHORT_FORMS[genre]} Subject: {prompt.subject}."
+        )
         for genre in GENRES
         for prompt in load_creative_prompts(genre)[:per_genre]
     )

@@ -1,7 +1,7 @@
 """Reasoning problems of several steps, each with one number as its right answer.
 
-There are three sources: sums of the testbed (``sums-000``), easy word problems for small models
-(``word-000``), and the test split of GSM8K (``gsm8k-0000``). ``final_answer`` finds and reads the answer in a
+There are three sources: sums of the testbed (``sums-000``), comparisons for small models (``second-000``), and the
+test split of GSM8K (``gsm8k-0000``). ``final_answer`` finds and reads the answer in a
 text.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,11 +28,9 @@ GSM8K_REVISION = "e53f048856ff4f594e959d75785d2c2d37b678ee"
 GSM8K_FILE = "main/test-00000-of-00001.parquet"
 
 INSTRUCTION = "Work step by step, and end with 'answer: ' and the number."
-"""Request that word problems and GSM8K end with, so that answers can be read."""
+"""Request that GSM8K's problems end with, so that answers can be read."""
 
 _CANONICAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
-NAMES = ("Tom", "Ann", "Max", "Lea", "Sam", "Ida", "Ben", "Eva", "Noah", "Mia", "Omar", "Rosa")
-THINGS = ("apples", "coins", "books", "stones", "cards", "eggs", "keys", "cakes", "pens", "shells")
 
 
 @dataclass(frozen=True)
@@ -62,122 +60,6 @@ class ReasoningProblem:
             )
 
 
-@dataclass(frozen=True)
-class WordTemplate:
-    """A text with gaps for names, things and up to three numbers.
-
-    Numbers are drawn again if ``solve`` does not give a positive whole number below 50.
-
-    Attributes:
-        text: the text with the gaps ``name``, ``other``, ``things``, ``a``, ``b`` and ``c``.
-        smallest: smallest value of each number.
-        largest: largest value of each number.
-        solve: function from the numbers to the answer.
-    """
-
-    text: str
-    smallest: tuple[int, ...]
-    largest: tuple[int, ...]
-    solve: Callable[..., Fraction]
-
-
-WORD_TEMPLATES = (
-    WordTemplate(
-        "{name} has {a} {things} and finds {b} more. How many {things} does {name} have now?",
-        (2, 2),
-        (20, 20),
-        lambda a, b: a + b,
-    ),
-    WordTemplate(
-        "{name} had {a} {things} and gave {b} of them to {other}. How many {things} does {name} have left?",
-        (15, 2),
-        (40, 14),
-        lambda a, b: a - b,
-    ),
-    WordTemplate(
-        "{name} buys {a} boxes with {b} {things} in each box. How many {things} does {name} buy?",
-        (2, 2),
-        (9, 9),
-        lambda a, b: a * b,
-    ),
-    WordTemplate(
-        "{name} shares {a} {things} equally among {b} friends. How many {things} does each friend get?",
-        (6, 2),
-        (48, 9),
-        lambda a, b: a / b,
-    ),
-    WordTemplate(
-        "{name} has {a} {things}. {other} has {b} more {things} than {name}. "
-        "How many {things} do they have together?",
-        (2, 2),
-        (20, 9),
-        lambda a, b: a + a + b,
-    ),
-    WordTemplate(
-        "{name} has {a} {things}, finds {b} more, and then loses {c}. How many {things} does {name} have now?",
-        (10, 2, 2),
-        (30, 15, 9),
-        lambda a, b, c: a + b - c,
-    ),
-    WordTemplate(
-        "There are {a} {things} on a table. {name} takes {b} of them and {other} takes {c}. "
-        "How many {things} are left on the table?",
-        (22, 2, 2),
-        (45, 10, 10),
-        lambda a, b, c: a - b - c,
-    ),
-    WordTemplate(
-        "{name} has {a} bags with {b} {things} in each bag, and {c} {things} outside the bags. "
-        "How many {things} does {name} have in all?",
-        (2, 2, 2),
-        (6, 9, 12),
-        lambda a, b, c: a * b + c,
-    ),
-    WordTemplate(
-        "{name} had {a} {things} and gave {b} {things} to each of {c} friends. "
-        "How many {things} does {name} still have?",
-        (31, 2, 2),
-        (49, 6, 5),
-        lambda a, b, c: a - b * c,
-    ),
-    WordTemplate(
-        "{name} has {a} {things} and {other} has {b}. They put them together and share them equally "
-        "among {c} children. How many {things} does each child get?",
-        (4, 4, 2),
-        (25, 25, 6),
-        lambda a, b, c: (a + b) / c,
-    ),
-    WordTemplate(
-        "{name} had {a} {things}, broke {b} of them, and packed the rest equally into {c} boxes. "
-        "How many {things} are in each box?",
-        (20, 2, 2),
-        (45, 9, 6),
-        lambda a, b, c: (a - b) / c,
-    ),
-    WordTemplate(
-        "{name} finds {a} {things} in the morning and {b} {things} in the evening, every day. "
-        "How many {things} does {name} find in {c} days?",
-        (2, 2, 2),
-        (8, 8, 5),
-        lambda a, b, c: (a + b) * c,
-    ),
-    WordTemplate(
-        "Each of the {things} costs {a} dollars. {name} buys {b} of them and pays with {c} dollars. "
-        "How many dollars does {name} get back?",
-        (2, 2, 37),
-        (6, 6, 49),
-        lambda a, b, c: c - a * b,
-    ),
-    WordTemplate(
-        "{name} needs {a} {things}. {name} has {b} already, and {other} brings {c}. "
-        "How many {things} are still missing?",
-        (25, 2, 2),
-        (48, 12, 12),
-        lambda a, b, c: a - b - c,
-    ),
-)
-
-
 def testbed_problems(count: int) -> tuple[ReasoningProblem, ...]:
     """Take the first sums that the testbed's training leaves out, with ids ``sums-000``, ``sums-001`` and so on.
 
@@ -191,25 +73,31 @@ def testbed_problems(count: int) -> tuple[ReasoningProblem, ...]:
     )
 
 
-def small_word_problems(count: int) -> tuple[ReasoningProblem, ...]:
-    """Make the first of a fixed sequence of different word problems of one or two steps.
+def comparison_problems(count: int) -> tuple[ReasoningProblem, ...]:
+    """Make the first of a fixed sequence of different problems: find the second largest of five numbers.
 
-    All answers are below 50. The ids are ``word-000``, ``word-001`` and so on, and the templates take turns.
-    A larger ``count`` begins with the problems of a smaller one.
+    It takes two steps, which models of 0.2 billion parameters can do at times. Guessing one of the five is right in a
+    fifth of all cases. The ids are ``second-000``, ``second-001`` and so on. A larger ``count`` begins with the
+    problems of a smaller one.
 
     Raises:
         ValueError: if ``count`` is below 1 or above 1000.
     """
-    _check_count(count, 1000, "word problems")
+    _check_count(count, 1000, "comparisons")
     # The seed is a constant, so that the problems are the same in every run.
-    rng = random.Random("small word problems")
-    problems: dict[str, ReasoningProblem] = {}
-    while len(problems) < count:
-        index = len(problems)
-        text, answer = _fill(WORD_TEMPLATES[index % len(WORD_TEMPLATES)], rng)
-        # The template draws again if its text was drawn before, so all texts differ.
-        problems.setdefault(text, ReasoningProblem(f"word-{index:03d}", f"{text} {INSTRUCTION}", str(answer)))
-    return tuple(problems.values())
+    rng = random.Random("second largest of five")
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < count:
+        drawn[tuple(rng.sample(range(1, 30), 5))] = None
+    return tuple(
+        ReasoningProblem(
+            f"second-{index:03d}",
+            f"Which is the second largest of the numbers {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}? "
+            "Answer with the number only.",
+            str(sorted(numbers)[-2]),
+        )
+        for index, numbers in enumerate(drawn)
+    )
 
 
 def gsm8k_problems(count: int) -> tuple[ReasoningProblem, ...]:
@@ -248,26 +136,6 @@ def is_right(problem: ReasoningProblem, text: str, *, last_number_counts: bool =
     return answer is not None and Fraction(answer) == Fraction(problem.answer)
 
 
-def _fill(template: WordTemplate, rng: random.Random) -> tuple[str, Fraction]:
-    """Draw one problem from a template: its text and its answer."""
-    name, other = rng.sample(NAMES, 2)
-    things = rng.choice(THINGS)
-    numbers, answer = next(
-        (numbers, answer)
-        for numbers, answer in _draws(template, rng)
-        if answer.denominator == 1 and 0 < answer < 50
-    )
-    gaps = dict(zip("abc", numbers, strict=False))
-    return template.text.format(name=name, other=other, things=things, **gaps), answer
-
-
-def _draws(template: WordTemplate, rng: random.Random) -> Iterator[tuple[tuple[int, ...], Fraction]]:
-    """Draw numbers for the gaps without end, each time with what ``solve`` makes of them."""
-    while True:
-        numbers = tuple(map(rng.randint, template.smallest, template.largest))
-        yield numbers, template.solve(*map(Fraction, numbers))
-
-
 def _download_gsm8k() -> Path:
     where = f"{GSM8K_FILE} of the dataset {GSM8K_REPOSITORY} at revision {GSM8K_REVISION}"
     try:
@@ -277,7 +145,7 @@ def _download_gsm8k() -> Path:
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, TransportError) as error:
         raise _hub_error(
             f"{where} is not in the hub's local cache, and the hub cannot be reached: download it once with a "
-            "connection, or use small_word_problems instead"
+            "connection, or use comparison_problems instead"
         ) from error
     except HfHubHTTPError as error:
         raise _hub_error(f"the hub refused {where}: {str(error).splitlines()[0]}") from error

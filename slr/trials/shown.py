@@ -6,8 +6,9 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from slr.files.templates import page_templates
 from slr.files.whole import write_whole
+from slr.pages.tables import PageTable
+from slr.pages.templates import page_templates
 from slr.terminal.tables import print_table
 from slr.trials.trial import Answers, Trial
 
@@ -47,7 +48,9 @@ def write_trial(trial: Trial, path: Path) -> None:
         OSError: if the page cannot be written.
     """
     page = page_templates(Path(__file__).parent).get_template("trial.html")
-    write_whole(path, page.render(trial=trial, columns=COLUMNS, rows=_rows(trial)))
+    columns = ("model", *COLUMNS)
+    means = PageTable(columns=columns, are_numbers=(False,) * len(columns), rows=tuple(_rows(trial)))
+    write_whole(path, page.render(trial=trial, means=means))
 
 
 def _counted(answers: Answers) -> list[str]:

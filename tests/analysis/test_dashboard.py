@@ -20,14 +20,14 @@ from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
 from slr.analysis.claims.verdict import Verdict
 from slr.analysis.dashboard import SECTIONS, Bars, Picture, Rows, Section
 from slr.analysis.figures import FIGURES
-from slr.analysis.page import ShownVerdict
+from slr.analysis.page.section import ShownVerdict
 from slr.analysis.verdict_mirror import verdict_mirror
 from slr.cli import main
 from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, CrcFewShotScore
-from slr.runs.tracking import named_for_wandb
+from slr.runs.run_content import named_for_wandb
 from slr.statistics.uncertainty import Estimate
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import PROVENANCE, crc_records, mechanism_records, stability_records

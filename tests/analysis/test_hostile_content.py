@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
 import io
 import json
 import re
@@ -24,15 +26,17 @@ from slr import cli
 from slr.analysis import make_all
 from slr.analysis.figures import FIGURES
 from slr.analysis.load_results import Results
-from slr.analysis.page import ShownFigure, ShownTable, page_path, table_html, write_page, write_section
+from slr.analysis.page.index import page_path, table_html, write_page
+from slr.analysis.page.section import ShownFigure, ShownTable, write_section
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
 from slr.cli.crc_output import print_report
 from slr.crc.report import crc_report
+from slr.crc.search_page import write_search_page
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
 from slr.runs.records import RECORD_ADAPTER, AnyRecord, CanonicalAnswers, Configuration, Samples
-from slr.runs.tracking import named_for_wandb
+from slr.runs.run_content import named_for_wandb
 from slr.terminal.command_line import run_function
 from slr.terminal.literal_text import visible
 from tests.analysis.downstream_records import all_records, judge_scores
@@ -193,14 +197,38 @@ def test_the_page_of_hostile_records_has_the_elements_of_any_other(
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert (rules["default-src"], rules["img-src"]) == ("'none'", "data:")
     assert rules["style-src"] == "'unsafe-inline'"
-    assert not {"script", "iframe", "object", "link", "form"} & {tag for tag, _ in shown.elements}
+    assert not {"iframe", "object", "link", "form"} & {tag for tag, _ in shown.elements}
+    # The policy runs no script but the one with this digest, which is the page's own.
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert rules["script-src"] == f"'sha256-{digest}'"
+    assert script == (ROOT / "slr" / "pages" / "page.js").read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_hostile_search_has_the_elements_of_any_other(
+    ordinary: list[AnyRecord], tmp_path: Path
+) -> None:
+    outlines = []
+    for name, records, pair in (
+        ("plain", ordinary, PAIR),
+        ("hostile", [*map(hostile, ordinary)], PAIR + HOSTILE),
+    ):
+        own = [r for r in records if r.pair == pair and r.experiment.startswith("crc_search")]
+        path = tmp_path / f"{name}.html"
+        words = HOSTILE if name == "hostile" else "words"
+        write_search_page(path, replace(crc_report(own, pair), interval_reason=words), own, words)
+        page = path.read_text(encoding="utf-8")
+        assert not CONTROLS.search(page)
+        outlines.append(sorted(Shown(page).outline))
+        assert (page.count("alert(1)") > 10) == (name == "hostile")
+    assert outlines[0] == outlines[1]
 
 
 def test_html_of_hostile_cells_has_their_texts(tables: list[Table]) -> None:
     table = tables[-1]
     shown = Shown(table_html(ShownTable.from_table("t", table, "")))
     assert shown.texts[2] == visible(HOSTILE, keep="\n\t")
-    assert [tag for tag, _ in shown.elements][:3] == ["table", "thead", "tr"]
+    assert [tag for tag, _ in shown.elements][:4] == ["div", "table", "thead", "tr"]
 
 
 def one_space(text: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.figures import FIGURES
-from slr.analysis.page import ShownTable, table_html
+from slr.analysis.page.index import table_html
+from slr.analysis.page.section import ShownTable
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table
 from slr.cli import main
@@ -15,6 +16,7 @@ from slr.statistics.uncertainty import Estimate
 from tests.analysis.synthetic import write_results
 
 VOID = {"meta", "img", "br"}
+"""Elements that do not close. In SVG they close themselves."""
 
 
 class Outline(HTMLParser):
@@ -56,10 +58,13 @@ def test_one_page_with_everything_and_without_the_network(tmp_path: Path) -> Non
     outline = Outline(page)
     assert [name for name in outline.ids if name in ("testbed", "small")] == ["testbed", "small"]
     shown = {figure.id for figure in FIGURES} | {f"table-{table.id}" for table in TABLES}
-    shown -= {"concept", "table-samples"}
-    assert {name.partition("-")[2] for name in outline.ids} - {""} == shown
+    shown -= {"concept", "table-samples", "table-verdicts"}
+    of_runs = [name.partition("-") for name in outline.ids if name.startswith(("testbed", "small"))]
+    assert {of_run for _, _, of_run in of_runs} - {"", "tables"} == shown
     assert len(outline.ids) == len(set(outline.ids))
-    assert len(outline.pictures) == 1 + 2 * (len(FIGURES) - 1)
+    # Only what was measured has a picture, and maps with values stand in place of the heatmaps.
+    assert len(outline.pictures) == 1 + 2
+    assert {name for name in outline.ids if name.startswith("pair-")} == {"pair-1-1", "pair-2-1"}
     assert all(address.startswith(("data:", "#")) for address in outline.addresses)
 
 
@@ -80,7 +85,7 @@ def test_a_run_made_anew_leaves_the_others_as_they_were(tmp_path: Path) -> None:
 def test_captions_are_made_from_the_records_and_gaps_name_the_command(tmp_path: Path) -> None:
     write_results(tmp_path / "results" / "testbed", ("testbed-llama",))
     page = draw(tmp_path / "results", tmp_path / "out")
-    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    captions = re.findall(r"<(?:figcaption|p class=\"note\")>(.*?)</", page, re.DOTALL)
     assert any("testbed-llama: layers " in caption for caption in captions)
     assert "Not measured yet; run: python experiments/open_qa.py" in page
 

@@ -7,7 +7,8 @@ import pytest
 
 from slr.analysis.figures import captions
 from slr.analysis.load_results import Results
-from slr.analysis.page import ShownTable, table_html
+from slr.analysis.page.index import table_html
+from slr.analysis.page.section import ShownTable
 from slr.analysis.tables.best_intervals import best_intervals
 from slr.analysis.tables.by_category import by_category
 from slr.analysis.tables.crc_prompts import crc_prompts

@@ -1,5 +1,7 @@
 """Templates by strangers: within limits, in a child that is gone afterwards."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os
@@ -153,7 +155,7 @@ def test_equal_chats_are_rendered_once_and_a_changed_template_anew(monkeypatch: 
     forks: list[int] = []
     fork = os.fork
     monkeypatch.setattr(os, "fork", lambda: forks.append(0) or fork())
-    assert render(make_tokenizer(tokenizer.chat_template), [QUESTION]) == first
+    assert render(make_tokenizer(str(tokenizer.chat_template)), [QUESTION]) == first
     assert forks == []
     tokenizer.chat_template = "twice: {{ messages[0].content }}"
     assert render(tokenizer, [QUESTION])[0].text == "twice: Why?"

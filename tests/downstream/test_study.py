@@ -26,6 +26,7 @@ from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
 from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.sampling import generation
 from slr.tasks.few_shot import few_shot_document
 from slr.testbed.facts import RELATIONS
 from slr.vocabulary import TaskName
@@ -341,3 +342,21 @@ def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
     assert metrics["distinct-1"] is None
     assert metrics["embedding diversity"] is None
     assert metrics["accepted by the grammar"] == 0.0
+
+
+def test_where_rows_are_refilled_a_record_holds_their_number(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = {record.key: record for record in run(QA, settings, "plain") if isinstance(record, Samples)}
+    monkeypatch.setattr(generation, "refills_rows", lambda _: True)
+    monkeypatch.setattr(generation, "free_bytes", lambda _: 10**9)
+    by_memory = dataclasses.replace(QA, batch_size=None)
+    refilled = [r for r in run(by_memory, settings, "plain-refilled") if isinstance(r, Samples)]
+    assert refilled
+    assert {record.key for record in refilled} == plain.keys()
+    assert {record.rows for record in refilled} == {20}
+    assert all(len(record.texts) == 4 for record in refilled)
+    for record in plain.values():
+        assert record.rows is None
+        assert "rows" not in json.loads(record.model_dump_json())
+    assert json.loads(refilled[0].model_dump_json())["rows"] == 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,21 @@ def test_sampling_cost_prints_the_speed_of_both_methods(capsys: pytest.CaptureFi
     ratio = re.search(r"ratio ([\d.]+)$", printed.strip())
     assert ratio is not None
     assert float(ratio[1]) == pytest.approx(rows["slr"][2] / rows["generate"][2], rel=0.05)
+
+
+def test_sampling_cost_measures_a_shape(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    command = ["--shape", "llama-8b", "--smoke", "--seconds", "0.5", "--output", str(tmp_path / "lines")]
+    assert sampling_cost.main([*command, "--methods", "refilled,fixed,generate"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (tmp_path / "lines").read_text().splitlines() == lines
+    found = [re.match(r"(\w+): ([\d,]+) tokens/s \(([\d,]+) in ([\d.]+) s\)", line) for line in lines[1:]]
+    assert [match[1] for match in found if match] == ["refilled", "fixed", "generate"]
+    for match in found:
+        assert match is not None
+        speed, tokens, seconds = (float(match[place].replace(",", "")) for place in (2, 3, 4))
+        assert speed == pytest.approx(tokens / seconds, rel=0.1)
+    assert sampling_cost.main([*command, "--methods", "refilled,fast"]) == 2
+    assert "--methods has 'fast', expected some of refilled, fixed" in capsys.readouterr().err
 
 
 def test_interval_coverage_prints_its_tables(capsys: pytest.CaptureFixture[str]):

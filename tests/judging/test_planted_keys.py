@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from slr.analysis.load_results import load_results
-from slr.analysis.page import ShownTable, table_html
+from slr.analysis.page.index import table_html
+from slr.analysis.page.section import ShownTable
 from slr.analysis.tables.judge import judge
 from slr.judging.chat_endpoint import ChatModel
 from slr.judging.judge import ASPECTS

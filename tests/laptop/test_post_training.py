@@ -17,11 +17,12 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from slr.laptop.card import main as write_card_of
-from slr.laptop.compressed_layers import decompress
 from slr.laptop.post_training.__main__ import main
-from slr.laptop.post_training.final import ADAPTER_FILE, LAYERS_FILE
+from slr.laptop.post_training.final import ADAPTER_FILE
 from slr.laptop.post_training.recipe import Recipe
 from slr.laptop.post_training.stages import post_train
+from slr.models.compressed_layers import decompress
+from slr.models.packaged import LAYERS_FILE
 from tests.laptop.tiny_training import RECIPE, tiny_prompts, tiny_start_model, train, with_tiny_models
 
 

@@ -43,7 +43,9 @@ def test_reference_to_an_unknown_testbed_model(location: str) -> None:
 
 @pytest.mark.parametrize("location", ["laptop:llama/base", "laptop:gemma", "laptop:gemma/instruct"])
 def test_reference_to_an_unknown_laptop_model(location: str) -> None:
-    with pytest.raises(ValueError, match=r"there is no laptop model.*smollm2, gemma.*base, adapter"):
+    with pytest.raises(
+        ValueError, match=r"there is no laptop model.*laptop:smollm2/full.*laptop:gemma/adapter"
+    ):
         ModelReference(location).directory  # noqa: B018
 
 

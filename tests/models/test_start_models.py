@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import torch
 from slr.models import start_models
 from slr.models.checkpoint import open_checkpoint
 from slr.models.loading import load_pair
-from slr.models.packaged import adapter_directory
+from slr.models.packaged import weights_directory
 from slr.models.presets import PRESETS
 from slr.models.reference import ModelReference
 from slr.models.start_models import LAPTOP_MODELS, START_MODELS, LaptopModel, start_model_directory
@@ -26,10 +28,12 @@ needs_gemma = pytest.mark.skipif(not HAS_PACKAGE["gemma"], reason="the extra lap
 
 
 @pytest.mark.parametrize("name", LAPTOP_MODELS)
-def test_adapters_ship_with_their_notices(name: LaptopModel) -> None:
-    directory = adapter_directory(name)
-    assert (directory / "adapter_config.json").exists()
-    assert (directory / "adapter_model.safetensors").stat().st_size < 20e6
+def test_weights_ship_with_their_notices_and_are_the_ones_that_training_wrote(name: LaptopModel) -> None:
+    directory = weights_directory(name)
+    report = json.loads((directory / "training.json").read_text())
+    weights = directory / report["weights"]["file"]
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() == report["weights"]["sha256"]
+    assert weights.stat().st_size < 25e6
     assert (directory / "NOTICE").exists()
 
 

@@ -20,34 +20,15 @@ from slr.tasks.reasoning import (
     GSM8K_REPOSITORY,
     GSM8K_REVISION,
     INSTRUCTION,
-    WORD_TEMPLATES,
     ReasoningProblem,
+    comparison_problems,
     gsm8k_problems,
     is_right,
     parse_final_answer,
     parse_gsm8k_rows,
-    small_word_problems,
 )
 from slr.testbed.documents import NUM_HELD_OUT_PROBLEMS, held_out_requests
 from slr.testbed.sums import GAINS, held_out_problems, parse_answer, solutions
-
-EXPRESSIONS = (
-    "a + b",
-    "a - b",
-    "a * b",
-    "a / b",
-    "2 * a + b",
-    "a + b - c",
-    "a - (b + c)",
-    "c + b * a",
-    "a - c * b",
-    "a / c + b / c",
-    "a / c - b / c",
-    "c * a + c * b",
-    "c - b * a",
-    "a - (c + b)",
-)
-"""What each template asks for, written down a second time, by its place."""
 
 SEVEN = ReasoningProblem("seven", "3 + 4?", "7")
 
@@ -258,38 +239,23 @@ def test_testbed_has_only_so_many(count: int):
         reasoning.testbed_problems(count)
 
 
-def test_word_problems_are_right():
-    problems = small_word_problems(280)
-    assert len(WORD_TEMPLATES) == len(EXPRESSIONS) >= 12
-    for index, problem in enumerate(problems):
-        numbers = [int(number) for number in re.findall(r"\d+", problem.text)]
-        expected = eval(
-            EXPRESSIONS[index % len(EXPRESSIONS)], dict(zip("abc", map(Fraction, numbers), strict=False))
-        )
-        assert Fraction(problem.answer) == expected
-        assert all(1 < number < 50 for number in numbers)
-        assert 0 < int(problem.answer) < 50
-        assert is_right(problem, f"I count them. answer: {problem.answer}")
-        assert not is_right(problem, f"answer: {expected + 1}")
-
-
-def test_word_problems_are_readable_different_and_fixed():
-    problems = small_word_problems(280)
-    assert problems[:20] == small_word_problems(20)
-    assert [problem.id for problem in problems[:2]] == ["word-000", "word-001"]
+def test_comparisons_ask_for_the_second_largest():
+    problems = comparison_problems(200)
+    assert problems[:20] == comparison_problems(20)
+    assert [problem.id for problem in problems[:2]] == ["second-000", "second-001"]
     assert len({problem.text for problem in problems}) == len(problems)
     for problem in problems:
-        assert problem.text.endswith(f"? {INSTRUCTION}")
-        assert "{" not in problem.text
-        assert "  " not in problem.text
-        assert parse_final_answer(problem.text) is None
-    assert len({problem.answer for problem in problems}) > 30
+        numbers = [int(number) for number in re.findall(r"\d+", problem.text)]
+        assert len(set(numbers)) == 5
+        assert sum(number > int(problem.answer) for number in numbers) == 1
+        assert is_right(problem, problem.answer, last_number_counts=True)
+        assert not is_right(problem, str(max(numbers)), last_number_counts=True)
 
 
 @pytest.mark.parametrize("count", [-1, 0, 1001])
-def test_number_of_word_problems(count: int):
+def test_number_of_comparisons(count: int):
     with pytest.raises(ValueError, match="expected 1 to 1000"):
-        small_word_problems(count)
+        comparison_problems(count)
 
 
 ROWS = [

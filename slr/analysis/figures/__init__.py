@@ -2,18 +2,17 @@
 
 from slr.analysis.exhibit import Exhibit
 from slr.analysis.figures import captions
+from slr.analysis.figures.answers import answer_distribution
 from slr.analysis.figures.choice_stability import choice_stability
 from slr.analysis.figures.concept import concept
 from slr.analysis.figures.crc_heatmaps import crc_heatmaps
 from slr.analysis.figures.crc_tradeoff import crc_tradeoff
+from slr.analysis.figures.curves import pass_at_k, qa_coverage
 from slr.analysis.figures.downstream import (
-    answer_distribution,
     controls_tradeoff,
     creative_tradeoff,
     decoding_frontier,
-    pass_at_k,
     prompting_frontier,
-    qa_coverage,
 )
 from slr.analysis.figures.localisation import components, contiguity, partial_restoration
 from slr.analysis.figures.mechanism import mechanism

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from slr.analysis.figures.downstream import shown_questions
+from slr.analysis.figures.answers import shown_questions
 from slr.analysis.load_results import Results
 from slr.analysis.tables.localisation import COMPONENTS
 from slr.analysis.tables.selected_intervals import rules_of
@@ -57,7 +57,8 @@ def partial_restoration(results: Results) -> str:
     return (
         "Partial restoration. For each alpha, the Pareto front of all intervals whose layers take that share of the "
         "base model; alpha 1 restores them whole. Soups interpolate all weights, or only the decoder layers. "
-        "Higher and further to the right is better. Each panel shows validities near the least allowed one. Means over "
+        "Higher and further to the right is better. Each panel shows validities near the least allowed one. A front "
+        "has no band, because both of its axes are means; the table gives intervals of what was chosen. Means over "
         f"{_num_localisation_prompts(results, 'selection')} selection prompts. Chosen: {chosen}."
     )
 
@@ -136,8 +137,8 @@ def creative_tradeoff(results: Results) -> str:
     """Say what the plot shows, and how often the hybrid is above or below its references."""
     return (
         "Poems, stories and jokes: the number of different valid texts among a prompt's samples, against the share of "
-        f"valid texts. Better is to the upper right. {_drawn(results, 'creative_writing')} "
-        f"{_outcome(results, 'creative_writing')}"
+        "valid texts. Better is to the upper right; arrows lead from instruct to the hybrid. "
+        f"{_drawn(results, 'creative_writing')} {_outcome(results, 'creative_writing')}"
     )
 
 
@@ -145,8 +146,8 @@ def qa_coverage(results: Results) -> str:
     """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
         "Open questions: the expected share of all right answers that are found, by the number of samples. The dotted "
-        "line is a uniform choice among the right answers. "
-        f"{_drawn(results, 'open_qa', lines='')} {_outcome(results, 'open_qa')}"
+        "line is a uniform choice among the right answers, and may leave the panel. Curves that lie on each other show "
+        f"by their markers. {_drawn(results, 'open_qa', 'bands')} {_outcome(results, 'open_qa')}"
     )
 
 
@@ -155,8 +156,8 @@ def answer_distribution(results: Results) -> str:
     texts = {record.prompt_id: record.text for record in results.samples_of("open_qa")}
     asked = "; ".join(f"{group}: {texts[id_]!r}" for group, id_ in sorted(shown_questions(results).items()))
     return (
-        "The share of samples that give each right answer to one question, and the share that give none. Each group's "
-        "question is the one that the instruct models of all pairs together answer rightly most often. "
+        "The share of samples that give each answer to one question; striped bars are answers that are not right. Each "
+        "group's question is the one that the instruct models of all pairs together answer rightly most often. "
         f"{asked}"
     )
 
@@ -165,8 +166,8 @@ def pass_at_k(results: Results) -> str:
     """Say what the curves show, and how often the hybrid is above or below its references."""
     return (
         "All problems, and the ones that the instruct model's greedy answer fails: the chance that one of k samples is "
-        "right. Higher is better. "
-        f"{_drawn(results, 'reasoning', lines='')} {_outcome(results, 'reasoning')}"
+        "right. Higher is better. Curves that lie on each other show by their markers. "
+        f"{_drawn(results, 'reasoning', 'bands')} {_outcome(results, 'reasoning')}"
     )
 
 
@@ -183,8 +184,8 @@ def decoding_frontier(results: Results) -> str:
     """Say which settings are compared, and how often the hybrid is above or below its references."""
     return (
         "Open questions at several sampling settings, by the instruct model, the hybrid and the soup. Better is to the "
-        "upper right. "
-        f"{_drawn(results, 'decoding_methods', lines='')} {_outcome(results, 'decoding_methods')}"
+        "upper right. A line is the Pareto front of one model's settings. "
+        f"{_drawn(results, 'decoding_methods', 'pale lines')} {_outcome(results, 'decoding_methods')}"
     )
 
 
@@ -264,14 +265,16 @@ def _kept(report: CrcReport, model: ModelKind, prompt_set: PromptSet) -> str:
     return f"{summary.validity_ratio or 'undefined'} {prompts} (rule {KEPT[is_kept]})"
 
 
-def _drawn(results: Results, experiment: str, lines: str = "; lines are 95% intervals over prompts") -> str:
+def _drawn(results: Results, experiment: str, shown_as: str = "lines") -> str:
     samples = results.samples_of(experiment)
     # Pairs may have different prompts, because reasoning problems are chosen for each pair.
     prompts = {(s.pair, s.prompt_id) for s in samples}
     pairs = {s.pair for s in samples}
     seeds = len({s.seed for s in samples})
     each = f"{len(samples[0].texts)} samples a prompt" + (f" and seed, {seeds} seeds" if seeds > 1 else "")
-    return f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}{lines}."
+    return (
+        f"{len(prompts) / len(pairs):.0f} prompts a pair, {each}; {shown_as} are 95% intervals over prompts."
+    )
 
 
 def _outcome(results: Results, experiment: str) -> str:

@@ -18,24 +18,18 @@ from slr.figure_style import (
     INTERVAL_COLOR,
     LIMIT_COLOR,
     MODEL_COLORS,
-    MODEL_MARKERS,
     TEXT_WIDTH,
     add_legend,
     in_figure,
     labelled,
+    model_marker,
 )
 from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean, estimate_ratio
 
 ALPHA_MAP = plt.get_cmap("cividis")
 """Colour map of alphas: from dark for a small share of the base model to light for whole layers."""
-STAR: dict[str, Any] = {
-    "marker": MODEL_MARKERS["hybrid"],
-    "color": MODEL_COLORS["hybrid"],
-    "markersize": 9,
-    "markeredgecolor": "black",
-    "markeredgewidth": 0.6,
-    "linestyle": "none",
-}
+STAR: dict[str, Any] = {**model_marker("hybrid"), "linestyle": "none"}
+"""Marker of a chosen hybrid."""
 LEAST_SHOWN, MOST_SHOWN = 0.82, 1.02
 """Range of validity in the figure on partial restoration, as shares of the instruct model's."""
 PANEL_HEIGHT = 2.2
@@ -221,14 +215,4 @@ def _mean_point(score: Scores) -> tuple[float, float]:
 
 
 def _mark(axes: Axes, score: Scores, model: str, label: str) -> None:
-    axes.plot(
-        *_mean_point(score),
-        marker=MODEL_MARKERS[model],
-        color=MODEL_COLORS[model],
-        markeredgecolor="black",
-        markeredgewidth=0.6,
-        linestyle="none",
-        markersize=5,
-        label=label,
-        zorder=4,
-    )
+    axes.plot(*_mean_point(score), **model_marker(model), linestyle="none", label=label, zorder=4)

@@ -23,9 +23,9 @@ from slr.statistics.contrasts import Contrast
 
 ROW_HEIGHT = 0.38
 """Height of a row in inches."""
-SPACE_FOR_TITLE_AND_AXIS = 0.9
+SPACE_FOR_TITLE_AND_AXIS = 1.2
 """Height of title and axis together in inches."""
-OFFSETS = {"hybrid": -0.22, "soup": 0.0, "base": 0.22}
+OFFSETS = {"hybrid": -0.26, "soup": 0.0, "base": 0.26}
 """Offset of each model within a task's row, in rows, so that no marker covers another."""
 TASK_NAMES = {
     "testbed_facts": "facts",

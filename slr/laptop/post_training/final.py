@@ -13,13 +13,13 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig
 
 from slr.files.whole import whole_file, write_whole
-from slr.laptop.compressed_layers import compress
 from slr.laptop.post_training.policy import Policy
 from slr.laptop.post_training.recipe import Recipe
+from slr.models.compressed_layers import compress
+from slr.models.packaged import LAYERS_FILE
 from slr.models.start_models import GEMMA_CHAT_TEMPLATE
 
 ADAPTER_FILE = "adapter_model.safetensors"
-LAYERS_FILE = "layer_differences.safetensors"
 
 
 def write_final(

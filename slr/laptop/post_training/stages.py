@@ -27,7 +27,6 @@ import torch
 
 from slr.chat.template import render_chats
 from slr.files.whole import write_whole
-from slr.laptop.compressed_layers import compress, decompress
 from slr.laptop.post_training.collapse import DevMeasurement, accepted_shares, mean_log_ratio, measure_dev
 from slr.laptop.post_training.few_shot import FewShotModel
 from slr.laptop.post_training.final import write_final
@@ -44,6 +43,7 @@ from slr.laptop.post_training.recipe import Recipe
 from slr.laptop.post_training.requests.prompts import TrainingPrompt, training_prompts
 from slr.laptop.post_training.sampling import Answers, Sampler
 from slr.laptop.post_training.supervised import accepted_exchanges, fine_tune
+from slr.models.compressed_layers import compress, decompress
 from slr.runs.output_lock import output_lock
 
 

@@ -33,6 +33,7 @@ RUN_OF_WORDS = 5
 
 TASKS: tuple[tuple[TaskName, Source, int], ...] = (
     ("creative_writing", "offline", 1000),
+    ("creative_writing", "hub", 1000),
     ("open_qa", "offline", 1000),
     ("reasoning", "offline", 1000),
     ("creative_writing", "testbed", 1000),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from slr.laptop.compressed_layers import compress, decompress
+from slr.models.compressed_layers import compress, decompress
 
 
 def _pair(*shape: int) -> tuple[torch.Tensor, torch.Tensor]:
