@@ -14,8 +14,8 @@ import typer
 
 from slr.analysis.load_results import load_results
 from slr.analysis.tables.power import planned_power, power
+from slr.downstream.task import load_task
 from slr.experiments import creative_writing, open_qa, reasoning
-from slr.tasks.prompts import load_task
 from slr.terminal.command_line import run_function
 from slr.vocabulary import TaskName
 

@@ -20,7 +20,7 @@ from slr.costs.search_cost import CostCase, measure_cases, mirror_costs, print_c
 from slr.files.whole import write_whole
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.output_lock import output_lock
-from slr.runs.tracking import check_account
+from slr.runs.wandb_files import check_account
 from slr.terminal.command_line import numbers, one_of, run_function, whole_numbers
 from slr.terminal.stopping import say_when_stopped
 

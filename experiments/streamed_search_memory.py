@@ -47,7 +47,7 @@ class Case:
     limit_mib: int = 2048
 
 
-SMOKE = Case(num_hidden_layers=12, hidden_size=1024, intermediate_size=4096, limit_mib=1152)
+SMOKE = Case(num_hidden_layers=6, hidden_size=1024, intermediate_size=4096, limit_mib=1000)
 
 
 def measure(

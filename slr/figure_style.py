@@ -123,6 +123,10 @@ def labelled(panels: Iterable[Axes]) -> list[tuple[str, Artist]]:
     ]
 
 
+KINDS = ("pdf", "png")
+"""Kinds of files of a figure."""
+
+
 def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     """Write NAME.pdf and NAME.png, with the same bytes for the same figure, and close the figure.
 
@@ -145,7 +149,7 @@ def save_figure(figure: Figure, directory: Path, name: str) -> list[Path]:
     paths = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
-        for kind in options:
+        for kind in KINDS:
             drawn = (
                 BytesIO()
             )  # because matplotlib, given a full disk, fails with an error that does not say so

@@ -29,6 +29,10 @@ elsewhere: the first ones, the last ones, and intervals drawn at random.
 PromptSet = Literal["selection", "held_out"]
 
 TaskName = Literal["creative_writing", "open_qa", "reasoning"]
+"""Tasks on which claims rest. There may be others; see ``slr.plugins``."""
+
+Aspect = Literal["diversity", "quality", "both", "length"]
+"""Property of samples that a metric is about."""
 
 Source = Literal["testbed", "offline", "hub"]
 """Sources of prompts: the testbed's world, or real prompts.

@@ -24,7 +24,7 @@ LONGEST_FILES = (
     "test_post_training.py",
     "test_training.py",
     "test_several_processes.py",
-    "test_secrets.py",
+    "test_run_all.py",
 )
 """Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
 
@@ -79,7 +79,9 @@ def settings_after_search(smoke_search: Path, tmp_path: Path) -> RunSettings:
 
 @pytest.fixture
 def few_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``slr search`` takes 4 prompts and 3 soups."""
+    """``slr search`` takes 4 prompts and 3 soups, and draws no PDF, which takes half a second."""
+    from slr import figure_style
     from slr.crc import study
 
     monkeypatch.setattr(study, "FULL", study.SMOKE)
+    monkeypatch.setattr(figure_style, "KINDS", ("png",))

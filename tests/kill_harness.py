@@ -120,11 +120,11 @@ def _ends_by_itself(command: Command, moment: float | None, number: random.Rando
         said.seek(0)
         text = said.read()
     _check_end(how, status, text, command, report)
-    left = _processes_with(token)
+    left = processes_with(token)
     deadline = time.monotonic() + SECONDS_FOR_CHILDREN
     while left and time.monotonic() < deadline:
         time.sleep(0.1)
-        left = _processes_with(token)
+        left = processes_with(token)
     for pid, words in left.items():
         report.problems.append(f"{words!r} outlived {' '.join(command.words)}")
         with suppress(ProcessLookupError):
@@ -170,7 +170,7 @@ def _check_end(how: signal.Signals | None, status: int, said: str, command: Comm
         )
 
 
-def _processes_with(token: str) -> dict[int, str]:
+def processes_with(token: str) -> dict[int, str]:
     """Processes that have the token in their environment, by id: their command lines. Empty except on Linux."""
     found = {}
     for directory in Path("/proc").glob("[0-9]*"):

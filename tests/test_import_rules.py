@@ -25,14 +25,15 @@ MAY_IMPORT = {
     "files": "terminal",
     "pages": "terminal",
     "figure_style": "files terminal",
+    "plugins": "terminal",
     # Models: how they are asked, opened, combined and sampled.
     "chat": "files",
     "models": "chat files terminal vocabulary",
     "hybrid": "intervals models vocabulary",
     "sampling": "chat models seeding",
     # Runs and their records; CRC, by which layers are chosen; building what was chosen.
-    "runs": "chat files models sampling terminal vocabulary",
-    "crc": "chat figure_style files hybrid intervals models pages runs seeding statistics terminal vocabulary",
+    "runs": "chat files models plugins sampling terminal vocabulary",
+    "crc": "chat figure_style files hybrid intervals models pages plugins runs seeding statistics terminal vocabulary",
     "building": "chat crc hybrid intervals models runs statistics terminal vocabulary",
     "trials": "building crc files hybrid intervals metrics models pages sampling statistics terminal",
     "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     "laptop": "chat files models runs sampling seeding terminal",
     "tasks": "chat metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
-    "downstream": "chat crc hybrid intervals metrics models runs sampling seeding statistics tasks vocabulary",
+    "downstream": "chat crc hybrid intervals metrics models plugins runs sampling seeding statistics tasks vocabulary",
     "harness": "chat crc downstream hybrid models runs sampling statistics tasks terminal testbed vocabulary",
     "mechanism": "crc downstream hybrid models runs terminal vocabulary",
     "prediction": "crc downstream harness intervals models runs statistics tasks vocabulary",
@@ -52,8 +53,8 @@ MAY_IMPORT = {
     "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models pages prediction runs "
     "sampling seeding stability statistics tasks terminal testbed vocabulary",
-    "cli": "analysis building chat crc experiments intervals models runs sampling statistics terminal "
-    "trials vocabulary",
+    "cli": "analysis building chat crc downstream experiments intervals models plugins runs sampling statistics "
+    "terminal trials vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

@@ -4,7 +4,7 @@ Both show the same sections. The first one is the table of verdicts; the others 
 by preset and family. A panel has a bar or a line for each method, because a run in W&B holds all methods of one
 experiment on one pair. Smoke runs are left out. Every call saves a new view and a new report; delete older ones in W&B.
 
-``--json FILE`` writes the definition without a server. ``slr.runs.tracking`` gives the metrics their names, which
+``--json FILE`` writes the definition without a server. ``slr.runs.run_content`` gives the metrics their names, which
 docs/wandb.md explains.
 """
 
@@ -24,7 +24,8 @@ from slr.analysis.verdict_mirror import TABLE
 from slr.analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
 from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, CONTROLS, DECODING, PROMPTING, Method
 from slr.judging.judge import ASPECTS
-from slr.runs.tracking import VERDICTS, log_in, logged_name
+from slr.runs.run_content import VERDICTS, logged_name
+from slr.runs.wandb_files import log_in
 from slr.tasks.creative_prompts import GENRES
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ from slr.models.presets import PRESETS, preset_of
 from slr.runs.records import AnyRecord, Configuration
 from slr.runs.results import of_kind
 from slr.runs.results_store import ResultsStore
-from slr.runs.tracking import RECORDS, log_in, wandb_files_below
+from slr.runs.run_content import RECORDS
+from slr.runs.wandb_files import log_in, wandb_files_below
 from slr.terminal.literal_text import visible
 
 SEARCH_COST = "search_cost"

@@ -9,6 +9,8 @@ starts in milliseconds. Windows has no forks, and on macOS they are not safe, so
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -27,6 +29,8 @@ CHARACTERS = 1_000_000
 """Number of characters that a template may write besides the messages of a chat."""
 MEMORY_BYTES = 1 << 30
 """Bytes that rendering may take in addition to the process's own."""
+NUM_REMEMBERED = 256
+"""Number of calls whose results are kept. A run renders the same chats before each method that it samples."""
 
 DATE = "26 Jul 2024"
 """Date that a template prints in place of today's, so that results do not depend on the day."""
@@ -122,21 +126,46 @@ def render(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> list[Re
             f"the tokenizer of {tokenizer.name_or_path or 'this model'} has no chat template, and prompts "
             "are rendered with one; give the instruct checkpoint's tokenizer, or set tokenizer.chat_template"
         )
+    key = _digest_of(tokenizer, chats)
+    if key not in _remembered:
+        try:
+            answer = _rendered(tokenizer, chats)
+        except LimitError as error:
+            raise TemplateError(template_name(tokenizer), str(error)) from None
+        _remembered[key] = [Rendering(text=text, failure=failure) for text, failure in answer]
+        # The oldest one goes first.
+        for old in [*_remembered][:-NUM_REMEMBERED]:
+            _remembered.pop(old, None)
+    return list(_remembered[key])
+
+
+_remembered: dict[str, list[Rendering]] = {}
+"""Results of ``render`` in this process. A fork of a process that holds models takes longer than the rendering."""
+
+
+def _digest_of(tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]) -> str:
+    """Digest all that a rendering depends on."""
+    content = [
+        type(tokenizer).__qualname__,
+        tokenizer.get_chat_template(),
+        {name: str(token) for name, token in tokenizer.special_tokens_map.items()},
+        [[chat.messages, chat.add_generation_prompt] for chat in chats],
+    ]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _rendered(
+    tokenizer: PreTrainedTokenizerBase, chats: Sequence[Chat]
+) -> Sequence[tuple[str | None, str | None]]:
+    """Render chats in a child, which is ended at the limits."""
     template = tokenizer.get_chat_template()
     limits = Limits(seconds=SECONDS + SECONDS_A_CHAT * len(chats), memory_bytes=MEMORY_BYTES)
-    try:
-        if has_safe_fork():
-            from slr.chat.fork import in_fork
+    if has_safe_fork():
+        from slr.chat.fork import in_fork
 
-            answer = in_fork(lambda: [_render_one(tokenizer, template, {}, chat) for chat in chats], limits)
-        else:
-            described = [asdict(chat) for chat in chats]
-            answer = in_new_process(
-                render_described, (template, tokenizer.special_tokens_map, described), limits
-            )
-    except LimitError as error:
-        raise TemplateError(template_name(tokenizer), str(error)) from None
-    return [Rendering(text=text, failure=failure) for text, failure in answer]
+        return in_fork(lambda: [_render_one(tokenizer, template, {}, chat) for chat in chats], limits)
+    described = [asdict(chat) for chat in chats]
+    return in_new_process(render_described, (template, tokenizer.special_tokens_map, described), limits)
 
 
 def has_safe_fork() -> bool:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from slr.cli import build, dashboard, figures, run, sample, score, search, show
+from slr.cli import build, dashboard, figures, plugins, run, sample, score, search, show
 from slr.terminal.command_line import make_app, run_app
 
 app = make_app("slr")
@@ -25,6 +25,7 @@ app.command(epilog=score.EXAMPLE)(score.score)
 app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=figures.EXAMPLE)(figures.figures)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
+app.command(epilog=plugins.EXAMPLE)(plugins.plugins)
 
 
 def _print_version(is_wanted: bool) -> None:

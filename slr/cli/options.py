@@ -117,8 +117,21 @@ Report = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="print everything as JSON, and nothing else")]
+Trackers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="trackers of other packages that show the results too, with commas between them; slr plugins lists them",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="print results and errors only")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="print details and debug messages too")]
+
+
+def names_of(names: str | None) -> tuple[str, ...]:
+    """Read the value of an option that takes names, each once; None is no name."""
+    given = (name.strip() for name in (names or "").split(","))
+    return tuple(dict.fromkeys(name for name in given if name))
 
 
 def components_of(names: str) -> tuple[Component, ...]:

@@ -20,12 +20,15 @@ from slr.cli.options import (
     Dtype,
     Publish,
     Quiet,
+    Trackers,
     Verbose,
     Wandb,
+    names_of,
     published_dir,
 )
 from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS, Preset
+from slr.plugins import added_names, own_names
 from slr.runs.launching import num_cores, run_processes
 from slr.runs.modes import Engine
 from slr.terminal.bad_input import check_environment, check_not_given, check_one_of
@@ -56,7 +59,7 @@ def run(
         str,
         typer.Argument(
             metavar="EXPERIMENT",
-            help=f"{ALL}, or one of {', '.join(NAMES)}",
+            help=f"{ALL}, or one of {', '.join(NAMES)}, or a task of another package",
             autocompletion=beginning_with((*NAMES, ALL)),
         ),
     ],
@@ -113,7 +116,16 @@ def run(
         typer.Option("--dry-run", help="only estimate time, memory, download and disk; nothing is run"),
     ] = False,
     cells: Annotated[bool, typer.Option("--cells", help="with --dry-run, list every cell too")] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="metrics of other packages to measure the samples by too, with commas between them; slr plugins "
+            "lists them",
+        ),
+    ] = None,
     wandb: Wandb = "offline",
+    trackers: Trackers = None,
     device: Device = None,
     dtype: Dtype = None,
     device_map: DeviceMap = None,
@@ -142,7 +154,9 @@ def run(
     end. What is on record is not done again, so the same command continues a run that was stopped.
     """
     set_verbosity(quiet, verbose)
-    check_one_of("EXPERIMENT", experiment, (*NAMES, ALL))
+    if experiment not in (*NAMES, ALL):
+        tasks = (*own_names("slr.tasks"), *added_names("slr.tasks"))
+        check_one_of("EXPERIMENT", experiment, tuple(dict.fromkeys((*NAMES, *tasks, ALL))))
     if cells and not dry_run:
         raise ValueError("--cells is for --dry-run: give both, or leave --cells out")
     check_environment(uses_wandb=wandb != "disabled")
@@ -153,6 +167,7 @@ def run(
     from slr.runs.dry_run import print_plan
     from slr.runs.own_run import PRESET_SIZES
     from slr.runs.script import ScriptOptions, check_options, run_script
+    from slr.runs.trackers import load_trackers
 
     die_with_parent()
     if publish:
@@ -174,13 +189,16 @@ def run(
         families=families,
         smoke=smoke,
         wandb=wandb,
+        # Only the process that shows results needs what shows them.
+        trackers=load_trackers(names_of(trackers)) if is_first_process() and not dry_run else (),
         device=device,
         dtype=dtype,
         device_map=device_map,
         engine=engine,
     )
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
-    experiments = chosen_experiments(experiment, sizes_of, smoke, sizes)
+    make_experiments = partial(chosen_experiments, experiment, sizes_of, smoke, sizes, names_of(metrics))
+    experiments = make_experiments()
     # A dry run comes before the checks of optional packages, because it needs none of them.
     if dry_run:
         print_plan(experiments, options, with_cells=cells)
@@ -192,7 +210,7 @@ def run(
         check_options(options, draws=experiment == ALL)
         return run_processes([sys.executable, "-P", "-m", "slr", *_words(context)], count)
     if experiment != ALL:
-        status = run_script(experiments, options)
+        status = run_script(make_experiments, options)
         if is_first_process():
             print(visible(f"to draw them: slr figures --results-dir {output_dir}"), file=sys.stderr)
         return status
@@ -201,7 +219,7 @@ def run(
             "left out: the judges and canonicalise, because SLR_JUDGE_BASE_URL is not set; see docs/judge.md",
             file=sys.stderr,
         )
-    return run_script(experiments, options, partial(draw, preset=run_on.name) if publish else draw)
+    return run_script(make_experiments, options, partial(draw, preset=run_on.name) if publish else draw)
 
 
 def _check_packages(experiments: Sequence[str], uses_wandb: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +22,11 @@ from slr.cli.options import (
     Report,
     Revision,
     Top,
+    Trackers,
     Verbose,
     Wandb,
     components_of,
+    names_of,
 )
 from slr.crc.selection import MIN_VALIDITY_RATIO
 from slr.terminal.bad_input import check_environment, check_output_directory, check_writable
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from slr.crc.study import CrcStudyConfig
     from slr.models.loading import ModelPair
     from slr.models.reference import PairSpec
-    from slr.runs.experiment import RunSettings
+    from slr.runs.experiment import AnyExperiment, RunSettings
     from slr.runs.modes import WandbMode
 
 EXAMPLE = "Example: slr search meta-llama/Llama-3.1-8B meta-llama/Llama-3.1-8B-Instruct --output-dir llama"
@@ -94,6 +97,13 @@ def search(
             "the 80 that come with slr",
         ),
     ] = None,
+    scorer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="scorer of another package, in place of validity and entropy; slr plugins lists them",
+        ),
+    ] = None,
     top: Top = 5,
     dry_run: Annotated[
         bool,
@@ -104,6 +114,7 @@ def search(
     report_path: Report = None,
     as_json: AsJson = False,
     wandb: Wandb = "disabled",
+    trackers: Trackers = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> int:
@@ -130,6 +141,7 @@ def search(
     from slr.crc.own_prompts import read_prompts
     from slr.crc.recommendation import recommend
     from slr.crc.report import crc_report
+    from slr.crc.scorer import load_scorer
     from slr.crc.study import FULL, crc_experiment
     from slr.models.presets import resolve_pair
     from slr.runs.processes import launched_processes
@@ -141,6 +153,7 @@ def search(
         alphas=numbers(alphas, "--alphas"),
         components=components_of(components),
     )
+    chosen_scorer = None if scorer is None else load_scorer(scorer)
     if prompts is not None:
         config = config.with_own_prompts(read_prompts(prompts))
     spec = resolve_pair(
@@ -159,15 +172,19 @@ def search(
     from slr.crc.plots import save_pictures
     from slr.crc.search_page import write_search_page
     from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiment, store_of
+    from slr.runs.experiment import RunSettings, run_experiments, store_of
+    from slr.runs.live_mirror import End, live_mirror
     from slr.runs.output_lock import check_still_there, output_lock
-    from slr.runs.tracking import check_account, mirror_pair
+    from slr.runs.run_progress import run_progress
+    from slr.runs.trackers import load_trackers, show_pair
+    from slr.runs.wandb_files import check_account
 
+    loaded_trackers = load_trackers(names_of(trackers)) if processes.is_main else []
     device, torch_dtype = choose_device_and_dtype(device, dtype, processes)
     settings = RunSettings(
         output_dir=output_dir, device=device, dtype=torch_dtype, device_map=device_map, processes=processes
     )
-    experiment = crc_experiment(config)
+    experiment = crc_experiment(config, chosen_scorer)
     if dry_run:
         from slr.cli.search_estimate import print_estimate
         from slr.crc.search_plan import plan_search
@@ -186,17 +203,25 @@ def search(
         spec = dataclasses.replace(
             spec, base=pair.base, instruct=pair.instruct, family=pair.family, num_layers=pair.num_layers
         )
-        outcome = run_experiment(experiment, spec, settings, dataclasses.replace(pair, name=spec.name))
-        check_still_there(output_dir)
-        if outcome.failed:
-            return 1
-        # The main process alone reports, because all processes share one output directory.
-        if not processes.is_main:
-            return 0
-        records = store_of(experiment, output_dir).read()
-        report = crc_report(records, spec.name, config.rule, config.stacks, top)
-        pictures = save_pictures([report], records, output_dir / "figures")
-        mirror_pair(experiment, spec, output_dir, wandb, pictures)
+        pair = dataclasses.replace(pair, name=spec.name)
+        mirroring = live_mirror(
+            partial(_experiments, config, scorer), [spec], output_dir, wandb, is_main=processes.is_main
+        )
+        with mirroring as mirror:
+            with run_progress(device, is_shown=processes.is_main, watch=mirror) as progress:
+                [outcome] = run_experiments([experiment], spec, settings, pair, progress)
+            check_still_there(output_dir)
+            if outcome.failed:
+                mirror.end(End(status=1))
+                return 1
+            # The main process alone reports, because all processes share one output directory.
+            if not processes.is_main:
+                return 0
+            records = store_of(experiment, output_dir).read()
+            report = crc_report(records, spec.name, config.rule, config.stacks, top)
+            pictures = save_pictures([report], records, output_dir / "figures")
+            show_pair(loaded_trackers, experiment, spec, output_dir)
+            status = mirror.end(End(status=0, pictures=pictures))
     better = recommend(records, report)
     command = (
         None
@@ -207,7 +232,7 @@ def search(
         write_search_page(report_path, report, records, command)
     if as_json:
         print(json.dumps(report_as_json(report, better, command), indent=1))
-        return 0
+        return status
     print()
     print_report(report, better, command)
     print("\nrecords:", visible(str(store_of(experiment, output_dir).path)))
@@ -215,7 +240,15 @@ def search(
         print(visible(f"picture: {picture}"))
     if report_path is not None:
         print(visible(f"page: {report_path}"))
-    return 0
+    return status
+
+
+def _experiments(config: CrcStudyConfig, scorer: str | None) -> list[AnyExperiment]:
+    """Make the experiment of the search, in the process that mirrors it."""
+    from slr.crc.scorer import load_scorer
+    from slr.crc.study import crc_experiment
+
+    return [crc_experiment(config, None if scorer is None else load_scorer(scorer))]
 
 
 def _check_options(min_validity: float, wandb: WandbMode) -> None:

@@ -66,6 +66,9 @@ def show(
     from slr.crc.search_page import write_search_page
     from slr.crc.selection import SelectionRule
     from slr.intervals import Stack
+    from slr.plugins import SINGULAR
+    from slr.runs.records import Configuration
+    from slr.runs.results import of_kind, of_pair
     from slr.runs.results_store import ResultsStore
 
     store = ResultsStore(directory / "crc_search.jsonl")
@@ -94,6 +97,9 @@ def show(
         print(json.dumps(report_as_json(report, better, command), indent=1))
         return 0
     print_report(report, better, command)
+    for configuration in of_kind(of_pair(records, pair), Configuration):
+        if scorer := configuration.versions.get(SINGULAR["slr.scorers"]):
+            notice(f"note: scored by {scorer}")
     if report.chosen is not None and report.summary("hybrid", "held_out") is None:
         notice("note: this choice has no held-out scores; slr search with the same rule measures them")
     return 0

@@ -94,7 +94,7 @@ def score_layer_sets(
     in_order = sorted(set(wanted), key=lambda layers: _choices(layers, pair.num_layers))
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     found = _log_probs(pair, encoded, in_order, budget, on_progress)
-    scores = scores_from_log_probs(found, encoded.prompts, encoded.characters)
+    scores = scores_from_log_probs(found, encoded)
     by_set = dict(zip(in_order, scores, strict=True))
     return [by_set[layers] for layers in wanted]
 

@@ -31,6 +31,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from slr.chat.template import render_chats
 from slr.crc.prompts import CrcPrompt
+from slr.crc.scorer import ENTROPY, Scorer
 from slr.crc.token_tree import padded
 from slr.models.reference import UnusablePairError
 from slr.models.streaming import is_streamed
@@ -99,6 +100,7 @@ class EncodedPrompts:
         character_tokens: for each of the C characters, the ids of the tokens that stand for it.
         min_p: share of the largest next-token probability below which a token does not count, from 0 to 1; 0 counts
             every token.
+        scorer: what makes validity and diversity of the probabilities.
     """
 
     prompts: tuple[CrcPrompt, ...]
@@ -106,6 +108,7 @@ class EncodedPrompts:
     characters: str
     character_tokens: tuple[tuple[int, ...], ...]
     min_p: float = 0.0
+    scorer: Scorer = ENTROPY
 
     def shortest(self, count: int) -> EncodedPrompts:
         """Keep the ``count`` prompts with the fewest tokens."""
@@ -131,6 +134,7 @@ def encode_prompts(
     *,
     render: Render = render_chats,
     min_p: float = 0.0,
+    scorer: Scorer = ENTROPY,
 ) -> EncodedPrompts:
     """Render prompts and find the tokens of every valid character.
 
@@ -139,6 +143,7 @@ def encode_prompts(
         tokenizer: tokenizer of the models that will be scored.
         render: renders the prompts, by default in the chat template.
         min_p: share of the largest next-token probability below which a token does not count, from 0 to 1.
+        scorer: what makes validity and diversity of the probabilities.
 
     Raises:
         ValueError: if there are no prompts, the tokenizer has no chat template, a valid character is not a single token
@@ -163,6 +168,7 @@ def encode_prompts(
         characters,
         tuple(tuple(tokens[character]) for character in characters),
         min_p,
+        scorer,
     )
 
 
@@ -172,7 +178,7 @@ def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores
     For several models of one architecture ``slr.crc.tree_forward.score_by_tree`` is faster.
     """
     log_probs_PC = answer_log_probs(model, encoded)
-    return scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
+    return scores_from_log_probs(log_probs_PC[None], encoded)[0]
 
 
 @torch.inference_mode()
@@ -257,27 +263,26 @@ def character_log_probs(
     return log_probs_BC.masked_fill(~total_B1.isfinite(), torch.nan)
 
 
-def scores_from_log_probs(
-    log_probs_RPC: NDArray[np.float64], prompts: Sequence[CrcPrompt], characters: str
-) -> list[PromptScores]:
+def scores_from_log_probs(log_probs_RPC: NDArray[np.float64], encoded: EncodedPrompts) -> list[PromptScores]:
     """Compute the scores of R models from the log-probabilities of the characters.
 
     Args:
-        log_probs_RPC: log-probabilities in nats.
-        prompts: the P prompts.
-        characters: the C characters, in the order of the last axis.
+        log_probs_RPC: log-probabilities in nats; the last axis has the order of ``encoded.characters``.
+        encoded: the P prompts, with the scorer.
 
     Returns:
         The scores of each model, in order.
+
+    Raises:
+        ValueError: if a scorer of another package gives something else than numbers from 0 to 1.
     """
-    column = {character: index for index, character in enumerate(characters)}
+    column = {character: index for index, character in enumerate(encoded.characters)}
     validity_RP = np.empty(log_probs_RPC.shape[:2])
     diversity_RP = np.empty(log_probs_RPC.shape[:2])
-    for index, prompt in enumerate(prompts):
+    for index, prompt in enumerate(encoded.prompts):
         answers_RC = np.exp(log_probs_RPC[:, index, [column[character] for character in prompt.valid]])
-        validity_RP[:, index] = answers_RC.sum(axis=1)
-        diversity_RP[:, index] = _normalised_entropy(answers_RC)
-    prompt_ids = tuple(prompt.id for prompt in prompts)
+        validity_RP[:, index], diversity_RP[:, index] = encoded.scorer.score(answers_RC, prompt.id)
+    prompt_ids = tuple(prompt.id for prompt in encoded.prompts)
     return [
         PromptScores(
             prompt_ids,
@@ -286,17 +291,6 @@ def scores_from_log_probs(
         )
         for validity_P, diversity_P in zip(validity_RP, diversity_RP, strict=True)
     ]
-
-
-def _normalised_entropy(weights_RC: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Compute the entropy of each row, scaled to sum 1, over the log of its length.
-
-    A row that sums to 0 has NaN.
-    """
-    total_R1 = weights_RC.sum(axis=1, keepdims=True)
-    shares_RC = np.divide(weights_RC, total_R1, out=np.full_like(weights_RC, np.nan), where=total_R1 > 0)
-    log_shares_RC = np.log(shares_RC, out=np.zeros_like(shares_RC), where=shares_RC > 0)
-    return -(shares_RC * log_shares_RC).sum(axis=1) / np.log(weights_RC.shape[1])
 
 
 @lru_cache(maxsize=1)

@@ -44,6 +44,7 @@ from slr.crc.layer_check import allowed_error, check_layer_by_layer, pair_in_flo
 from slr.crc.layer_evaluations import count_layer_evaluations
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt, load_prompts
+from slr.crc.scorer import ENTROPY, Scorer
 from slr.crc.scoring import (
     EncodedPrompts,
     PromptScores,
@@ -193,6 +194,7 @@ def search(
     *,
     alphas: Sequence[float] = (1.0,),
     components: Sequence[Component] = COMPONENTS,
+    scorer: Scorer = ENTROPY,
     memory_budget_bytes: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> SearchResult:
@@ -203,6 +205,7 @@ def search(
         prompts: the CRC prompts; None for the selection set.
         alphas: shares of the base model in what is restored, each in (0, 1].
         components: the parts of a layer that are restored.
+        scorer: what makes validity and diversity of the probabilities of valid characters.
         memory_budget_bytes: bytes for hidden states and intermediates, besides the two models; None for the result of
             ``memory_budget``.
         on_progress: called after every layer call with the number of layer evaluations done, and their total.
@@ -213,7 +216,8 @@ def search(
             prompts, one of their characters is no single token, the model's attention cannot be used, or the budget
             does not hold the states of a single prompt.
     """
-    encoded = encode_prompts(load_prompts("selection") if prompts is None else prompts, pair.tokenizer)
+    chosen = load_prompts("selection") if prompts is None else prompts
+    encoded = encode_prompts(chosen, pair.tokenizer, scorer=scorer)
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     stacks = [Stack(alpha, tuple(components)) for alpha in alphas]
     began = time.perf_counter()
@@ -223,7 +227,7 @@ def search(
     evaluations, tokens = count_tokens_computed(pair, encoded, budget, len(stacks))
     counts = SearchCounts(evaluations, tokens, seconds)
     instruct_1PC = tree_log_probs(pair.instruct_model, encoded)[None]
-    [instruct] = scores_from_log_probs(instruct_1PC, encoded.prompts, encoded.characters)
+    [instruct] = scores_from_log_probs(instruct_1PC, encoded)
     return SearchResult(instruct, intervals, counts)
 
 
@@ -266,7 +270,7 @@ def iter_search(
     _check_against_plain_forward(pair, encoded, stacks[0])
     budget = memory_budget_bytes or memory_budget(pair.instruct_model)
     for start, log_probs_RPC in _iter_log_probs(pair, encoded, stacks, todo, budget, on_progress):
-        scores = scores_from_log_probs(log_probs_RPC, encoded.prompts, encoded.characters)
+        scores = scores_from_log_probs(log_probs_RPC, encoded)
         hybrids = product(stacks, range(start + 1, pair.num_layers + 1))
         yield (
             start,

@@ -28,11 +28,13 @@ from slr.crc.report import (
     soup_candidates,
 )
 from slr.crc.reselection import selection_fields
+from slr.crc.scorer import ENTROPY, Scorer
 from slr.crc.selection import MIN_VALIDITY_RATIO, SelectionRule
 from slr.intervals import WHOLE, LayerSet, Restoration, Stack, all_intervals
 from slr.models.reference import PairSpec, UnusablePairError
+from slr.plugins import Plugin
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
-from slr.runs.measure_versions import CRC_SCORING
+from slr.runs.measure_versions import CRC_SCORING, version_of_plugin
 from slr.runs.provenance import reset_peak_memory
 from slr.runs.records import AnyRecord, CrcFewShotScore, CrcScore, CrcSelection, PairInfo
 from slr.runs.results import RecordsByKey, of_kind
@@ -135,16 +137,27 @@ SMOKE = CrcStudyConfig(soup_alphas=(0.0, 0.5, 1.0), max_prompts=4)
 """Configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
 
 
-def crc_experiment(config: CrcStudyConfig) -> Experiment[CrcStudyConfig]:
-    """Make the experiment ``crc_search``."""
+def crc_experiment(
+    config: CrcStudyConfig, scorer: Plugin[Scorer] | None = None
+) -> Experiment[CrcStudyConfig]:
+    """Make the experiment ``crc_search``.
+
+    Args:
+        config: what is searched, and the rule.
+        scorer: another package's scorer; None for validity and entropy.
+
+    Returns:
+        The experiment. Its records cannot be mixed with another scorer's.
+    """
+    chosen = ENTROPY if scorer is None else scorer.value
     return Experiment(
         name="crc_search",
         question="Which layers hold the collapse of diversity?",
         config=config,
-        cells=lambda spec: _cells(spec, config),
+        cells=lambda spec: _cells(spec, config, chosen),
         job_type="search",
         mirror=lambda records, pair: _mirror(records, pair, config),
-        versions=lambda: CRC_SCORING,
+        versions=lambda: CRC_SCORING | version_of_plugin("slr.scorers", scorer),
         # The digest says whether prompts differ, and needs less room in a message than the prompts.
         settings_in_records=("min_validity_ratio", "margin", "alphas", "components", "own_prompts"),
         is_wanted=lambda record: _is_wanted(record, config),
@@ -159,7 +172,7 @@ def _is_wanted(record: AnyRecord, config: CrcStudyConfig) -> bool:
     return choice is None or choice.stack in config.stacks
 
 
-def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
+def _cells(spec: PairSpec, config: CrcStudyConfig, scorer: Scorer) -> list[Cell]:
     spec = with_num_layers(spec)
     num_layers = spec.num_layers
     assert num_layers is not None
@@ -176,19 +189,19 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         Cell(
             key=models,
             record_keys=lambda _: model_keys,
-            run=lambda context: _score_models(context, config),
+            run=lambda context: _score_models(context, config, scorer),
             cost=estimated_cost(spec, config, 4 * num_layers),
         ),
         Cell(
             key=f"{pair}/few_shot",
             record_keys=lambda _: [_few_shot_key(pair, prompt_set) for prompt_set in PROMPT_SETS],
-            run=lambda context: _score_few_shot(context, config),
+            run=lambda context: _score_few_shot(context, config, scorer),
             cost=estimated_cost(spec, config, 2 * num_layers),
         ),
         Cell(
             key=search,
             record_keys=lambda _: hybrid_keys,
-            run=lambda context: _search(context, config),
+            run=lambda context: _search(context, config, scorer),
             cost=estimated_cost(
                 spec, config, count_layer_evaluations(num_layers, num_stacks=len(config.stacks))
             ),
@@ -197,7 +210,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         Cell(
             key=soups,
             record_keys=lambda _: soup_keys,
-            run=lambda context: _score_soups(context, config),
+            run=lambda context: _score_soups(context, config, scorer),
             cost=estimated_cost(spec, config, len(soup_keys) * num_layers),
             is_divisible=True,
         ),
@@ -211,7 +224,7 @@ def _cells(spec: PairSpec, config: CrcStudyConfig) -> list[Cell]:
         Cell(
             key=f"{pair}/held_out",
             record_keys=lambda results: _held_out_keys(pair, results, config),
-            run=lambda context: _score_held_out(context, config),
+            run=lambda context: _score_held_out(context, config, scorer),
             cost=estimated_cost(spec, config, 2 * num_layers),
             needs=(selection,),
         ),
@@ -249,19 +262,21 @@ def estimated_cost(spec: PairSpec, config: CrcStudyConfig, layer_evaluations: in
     return Cost(layer_evaluations=layer_evaluations, tokens=tokens, flops=flops)
 
 
-def _encoded(context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet) -> EncodedPrompts:
+def _encoded(
+    context: CellContext, config: CrcStudyConfig, prompt_set: PromptSet, scorer: Scorer
+) -> EncodedPrompts:
     from slr.crc.scoring import encode_prompts
 
-    return encode_prompts(config.prompts(prompt_set), context.pair.tokenizer)
+    return encode_prompts(config.prompts(prompt_set), context.pair.tokenizer, scorer=scorer)
 
 
-def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+def _score_models(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -> Iterator[list[AnyRecord]]:
     from slr.crc.tree_forward import score_by_tree
 
     models = (context.pair.base_model, context.pair.instruct_model)
     records: list[AnyRecord] = [_pair_info(context)]
     for prompt_set in PROMPT_SETS:
-        encoded = _encoded(context, config, prompt_set)
+        encoded = _encoded(context, config, prompt_set, scorer)
         base, instruct = score_by_tree(models, encoded)
         if None in (*base.validity, *instruct.validity):
             _refuse(context, encoded)
@@ -272,13 +287,17 @@ def _score_models(context: CellContext, config: CrcStudyConfig) -> Iterator[list
     yield records
 
 
-def _score_few_shot(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+def _score_few_shot(
+    context: CellContext, config: CrcStudyConfig, scorer: Scorer
+) -> Iterator[list[AnyRecord]]:
     from slr.crc.scoring import encode_prompts
     from slr.crc.tree_forward import score_by_tree
 
     pair = context.pair
     for prompt_set in PROMPT_SETS:
-        encoded = encode_prompts(config.prompts(prompt_set), pair.tokenizer, render=FEW_SHOT.render)
+        encoded = encode_prompts(
+            config.prompts(prompt_set), pair.tokenizer, render=FEW_SHOT.render, scorer=scorer
+        )
         [scores] = score_by_tree([pair.base_model], encoded)
         yield [
             CrcFewShotScore(
@@ -312,7 +331,7 @@ def _refuse(context: CellContext, encoded: EncodedPrompts) -> NoReturn:
     )
 
 
-def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+def _search(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -> Iterator[list[AnyRecord]]:
     """Score the missing hybrids, one batch for each start layer.
 
     The cost is recorded only if one process searched every interval in one run, restored whole, because only then it is
@@ -333,7 +352,7 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     starts = context.share(starts, [count_layer_evaluations(num_layers, [start]) for start in starts])
     if not starts:  # there are more processes than start layers
         return
-    encoded = _encoded(context, config, "selection")
+    encoded = _encoded(context, config, "selection", scorer)
     budget = memory_budget(context.pair.instruct_model)
     reset_peak_memory(context.settings.device)
     began = time.perf_counter()
@@ -367,11 +386,11 @@ def _search(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
         yield [cost]
 
 
-def _score_soups(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+def _score_soups(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -> Iterator[list[AnyRecord]]:
     from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate
 
-    encoded = _encoded(context, config, "selection")
+    encoded = _encoded(context, config, "selection", scorer)
     missing = [
         alpha
         for alpha in config.soup_alphas
@@ -391,7 +410,9 @@ def _select(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRe
     yield [CrcSelection(**context.header, **fields)]
 
 
-def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[list[AnyRecord]]:
+def _score_held_out(
+    context: CellContext, config: CrcStudyConfig, scorer: Scorer
+) -> Iterator[list[AnyRecord]]:
     """Score the choice on held-out prompts, unless a choice by another rule was the same hybrid or soup."""
     from slr.crc.tree_forward import score_by_tree
     from slr.hybrid import interpolate, restore
@@ -399,7 +420,7 @@ def _score_held_out(context: CellContext, config: CrcStudyConfig) -> Iterator[li
     pair = context.spec.name
     selection = _selection_by(config, context.results, pair)
     assert selection is not None
-    encoded = _encoded(context, config, "held_out")
+    encoded = _encoded(context, config, "held_out", scorer)
     hybrid = chosen_restoration(selection)
     if hybrid is not None and hybrid_key(pair, "held_out", hybrid) not in context.results:
         model = restore(context.pair, hybrid.interval, hybrid.alpha, hybrid.components)

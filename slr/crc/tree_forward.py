@@ -130,7 +130,7 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
         if is_spread:
             # accelerate's hooks and the model hold each other, so only the garbage collector frees it.
             gc.collect()
-        yield scores_from_log_probs(log_probs_PC[None], encoded.prompts, encoded.characters)[0]
+        yield scores_from_log_probs(log_probs_PC[None], encoded)[0]
 
 
 def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:

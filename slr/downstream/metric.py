@@ -1,4 +1,4 @@
-"""What a metric of one prompt's samples is, and the ids of all metrics."""
+"""What a metric of one prompt's samples is, and the ids of slr's own metrics."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from slr.runs.records import SampleMeasures, Samples
-
-Aspect = Literal["diversity", "quality", "both", "length"]
-"""Property of the samples that a metric is about."""
+from slr.vocabulary import Aspect
 
 MetricId = Literal[
     "accepted",
@@ -60,14 +58,14 @@ class Metric:
     """A number that describes one prompt's samples.
 
     Attributes:
-        id: name in code and in W&B.
+        id: name in code and in W&B: a ``MetricId``, or a name that another package gives.
         label: name for people.
         aspect: property that the number is about.
         of: computes the number from a record of samples and its measures; None where it is not defined.
         is_primary: whether it is the primary metric of its task.
     """
 
-    id: MetricId
+    id: str
     label: str
     aspect: Aspect
     of: Callable[[Samples, SampleMeasures | None], float | None]

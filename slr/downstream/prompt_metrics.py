@@ -1,4 +1,4 @@
-"""Metrics of one prompt's samples, made from a record's raw texts.
+"""The tasks of open questions and reasoning, and their metrics, made from a record's raw texts.
 
 No torch is needed: embeddings and fluency were computed before and come from the record of measures.
 """
@@ -6,19 +6,20 @@ No torch is needed: embeddings and fluency were computed before and come from th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import lru_cache, partial
 
-from slr.downstream.metric import Aspect, Metric, MetricId
+from slr.downstream.metric import Metric, MetricId
 from slr.downstream.primary import PASS_AT, primary_metric
 from slr.downstream.sampled_answers import parsed_answers, share_cut_of, unparsed_share
-from slr.downstream.writing_metrics import NO_LENGTHS, WritingLengths, writing_metrics
+from slr.downstream.task import Task
+from slr.downstream.writing_lengths import WritingLengths
 from slr.metrics.coverage import answer_entropy, coverage_at_k, coverage_curve, precision
 from slr.metrics.pass_at_k import pass_at_k, pass_at_k_curve
 from slr.runs.records import SampleMeasures, Samples
-from slr.tasks.prompts import question_key
-from slr.tasks.reasoning import ReasoningProblem, is_right
-from slr.vocabulary import Source, TaskName
+from slr.tasks.few_shot import few_shot_document
+from slr.tasks.prompts import open_questions, question_key, reasoning_ids, reasoning_problems
+from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
+from slr.vocabulary import Aspect, Source
 
 RightAnswers = Sequence[str | None]
 """Right answer that each sample gives; None where a sample gives none."""
@@ -26,52 +27,6 @@ MOST_REMEMBERED = 2**14
 """Number of records whose answers are kept after they were read."""
 ReadAnswers = Callable[[Samples], RightAnswers | None]
 """Reads the answers in the samples of an open question; None where the answers are not known."""
-
-
-def metrics_of(
-    task: TaskName, source: Source, num_samples: int, lengths: WritingLengths = NO_LENGTHS
-) -> tuple[Metric, ...]:
-    """The metrics of a task.
-
-    Args:
-        task: the task.
-        source: origin of the prompts, which decides how the quality of a text is measured.
-        num_samples: number of samples of each prompt.
-        lengths: the lengths that metrics of creative writing depend on.
-
-    Returns:
-        The metrics, in the order of the tables: the primary one first.
-    """
-    primary = primary_metric(task, num_samples)
-    metrics = [
-        replace(metric, is_primary=metric.id == primary)
-        for metric in _metrics_of(task, source, num_samples, lengths)
-    ]
-    return tuple(sorted(metrics, key=lambda metric: not metric.is_primary))
-
-
-def _metrics_of(
-    task: TaskName, source: Source, num_samples: int, lengths: WritingLengths
-) -> tuple[Metric, ...]:
-    share_cut = Metric("share_cut", "share cut", "length", share_cut_of)
-    if task == "creative_writing":
-        return writing_metrics(source, num_samples, lengths)
-    if task == "open_qa":
-        return (
-            coverage_metric("coverage", f"coverage at {num_samples}"),
-            precision_metric("precision", "precision"),
-            _answer_metric("answer_entropy", "answer entropy", "diversity", _entropy, right_answers),
-            Metric("unparsed", "answers not parsed", "quality", unparsed_share),
-            share_cut,
-        )
-    return (
-        *(
-            Metric(id_, f"pass@{k}", "quality" if k == 1 else "both", partial(_pass_at, k=k))
-            for k, id_ in PASS_AT
-            if k <= num_samples
-        ),
-        share_cut,
-    )
 
 
 def precision_metric(id_: MetricId, label: str, read: ReadAnswers | None = None) -> Metric:
@@ -164,3 +119,47 @@ def _entropy(answers: RightAnswers, samples: Samples) -> float | None:
 
 def _pass_at(samples: Samples, _: SampleMeasures | None, k: int) -> float | None:
     return pass_at_k(len(samples.texts), num_solved(samples), k)
+
+
+def _open_qa_metrics(_source: Source, num_samples: int, _lengths: WritingLengths) -> tuple[Metric, ...]:
+    return (
+        coverage_metric("coverage", f"coverage at {num_samples}"),
+        precision_metric("precision", "precision"),
+        _answer_metric("answer_entropy", "answer entropy", "diversity", _entropy, right_answers),
+        Metric("unparsed", "answers not parsed", "quality", unparsed_share),
+        Metric("share_cut", "share cut", "length", share_cut_of),
+    )
+
+
+def _reasoning_metrics(_source: Source, num_samples: int, _lengths: WritingLengths) -> tuple[Metric, ...]:
+    metrics = (
+        *(
+            Metric(id_, f"pass@{k}", "quality" if k == 1 else "both", partial(_pass_at, k=k))
+            for k, id_ in PASS_AT
+            if k <= num_samples
+        ),
+        Metric("share_cut", "share cut", "length", share_cut_of),
+    )
+    primary = primary_metric("reasoning", num_samples)
+    return tuple(sorted(metrics, key=lambda metric: metric.id != primary))
+
+
+OPEN_QA = Task(
+    prompts=open_questions,
+    metrics=_open_qa_metrics,
+    few_shot=partial(few_shot_document, "open_qa"),
+    curve=("coverage", coverage_curve_of),
+)
+"""Questions that have many right answers."""
+
+REASONING = Task(
+    prompts=reasoning_problems,
+    ids=reasoning_ids,
+    metrics=_reasoning_metrics,
+    kind="problems",
+    few_shot=partial(few_shot_document, "reasoning"),
+    curve=("pass_at_k", pass_curve_of),
+    # GSM8K would have to be downloaded before it is known whether anything is left to do.
+    revisions={"hub": GSM8K_REVISION},
+)
+"""Problems with one number as the answer."""

@@ -13,14 +13,14 @@ from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED, POOLED, SOLV
 from slr.downstream.methods import Method, model_rank
 from slr.downstream.metric import Metric
 from slr.downstream.primary import PRIMARY_GROUPS, PRIMARY_METHOD
-from slr.downstream.prompt_metrics import metrics_of
-from slr.downstream.writing_metrics import NO_LENGTHS, lengths_of
-from slr.runs.records import AnyRecord, SampleMeasures, Samples, natural_key
+from slr.downstream.task import find_task, metrics_of
+from slr.downstream.writing_lengths import NO_LENGTHS, lengths_of
+from slr.runs.records import AddedMetric, AnyRecord, SampleMeasures, Samples, natural_key
 from slr.runs.results import of_kind, of_pair
 from slr.statistics.contrasts import Comparison, Contrast, make_contrasts
 from slr.statistics.means import mean_defined
 from slr.statistics.uncertainty import Estimate, estimate_mean
-from slr.vocabulary import PromptingMethod, TaskName
+from slr.vocabulary import PromptingMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +39,7 @@ class MetricValues:
     """
 
     experiment: str
-    task: TaskName
+    task: str
     pair: str
     family: str
     group: str
@@ -51,7 +51,7 @@ class MetricValues:
     def is_primary(self) -> bool:
         """Whether a claim rests on these values. None rests on other experiments that ask the same questions."""
         own = self.metric.is_primary and self.experiment == self.task
-        return own and self.group == PRIMARY_GROUPS.get(self.task)
+        return own and (self.task, self.group) in PRIMARY_GROUPS.items()
 
     def prompt_means(self, method: str) -> dict[str, float | None]:
         """The mean over seeds for each prompt; None where no seed has a value."""
@@ -97,7 +97,7 @@ def metric_values(
     Args:
         records: samples and measures, of any pairs, in any order.
         pair: name of the pair.
-        metrics: metrics to compute; None for all metrics of the samples' task.
+        metrics: metrics to compute; None for all metrics of the samples' task, and other packages' on record.
 
     Returns:
         The values of each metric on each group.
@@ -105,11 +105,15 @@ def metric_values(
     records = list(records)
     samples = of_kind(of_pair(records, pair), Samples)
     measures = {record.samples: record for record in of_kind(records, SampleMeasures)}
+    added = _recorded_metrics(of_pair(records, pair)) if metrics is None else []
     by_group: list[list[MetricValues]] = []
     for group in sorted({record.group for record in samples}):
         of_group = [record for record in samples if record.group == group]
         by_group.append(
-            [_of_metric(of_group, metric, measures) for metric in metrics or _default_metrics(of_group)]
+            [
+                _of_metric(of_group, metric, measures)
+                for metric in metrics or (*_default_metrics(of_group), *added)
+            ]
         )
     name = _pooled_group(samples)
     pooled = [_pooled(of_metric, name) for of_metric in zip(*by_group, strict=True)] if name else []
@@ -121,13 +125,45 @@ def _pooled_group(samples: Sequence[Samples]) -> str | None:
     groups = {record.group for record in samples}
     if groups and groups <= {SOLVED, FAILED}:
         return ALL_PROBLEMS
-    return ALL_GENRES if len(groups) > 1 and samples[0].task == "creative_writing" else None
+    return ALL_GENRES if len(groups) > 1 and _is_writing(samples[0].task) else None
 
 
 def _default_metrics(samples: Sequence[Samples]) -> tuple[Metric, ...]:
     first = samples[0]
-    lengths = lengths_of(samples) if first.task == "creative_writing" else NO_LENGTHS
+    lengths = lengths_of(samples) if _is_writing(first.task) else NO_LENGTHS
     return metrics_of(first.task, first.source, len(first.texts), lengths)
+
+
+def _is_writing(task: str) -> bool:
+    return find_task(task).value.kind == "writing"
+
+
+def _recorded_metrics(records: Iterable[AnyRecord]) -> list[Metric]:
+    """The metrics of other packages that the records have values of, by name, each from the latest package."""
+    latest: dict[str, AddedMetric] = {}
+    added = of_kind(records, AddedMetric)
+    for record in added:
+        if record.metric not in latest or _age(record) > _age(latest[record.metric]):
+            latest[record.metric] = record
+    return [
+        _from_records(
+            record, {r.samples: r.value for r in added if (r.metric, r.package) == (name, record.package)}
+        )
+        for name, record in sorted(latest.items())
+    ]
+
+
+def _age(record: AddedMetric) -> tuple[str, str]:
+    return record.provenance.created_at, record.package
+
+
+def _from_records(record: AddedMetric, values: Mapping[str, float | None]) -> Metric:
+    return Metric(
+        record.metric,
+        f"{record.label} ({record.package})",
+        record.aspect,
+        lambda samples, _: values.get(samples.key),
+    )
 
 
 def _of_metric(

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,21 +33,20 @@ from slr.downstream.methods import (
     make_model,
 )
 from slr.downstream.opened_model import opened_model
-from slr.downstream.prompt_metrics import coverage_curve_of, pass_curve_of
 from slr.downstream.report import method_summaries, metric_values
+from slr.downstream.task import document_of, find_task, load_task, prompt_ids
 from slr.metrics.functional_classes import SAME_CLASS_COSINE, functional_classes
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import Cell, CellContext, Columns, Cost, Experiment, RunMirror, files_of
-from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING
+from slr.runs.measure_versions import EMBEDDING, FLUENCY, READING_OF_ANSWERS, SAMPLING, version_of_plugin
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.runs.results import RecordsByKey, of_kind
 from slr.sampling.config import SamplingConfig
 from slr.seeding import seed_from_key
-from slr.tasks.few_shot import few_shot_document
 from slr.tasks.prompting_methods import compose_english_request, compose_testbed_request
-from slr.tasks.prompts import TaskPrompt, load_task, prompt_ids
-from slr.tasks.reasoning import GSM8K_REVISION, ReasoningProblem, is_right
-from slr.vocabulary import Source, TaskName
+from slr.tasks.prompts import TaskPrompt
+from slr.tasks.reasoning import ReasoningProblem, is_right
+from slr.vocabulary import Source
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -78,7 +77,7 @@ class DownstreamConfig:
     """All that the results depend on, except the pair, the search's choice and the dtype.
 
     Attributes:
-        task: the task.
+        task: name of the task.
         source: origin of the prompts.
         methods: the methods compared.
         num_prompts: number of prompts: of each genre, of questions, or of problems.
@@ -93,7 +92,7 @@ class DownstreamConfig:
             none of the models compared.
     """
 
-    task: TaskName
+    task: str
     source: Source
     methods: tuple[Method, ...]
     num_prompts: int
@@ -121,7 +120,7 @@ class DownstreamConfig:
         """The configuration of a smoke run, which shows in seconds that everything works. Its numbers mean nothing."""
         return dataclasses.replace(
             self,
-            num_prompts=2 if self.task == "reasoning" else 1,
+            num_prompts=2 if find_task(self.task).value.kind == "problems" else 1,
             num_samples=4,
             max_new_tokens=min(self.max_new_tokens, 8),
             num_seeds=1,
@@ -166,19 +165,19 @@ def _inputs(results: RecordsByKey, spec: PairSpec, config: DownstreamConfig) -> 
 
 def versions_of(config: DownstreamConfig) -> dict[str, str]:
     """Versions of everything that samples and their stored measures depend on, except the models."""
-    versions = {**SAMPLING, "requests": _requests_digest(config)}
-    if config.task == "reasoning":
+    task = find_task(config.task)
+    versions = {**SAMPLING, "requests": _requests_digest(config), **version_of_plugin("slr.tasks", task)}
+    if task.value.kind == "problems":
         versions |= READING_OF_ANSWERS
-    if config.task == "creative_writing":
+    if task.value.kind == "writing":
         versions |= EMBEDDING | (FLUENCY if config.fluency_models else {})
     return versions
 
 
 def _requests_digest(config: DownstreamConfig) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of all requests. The revision stands for GSM8K's requests."""
-    requests: list[Any] = [GSM8K_REVISION]
-    # GSM8K would have to be downloaded here, before it is known whether anything is left to do.
-    if config.source != "hub" or config.task != "reasoning":
+    """The first 12 hexadecimal digits of the SHA-256 of all requests, or of the revision that stands for them."""
+    requests: list[Any] = [find_task(config.task).value.revisions.get(config.source)]
+    if requests == [None]:
         prompts = load_task(config.task, config.source, config.num_prompts)
         requests = [
             (prompt.id, prompt.expected, _asked(prompt, method, config))
@@ -191,7 +190,8 @@ def _requests_digest(config: DownstreamConfig) -> str:
 
 def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
     cells = []
-    if config.task == "reasoning":
+    task = find_task(config.task).value
+    if task.kind == "problems":
         cells.append(
             Cell(
                 key=f"{spec.name}/problems",
@@ -206,7 +206,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
         for method in config.methods
         for seed in range(config.num_seeds)
     ]
-    if config.task == "creative_writing":
+    if task.kind == "writing":
         samplings = tuple(cell.key for cell in cells)
         cells.append(
             Cell(
@@ -223,8 +223,10 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
 def _sampling_cell(
     spec: PairSpec, config: DownstreamConfig, method: Method, seed: int, needs: tuple[str, ...]
 ) -> Cell:
-    # Creative writing has this number of prompts of each of three genres.
-    num_prompts = config.num_prompts * (3 if config.task == "creative_writing" else 1)
+    task = find_task(config.task).value
+    # Writing has this number of prompts of each genre.
+    genres = len(task.prompts(config.source, 1)) if task.kind == "writing" else 1
+    num_prompts = config.num_prompts * genres
     return Cell(
         key=f"{spec.name}/{method.id}/seed={seed}",
         record_keys=lambda results: _sample_keys(spec, config, method, seed, results),
@@ -250,7 +252,7 @@ def _cost(spec: PairSpec, config: DownstreamConfig, num_prompts: int, num_sample
 def _prompts(config: DownstreamConfig, results: RecordsByKey, pair: str) -> tuple[TaskPrompt, ...] | None:
     """The prompts to sample; None while it is not known which problems the instruct model solves."""
     prompts = load_task(config.task, config.source, config.num_prompts)
-    if config.task != "reasoning":
+    if find_task(config.task).value.kind != "problems":
         return prompts
     problems = results.find(ProblemSet, ProblemSet.key_of(pair))
     if problems is None:
@@ -279,7 +281,7 @@ def _try_problems(context: CellContext, config: DownstreamConfig) -> Iterator[li
     """Find which problems the instruct model's greedy answer gets wrong."""
     from slr.chat.template import render_chats
 
-    prompts = load_task("reasoning", config.source, config.num_prompts)
+    prompts = load_task(config.task, config.source, config.num_prompts)
     greedy = SamplingConfig(temperature=0, max_new_tokens=config.max_new_tokens)
     wrong: list[str] = []
     with opened_model(context, lambda pair: pair.instruct_model) as instruct:
@@ -335,7 +337,7 @@ def sample_prompts(
 
     pair = context.spec.name
     sampling = dataclasses.replace(method.sampling, max_new_tokens=config.max_new_tokens)
-    document = few_shot_document(config.task, config.source) if method.prompting == "few_shot" else None
+    document = document_of(config.task, config.source) if method.prompting == "few_shot" else None
     render = document.render if document else render_chats
     other_ends = document.end_tokens if document else lambda _: ()
     with opened_model(
@@ -456,7 +458,7 @@ def _asked(prompt: TaskPrompt, method: Method, config: DownstreamConfig) -> str:
     """All that the model is given except the chat template: the request, or the whole document."""
     request = _request(prompt, method, config)
     is_in_document = method.prompting == "few_shot"
-    return few_shot_document(config.task, config.source).text(request) if is_in_document else request
+    return document_of(config.task, config.source).text(request) if is_in_document else request
 
 
 def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
@@ -467,7 +469,7 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     samples = of_kind(records, Samples)
     summary: dict[str, Any] = {}
     for of_metric in method_summaries(metric_values(records, pair)):
-        name = f"{_prefix(of_metric.group)}{of_metric.method.id}/{of_metric.metric.id}"
+        name = f"{_prefix(of_metric.group, samples[0].task)}{of_metric.method.id}/{of_metric.metric.id}"
         summary[name] = of_metric.estimate.mean if of_metric.estimate else None
     for method in dict.fromkeys(record.method for record in samples):
         lengths = [n for record in samples if record.method == method for n in record.num_tokens]
@@ -481,16 +483,16 @@ def _mirror(records: Sequence[AnyRecord], pair: str) -> RunMirror:
     return RunMirror(summary=summary, tables={"samples": (columns, rows)}, curves=_curves(samples))
 
 
-def _prefix(group: str) -> str:
-    return "" if group in (*get_args(TaskName), ALL_PROBLEMS) else f"{group}/"
+def _prefix(group: str, task: str) -> str:
+    return "" if group in (task, ALL_PROBLEMS) else f"{group}/"
 
 
 def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
-    """Coverage of open questions, or pass@k of problems, for every k, by group: means over prompts and seeds."""
-    of_task = {"open_qa": ("coverage", coverage_curve_of), "reasoning": ("pass_at_k", pass_curve_of)}
-    if not samples or samples[0].task not in of_task:
+    """The task's curve for every k, by group: means over prompts and seeds."""
+    curve = find_task(samples[0].task).value.curve if samples else None
+    if curve is None:
         return {}
-    name, curve_of = of_task[samples[0].task]
+    name, curve_of = curve
     curves = {}
     by_group = {
         group: [record for record in samples if record.group == group]
@@ -502,7 +504,7 @@ def _curves(samples: Sequence[Samples]) -> dict[str, Columns]:
         methods = list(dict.fromkeys(record.method for record in of_group))
         means = [np.mean([curve_of(r) for r in of_group if r.method == method], axis=0) for method in methods]
         rows = [[k, *map(float, of_k)] for k, of_k in enumerate(zip(*means, strict=True), start=1)]
-        curves[f"{_prefix(group)}{name}"] = (["k", *methods], rows)
+        curves[f"{_prefix(group, samples[0].task)}{name}"] = (["k", *methods], rows)
     return curves
 
 

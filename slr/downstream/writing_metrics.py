@@ -8,14 +8,14 @@ are in different functional classes.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import fmean
 
 from slr.downstream.metric import Metric, MetricId
 from slr.downstream.sampled_answers import readable_answers, share_cut_of, unparsed_share
+from slr.downstream.task import Task
+from slr.downstream.writing_lengths import WritingLengths
 from slr.metrics.adjusted_distinct import expectation_adjusted_distinct
 from slr.metrics.lexical import compression_ratio, distinct_n, median_words, self_bleu
 from slr.metrics.novelty import Classes, distinct_valid, distinct_valid_at_k, utility_at_k
@@ -24,11 +24,10 @@ from slr.metrics.words import words
 from slr.runs.records import SampleMeasures, Samples
 from slr.statistics.means import mean_defined
 from slr.tasks.creative_constraints import constraint_met
-from slr.tasks.prompts import is_good_testbed_writing
+from slr.tasks.few_shot import few_shot_document
+from slr.tasks.prompts import creative_requests, is_good_testbed_writing
 from slr.vocabulary import Source
 
-FEWEST_FIRST_WORDS = 4
-"""Smallest number of words at which distinct-n is compared at equal length, so that n-grams up to n = 4 fit."""
 FEW_SAMPLES = 4
 """Number of samples of a reader who does not look at all of them."""
 LEAST_DISTINCT_4 = 0.5
@@ -40,38 +39,6 @@ _DISTINCT: tuple[tuple[int, MetricId, MetricId], ...] = (
     (4, "distinct_4", "distinct_4_first"),
 )
 """n, the metric of whole texts, and the metric of their first words."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WritingLengths:
-    """Lengths that are taken over all methods of a group, and that some metrics depend on.
-
-    Attributes:
-        first_words: number of words of each text at which distinct-n is compared at equal length.
-        vocabulary: number of different words of all texts.
-    """
-
-    first_words: int
-    vocabulary: int
-
-
-NO_LENGTHS = WritingLengths(first_words=0, vocabulary=0)
-"""Lengths of tasks whose metrics depend on none."""
-
-
-def lengths_of(samples: Iterable[Samples]) -> WritingLengths:
-    """Find the lengths of a group of samples of all methods.
-
-    Methods are compared at the smallest median number of words of any of them.
-    """
-    texts: dict[str, list[str]] = {}
-    for record in samples:
-        texts.setdefault(record.method, []).extend(readable_answers(record))
-    medians = [median for of_method in texts.values() if (median := median_words(of_method)) is not None]
-    return WritingLengths(
-        first_words=max(FEWEST_FIRST_WORDS, math.floor(min(medians, default=0))),
-        vocabulary=len({word for of_method in texts.values() for text in of_method for word in words(text)}),
-    )
 
 
 def writing_metrics(source: Source, num_samples: int, lengths: WritingLengths) -> tuple[Metric, ...]:
@@ -245,3 +212,12 @@ def _fluency(_: Samples, measures: SampleMeasures | None) -> float | None:
 
 def _adherence(_: Samples, measures: SampleMeasures | None) -> float | None:
     return None if measures is None else mean_defined(measures.adherence)
+
+
+CREATIVE_WRITING = Task(
+    prompts=creative_requests,
+    metrics=writing_metrics,
+    kind="writing",
+    few_shot=partial(few_shot_document, "creative_writing"),
+)
+"""Requests for poems, stories and jokes."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
+from slr.downstream.added_metrics import with_metrics
+from slr.downstream.methods import BASELINES, TASK_METHODS
+from slr.downstream.task import find_task
 from slr.experiments import (
     ALL,
     canonicalise,
@@ -19,7 +25,7 @@ from slr.experiments import (
     restoration_controls,
     stability,
 )
-from slr.experiments.declaring import MakeExperiment
+from slr.experiments.declaring import MakeExperiment, downstream
 from slr.runs.experiment import AnyExperiment
 from slr.runs.own_run import PRESET_SIZES, Sizes
 
@@ -41,21 +47,23 @@ MAKERS: dict[str, MakeExperiment] = {
 
 
 def chosen_experiments(
-    name: str, preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES
+    name: str, preset: str, smoke: bool, sizes: Sizes = PRESET_SIZES, metrics: Sequence[str] = ()
 ) -> list[AnyExperiment]:
     """Make the experiments that a name stands for, each after the one that it builds on.
 
     Args:
-        name: one of ``slr.experiments.NAMES``, or ``all``.
+        name: one of ``slr.experiments.NAMES``, a task, or ``all``.
         preset: name of the preset, which sets the experiments' size.
         smoke: whether to make the smoke size instead.
         sizes: sizes that differ from the preset's.
+        metrics: names of metrics of other packages that measure the samples too.
 
     Returns:
         The experiments, without repeats.
 
     Raises:
-        ValueError: if one of them asks a chat endpoint that the environment does not describe well.
+        ValueError: if one of them asks a chat endpoint that the environment does not describe well, or a task or
+            a metric cannot be used.
     """
     made: dict[str, AnyExperiment] = {}
     for make in _makers(name):
@@ -66,7 +74,7 @@ def chosen_experiments(
             chain.insert(0, earlier)
         for member in chain:
             made.setdefault(member.name, member)
-    return list(made.values())
+    return with_metrics(list(made.values()), metrics)
 
 
 def by_endpoints() -> list[MakeExperiment]:
@@ -80,4 +88,17 @@ def _makers(name: str) -> list[MakeExperiment]:
     if name == "judge":
         # Without a judge, making the experiment fails with an error that says what to set.
         return judge.configured() or [judge.experiment]
-    return [canonicalise.experiment if name == "canonicalise" else MAKERS[name]]
+    if name == "canonicalise":
+        return [canonicalise.experiment]
+    return [MAKERS[name] if name in MAKERS else _on_task(name)]
+
+
+def _on_task(name: str) -> MakeExperiment:
+    """The experiment on a task without a module here. A size that the task does not give is as in open questions."""
+    task = find_task(name).value
+    methods = BASELINES if task.few_shot is None else TASK_METHODS
+    configs = {
+        preset: task.sizes.applied(replace(config, task=name, methods=methods))
+        for preset, config in open_qa.CONFIGS.items()
+    }
+    return downstream(name, f"Are the hybrid's answers to {name} more diverse, and as good?", configs)

@@ -225,6 +225,8 @@ def _quiet() -> Generator[None]:
                 patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
             # lm-eval would look for the commit of the working directory, which says nothing about the code.
             patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))
+            # It would also start a dozen programs to describe the machine, and nobody reads their answers.
+            patches.enter_context(patch.object(evaluator, "add_env_info", lambda _results: None))
             # In a second process lm-eval would give no results, because it takes all processes for parts of one model.
             patches.enter_context(patch.dict(os.environ, {"LOCAL_RANK": "0"}))
             yield

@@ -15,6 +15,7 @@ from slr.downstream.metric import Metric
 from slr.downstream.prompt_metrics import coverage_metric, precision_metric, right_answers
 from slr.downstream.report import MethodSummary, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig
+from slr.downstream.task import load_task
 from slr.judging.chat_endpoint import ChatEndpoint, ChatModel, ChatRequest, Connect, connect_once
 from slr.judging.recorded_samples import recorded_samples, samples_digest
 from slr.models.reference import PairSpec
@@ -22,7 +23,7 @@ from slr.runs.experiment import Cell, CellContext, Cost, Experiment
 from slr.runs.measure_versions import RECOGNITION
 from slr.runs.records import AnyRecord, CanonicalAnswers, SampleMeasures, Samples
 from slr.runs.results import RecordsByKey
-from slr.tasks.prompts import load_task, question_key
+from slr.tasks.prompts import question_key
 
 PROMPT_VERSION = "1"
 """Version of ``INSTRUCTION`` and of the form of the question. Raise it with every change of them."""

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from slr.downstream.metric import Metric, MetricId
 from slr.downstream.primary import primary_metric, quality_metric
-from slr.downstream.prompt_metrics import metrics_of
+from slr.downstream.task import metrics_of
 from slr.intervals import LayerInterval
 from slr.runs.records import (
     AnyRecord,
@@ -210,7 +210,7 @@ def _values(records: Sequence[AnyRecord]) -> list[tuple[Measure, _ByModel]]:
         if samples:
             found += [
                 (measure, _of_samples(samples, metric, measures))
-                for measure, metric in _measures_of(samples[0])
+                for measure, metric in _measures_of(task, samples[0])
             ]
     scores: dict[tuple[str, str], dict[str, Values]] = {}
     for score in sorted(of_kind(records, IntervalHarnessScore), key=lambda s: (s.task, s.metric)):
@@ -224,9 +224,9 @@ def _values(records: Sequence[AnyRecord]) -> list[tuple[Measure, _ByModel]]:
     return found
 
 
-def _measures_of(samples: Samples) -> list[tuple[Measure, Metric]]:
+def _measures_of(task: TaskName, samples: Samples) -> list[tuple[Measure, Metric]]:
     """The primary metric of a task, and its quality."""
-    task, num_samples = samples.task, len(samples.texts)
+    num_samples = len(samples.texts)
     metrics = {metric.id: metric for metric in metrics_of(task, samples.source, num_samples)}
     aspects: dict[Literal["primary", "quality"], MetricId] = {
         "primary": primary_metric(task, num_samples),

@@ -16,6 +16,7 @@ from slr.crc.selection import Candidate
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.downstream.methods import Method
 from slr.downstream.study import DownstreamConfig, measure_samples, sample_prompts, versions_of
+from slr.downstream.task import load_task, prompt_ids
 from slr.harness.evaluate import HarnessTask, groups_of_tasks, harness_version
 from slr.harness.study import HarnessConfig, model_that_ends_as_instruct
 from slr.harness.study import versions_of as versions_of_harness
@@ -33,7 +34,7 @@ from slr.runs.records import (
     SpreadIntervals,
 )
 from slr.runs.results import RecordsByKey
-from slr.tasks.prompts import TaskPrompt, load_task, prompt_ids
+from slr.tasks.prompts import TaskPrompt
 
 TYPICAL_TOKENS = 40
 """Number of tokens of a prompt or an answer, for cost estimates only."""

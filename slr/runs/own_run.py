@@ -120,7 +120,7 @@ class Sizes(_Part):
 
     def applied(self, experiment: str, config: ConfigT) -> ConfigT:
         """Replace the settings of an experiment's configuration that are given here."""
-        sizes: _Sizes = getattr(self, experiment, None) or _Sizes()
+        sizes: _Sizes = getattr(self, experiment) if experiment in Sizes.model_fields else _Sizes()
         return sizes.applied(config)
 
 

@@ -43,13 +43,13 @@ from slr.runs.record_checks import (
 )
 from slr.sampling.config import SamplingConfig
 from slr.vocabulary import (
+    Aspect,
     ComparedModel,
     Component,
     ModelKind,
     PromptingMethod,
     PromptSet,
     Source,
-    TaskName,
 )
 
 SCHEMA_VERSION = 2
@@ -543,7 +543,7 @@ class Samples(Record):
 
     kind: Literal["samples"] = "samples"
     family: str
-    task: TaskName
+    task: Name
     source: Source
     group: str
     prompt_id: str
@@ -680,6 +680,43 @@ class SampleMeasures(Record):
     def key_of(samples: str) -> str:
         """Make the key of the measures of the samples with that key."""
         return f"{samples}/measures"
+
+
+class AddedMetric(Record):
+    """The value of another package's metric on one prompt's samples.
+
+    Attributes:
+        samples: key of the samples' record.
+        metric: name of the metric.
+        label: its name for people.
+        aspect: property of the samples that it is about.
+        package: name and version of the package.
+        value: the value; None where it is not defined.
+    """
+
+    kind: Literal["added_metric"] = "added_metric"
+    samples: str
+    metric: Name
+    label: Name
+    aspect: Aspect
+    package: Name
+    value: float | None
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.samples, self.metric, self.package)
+
+    @staticmethod
+    def key_of(samples: str, metric: str, package: str) -> str:
+        """Make the key of a metric of the samples with that key.
+
+        Args:
+            samples: key of the samples' record.
+            metric: name of the metric.
+            package: name and version of its package.
+        """
+        return f"{samples}/metric/{metric} of {package}"
 
 
 class ProblemSet(Record):
@@ -1047,6 +1084,7 @@ AnyRecord = Annotated[
     | BuildCost
     | Samples
     | SampleMeasures
+    | AddedMetric
     | ProblemSet
     | HarnessScore
     | SpreadIntervals

@@ -6,9 +6,12 @@ they say nothing about the speed of this run.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
 
 from slr.runs.speed import assumed_speed
 from slr.terminal.progress import OnProgress, OnWork, work_bar
@@ -27,18 +30,55 @@ MOST_OF_A_CELL = 0.99
 """Largest share of a cell that counts before the cell has ended, whatever it reports."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndedCell:
+    """A cell that has ended, and the progress of the whole run at that moment.
+
+    Attributes:
+        experiment: name of the experiment.
+        cell: key of the cell.
+        began_at: date and time (UTC) at which the cell began; None if another process ran it.
+        seconds: wall time of the cell in seconds; None if another process ran it.
+        cells_done: number of cells of all pairs that are done.
+        cells: number of cells of all pairs.
+        seconds_left: estimate of the seconds until all cells are done; None while it is not known.
+    """
+
+    experiment: str
+    cell: str
+    began_at: str | None
+    seconds: float | None
+    cells_done: int
+    cells: int
+    seconds_left: float | None
+
+
+class CellWatch(Protocol):
+    """Gets to know when cells begin and end. It must return at once."""
+
+    def cell_began(self) -> None:
+        """A cell begins."""
+
+    def cell_ended(self, ended: EndedCell) -> None:
+        """A cell has ended."""
+
+
 class RunProgress:
     """Counts cells and their work, and shows both."""
 
-    def __init__(self, device: str, show: OnWork) -> None:
+    def __init__(self, device: str, show: OnWork, watch: CellWatch | None = None) -> None:
         """Begin without any cell.
 
         Args:
             device: device of the run, as torch names it.
             show: shows a description, the work done and all work.
+            watch: gets to know when cells begin and end.
         """
         self._speed = assumed_speed(device)
         self._show = show
+        self._watch = watch
+        self._began = time.monotonic()
+        self._beginnings: dict[CellId, tuple[float, datetime]] = {}
         self._work: dict[CellId, float] = {}
         self._ended: set[CellId] = set()
         self._done = 0.0
@@ -63,7 +103,10 @@ class RunProgress:
         self.skip([cell for cell in self._work if cell[1].startswith(f"{pair}/")])
 
     def within(self, cell: CellId) -> OnProgress:
-        """The callback to which a cell reports its own progress."""
+        """The callback to which a cell that begins now reports its own progress."""
+        self._beginnings[cell] = time.monotonic(), datetime.now(UTC)
+        if self._watch is not None:
+            self._watch.cell_began()
 
         def on_progress(done: float, total: float) -> None:
             share = min(done / total, MOST_OF_A_CELL)
@@ -79,6 +122,23 @@ class RunProgress:
         is_over = len(self._ended) == len(self._work)
         # Sums of fractions may miss the total by a hair.
         self._show(self._describe(cell), self._all if is_over else self._done, self._all)
+        if self._watch is not None:
+            self._watch.cell_ended(self._ended_cell(cell))
+
+    def _ended_cell(self, cell: CellId) -> EndedCell:
+        now = time.monotonic()
+        began, began_at = self._beginnings.get(cell, (None, None))
+        work_left = self._all - self._done
+        return EndedCell(
+            experiment=cell[0],
+            cell=cell[1],
+            # Records say the time in whole seconds too, and are compared with this.
+            began_at=None if began_at is None else began_at.isoformat(timespec="seconds"),
+            seconds=None if began is None else now - began,
+            cells_done=len(self._ended),
+            cells=len(self._work),
+            seconds_left=(now - self._began) * work_left / self._done if self._done else None,
+        )
 
     def _describe(self, cell: CellId) -> str:
         number = min(len(self._ended - {cell}) + 1, len(self._work))
@@ -93,12 +153,13 @@ class RunProgress:
 
 
 @contextmanager
-def run_progress(device: str, *, is_shown: bool) -> Generator[RunProgress]:
+def run_progress(device: str, *, is_shown: bool, watch: CellWatch | None = None) -> Generator[RunProgress]:
     """Show the progress of a run on stderr.
 
     Args:
         device: device of the run, as torch names it.
         is_shown: whether this process shows it; of several that share the work, only one does.
+        watch: gets to know when cells begin and end, in the process that shows the progress.
 
     Yields:
         The progress, to which cells are added.
@@ -107,4 +168,4 @@ def run_progress(device: str, *, is_shown: bool) -> Generator[RunProgress]:
         yield RunProgress(device, lambda _description, _done, _total: None)
         return
     with work_bar() as show:
-        yield RunProgress(device, show)
+        yield RunProgress(device, show, watch)

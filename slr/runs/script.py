@@ -7,19 +7,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
 from slr.models.presets import Preset
 from slr.models.reference import PairSpec, UnusablePairError
+from slr.plugins import Plugin
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import AnyExperiment, RunMirror, RunSettings, run_experiments
+from slr.runs.live_mirror import End, LiveMirror, live_mirror
 from slr.runs.modes import Engine, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
 from slr.runs.run_progress import run_progress
-from slr.runs.tracking import check_account, mirror_pair, mirror_verdicts
+from slr.runs.trackers import Tracker, show_pair
+from slr.runs.wandb_files import check_account
 from slr.terminal.bad_input import (
     BAD_INPUT,
     FAILED,
@@ -61,6 +65,7 @@ class ScriptOptions:
         families: families of the pairs to run, separated by commas; None for all.
         smoke: whether the experiments run a few prompts only.
         wandb: whether W&B is used, and how.
+        trackers: trackers of other packages that show the results too.
         device: device such as ``cuda:0``; None for the first GPU or else the CPU.
         dtype: dtype of the weights; None for float32 on a CPU and the checkpoints' own dtype on a GPU.
         device_map: "auto" to spread each model over all GPUs.
@@ -74,6 +79,7 @@ class ScriptOptions:
     families: str | None = None
     smoke: bool = False
     wandb: WandbMode = "offline"
+    trackers: Sequence[Plugin[Tracker]] = ()
     device: str | None = None
     dtype: str | None = None
     device_map: Literal["auto"] | None = None
@@ -98,15 +104,18 @@ class ScriptOptions:
         return [spec for spec, family in zip(preset.pairs, known, strict=True) if family in wanted]
 
 
-def run_script(experiments: Sequence[AnyExperiment], options: ScriptOptions, draw: Draw | None = None) -> int:
-    """Run the experiments on the preset's pairs, then draw and mirror the results.
+def run_script(
+    make_experiments: Callable[[], Sequence[AnyExperiment]], options: ScriptOptions, draw: Draw | None = None
+) -> int:
+    """Run the experiments on the preset's pairs, mirror their records, and draw the results.
 
     If ``accelerate launch`` started several processes, they share the work, and the first one draws and mirrors.
 
     Args:
-        experiments: experiments in the order in which they run on each pair.
+        make_experiments: makes the experiments, in the order in which they run on each pair. It can be pickled, because
+            the process that mirrors makes them too.
         options: which pairs, how, and where the results go.
-        draw: draws the figures from the records at the end, before the records are mirrored to W&B; None for none.
+        draw: draws the figures from the records at the end; None for none.
 
     Returns:
         The exit status: 0 if every cell is done, 1 if one failed, 2 if a pair cannot be used.
@@ -118,7 +127,7 @@ def run_script(experiments: Sequence[AnyExperiment], options: ScriptOptions, dra
     specs = check_options(options, draws=draw is not None)
     processes = launched_processes()
     with output_lock(options.output_dir, processes):
-        return _run_on_own_directory(experiments, specs, options, draw, processes)
+        return _run_on_own_directory(make_experiments, specs, options, draw, processes)
 
 
 def check_options(options: ScriptOptions, draws: bool) -> list[PairSpec]:
@@ -136,7 +145,7 @@ def check_options(options: ScriptOptions, draws: bool) -> list[PairSpec]:
 
 
 def _run_on_own_directory(
-    experiments: Sequence[AnyExperiment],
+    make_experiments: Callable[[], Sequence[AnyExperiment]],
     specs: Sequence[PairSpec],
     options: ScriptOptions,
     draw: Draw | None,
@@ -160,41 +169,46 @@ def _run_on_own_directory(
         device_map=options.device_map,
         processes=processes,
     )
-    status = _measure(experiments, specs, settings)
-    if processes.is_main:
-        status = max(status, _draw_and_mirror(experiments, specs, options, draw))
+    mirroring = live_mirror(
+        make_experiments,
+        specs,
+        options.output_dir,
+        options.wandb,
+        smoke=options.smoke,
+        is_main=processes.is_main,
+    )
+    with mirroring as mirror:
+        experiments = make_experiments()
+        status = _measure(experiments, specs, settings, mirror)
+        if processes.is_main:
+            for experiment, spec in product(experiments, specs):
+                show_pair(options.trackers, experiment, spec, options.output_dir, options.smoke)
+            status = max(status, _draw_and_mirror(options, draw, mirror, status))
     # When one process fails, the launcher ends the others too. The main process may still be drawing.
     processes.wait_for_everyone()
     return status
 
 
-def _draw_and_mirror(
+def _draw_and_mirror(options: ScriptOptions, draw: Draw | None, mirror: LiveMirror, measured: int) -> int:
+    drawing = Drawing(status=0) if draw is None else draw(options.output_dir, options.figures_dir)
+    status = 0 if drawing.status == 0 else max(drawing.status, FAILED)
+    pictures = sorted((options.figures_dir / "figures").glob("*.png")) if drawing.verdicts else []
+    end = End(status=max(measured, status), pictures=pictures, verdicts=drawing.verdicts)
+    return max(status, mirror.end(end))
+
+
+def _measure(
     experiments: Sequence[AnyExperiment],
     specs: Sequence[PairSpec],
-    options: ScriptOptions,
-    draw: Draw | None,
+    settings: RunSettings,
+    mirror: LiveMirror,
 ) -> int:
-    drawing = Drawing(status=0) if draw is None else draw(options.output_dir, options.figures_dir)
-    for experiment in experiments:
-        for spec in specs:
-            mirror_pair(experiment, spec, options.output_dir, options.wandb, smoke=options.smoke)
-    if drawing.status != 0:
-        return max(drawing.status, FAILED)
-    images = sorted((options.figures_dir / "figures").glob("*.png"))
-    for spec in specs:
-        if spec.name in drawing.verdicts:
-            verdicts = drawing.verdicts[spec.name]
-            mirror_verdicts(spec, verdicts, options.output_dir, options.wandb, images, options.smoke)
-    return 0
-
-
-def _measure(experiments: Sequence[AnyExperiment], specs: Sequence[PairSpec], settings: RunSettings) -> int:
     """Run all experiments pair by pair; a pair that cannot be loaded is reported, and the next one follows."""
     # Every process goes through the same pairs, so only one of them reports.
     say = partial(print, file=sys.stderr) if settings.processes.is_main else lambda _: None
     status = 0
     began = time.monotonic()
-    with run_progress(settings.device, is_shown=settings.processes.is_main) as progress:
+    with run_progress(settings.device, is_shown=settings.processes.is_main, watch=mirror) as progress:
         for spec in specs:
             # All pairs are counted before the first one runs, so that the time left is the whole run's.
             for experiment in experiments:

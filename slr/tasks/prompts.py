@@ -13,7 +13,7 @@ from slr.tasks.creative_prompts import GENRES, Genre, load_creative_prompts
 from slr.tasks.reasoning import comparison_problems, gsm8k_ids, gsm8k_problems, testbed_problems
 from slr.testbed.facts import HELD_OUT_QUESTIONS, RELATIONS, Relation
 from slr.testbed.writing import WritingRequest, accepts, held_out_writing_requests, keeps_constraint
-from slr.vocabulary import Source, TaskName
+from slr.vocabulary import Source
 
 SHORT_FORMS: dict[Genre, str] = {
     "poem": "Write a poem that has two lines.",
@@ -42,40 +42,31 @@ class TaskPrompt:
     expected: str | None = None
 
 
-def load_task(task: TaskName, source: Source, count: int) -> tuple[TaskPrompt, ...]:
-    """Load the first prompts of a task.
+def creative_requests(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first requests for creative writing, this number of each genre."""
+    load = {"testbed": _testbed_writing, "offline": _short_writing, "hub": _creative_prompts}[source]
+    return load(count)
+
+
+def open_questions(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first open questions.
 
     Closed questions come first, so that a small count has closed ones alone. Only a closed list holds every
     right answer, so only there do precision and coverage mean what they say. On an open list a right answer
     may count as wrong.
-
-    Args:
-        task: the task.
-        source: where the prompts come from.
-        count: number of prompts: of each genre, of questions, or of problems to choose from.
     """
-    if task == "creative_writing":
-        load_writing = {"testbed": _testbed_writing, "offline": _short_writing, "hub": _creative_prompts}[
-            source
-        ]
-        return load_writing(count)
-    if task == "open_qa":
-        return _testbed_questions(count) if source == "testbed" else _open_questions(count)
+    return _testbed_questions(count) if source == "testbed" else _open_questions(count)
+
+
+def reasoning_problems(source: Source, count: int) -> tuple[TaskPrompt, ...]:
+    """Make the first reasoning problems, each with its right answer."""
     load = {"testbed": testbed_problems, "offline": comparison_problems, "hub": gsm8k_problems}[source]
     return tuple(TaskPrompt(id=p.id, group="reasoning", text=p.text, expected=p.answer) for p in load(count))
 
 
-def prompt_ids(task: TaskName, source: Source, count: int) -> tuple[str, ...]:
-    """The ids of the prompts that ``load_task`` loads, known without a download.
-
-    Args:
-        task: the task.
-        source: where the prompts come from.
-        count: number of prompts, as for ``load_task``.
-    """
-    if task == "reasoning" and source == "hub":
-        return gsm8k_ids(count)
-    return tuple(prompt.id for prompt in load_task(task, source, count))
+def reasoning_ids(source: Source, count: int) -> tuple[str, ...]:
+    """The ids of the first reasoning problems, known without a download."""
+    return gsm8k_ids(count) if source == "hub" else tuple(p.id for p in reasoning_problems(source, count))
 
 
 def _creative_prompts(per_genre: int) -> tuple[TaskPrompt, ...]:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
+from slr.downstream.task import load_task
 from slr.harness.study import HarnessConfig
 from slr.judging.judge import ASPECTS
 from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, HarnessScore, JudgeScores, SampleMeasures, Samples
-from slr.tasks.prompts import load_task
 from slr.vocabulary import ComparedModel
 from tests.analysis.synthetic import PROVENANCE, crc_records
 

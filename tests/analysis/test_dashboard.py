@@ -27,7 +27,7 @@ from slr.costs.search_cost import CostCase, cost_experiment
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, CrcFewShotScore
-from slr.runs.tracking import named_for_wandb
+from slr.runs.run_content import named_for_wandb
 from slr.statistics.uncertainty import Estimate
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import PROVENANCE, crc_records, mechanism_records, stability_records

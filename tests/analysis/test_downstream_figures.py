@@ -15,12 +15,12 @@ from slr.analysis.figures.answers import answer_distribution
 from slr.analysis.figures.curves import pass_at_k, qa_coverage
 from slr.analysis.figures.downstream import decoding_frontier
 from slr.analysis.load_results import Results
+from slr.downstream.task import load_task
 from slr.experiments.decoding_methods import experiment as decoding_methods
 from slr.figure_style import MODEL_COLORS, use_style
 from slr.runs.records import Samples
 from slr.sampling.config import SamplingConfig
 from slr.statistics.uncertainty import T_LEVEL
-from slr.tasks.prompts import load_task
 from slr.vocabulary import ComparedModel, TaskName
 from tests.analysis.downstream_records import samples_and_measures
 from tests.analysis.synthetic import PROVENANCE

@@ -14,7 +14,7 @@ import pytest
 from slr.analysis import wandb_records
 from slr.analysis.wandb_records import fetch_records
 from slr.runs.records import AnyRecord
-from slr.runs.tracking import RECORDS
+from slr.runs.run_content import RECORDS
 from tests.analysis.synthetic import crc_records
 
 PROJECT = "somebody/project"

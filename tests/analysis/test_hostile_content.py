@@ -36,7 +36,7 @@ from slr.crc.search_page import write_search_page
 from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.figure_style import in_figure, save_figure, use_style
 from slr.runs.records import RECORD_ADAPTER, AnyRecord, CanonicalAnswers, Configuration, Samples
-from slr.runs.tracking import named_for_wandb
+from slr.runs.run_content import named_for_wandb
 from slr.terminal.command_line import run_function
 from slr.terminal.literal_text import visible
 from tests.analysis.downstream_records import all_records, judge_scores

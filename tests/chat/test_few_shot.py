@@ -9,12 +9,12 @@ import pytest
 from slr.chat.few_shot import BLANK_LINE, FewShotDocument, blank_tokens_with
 from slr.crc.prompts import FEW_SHOT, PROMPT_SETS, load_prompts
 from slr.crc.scoring import encode_prompts, score_model
+from slr.downstream.task import load_task
 from slr.models.loading import load_spec
 from slr.models.presets import PRESETS
 from slr.models.reference import PairSpec
 from slr.tasks.answers import load_open_questions
 from slr.tasks.few_shot import few_shot_document
-from slr.tasks.prompts import load_task
 from slr.testbed.facts import RELATIONS
 from slr.vocabulary import Source, TaskName
 from tests.tiny_models import make_tokenizer

@@ -1,5 +1,7 @@
 """Templates by strangers: within limits, in a child that is gone afterwards."""
 
+# pyright: reportPrivateUsage=false
+
 from __future__ import annotations
 
 import os
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from slr.chat import rendering
 from slr.chat.rendering import CHARACTERS, Chat, TemplateError, render, render_texts
 from slr.chat.template import check_template, render_chat, render_chats
 from tests.tiny_models import CHAT_TEMPLATE, VOCAB_SIZE, make_tokenizer
@@ -53,15 +56,16 @@ def children() -> list[str]:
 @pytest.fixture
 def without_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Templates are rendered as on Windows and macOS."""
-    monkeypatch.setattr("slr.chat.rendering.has_safe_fork", lambda: False)
+    monkeypatch.setattr(rendering, "has_safe_fork", lambda: False)
 
 
 @pytest.mark.parametrize("template", ENDLESS.values(), ids=ENDLESS)
-def test_a_template_that_never_ends_is_refused_soon(template: str) -> None:
+def test_a_template_that_never_ends_is_refused_soon(template: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "SECONDS", 1.0)
     before, began = children(), time.monotonic()
-    with pytest.raises(TemplateError, match=r"not rendered within 5 seconds|memory|characters"):
+    with pytest.raises(TemplateError, match=r"not rendered within 1 seconds|memory|characters"):
         check_template(make_tokenizer(template), VOCAB_SIZE)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 5
     assert children() == before
 
 
@@ -182,6 +186,34 @@ def test_a_new_process_renders_what_a_fork_renders(monkeypatch: pytest.MonkeyPat
         QUESTION,
     ]
     forked = render_texts(make_tokenizer(template), chats)
-    monkeypatch.setattr("slr.chat.rendering.has_safe_fork", lambda: False)
+    monkeypatch.setattr(rendering, "_remembered", {})
+    monkeypatch.setattr(rendering, "has_safe_fork", lambda: False)
     assert render_texts(make_tokenizer(template), chats) == forked
     assert forked[0].startswith("<|bos|>26 Jul 2024False<|start|>user")
+
+
+def test_equal_chats_are_rendered_once_and_a_changed_template_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = make_tokenizer("once: {{ messages[0].content }}{{ bos_token }}")
+    first = render(tokenizer, [QUESTION])
+    forks: list[int] = []
+    fork = os.fork
+    monkeypatch.setattr(os, "fork", lambda: forks.append(0) or fork())
+    assert render(make_tokenizer(str(tokenizer.chat_template)), [QUESTION]) == first
+    assert forks == []
+    tokenizer.chat_template = "twice: {{ messages[0].content }}"
+    assert render(tokenizer, [QUESTION])[0].text == "twice: Why?"
+    tokenizer.chat_template = "once: {{ messages[0].content }}{{ bos_token }}"
+    tokenizer.bos_token = "<other>"
+    assert render(tokenizer, [QUESTION])[0].text == "once: Why?<other>"
+    assert len(forks) == 2
+
+
+def test_only_the_latest_renderings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rendering, "NUM_REMEMBERED", 2)
+    monkeypatch.setattr(rendering, "_remembered", {})
+    tokenizer = make_tokenizer(CHAT_TEMPLATE)
+    texts = [
+        render_texts(tokenizer, [Chat(messages=({"role": "user", "content": content},))])[0]
+        for content in ("a", "b", "c")
+    ]
+    assert [kept[0].text for kept in rendering._remembered.values()] == texts[1:]

@@ -11,6 +11,7 @@ from transformers import MinPLogitsWarper
 
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scoring import (
+    EncodedPrompts,
     answer_log_probs,
     character_log_probs,
     encode_prompts,
@@ -29,7 +30,8 @@ def prompt(valid: str, text: str = "Pick one.") -> CrcPrompt:
 def scores(probabilities: list[float], valid: str, characters: str):
     with np.errstate(divide="ignore"):
         log_probs = np.log(np.array(probabilities))[None, None]
-    return scores_from_log_probs(log_probs, [prompt(valid)], characters)[0]
+    tokens = tuple((token,) for token in range(len(characters)))
+    return scores_from_log_probs(log_probs, EncodedPrompts((prompt(valid),), ((0,),), characters, tokens))[0]
 
 
 def test_uniform_is_fully_diverse() -> None:

@@ -16,9 +16,11 @@ import pytest
 from nbclient import NotebookClient
 
 from slr.cli import main
+from slr.terminal.bad_input import BAD_INPUT
+from tests.installed_packages import install_project
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r'^```(python|diff)(?: title="([^"\n]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r'^```(python|diff|toml|sh)(?: title="([^"\n]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def run_blocks(page: str) -> dict[str, Any]:
     """Run a page's blocks one after the other in this process, and give the names that they define."""
     names: dict[str, Any] = {}
     for block in blocks_of(page):
-        exec(compile(block.code, f"<{page}>", "exec"), names)
+        if block.language == "python":
+            exec(compile(block.code, f"<{page}>", "exec"), names)
     return names
 
 
@@ -77,20 +80,51 @@ def test_a_built_hybrid_answers_as_the_guide_says(capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().out.splitlines()) >= 8
 
 
+def write_titled(blocks: list[Block], root: Path) -> list[str]:
+    """Write the files that blocks are to become, and give the code of the other blocks of Python."""
+    for block in blocks:
+        if block.title is not None:
+            (root / block.title).parent.mkdir(parents=True, exist_ok=True)
+            (root / block.title).write_text(block.code, encoding="utf-8")
+    return [block.code for block in blocks if block.title is None and block.language == "python"]
+
+
+@pytest.mark.usefixtures("few_prompts")
+def test_the_page_on_extending_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blocks = list(blocks_of("docs/extending.md"))
+    inside = next(place for place, block in enumerate(blocks) if block.language == "sh")
+    script = write_titled(blocks[:inside], tmp_path)
+    install_project(tmp_path / "slr-naming")
+    monkeypatch.syspath_prepend(tmp_path / "slr-naming")
+    names: dict[str, Any] = {}
+    for code in script:
+        exec(compile(code, "<docs/extending.md>", "exec"), names)
+    assert re.search(r"^hybrid one word [01]\.\d+$", capsys.readouterr().out, re.MULTILINE)
+    assert main(["plugins"]) == 0
+    assert capsys.readouterr().out.count("slr-naming 1.0") == 4
+    assert main(["search", "testbed-qwen", "--output-dir", "my-search"]) == BAD_INPUT
+    assert "version of scorer was simpson of slr-naming 1.0 and is now None" in capsys.readouterr().err
+
+
 def test_the_page_on_extending_holds_for_a_copy_of_the_package(tmp_path: Path) -> None:
+    blocks = list(blocks_of("docs/extending.md"))
+    inside = next(place for place, block in enumerate(blocks) if block.language == "sh")
     shutil.copytree(ROOT / "slr", tmp_path / "slr", ignore=shutil.ignore_patterns("__pycache__"))
-    script = []
-    for block in blocks_of("docs/extending.md"):
+    write_titled(blocks[:inside], tmp_path)
+    script = write_titled(blocks[inside:], tmp_path)
+    for block in blocks[inside:]:
         if block.language == "diff":
             apply_diff(block.code, tmp_path)
-        elif block.title is not None:
-            (tmp_path / block.title).write_text(block.code, encoding="utf-8")
-        else:
-            script.append(block.code)
+        elif block.language == "sh":
+            command, source, target = block.code.split()
+            assert command == "cp"
+            shutil.copy(tmp_path / source, tmp_path / target)
     (tmp_path / "blocks.py").write_text("\n".join(script), encoding="utf-8")
     done = subprocess.run([sys.executable, "blocks.py"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"^hybrid one word [01]\.\d+$", done.stdout, re.MULTILINE)
+    assert "testbed-qwen/hybrid temperature=1.6/seed=0" in done.stdout
 
 
 def test_the_notebook_draws_two_plots_of_a_runs_records(

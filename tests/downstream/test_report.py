@@ -12,8 +12,8 @@ import pytest
 from slr.downstream.groups import ALL_GENRES, ALL_PROBLEMS, FAILED
 from slr.downstream.metric import Metric, MetricId
 from slr.downstream.primary import quality_metric
-from slr.downstream.prompt_metrics import metrics_of
 from slr.downstream.report import MetricValues, method_contrasts, method_summaries, metric_values
+from slr.downstream.task import metrics_of
 from slr.runs.records import SampleMeasures, Samples
 from slr.sampling.config import SamplingConfig
 from slr.vocabulary import ComparedModel, TaskName

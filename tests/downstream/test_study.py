@@ -19,7 +19,8 @@ from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
 from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, PROMPTING
 from slr.downstream.report import method_contrasts, method_summaries, metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
-from slr.downstream.writing_metrics import WritingLengths
+from slr.downstream.task import metrics_of
+from slr.downstream.writing_lengths import WritingLengths
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
@@ -333,7 +334,7 @@ def test_samples_without_words_are_not_diverse(settings: RunSettings) -> None:
     wordless = record.model_copy(update={"texts": ("", " ", "...", "")})
     metrics = {
         metric.label: metric.of(wordless, None)
-        for metric in prompt_metrics.metrics_of(
+        for metric in metrics_of(
             "creative_writing", "testbed", 4, WritingLengths(first_words=4, vocabulary=9)
         )
     }

@@ -6,10 +6,9 @@ from typing import Any
 
 import pytest
 
+from slr.downstream.writing_lengths import WritingLengths, lengths_of
 from slr.downstream.writing_metrics import (
-    WritingLengths,
     classes_of,
-    lengths_of,
     repeats_itself,
     valid_samples,
     writing_metrics,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,6 @@ import pytest
 from experiments import search_cost
 from slr import cli
 from slr.crc import search as crc_search_module
-from slr.experiments import catalogue
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.records import AnyRecord, CrcScore, Failure, SearchCost
@@ -297,20 +295,6 @@ def test_a_dry_run_sums_up_and_loads_nothing(
     assert re.search(r"^crc_search +tiny-gemma/held_out +to do ", listed, re.MULTILINE)
     assert summary.split("Memory")[0] in listed
     assert not (tmp_path / "dry").exists()
-
-
-def test_run_all_measures_draws_and_mirrors(tmp_path: Path):
-    arguments = ["run", "all", "--smoke", "--families", "llama", "--output-dir", str(tmp_path)]
-    assert cli.main(arguments) == 0
-    figures = list((tmp_path / "figures").rglob("*.png"))
-    assert figures
-    marks = json.loads((tmp_path / "wandb" / "mirrored.json").read_text())
-    experiments = {f"{make('testbed', True).name}/tiny-llama" for make in catalogue.MAKERS.values()}
-    assert marks.keys() == {*experiments, "verdicts/tiny-llama"}
-    assert [name for name, mark in marks.items() if "images" in mark] == ["verdicts/tiny-llama"]
-    runs = list((tmp_path / "wandb").glob("offline-run-*"))
-    assert cli.main(arguments) == 0
-    assert list((tmp_path / "wandb").glob("offline-run-*")) == runs  # the same pictures again: nothing new
 
 
 def test_a_published_run_is_drawn_into_the_directory_that_the_repository_keeps(

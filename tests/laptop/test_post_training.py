@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import multiprocessing
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +23,7 @@ from slr.laptop.post_training.recipe import Recipe
 from slr.laptop.post_training.stages import post_train
 from slr.models.compressed_layers import decompress
 from slr.models.packaged import LAYERS_FILE
-from tests.laptop.tiny_training import RECIPE, tiny_prompts, tiny_start_model, with_tiny_models
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.laptop.tiny_training import RECIPE, tiny_prompts, tiny_start_model, train, with_tiny_models
 
 
 @pytest.fixture
@@ -35,24 +31,21 @@ def tiny_models(monkeypatch: pytest.MonkeyPatch) -> None:
     with_tiny_models(monkeypatch)
 
 
-def train_in_a_process(output_dir: Path, file: str = "", count: int = 0) -> subprocess.CompletedProcess[str]:
-    words = [
-        sys.executable,
-        "-m",
-        "tests.laptop.tiny_training",
-        str(output_dir),
-        *([file, str(count)] if file else []),
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+def train_in_a_process(output_dir: Path, file: str = "", count: int = 0) -> int | None:
+    """Train, and give the exit status. The processes are forks of one that has imported what they need."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.laptop.tiny_training"])
+    process = context.Process(target=train, args=[[str(output_dir), *([file, str(count)] if file else [])]])
+    process.start()
+    process.join()
+    return process.exitcode
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The final directory of a training that nothing stopped."""
     directory = tmp_path_factory.mktemp("uninterrupted")
-    done = train_in_a_process(directory)
-    assert done.returncode == 0, done.stderr
+    assert train_in_a_process(directory) == 0
     (final,) = directory.glob("**/final")
     return final
 
@@ -153,9 +146,9 @@ def test_files_of_another_recipe_are_refused(trained: Path) -> None:
 def test_a_killed_training_goes_on_to_the_same_bytes(
     file: str, count: int, uninterrupted: Path, tmp_path: Path
 ) -> None:
-    assert train_in_a_process(tmp_path, file, count).returncode == -signal.SIGKILL
+    assert train_in_a_process(tmp_path, file, count) == -signal.SIGKILL
     assert not list(tmp_path.glob("**/training.json"))
-    assert train_in_a_process(tmp_path).returncode == 0
+    assert train_in_a_process(tmp_path) == 0
     (found,) = tmp_path.glob("**/final")
     assert (found / ADAPTER_FILE).read_bytes() == (uninterrupted / ADAPTER_FILE).read_bytes()
     assert not list(tmp_path.glob("**/*.unfinished"))

@@ -1,4 +1,4 @@
-"""All stages of post-training on a tiny random model: ``python -m tests.laptop.tiny_training DIR [FILE COUNT]``.
+"""All stages of post-training on a tiny random model, in a process of its own: ``train([DIR, FILE, COUNT])``.
 
 With FILE, such as ``sft/state.pt``, the process kills itself (SIGKILL) when it is about to give a file of that name its
 name for the COUNT-th time. The state of training is saved after every step.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from slr.laptop.post_training import optimisation, sampling, stages
 from slr.laptop.post_training.policy import StartModel
@@ -67,8 +67,10 @@ def with_tiny_models(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(optimisation, "SAVE_EVERY_SECONDS", 0.0)
 
 
-def main(arguments: Sequence[str]) -> None:
+def train(arguments: Sequence[str]) -> None:
     """Train, and kill this process where that is asked for."""
+    # The last bits depend on it.
+    torch.set_num_threads(1)
     file, count = (arguments[1], int(arguments[2])) if len(arguments) > 1 else ("", 0)
     rename = os.replace
     num_named = 0
@@ -84,7 +86,3 @@ def main(arguments: Sequence[str]) -> None:
         with_tiny_models(patch)
         patch.setattr(os, "replace", rename_or_die)
         stages.post_train(RECIPE, Path(arguments[0]), tiny_prompts())
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -11,10 +11,10 @@ from slr.analysis.claims.prediction import near_the_best, predicts
 from slr.analysis.figures.prediction import prediction as draw
 from slr.analysis.load_results import Results
 from slr.analysis.tables.prediction import prediction, prediction_regret
+from slr.downstream.task import load_task
 from slr.prediction.report import method_of, prediction_report
 from slr.runs.records import AnyRecord, IntervalHarnessScore, Samples, SpreadIntervals
 from slr.sampling.config import SamplingConfig
-from slr.tasks.prompts import load_task
 from slr.testbed.facts import RELATIONS
 from tests.analysis.synthetic import PROVENANCE
 

@@ -8,7 +8,7 @@ import pytest
 
 from slr.runs.experiment import Cell, CellContext, Cost
 from slr.runs.records import AnyRecord
-from slr.runs.run_progress import LEAST_SECONDS, RunProgress
+from slr.runs.run_progress import LEAST_SECONDS, EndedCell, RunProgress
 from slr.runs.speed import ASSUMED_SPEEDS
 
 NAME = "open_qa"
@@ -76,3 +76,37 @@ def test_work_of_unknown_size_counts_by_its_tokens() -> None:
     progress.expect(NAME, [cell("a/few", None, 10_000), cell("a/many", None, 30_000)])
     progress.finish((NAME, "a/few"))
     assert shown.now[1] / shown.now[2] == pytest.approx(0.25)
+
+
+class Watched:
+    """What a watch gets to know."""
+
+    def __init__(self) -> None:
+        self.num_begun = 0
+        self.ended: list[EndedCell] = []
+
+    def cell_began(self) -> None:
+        self.num_begun += 1
+
+    def cell_ended(self, ended: EndedCell) -> None:
+        self.ended.append(ended)
+
+
+def test_a_watch_gets_to_know_each_cell_its_time_and_the_time_that_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("slr.runs.run_progress.time.monotonic", lambda: now[0])
+    watched = Watched()
+    progress = RunProgress("cpu", Shown(), watched)
+    progress.expect(NAME, [cell("a/x", 10), cell("a/y", 20), cell("a/z", 30)])
+    progress.within((NAME, "a/x"))
+    now[0] = 104.0
+    progress.finish((NAME, "a/x"))
+    progress.finish((NAME, "a/y"))  # another process ran it
+    first, second = watched.ended
+    assert watched.num_begun == 1
+    assert (first.experiment, first.cell, first.seconds) == (NAME, "a/x", 4.0)
+    assert (first.cells_done, first.cells, first.seconds_left) == (1, 3, pytest.approx(20))
+    assert (second.seconds, second.began_at, second.cells_done) == (None, None, 2)
+    assert second.seconds_left == pytest.approx(4)

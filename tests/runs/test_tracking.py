@@ -15,9 +15,12 @@ from slr.crc.study import CrcStudyConfig, crc_experiment
 from slr.files.whole import write_whole
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import AnyExperiment, RunMirror, store_of
-from slr.runs.tracking import check_account, logged_name, mirror_pair, named_for_wandb
+from slr.runs.run_content import logged_name, named_for_wandb
+from slr.runs.tracking import Steps, mirror_pair
+from slr.runs.wandb_files import check_account
 from slr.terminal.stopping import Stopped
 from tests.crc.test_report import CHOSEN, study
+from tests.wandb_server import wandb_server
 
 SPEC = PairSpec(
     name="tiny",
@@ -68,7 +71,7 @@ def read_back(run_file: Path) -> dict[str, Any]:
         if entry["type"] == "run":
             found |= {"config": content["config"]["update"], "run": content}
         elif entry["type"] == "summary":
-            found["summary"] |= content["update"]
+            found["summary"] |= {name.split(".")[0]: value for name, value in content["update"].items()}
         elif entry["type"] == "history":
             found["history"] |= {name.split(".")[0] for name in content["item"]}
         elif entry["type"] == "artifact":
@@ -100,7 +103,8 @@ def test_a_run_shows_configuration_tables_summary_and_images(
     assert found["config"]["provenance"]["config_hash"] == "aaaaaaaaaaaa"
     assert found["summary"]["crc_search/hybrid/interval"] == f"{CHOSEN[0]}:{CHOSEN[1]}"
     assert found["summary"]["crc_search/selection/base/validity"] == pytest.approx(0.35, abs=0.05)
-    assert {"crc_search/intervals", "crc_search/soups", "figures/heatmap"} <= found["history"]
+    assert {"crc_search/intervals", "crc_search/soups"} <= found["summary"].keys()
+    assert "figures/heatmap" in found["history"]
     assert "crc_search/soups/validity" not in found["summary"]
     assert ("crc_search-tiny", "records") in found["artifacts"]
 
@@ -172,6 +176,48 @@ def test_only_what_is_new_makes_a_run_and_its_id_stays(
     store.append([record.model_copy(update={"model": "soup", "alpha": 0.5})])
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
     assert len({path.name for path in runs_of(output_dir)}) == 1
+
+
+def test_records_that_are_added_later_are_sent_once_with_the_rows_of_before(
+    experiment: AnyExperiment, output_dir: Path, tmp_path: Path
+):
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    store = store_of(experiment, output_dir)
+    score = next(record for record in store.read() if getattr(record, "model", None) == "soup")
+    store.append([score.model_copy(update={"alpha": 0.51})])
+    assert mirror_pair(experiment, SPEC, output_dir, "offline")
+    directories = [str(file.parent) for file in runs_of(output_dir)]
+    assert len(directories) == 2
+    with wandb_server() as server:
+        command = [str(Path(sys.executable).parent / "wandb"), "sync", *directories]
+        environment = {**os.environ, **server.environment, "HOME": str(tmp_path / "home")}
+        subprocess.run(command, env=environment, capture_output=True, check=True)
+        sent = server.run("crc_search/tiny")
+    steps = [row["_step"] for row in sent.rows()]
+    assert steps == [*range(1, len(steps) + 1)]
+    points = [row.get("crc_search/soups/alpha") for row in sent.rows()]
+    assert points.count(0.51) == 1
+    assert sent.artifacts.count(("crc_search-tiny", "records")) == 2
+
+
+def test_a_history_keeps_the_order_in_which_cells_ended(tmp_path: Path):
+    steps = Steps(tmp_path)
+    assert [steps.first_step("run", cell, 1) for cell in ("b", "a")] == [1, 2]
+    assert steps.first_step("run", "curve", 5) == 3
+    again = Steps(tmp_path)
+    assert again.labels("run") == ["b", "a", "curve"]
+    assert [again.first_step("run", cell, 1) for cell in ("a", "b", "c")] == [2, 1, 8]
+    assert again.count("run") == 8
+    again.forget("run")
+    assert Steps(tmp_path).labels("run") == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"run": 3}', '{"run": {"a": "x"}}', "\0"])
+def test_a_damaged_list_of_steps_counts_as_empty(tmp_path: Path, content: str):
+    (tmp_path / "steps.json").write_text(content)
+    steps = Steps(tmp_path)
+    assert steps.labels("run") == []
+    assert steps.first_step("run", "a", 1) == 1
 
 
 def test_disabled_never_imports_wandb(output_dir: Path):
@@ -287,7 +333,7 @@ def test_a_run_that_was_not_finished_is_removed_by_the_next(experiment: AnyExper
     assert mirror_pair(experiment, SPEC, output_dir, "offline")
     [whole] = runs_of(output_dir)
     marks_file = output_dir / "wandb" / "mirrored.json"
-    run_id = whole.parent.name.rsplit("-", 1)[1]
+    run_id = whole.stem.removeprefix("run-")
     unfinished = output_dir / "wandb" / f"offline-run-20200101_000000-{run_id}"
     of_another = output_dir / "wandb" / "offline-run-20200101_000000-0123456789abcdef"
     for directory in (unfinished, of_another):
@@ -319,7 +365,8 @@ def test_a_signal_just_after_the_marks_are_written_leaves_the_run_that_they_name
 ):
     def write_and_stop(path: Path, text: str) -> None:
         write_whole(path, text)
-        raise Stopped(signal.SIGTERM)
+        if path.name == "mirrored.json":
+            raise Stopped(signal.SIGTERM)
 
     with monkeypatch.context() as patched:
         patched.setattr("slr.runs.tracking.write_whole", write_and_stop)

@@ -93,7 +93,8 @@ def test_refilled_rows_draw_the_same_samples(architecture: str, monkeypatch: pyt
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_a_gpu_draws_the_same_samples_as_a_cpu(architecture: str) -> None:
-    model = copy.deepcopy(tiny_model(architecture)).to("cuda")
+    model: Any = copy.deepcopy(tiny_model(architecture))
+    model.to("cuda")
     drawn = sample(model, IDS, PROMPTS, 4, LONG, SEEDS, end_tokens=ENDS, rows=6)
     assert [[ids(one) for one in of_prompt] for of_prompt in drawn] == expected(architecture)
 

@@ -4,8 +4,9 @@ from typing import Literal
 
 import pytest
 
+from slr.downstream.task import load_task
 from slr.tasks.answers import load_open_questions
-from slr.tasks.prompts import load_task, question_key
+from slr.tasks.prompts import question_key
 
 NUM_CLOSED = 28
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -67,16 +69,20 @@ def test_every_character_is_a_token_alone_and_digits_never_merge() -> None:
 
 
 def test_shortened_training(tmp_path: Path) -> None:
-    """A minute of training: the loss falls, and post-training makes answers valid and choices peaked."""
+    """A short training of few layers: the loss falls, and post-training makes answers valid and choices peaked."""
     config = replace(
         TrainingConfig(),
-        tokenizer_documents=800,
-        base_steps=160,
+        tokenizer_documents=400,
+        base_steps=60,
         base_batch_size=8,
-        instruct_steps=160,
+        instruct_steps=220,
         instruct_batch_size=8,
     )
-    train_family(TESTBED_FAMILIES["qwen"], config, tmp_path)
+    family = TESTBED_FAMILIES["qwen"]
+    shallow: Any = copy.deepcopy(family.config)
+    shallow.num_hidden_layers = 3
+    shallow.layer_types = shallow.layer_types[:3]
+    train_family(replace(family, config=shallow), config, tmp_path)
     report = json.loads((tmp_path / "training.json").read_text())
     for stage in ("base", "instruct"):
         assert report[stage]["last_loss"] < 0.8 * report[stage]["first_loss"], report[stage]

@@ -15,7 +15,6 @@ from slr.analysis.figures.panels import STYLES, DrawnAs, drawn_as, panels, with_
 from slr.analysis.load_results import Results
 from slr.downstream.groups import ALL_GENRES
 from slr.downstream.methods import Method
-from slr.downstream.metric import MetricId
 from slr.downstream.report import MethodSummary
 from slr.figure_style import LIMIT_COLOR
 from slr.sampling.config import SamplingConfig
@@ -219,7 +218,7 @@ def _lines(x: Estimate, y: Estimate) -> Iterator[tuple[list[float], list[float]]
         yield [x.mean] * 2, [y.low, y.high]
 
 
-def _same(summaries: Sequence[MethodSummary], of: MethodSummary, metric: MetricId) -> Estimate | None:
+def _same(summaries: Sequence[MethodSummary], of: MethodSummary, metric: str) -> Estimate | None:
     """Another metric of the same method on the same prompts."""
     return next(
         (

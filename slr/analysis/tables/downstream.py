@@ -7,7 +7,6 @@ from statistics import stdev
 
 from slr.analysis.load_results import Results
 from slr.analysis.tables.table import Cell, Table
-from slr.downstream.metric import MetricId
 from slr.figure_style import method_name
 from slr.statistics.uncertainty import Estimate
 
@@ -18,7 +17,7 @@ STATISTICS = (
 """Sentences on the statistics, for captions."""
 
 
-MAIN_WRITING_METRICS: frozenset[MetricId] = frozenset(
+MAIN_WRITING_METRICS: frozenset[str] = frozenset(
     (
         "distinct_valid",
         "accepted",
@@ -151,17 +150,13 @@ def _spread(seed_means: Sequence[float | None]) -> tuple[Cell, ...]:
     return (min(means), max(means), stdev(means)) if len(means) > 1 else (None, None, None)
 
 
-def _table(
-    results: Results, experiment: str, caption: str, metrics: Container[MetricId] | None = None
-) -> Table:
+def _table(results: Results, experiment: str, caption: str, metrics: Container[str] | None = None) -> Table:
     summaries = [
         of for of in results.method_summaries(experiment) if metrics is None or of.metric.id in metrics
     ]
     # A metric that is defined for no method would be an empty column.
-    labels: dict[MetricId, str] = {
-        of.metric.id: of.metric.label for of in summaries if of.estimate is not None
-    }
-    rows: dict[tuple[str, str, str], dict[MetricId, Estimate | None]] = {}
+    labels: dict[str, str] = {of.metric.id: of.metric.label for of in summaries if of.estimate is not None}
+    rows: dict[tuple[str, str, str], dict[str, Estimate | None]] = {}
     for of in summaries:
         rows.setdefault((of.pair, of.group, method_name(of.method.id)), {})[of.metric.id] = of.estimate
     return Table(

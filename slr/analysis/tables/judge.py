@@ -9,7 +9,6 @@ from slr.analysis.tables.contrasts import contrast_table
 from slr.analysis.tables.downstream import STATISTICS, most_items
 from slr.analysis.tables.table import Cell, Table
 from slr.downstream.groups import ALL_GENRES
-from slr.downstream.metric import MetricId
 from slr.downstream.report import MethodSummary, MetricValues, method_contrasts, method_summaries
 from slr.judging.canonicaliser import canonical_summaries
 from slr.judging.judge import ASPECTS, HIGHEST, LOWEST
@@ -94,9 +93,9 @@ def _rows_of_pair(
 
 def _estimates(
     summaries: Iterable[MethodSummary],
-) -> dict[tuple[str, str], dict[MetricId, Estimate | None]]:
+) -> dict[tuple[str, str], dict[str, Estimate | None]]:
     """The estimate of each metric, for each group and method."""
-    found: dict[tuple[str, str], dict[MetricId, Estimate | None]] = {}
+    found: dict[tuple[str, str], dict[str, Estimate | None]] = {}
     for of in summaries:
         found.setdefault((of.group, of.method.id), {})[of.metric.id] = of.estimate
     return found
@@ -121,7 +120,7 @@ def judge_agreement(results: Results) -> Table:
 def canonicaliser(results: Results) -> Table:
     """Compare the rules alone with a language model that reads what the rules do not recognise."""
     rows: list[tuple[Cell, ...]] = []
-    labels: dict[MetricId, str] = {}
+    labels: dict[str, str] = {}
     for pair, canonical in by_pair(results.canonical_answers).items():
         summaries = canonical_summaries(results.of_experiment("open_qa"), canonical, pair)
         labels = {of.metric.id: of.metric.label for of in summaries}

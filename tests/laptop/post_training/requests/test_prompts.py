@@ -10,6 +10,7 @@ from importlib import resources
 import pytest
 
 from slr.crc.prompts import PROMPT_SETS, load_prompts
+from slr.downstream.task import load_task
 from slr.laptop.post_training.few_shot import SHOTS
 from slr.laptop.post_training.requests.acceptance import (
     Accepts,
@@ -23,9 +24,9 @@ from slr.laptop.post_training.requests.acceptance import (
 from slr.laptop.post_training.requests.prompts import SUBJECTS, load_kinds, training_prompts
 from slr.tasks.answers import load_open_questions, normalise
 from slr.tasks.creative_prompts import GENRES, load_creative_prompts
-from slr.tasks.prompts import Source, TaskName, load_task
 from slr.tasks.reasoning import NUM_HELD_OUT_PROBLEMS
 from slr.testbed.facts import RELATIONS
+from slr.vocabulary import Source, TaskName
 
 RUN_OF_WORDS = 5
 """A prompt that shares so many words in a row with a training request counts as seen in training."""
