@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from slr.runs.speed import assumed_speed
+from slr.runs.speed import device_speed
 from slr.terminal.progress import OnProgress, OnWork, work_bar
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class RunProgress:
             device: device of the run, as torch names it.
             show: shows a description, the work done and all work.
         """
-        self._speed = assumed_speed(device)
+        self._speed = device_speed(device.split(":")[0])
         self._show = show
         self._work: dict[CellId, float] = {}
         self._ended: set[CellId] = set()
