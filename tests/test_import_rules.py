@@ -53,8 +53,8 @@ MAY_IMPORT = {
     "experiments": "crc downstream harness judging mechanism models prediction runs stability terminal",
     "analysis": "crc downstream figure_style files harness intervals judging metrics models pages prediction runs "
     "sampling seeding stability statistics tasks terminal testbed vocabulary",
-    "cli": "analysis building chat crc downstream experiments intervals models plugins runs sampling statistics "
-    "terminal trials vocabulary",
+    "cli": "analysis building chat costs crc downstream experiments intervals models plugins runs sampling "
+    "statistics terminal trials vocabulary",
     "__main__": "cli",
     # The package itself, which exports from all over it and which nothing in it imports.
     "slr": "building crc hybrid intervals metrics models sampling statistics",

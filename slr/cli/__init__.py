@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from slr.cli import build, dashboard, figures, plugins, run, sample, score, search, show
+from slr.cli import build, calibrate, dashboard, figures, plugins, run, sample, score, search, show
 from slr.terminal.command_line import make_app, run_app
 
 app = make_app("slr")
@@ -24,6 +24,7 @@ app.command(epilog=build.EXAMPLE)(build.build)
 app.command(epilog=score.EXAMPLE)(score.score)
 app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=figures.EXAMPLE)(figures.figures)
+app.command(epilog=calibrate.EXAMPLE)(calibrate.calibrate)
 app.command(epilog=dashboard.EXAMPLE)(dashboard.dashboard)
 app.command(epilog=plugins.EXAMPLE)(plugins.plugins)
 

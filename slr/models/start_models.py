@@ -64,7 +64,7 @@ def start_model_directory(name: LaptopModel, cache: Path | None = None) -> Path:
         ValueError: if the package is not installed, or its file is not the known one.
     """
     model = START_MODELS[name]
-    directory = (cache or _default_cache()) / "laptop" / f"{name}-{model.sha256[:12]}"
+    directory = (cache or cache_directory()) / "laptop" / f"{name}-{model.sha256[:12]}"
     if not directory.exists():
         _make_checkpoint(name, model, directory)
     return directory
@@ -93,7 +93,8 @@ def full_variant_directory(name: LaptopModel, differences: Path, cache: Path | N
     return directory
 
 
-def _default_cache() -> Path:
+def cache_directory() -> Path:
+    """Return the directory for what is made once: ``SLR_CACHE``, otherwise ``~/.cache/slr``."""
     return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "slr").expanduser()
 
 

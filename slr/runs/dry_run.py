@@ -15,7 +15,7 @@ from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import AnyExperiment, Cell, store_of
 from slr.runs.results import RecordsByKey
 from slr.runs.script import ScriptOptions
-from slr.runs.speed import ASSUMED_SPEEDS
+from slr.runs.speed import KNOWN_SPEEDS, DeviceSpeed, device_speed
 from slr.terminal.progress import format_seconds
 from slr.terminal.tables import print_sentence, print_table
 
@@ -52,9 +52,10 @@ def print_plan(
     """
     assumed = "cpu" if options.preset.name in ("testbed", "laptop") else "cuda"
     kind = (options.device or assumed).split(":")[0]
-    kind = kind if kind in ASSUMED_SPEEDS else "cpu"
+    kind = kind if kind in KNOWN_SPEEDS else "cpu"
+    speed = device_speed(kind)
     pairs = options.pairs()
-    plan = list(_planned(experiments, options, pairs, kind))
+    plan = list(_planned(experiments, options, pairs, speed))
     if with_cells:
         _print_cells(plan)
         print()
@@ -65,15 +66,17 @@ def print_plan(
     print()
     for sentence in _needs(pairs, kind, options.output_dir):
         print_sentence(sentence)
-    speed = ASSUMED_SPEEDS[kind]
     print_sentence(
-        f"The times assume {_in_words(speed.forward)}, and {_in_words(speed.sampling)} while sampling. Measuring texts "
-        "adds to them. --cells lists the cells."
+        f"The times follow from {_in_words(speed.forward)}, and {_in_words(speed.sampling)} while sampling, "
+        f"{speed.origin}; `slr calibrate` measures a device. Measuring texts adds to them. --cells lists the cells."
     )
 
 
 def _planned(
-    experiments: Sequence[AnyExperiment], options: ScriptOptions, pairs: Sequence[PairSpec], kind: str
+    experiments: Sequence[AnyExperiment],
+    options: ScriptOptions,
+    pairs: Sequence[PairSpec],
+    speed: DeviceSpeed,
 ) -> Iterator[_Planned]:
     for experiment in experiments:
         results = RecordsByKey(
@@ -85,7 +88,7 @@ def _planned(
         for spec in pairs:
             for cell in experiment.cells(spec):
                 # Some cells only count what other cells made.
-                seconds = 0.0 if cell.cost.tokens == 0 else ASSUMED_SPEEDS[kind].seconds(cell.cost)
+                seconds = 0.0 if cell.cost.tokens == 0 else speed.seconds(cell.cost)
                 yield _Planned(experiment.name, cell, seconds, cell.is_done(results))
 
 
@@ -120,7 +123,7 @@ def _print_cells(plan: Sequence[_Planned]) -> None:
 
 def _in_words(speed: float) -> str:
     """Write a speed in FLOP per second with a unit, such as ``2.5 TFLOP/s``."""
-    return f"{speed / 1e12:g} TFLOP/s" if speed >= 1e12 else f"{speed / 1e9:g} GFLOP/s"
+    return f"{speed / 1e12:.3g} TFLOP/s" if speed >= 1e12 else f"{speed / 1e9:.3g} GFLOP/s"
 
 
 def _needs(pairs: Sequence[PairSpec], kind: str, output_dir: Path) -> Iterator[str]:

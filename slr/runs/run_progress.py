@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from slr.runs.speed import assumed_speed
+from slr.runs.speed import device_speed
 from slr.terminal.progress import OnProgress, OnWork, work_bar
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class RunProgress:
             show: shows a description, the work done and all work.
             watch: gets to know when cells begin and end.
         """
-        self._speed = assumed_speed(device)
+        self._speed = device_speed(device.split(":")[0])
         self._show = show
         self._watch = watch
         self._began = time.monotonic()

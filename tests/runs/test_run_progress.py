@@ -9,7 +9,7 @@ import pytest
 from slr.runs.experiment import Cell, CellContext, Cost
 from slr.runs.records import AnyRecord
 from slr.runs.run_progress import LEAST_SECONDS, EndedCell, RunProgress
-from slr.runs.speed import ASSUMED_SPEEDS
+from slr.runs.speed import KNOWN_SPEEDS
 
 NAME = "open_qa"
 
@@ -18,7 +18,7 @@ def cell(key: str, seconds: float | None, tokens: int = 0) -> Cell:
     def run(_: CellContext) -> Iterator[Sequence[AnyRecord]]:
         raise AssertionError("no cell is run here")
 
-    flops = None if seconds is None else seconds * ASSUMED_SPEEDS["cpu"].forward
+    flops = None if seconds is None else seconds * KNOWN_SPEEDS["cpu"].forward
     cost = Cost(layer_evaluations=0, tokens=tokens, flops=flops)
     return Cell(key=key, record_keys=lambda _: [], run=run, cost=cost)
 
