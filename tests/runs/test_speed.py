@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,7 @@ def test_the_flop_are_2_a_parameter_and_token(monkeypatch: pytest.MonkeyPatch) -
     assert speed.forward / speed.sampling == pytest.approx(4 * calibration.PROMPT_TOKENS / (4 * 2))
 
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "num_hidden_layers": 2,
     "hidden_size": 16,
     "intermediate_size": 32,
