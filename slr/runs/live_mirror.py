@@ -178,7 +178,11 @@ class LiveMirror:
                 # In a group of its own the process gets no Ctrl-C from the terminal. In a session of its own it would
                 # be a match for the work, as Linux shares the processor among sessions first.
                 self._process = subprocess.Popen(
-                    COMMAND, stdin=subprocess.PIPE, stdout=log, stderr=log, process_group=0
+                    COMMAND,
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    process_group=0 if os.name == "posix" else None,
                 )
             assert self._process.stdin is not None
             self._process.stdin.write(pickle.dumps(job))
