@@ -155,9 +155,9 @@ def test_a_run_is_seen_while_it_goes_on(run: Callable[..., SlowRun]) -> None:
         stored = server.run(NAME_SHOWN)
         check_whole(stored, [0])
         row = stored.rows()[1]
-        assert row["progress/seconds_of_cell"] == pytest.approx(SECONDS, rel=0.5)
+        assert 0.9 * SECONDS < row["progress/seconds_of_cell"] < 30  # longer on a machine that does much else
         assert row["progress/tokens_per_second"] == pytest.approx(TOKENS / row["progress/seconds_of_cell"])
-        assert row["progress/seconds_left_of_all_runs"] > SECONDS
+        assert row["progress/seconds_left_of_all_runs"] > 0
         assert {row["progress/cells"], row["progress/cells_of_all_runs"]} == {NUM_CELLS}
         assert stored.alerts == ["Done"]
         assert server.unknown == set()
@@ -239,7 +239,7 @@ def test_ctrl_c_ends_the_command_at_once_and_the_mirror_a_little_later(
         began = time.monotonic()
         started.process.send_signal(signal.SIGINT)
         assert "the same command goes on" in started.end(status=130)
-        assert time.monotonic() - began < 10  # two, on a machine that has nothing else to do
+        assert time.monotonic() - began < 30  # two, on a machine that has nothing else to do
         started.wait_until_all_are_gone()
         assert server.run(NAME_SHOWN).alerts == ["Stopped"]
 
@@ -254,7 +254,7 @@ def test_a_server_that_gives_no_answers_stops_no_work_and_is_given_the_rest_by_t
         server.behaviour = behaviour
         began = time.monotonic()
         said = started.end()
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60
         assert said.count(SAYS_REPAIR) == 1
         check_records(tmp_path / "out")
         started.wait_until_all_are_gone()
