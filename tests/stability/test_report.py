@@ -102,7 +102,7 @@ def test_unfinished_studies_say_what_is_missing() -> None:
     records = study((1, 2), {(1, 2): [0.7] * NUM_PROMPTS}, {})
     some = [r for r in records if not (isinstance(r, CrcScore) and r.key.endswith("held_out/hybrid/0:2"))]
     with pytest.raises(
-        ValueError, match=r"tiny: 1 intervals have no scores on the held-out prompts: run exp"
+        ValueError, match=r"tiny: 1 intervals have no scores on the held-out prompts: run slr run stability"
     ):
         stability_report(some, PAIR)
     with pytest.raises(ValueError, match="the search chose no interval"):
