@@ -236,7 +236,7 @@ def _check_config_fields(fields: Mapping[str, Any], reference: ModelReference) -
             method = quantization.get("quant_method") if isinstance(quantization, dict) else None
             raise ValueError(
                 f"{reference} is quantized{f' ({method})' if method else ''}: layers can be restored between "
-                "full-precision checkpoints, so take the model that it was made from"
+                "full-precision checkpoints, so take the model that it was made from, or a dequantized copy"
             )
 
 

@@ -247,7 +247,10 @@ def _shared_weights(checkpoint: Checkpoint) -> Iterator[str]:
     """
     if checkpoint.layout.shared_by_layers is not None:
         first, second = checkpoint.layout.shared_by_layers
-        yield f"decoder layers share weights ({first} is {second}), so none can be restored alone"
+        yield (
+            f"decoder layers share weights ({first} is {second}), so none can be restored alone: give models "
+            "whose layers share none"
+        )
 
 
 def _notes(base: Checkpoint, instruct: Checkpoint) -> Iterator[str]:
