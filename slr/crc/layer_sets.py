@@ -232,7 +232,7 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, layer
     exact = pair_in_float32(pair)
 
     def walked(_hybrid: PreTrainedModel, short: EncodedPrompts) -> NDArray[np.float64]:
-        return _Walk(exact, short, DEFAULT_MEMORY_BUDGET).log_probs([layers], lambda _: None)[0]
+        return _log_probs(exact, short, [layers], DEFAULT_MEMORY_BUDGET)[0]
 
     allowed = allowed_error(pair.instruct_model.dtype)
     check_layer_by_layer(restore_layers(exact, layers), encoded, walked, allowed)

@@ -450,8 +450,8 @@ def _check_against_plain_forward(pair: ModelPair, encoded: EncodedPrompts, stack
     exact = pair_in_float32(pair)
 
     def searched(_hybrid: PreTrainedModel, short: EncodedPrompts) -> NDArray[np.float64]:
-        walk = _Walk(exact, [stack], short, DEFAULT_MEMORY_BUDGET, lambda _: None)
-        return walk.pass_from([start])[start][end - start - 1]
+        [(_, log_probs_RPC)] = _iter_log_probs(exact, short, [stack], [start], DEFAULT_MEMORY_BUDGET)
+        return log_probs_RPC[end - start - 1]
 
     hybrid = restore(exact, LayerInterval(start, end), stack.alpha, stack.components)
     check_layer_by_layer(hybrid, encoded, searched, allowed_error(pair.instruct_model.dtype))

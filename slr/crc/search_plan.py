@@ -15,6 +15,7 @@ from slr.crc.token_tree import TokenTree
 from slr.crc.tree_forward import DEFAULT_MEMORY_BUDGET
 from slr.intervals import all_intervals
 from slr.models.checkpoint import Checkpoint
+from slr.models.decoder import layers_only_attend
 from slr.models.hub import weights_are_local
 from slr.models.opened_pair import OpenedPair
 from slr.models.safetensors_index import TORCH_DTYPES
@@ -37,7 +38,8 @@ class SearchPlan:
         num_alphas: number of shares of the base model at which each interval is scored.
         num_cells_to_do: number of cells to run; 0 if everything is on record.
         layer_evaluations: number of times that one layer processes one model's hidden states.
-        tree_tokens: number of tokens of the selection prompts, of which a shared beginning counts once.
+        tree_tokens: number of tokens of the selection prompts; a shared beginning counts once if the layers only
+            attend.
         flops: number of floating-point operations of the layers' matrix products.
         seconds: time in seconds of the computing; loading the models comes on top.
         model_bytes: size of both models in bytes, in the dtype of the search.
@@ -106,7 +108,9 @@ def plan_search(
     # What is on record is not computed again.
     evaluations = sum(cell.cost.layer_evaluations for cell in cells)
     prompts = encode_prompts(config.prompts("selection"), instruct.tokenizer)
-    tree_tokens = len(TokenTree.build(prompts.token_ids))
+    # Only a model whose layers only attend computes a shared beginning once (``prompt_groups``).
+    shared = layers_only_attend(instruct.config)
+    tree_tokens = len(TokenTree.build(prompts.token_ids)) if shared else sum(map(len, prompts.token_ids))
     in_layers = _num_parameters(instruct, in_layers=True)
     flops = 2 * in_layers / num_layers * evaluations * tree_tokens
     free = free_bytes(device)

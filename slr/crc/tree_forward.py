@@ -33,6 +33,7 @@ from slr.crc.scoring import (
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
+from slr.models.decoder import layers_only_attend
 from slr.models.streaming import weights_in_memory
 from slr.models.transformers_internals import is_dispatched
 
@@ -71,6 +72,9 @@ def prompt_groups(
 ) -> list[list[int]]:
     """Split the prompts into as few groups as possible, so that a group's states fit half the memory budget.
 
+    A layer with linear attention, a state or a convolution takes a tree for one prompt. So each prompt is a group of
+    its own for a model with such layers.
+
     Args:
         encoded: the P prompts.
         model: the model whose states they are.
@@ -89,7 +93,8 @@ def prompt_groups(
     num_prompts = len(encoded.prompts)
     largest = 0
     # Prompts of one group share tokens in a tree, and a few large groups compute less than many small ones.
-    for num_groups in range(1, num_prompts + 1):
+    fewest = 1 if layers_only_attend(model.config) else num_prompts
+    for num_groups in range(fewest, num_prompts + 1):
         bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
         groups = [list(range(low, high)) for low, high in pairwise(bounds)]
         largest = max(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
@@ -115,15 +120,15 @@ def score_by_tree(models: Iterable[PreTrainedModel], encoded: EncodedPrompts) ->
     Raises:
         UnusablePairError: if the first model's plain forward fails, or gives other scores.
     """
-    inputs = None
+    trees: list[tuple[EncodedPrompts, LayerInputs]] = []
     for model in models:
-        if inputs is None:
+        if not trees:
             allowed = allowed_error(model.dtype)
             check_layer_by_layer(in_float32(model), encoded, tree_log_probs, allowed)
-            inputs = LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids))
+            trees = trees_of(model, encoded)
         else:
-            inputs = inputs.for_other_weights(model)
-        log_probs_PC = _log_probs(model, encoded, inputs)
+            trees = [(prompts, inputs.for_other_weights(model)) for prompts, inputs in trees]
+        log_probs_PC = _log_probs(model, trees)
         # The loop asks for the next model only after this one is freed, because a soup can fill the memory.
         is_spread = is_dispatched(model)
         del model
@@ -141,16 +146,31 @@ def tree_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
     Returns:
         Log-probabilities in nats, shape (P, C).
     """
-    return _log_probs(model, encoded, LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids)))
+    return _log_probs(model, trees_of(model, encoded))
+
+
+def trees_of(model: PreTrainedModel, encoded: EncodedPrompts) -> list[tuple[EncodedPrompts, LayerInputs]]:
+    """Pack prompts into as few trees as possible, for one state of the model.
+
+    Returns:
+        The prompts of each tree, and what the model's forward passes to its layers for the tree.
+    """
+    groups = map(encoded.subset, prompt_groups(encoded, model, memory_budget(model), num_states=1))
+    return [(group, LayerInputs.from_tree(model, TokenTree.build(group.token_ids))) for group in groups]
 
 
 @torch.inference_mode()
-def _log_probs(model: PreTrainedModel, encoded: EncodedPrompts, inputs: LayerInputs) -> NDArray[np.float64]:
-    forward = TreeForward(model, encoded, inputs, memory_budget(model))
-    state_1ND = inputs.embedded_1ND.clone()
-    for index, layer in enumerate(forward.layers[:-1]):
-        forward.advance(layer, index, [state_1ND])
-    return forward.finish(forward.layers[-1], state_1ND)[0]
+def _log_probs(
+    model: PreTrainedModel, trees: Iterable[tuple[EncodedPrompts, LayerInputs]]
+) -> NDArray[np.float64]:
+    found = []
+    for prompts, inputs in trees:
+        forward = TreeForward(model, prompts, inputs, memory_budget(model))
+        state_1ND = inputs.embedded_1ND.clone()
+        for index, layer in enumerate(forward.layers[:-1]):
+            forward.advance(layer, index, [state_1ND])
+        found.append(forward.finish(forward.layers[-1], state_1ND)[0])
+    return np.concatenate(found)
 
 
 class TreeForward:
@@ -226,22 +246,26 @@ class TreeForward:
             Hidden states, shape (R, P, D).
 
         Raises:
-            RuntimeError: if the layer does not attend through transformers' attention interface.
+            RuntimeError: if the layer does not attend through transformers' attention interface, and there are
+                several prompts.
         """
         # Only an exception can leave a layer halfway, because the layer's code is not ours. The first call runs the
         # layer on all tokens as far as its attention, which raises with the keys and values. Attention over all
         # tokens, output projection and MLP never run. The second call runs only the last tokens through the layer.
         try:
-            layer(states_RND, **self._inputs.storing_arguments)
+            output_RND = layer(states_RND, **self._inputs.storing_arguments)
         except KeysAndValues as stored:
             hidden_RPD = layer(
                 states_RND[:, self._inputs.tree.last_tokens],
                 **self._inputs.last_token_arguments(stored),
             )
         else:
-            raise RuntimeError(
-                f"{type(layer).__name__} does not attend through transformers' attention interface"
-            )
+            # A layer without attention has computed all tokens, which is right only if they are one prompt.
+            if len(self._inputs.tree.paths) > 1:
+                raise RuntimeError(
+                    f"{type(layer).__name__} does not attend through transformers' attention interface"
+                )
+            hidden_RPD = output_RND[:, self._inputs.tree.last_tokens]
         self._on_layer_evaluations(len(states_RND))
         return hidden_RPD
 

@@ -18,8 +18,7 @@ from transformers import PreTrainedModel
 
 from slr.crc.layer_inputs import LayerInputs
 from slr.crc.scoring import MAX_LOGIT_BYTES, EncodedPrompts
-from slr.crc.token_tree import TokenTree
-from slr.crc.tree_forward import TreeForward, memory_budget
+from slr.crc.tree_forward import TreeForward, memory_budget, trees_of
 from slr.hybrid import with_layers
 
 
@@ -36,8 +35,22 @@ def lens_entropies(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
     Returns:
         Entropy in nats, shape (L, P); NaN where the logits are not finite.
     """
-    inputs = LayerInputs.from_tree(model, TokenTree.build(encoded.token_ids))
-    forward = TreeForward(model, encoded, inputs, memory_budget(model))
+    of_trees = [_tree_entropies(model, prompts, inputs) for prompts, inputs in trees_of(model, encoded)]
+    return np.concatenate(of_trees, axis=1)
+
+
+def next_token_entropies(logits_BV: torch.Tensor) -> torch.Tensor:
+    """Compute the entropy of the softmax of each row of logits, in nats; a logit of minus infinity counts as 0."""
+    log_probs_BV = logits_BV.float().log_softmax(-1)
+    terms_BV = log_probs_BV.exp() * log_probs_BV
+    return -terms_BV.masked_fill(log_probs_BV == -torch.inf, 0).double().sum(-1)
+
+
+def _tree_entropies(
+    model: PreTrainedModel, prompts: EncodedPrompts, inputs: LayerInputs
+) -> NDArray[np.float64]:
+    """Compute the entropies (L, P) of the prompts of one tree."""
+    forward = TreeForward(model, prompts, inputs, memory_budget(model))
     # A model without layers is its own final norm, head and soft-capping, whatever the architecture.
     head = with_layers(model, [])
     last_tokens = inputs.tree.last_tokens
@@ -47,13 +60,6 @@ def lens_entropies(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[n
         forward.advance(layer, index, [state_1ND])
         entropies.append(_head_entropies(head, state_1ND[0, last_tokens]))
     return np.stack(entropies)
-
-
-def next_token_entropies(logits_BV: torch.Tensor) -> torch.Tensor:
-    """Compute the entropy of the softmax of each row of logits, in nats; a logit of minus infinity counts as 0."""
-    log_probs_BV = logits_BV.float().log_softmax(-1)
-    terms_BV = log_probs_BV.exp() * log_probs_BV
-    return -terms_BV.masked_fill(log_probs_BV == -torch.inf, 0).double().sum(-1)
 
 
 def _head_entropies(head: PreTrainedModel, hidden_PD: torch.Tensor) -> NDArray[np.float64]:

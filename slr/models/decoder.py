@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from torch import nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
+
+ATTENDING_KINDS = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+"""Kinds of layers, as configurations name them, that look at other tokens only by attention with a mask."""
 
 
 def decoder_layers_path(model: PreTrainedModel) -> str:
@@ -37,3 +40,12 @@ def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:
     layers = model.get_submodule(decoder_layers_path(model))
     assert isinstance(layers, nn.ModuleList)
     return layers
+
+
+def layers_only_attend(config: PreTrainedConfig) -> bool:
+    """Return whether all decoder layers look at other tokens only by attention with a mask.
+
+    Layers with linear attention, a state or a convolution do not. A configuration that names no kinds has attention.
+    """
+    kinds = getattr(config.get_text_config(decoder=True), "layer_types", None)
+    return ATTENDING_KINDS.issuperset(kinds or ())

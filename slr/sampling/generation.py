@@ -84,7 +84,8 @@ def sample(
 
     Raises:
         ValueError: if there is no prompt, an empty one, or not one seed for each prompt; if nothing ends an
-            answer; if the model's logits are not finite; if a GPU's memory does not hold one answer.
+            answer; if the model's logits are not finite, or it takes no cache; if a GPU's memory does not hold one
+            answer.
     """
     drawn = iter_samples(
         model,
@@ -474,4 +475,10 @@ def _forward(
         use_cache=True,
         logits_to_keep=1,
     )
+    # A model that ignores the cache would answer as if each token were the first.
+    if getattr(output, "past_key_values", None) is not cache:
+        raise ValueError(
+            f"{type(model).__name__} cannot be sampled, because it does not take transformers' past_key_values: build "
+            "the model (slr build) and sample it by vLLM or transformers' generate"
+        )
     return output.logits

@@ -19,11 +19,15 @@ from slr.building.checkpoint import build
 from slr.building.options import BuildOptions
 from slr.chat.template import render_chats
 from slr.cli import main
+from slr.crc.layer_evaluations import count_layer_evaluations
+from slr.crc.layer_sets import score_layer_sets
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
-from slr.crc.search import search
-from slr.hybrid import restore
+from slr.crc.search import count_tokens_computed, search
+from slr.crc.tree_forward import score_by_tree
+from slr.hybrid import restore, restore_layers
 from slr.intervals import LayerInterval
+from slr.mechanism.logit_lens import lens_entropies, next_token_entropies
 from slr.models.layout import auto_class
 from slr.models.loading import load_pair
 from slr.models.presets import resolve_pair
@@ -40,6 +44,7 @@ PROMPTS = sorted(load_prompts("selection"), key=lambda prompt: len(prompt.text))
 REQUESTS = ("Say a word.", "Write a line.")
 SAMPLING = SamplingConfig(min_p=0.02, max_new_tokens=6)
 INTERVAL = LayerInterval(1, 2)
+YES_NO = {True: "yes", False: "no"}
 TEXT: dict[str, Any] = {
     "num_hidden_layers": 3,
     "vocab_size": VOCAB_SIZE,
@@ -103,11 +108,13 @@ class Architecture:
         model_type: transformers' name.
         fields: fields of the configuration besides ``TEXT``; None for one of ``tests.odd_formats``.
         is_searched: whether the search computes it; otherwise it refuses.
+        is_sampled: whether it can be sampled; otherwise that is refused.
     """
 
     model_type: str
     fields: dict[str, Any] | None = field(default_factory=dict)
     is_searched: bool = True
+    is_sampled: bool = True
 
     def config(self) -> PreTrainedConfig:
         if self.fields is None:
@@ -134,10 +141,8 @@ TABLE: dict[str, Architecture] = {
     "Qwen 2, 2.5": Architecture("qwen2", {"use_sliding_window": True, **MIXED}),
     "Qwen 3": Architecture("qwen3", {"head_dim": 8}),
     "Qwen 3 MoE": Architecture("qwen3_moe", None),
-    "Qwen 3.5 (text)": Architecture("qwen3_5_text", LINEAR, is_searched=False),
-    "Qwen 3 Next": Architecture(
-        "qwen3_next", {**ROUTED, **LINEAR, "shared_expert_intermediate_size": 24}, is_searched=False
-    ),
+    "Qwen 3.5 (text)": Architecture("qwen3_5_text", LINEAR),
+    "Qwen 3 Next": Architecture("qwen3_next", {**ROUTED, **LINEAR, "shared_expert_intermediate_size": 24}),
     "Gemma 2": Architecture("gemma2", {"head_dim": 8, "query_pre_attn_scalar": 8, **MIXED}),
     "Gemma 3 (text)": Architecture("gemma3_text", {"head_dim": 8, "query_pre_attn_scalar": 8, **MIXED}),
     "Gemma 3 (with its image part)": Architecture("gemma3", None),
@@ -178,13 +183,12 @@ TABLE: dict[str, Architecture] = {
     ),
     "Falcon": Architecture("falcon", is_searched=False),
     "GPT-2": Architecture("gpt2", is_searched=False),
-    "LFM 2": Architecture("lfm2", {"layer_types": ["conv", "full_attention", "conv"]}, is_searched=False),
+    "LFM 2": Architecture("lfm2", {"layer_types": ["conv", "full_attention", "conv"]}),
     "Jamba": Architecture(
         "jamba",
         {**ROUTED, "attn_layer_period": 2, "attn_layer_offset": 1, "mamba_d_state": 8, "mamba_dt_rank": 4},
-        is_searched=False,
     ),
-    "Mamba": Architecture("mamba", {"state_size": 8, "time_step_rank": 4}, is_searched=False),
+    "Mamba": Architecture("mamba", {"state_size": 8, "time_step_rank": 4}, is_sampled=False),
 }
 SEARCHED = [name for name, architecture in TABLE.items() if architecture.is_searched]
 NOT_SEARCHED = [name for name, architecture in TABLE.items() if not architecture.is_searched]
@@ -296,8 +300,10 @@ def test_the_search_equals_the_plain_loop(pairs: Pairs, name: str) -> None:
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     expected = loop_log_probs(pair, encoded)
     for searched in (pair, load_pair(*pairs(name), stream=True)):
-        found = [scored.interval for scored in search(searched, PROMPTS).intervals]
-        assert len(found) == len(expected) == 6
+        result = search(searched, PROMPTS)
+        assert len(result.intervals) == len(expected) == 6
+        plain = score_model(pair.instruct_model, encoded)
+        assert result.instruct.validity == pytest.approx(plain.validity, abs=1e-6)
         np.testing.assert_allclose(search_log_probs(searched, encoded), expected, rtol=0, atol=1e-5)
 
 
@@ -318,6 +324,10 @@ def test_samples_equal_a_plain_loop_without_a_cache(pairs: Pairs, name: str) -> 
     hybrid = restore(pair, INTERVAL)
     prompts = render_chats(pair.tokenizer, REQUESTS)
     assert len({len(prompt) for prompt in prompts}) == len(prompts)  # so the batch is padded
+    if not TABLE[name].is_sampled:
+        with pytest.raises(ValueError, match=f"{type(hybrid).__name__} cannot be sampled"):
+            sample(hybrid, IDS, prompts, 2, SAMPLING, seeds=[3, 4], end_tokens=[VOCAB_SIZE])
+        return
     drawn = sample(hybrid, IDS, prompts, 2, SAMPLING, seeds=[3, 4], end_tokens=[VOCAB_SIZE])
     for prompt, seed, answers in zip(prompts, (3, 4), drawn, strict=True):
         draws = torch.rand(2, 6, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -343,6 +353,40 @@ def test_not_searched_but_scored_as_the_refusal_says(
             search(load_pair(base, instruct, dtype=dtype), PROMPTS)
     hybrid = restore(pair, INTERVAL)
     score_model(hybrid, encode_prompts(PROMPTS, pair.tokenizer)).check_finite("the hybrid")
+
+
+@pytest.mark.parametrize("name", ["Qwen 3.5 (text)", "LFM 2"])
+def test_whatever_uses_token_trees_computes_prompts_one_by_one_where_layers_do_not_attend(
+    pairs: Pairs, name: str
+) -> None:
+    pair = load_pair(*pairs(name))
+    encoded = encode_prompts(PROMPTS, pair.tokenizer)
+    some_layers = restore_layers(pair, (0, 2))
+    [by_tree] = score_by_tree([some_layers], encoded)
+    [of_set] = score_layer_sets(pair, encoded, [(0, 2)])
+    expected = score_model(some_layers, encoded)
+    for found in (by_tree, of_set):
+        assert found.validity == pytest.approx(expected.validity, abs=1e-6)
+    last = torch.cat([some_layers(torch.tensor([tokens])).logits[:, -1] for tokens in encoded.token_ids])
+    np.testing.assert_allclose(
+        lens_entropies(some_layers, encoded)[-1], next_token_entropies(last).numpy(), rtol=0, atol=1e-5
+    )
+    assert len(search(load_pair(*pairs(name), dtype=torch.bfloat16), PROMPTS).intervals) == 6
+
+
+def test_the_estimate_counts_prompts_one_by_one_too(
+    pairs: Pairs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, instruct = pairs("Qwen 3.5 (text)")
+    assert (
+        main(["search", str(base), str(instruct), "--dry-run", "--json", "--output-dir", str(tmp_path)]) == 0
+    )
+    plan = json.loads(capsys.readouterr().out)
+    pair = load_pair(base, instruct)
+    encoded = encode_prompts(load_prompts("selection"), pair.tokenizer)
+    assert plan["tree_tokens"] == sum(map(len, encoded.token_ids))
+    _, tokens_computed = count_tokens_computed(pair, encoded, 2**30)
+    assert tokens_computed == plan["tree_tokens"] * count_layer_evaluations(pair.num_layers)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -387,7 +431,7 @@ def test_the_page_says_what_these_tests_check() -> None:
     ]
     shown = {name: tuple(cells) for name, *cells, _remark in rows}
     expected = {
-        name: ("yes" if architecture.is_searched else "no", "yes", "yes", "yes")
+        name: (YES_NO[architecture.is_searched], "yes", "yes", YES_NO[architecture.is_sampled])
         for name, architecture in TABLE.items()
     } | dict.fromkeys(REFUSED, ("no",) * 4)
     assert shown == expected
