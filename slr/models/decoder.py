@@ -18,7 +18,7 @@ def decoder_layers_path(model: PreTrainedModel) -> str:
         ValueError: if the model has no such list, or more than one.
     """
     num_layers = model.config.get_text_config(decoder=True).num_hidden_layers
-    decoder = model.get_decoder()
+    decoder = decoder_of(model)
     lists = [
         name
         for name, child in decoder.named_children()
@@ -33,6 +33,14 @@ def decoder_layers_path(model: PreTrainedModel) -> str:
         )
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     return f"{prefix}.{lists[0]}" if prefix else lists[0]
+
+
+def decoder_of(model: PreTrainedModel) -> nn.Module:
+    """Return the part of the model that has its decoder layers."""
+    decoder = model.get_decoder()
+    inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    # transformers returns the model itself if it does not find the decoder by its name, as in Llama 4.
+    return inner[0] if decoder is model and len(inner) == 1 else decoder
 
 
 def decoder_layers(model: PreTrainedModel) -> nn.ModuleList:

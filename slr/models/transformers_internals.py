@@ -29,6 +29,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.chat_template_utils import render_jinja_template
 from transformers.utils.output_capturing import maybe_install_capturing_hooks
 
+from slr.models.decoder import decoder_of
+
 
 def is_listed(auto_class: Any, config: PreTrainedConfig) -> bool:
     """Return whether one of transformers' automatic classes has a model for a configuration."""
@@ -74,7 +76,7 @@ def install_capturing_hooks(model: PreTrainedModel) -> None:
     A model puts them on its layers once, when it is first asked for hidden states. A hybrid takes layers from two
     models, so both must have them.
     """
-    maybe_install_capturing_hooks(model.get_decoder())
+    maybe_install_capturing_hooks(decoder_of(model))
 
 
 def make_buffers(model: PreTrainedModel, module: nn.Module) -> None:

@@ -433,19 +433,16 @@ class _Batch:
         )
         cache = DynamicCache(config=model.config)
         output = _forward(model, tokens_BT, mask_BT, (mask_BT.cumsum(dim=1) - 1).clamp(min=0), cache)
-        # The cache is repeated after the forward, so samples of one prompt share its computation.
-        cache.batch_repeat_interleave(num_samples)
-        return cls(
-            model,
-            cache,
-            mask_BT.repeat_interleave(num_samples, dim=0),
-            output[:, -1].repeat_interleave(num_samples, dim=0),
-        )
+        # The cache is repeated after the forward, so samples of one prompt share its computation. Unlike the cache's
+        # other methods, ``reorder_cache`` knows every kind of layer.
+        prompts_B = torch.arange(len(prompts), device=model.device).repeat_interleave(num_samples)
+        cache.reorder_cache(prompts_B)
+        return cls(model, cache, mask_BT[prompts_B], output[prompts_B, -1])
 
     def keep(self, which_B: torch.Tensor) -> None:
         """Go on with some of the samples only."""
         indices = which_B.nonzero().squeeze(1)
-        self._cache.batch_select_indices(indices)
+        self._cache.reorder_cache(indices)
         self._mask_BT = self._mask_BT[indices]
         self._positions_B = self._positions_B[indices]
         self.rows = self.rows[indices]
