@@ -35,7 +35,7 @@ def decoder_layers_path(model: PreTrainedModel) -> str:
     return f"{prefix}.{lists[0]}" if prefix else lists[0]
 
 
-def decoder_of(model: PreTrainedModel) -> nn.Module:
+def decoder_of(model: PreTrainedModel) -> PreTrainedModel:
     """Return the part of the model that has its decoder layers."""
     decoder = model.get_decoder()
     inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]

@@ -20,7 +20,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -433,16 +433,15 @@ class _Batch:
         )
         cache = DynamicCache(config=model.config)
         output = _forward(model, tokens_BT, mask_BT, (mask_BT.cumsum(dim=1) - 1).clamp(min=0), cache)
-        # The cache is repeated after the forward, so samples of one prompt share its computation. Unlike the cache's
-        # other methods, ``reorder_cache`` knows every kind of layer.
+        # The cache is repeated after the forward, so samples of one prompt share its computation.
         prompts_B = torch.arange(len(prompts), device=model.device).repeat_interleave(num_samples)
-        cache.reorder_cache(prompts_B)
+        _pick_rows(cache, prompts_B)
         return cls(model, cache, mask_BT[prompts_B], output[prompts_B, -1])
 
     def keep(self, which_B: torch.Tensor) -> None:
         """Go on with some of the samples only."""
         indices = which_B.nonzero().squeeze(1)
-        self._cache.reorder_cache(indices)
+        _pick_rows(self._cache, indices)
         self._mask_BT = self._mask_BT[indices]
         self._positions_B = self._positions_B[indices]
         self.rows = self.rows[indices]
@@ -455,6 +454,12 @@ class _Batch:
         )
         self.logits_BV = output[:, -1]
         self._positions_B = self._positions_B + 1
+
+
+def _pick_rows(cache: DynamicCache, rows_B: torch.Tensor) -> None:
+    """Replace the rows of a cache by some of them, in a given order; a row may be picked more than once."""
+    # The methods that are named after this know fewer kinds of layers: not the ones with linear attention.
+    cache.reorder_cache(cast(torch.LongTensor, rows_B))
 
 
 def _forward(

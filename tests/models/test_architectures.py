@@ -32,6 +32,7 @@ from slr.models.layout import auto_class
 from slr.models.loading import load_pair
 from slr.models.presets import resolve_pair
 from slr.models.reference import UnusablePairError
+from slr.models.transformers_internals import attention_implementation
 from slr.sampling.config import SamplingConfig
 from slr.sampling.generation import choose_tokens, sample
 from tests.crc.test_search import loop_log_probs, search_log_probs
@@ -263,7 +264,7 @@ def write_pair(directory: Path, config: PreTrainedConfig) -> tuple[Path, Path]:
     return paths
 
 
-def loaded_by_transformers(directory: Path, attention: str) -> PreTrainedModel:
+def loaded_by_transformers(directory: Path, attention: str | None) -> PreTrainedModel:
     config = CONFIG_CLASSES[json.loads((directory / "config.json").read_text())["model_type"]]
     return auto_class(config.from_pretrained(directory)).from_pretrained(
         directory, attn_implementation=attention
@@ -312,7 +313,7 @@ def test_the_built_checkpoint_is_the_hybrid_in_memory(pairs: Pairs, tmp_path: Pa
     report = build(resolve_pair(*pairs(name)), INTERVAL, tmp_path / "out", BuildOptions(verify=True))
     pair = load_pair(*pairs(name))
     hybrid = restore(pair, INTERVAL)
-    built = loaded_by_transformers(report.output_dir, hybrid.config._attn_implementation)
+    built = loaded_by_transformers(report.output_dir, attention_implementation(hybrid.config))
     torch.testing.assert_close(logits(built), logits(hybrid))
     for other in (pair.base_model, pair.instruct_model):
         assert not torch.allclose(logits(hybrid), logits(other), atol=1e-3)
