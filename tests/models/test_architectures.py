@@ -254,6 +254,7 @@ def write_pair(directory: Path, config: PreTrainedConfig) -> tuple[Path, Path]:
     paths = directory / "base", directory / "instruct"
     for seed, path in enumerate(paths):
         automatic: Any = AutoModel if config.is_encoder_decoder else auto_class(config)
+        torch.manual_seed(seed)
         model = automatic.from_config(config, dtype=torch.float32)
         generator = torch.Generator().manual_seed(seed)
         with torch.no_grad():
@@ -305,7 +306,8 @@ def test_the_search_equals_the_plain_loop(pairs: Pairs, name: str) -> None:
         assert len(result.intervals) == len(expected) == 6
         plain = score_model(pair.instruct_model, encoded)
         assert result.instruct.validity == pytest.approx(plain.validity, abs=1e-6)
-        np.testing.assert_allclose(search_log_probs(searched, encoded), expected, rtol=0, atol=1e-5)
+        # MiniCPM's log-probabilities reach -45, where float32 itself is no finer than 4e-6.
+        np.testing.assert_allclose(search_log_probs(searched, encoded), expected, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", TABLE)
