@@ -432,7 +432,7 @@ def run_experiments(
     together = (
         [[experiment] for experiment in experiments]
         if settings.processes.count == 1
-        else _independent_of_each_other(experiments)
+        else independent_of_each_other(experiments)
     )
     runs: dict[str, _ExperimentRun] = {}
     with output_lock(settings.output_dir, settings.processes):
@@ -448,8 +448,11 @@ def run_experiments(
     return [runs[experiment.name].outcome for experiment in experiments]
 
 
-def _independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
-    """Group experiments so that each builds on one of an earlier group, or on none of them."""
+def independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
+    """Group experiments so that each builds on one of an earlier group, or on none of them.
+
+    Several processes share the cells of a whole group.
+    """
     groups: list[list[AnyExperiment]] = []
     group_of: dict[str, int] = {}
     for experiment in experiments:
@@ -459,6 +462,26 @@ def _independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[lis
         groups += [[] for _ in range(number + 1 - len(groups))]
         groups[number].append(experiment)
     return groups
+
+
+def next_round(waiting: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
+    """Choose the cells to run next: the ones that wait for no other cell.
+
+    Args:
+        waiting: cells that are still to be run, of each experiment.
+
+    Returns:
+        The chosen cells of each experiment, in order.
+    """
+    keys = [{cell.key for cell in cells} for cells in waiting]
+    ready = [
+        [cell for cell in cells if own.isdisjoint(cell.needs)]
+        for cells, own in zip(waiting, keys, strict=True)
+    ]
+    assert any(ready) or not any(waiting), (
+        f"cells wait for each other: {', '.join(sorted(set().union(*keys)))}"
+    )
+    return ready
 
 
 def _open_run(
@@ -544,14 +567,6 @@ class _ExperimentRun:
         """The results of the experiment itself."""
         return RecordsByKey((key, record) for key, record in self.results.items() if key not in self.earlier)
 
-    def take_ready(self) -> list[_Piece]:
-        """Take the cells that wait for no other cell."""
-        keys = {cell.key for cell in self.waiting}
-        ready = [cell for cell in self.waiting if keys.isdisjoint(cell.needs)]
-        assert ready or not keys, f"cells wait for each other: {', '.join(sorted(keys))}"
-        self.waiting[:] = [cell for cell in self.waiting if not keys.isdisjoint(cell.needs)]
-        return [_Piece(self, cell) for cell in ready]
-
 
 @dataclass(frozen=True)
 class _Piece:
@@ -596,8 +611,11 @@ class _RoundResult:
 def _run_missing_cells(runs: Sequence[_ExperimentRun], progress: RunProgress, processes: Processes) -> None:
     # A process shows its own progress, and at the end of a round also the other processes'.
     while any(run.waiting for run in runs):
-        ready = [piece for run in runs for piece in run.take_ready()]
-        _run_round(_leave_out(ready, progress), progress, processes)
+        chosen = next_round([run.waiting for run in runs])
+        pieces = [_Piece(run, cell) for run, cells in zip(runs, chosen, strict=True) for cell in cells]
+        for run, cells in zip(runs, chosen, strict=True):
+            run.waiting[:] = [cell for cell in run.waiting if cell not in cells]
+        _run_round(_leave_out(pieces, progress), progress, processes)
 
 
 def _show_nothing(_done: float, _total: float) -> None:
