@@ -465,7 +465,10 @@ def independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list
 
 
 def next_round(waiting: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
-    """Choose the cells to run next: the ones that wait for no other cell.
+    """Choose the cells to run next: of the ones that wait for no other cell, the ones that others' work waits for.
+
+    The other cells stay for a later round, unless there are no such cells. So nearly all work is in one round, and
+    the processes wait for each other only where there is little to do.
 
     Args:
         waiting: cells that are still to be run, of each experiment.
@@ -481,7 +484,24 @@ def next_round(waiting: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
     assert any(ready) or not any(waiting), (
         f"cells wait for each other: {', '.join(sorted(set().union(*keys)))}"
     )
-    return ready
+    needed = [_needed_for_work(cells) for cells in waiting]
+    first = [[cell for cell in cells if cell.key in own] for cells, own in zip(ready, needed, strict=True)]
+    return first if any(first) else ready
+
+
+def _needed_for_work(cells: Sequence[Cell]) -> set[str]:
+    """Keys of the cells that a cell with work for a model needs, also by way of other cells.
+
+    A cell without such work only counts what others made. It costs little, and its place does not matter.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    needed: set[str] = set()
+    to_follow = [cell for cell in cells if cell.cost.tokens > 0]
+    while to_follow:
+        new = by_key.keys() & set(to_follow.pop().needs) - needed
+        needed |= new
+        to_follow += [by_key[key] for key in new]
+    return needed
 
 
 def _open_run(
