@@ -2,8 +2,8 @@
 
 The script simulates all experiments on the preset's three pairs, with the costs of ``slr run all --preset paper
 --dry-run --cells`` and the speed that is assumed of an H100. Processes share the cells in rounds, as a run does, or at
-once, where a cell starts as soon as the records that it needs are there. Both are simulated again with every dear cell
-divided into equal parts. Nothing is run, and no model is needed.
+once, where a cell starts as soon as the records that it needs are there. Both are simulated again with the dearest
+cells divided into equal parts. Nothing is run, and no model is needed.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ DEAREST = 4
 """Number of the dearest cells that are named."""
 Processes = Annotated[str, typer.Option(metavar="N,...", help="numbers of processes, comma-separated")]
 PartSeconds = Annotated[
-    int, typer.Option(min=1, metavar="SECONDS", help="longest part of a cell where dear cells are divided")
+    str, typer.Option(metavar="SECONDS,...", help="longest parts where cells are divided, comma-separated")
 ]
 
 
-def simulate(processes: Processes = "8,64", part_seconds: PartSeconds = 60) -> None:
+def simulate(processes: Processes = "8,64", part_seconds: PartSeconds = "600,60") -> None:
     """Print the share of time that processes wait, how long the run takes, and its dearest cells."""
     plan = chosen_experiments("all", PRESET, smoke=False), PRESETS[PRESET].pairs, KNOWN_SPEEDS["cuda"]
+    divisions = [("as they are", math.inf)]
+    divisions += [(f"of at most {most} s", most) for most in whole_numbers(part_seconds, "--part-seconds")]
     rows = []
     for count in whole_numbers(processes, "--processes"):
-        for cells, longest in (("as they are", math.inf), (f"at most {part_seconds} s", part_seconds)):
+        for cells, longest in divisions:
             lines = {
                 "in rounds": share_in_rounds(planned_rounds(*plan, longest), count),
                 "at once": share_at_once(planned_work(*plan, count, longest), count),
