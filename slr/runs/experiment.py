@@ -5,9 +5,9 @@ begins. A cell is done when every record that it is expected to make is there. T
 moment continues where it was, and does nothing twice. A cell that fails leaves a failure record. Cells that do not
 need it still run, and the next run tries it again.
 
-Cells run in rounds: first the cells that need no other cell, then the cells that needed only these. Several processes
-share a round's cells: each takes the next one when it has finished the one before. They exchange their records at the
-end of the round; see ``processes``.
+Cells run in rounds: first the cells that others need, then nearly all; see ``next_round``. Several processes share a
+round's cells: each takes the next one when it has finished the one before. They exchange their records at the end of
+the round; see ``processes``.
 """
 
 from __future__ import annotations

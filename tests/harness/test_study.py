@@ -72,9 +72,11 @@ def test_each_call_of_the_harness_is_a_cell(settings: RunSettings) -> None:
     experiment = harness_experiment("quality", "?", two_calls, SMOKE)
     keys = [cell.key for cell in experiment.cells(SPEC)]
     assert keys == [f"testbed-llama/{model}/{task.name}" for model in COMPARED for task in TASKS]
-    assert run_experiment(experiment, SPEC, settings).cells_run == len(keys)
-    scores = scores_of(store_of(experiment, settings.output_dir).read())
-    assert {(s.model, s.task) for s in scores} == {(model, task.name) for model in COMPARED for task in TASKS}
+    outcome = run_experiment(experiment, SPEC, settings)
+    assert not outcome.failed
+    # A model that the search did not choose has no records to make.
+    assert outcome.cells_done + outcome.cells_run == len(keys)
+    assert outcome.cells_run == len(scores_of(store_of(experiment, settings.output_dir).read()))
     assert [cell.key for cell in EXPERIMENT.cells(SPEC)] == [f"testbed-llama/{model}" for model in COMPARED]
 
 
