@@ -1,4 +1,4 @@
-"""lm-eval's scores of one pair: one cell for each model, and one batch of records for each group of tasks."""
+"""lm-eval's scores of one pair: one cell for each model and group of tasks that lm-eval evaluates in one call."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def harness_experiment(
         name=name,
         question=question,
         config=config,
-        cells=lambda spec: [_cell(spec, config, model) for model in COMPARED],
+        cells=lambda spec: _cells(spec, config),
         job_type="quality",
         mirror=_mirror,
         builds_on=crc_experiment(crc),
@@ -96,12 +96,24 @@ def versions_of(config: HarnessConfig) -> dict[str, str]:
     return versions
 
 
-def _cell(spec: PairSpec, config: HarnessConfig, model: ComparedModel) -> Cell:
-    tokens = sum(task.num_tokens for task in config.tasks)
+def _cells(spec: PairSpec, config: HarnessConfig) -> list[Cell]:
+    # Several processes share the benchmarks, because all of them together take one process an hour a model.
+    groups = groups_of_tasks(config.tasks)
+    return [
+        _cell(spec, config, model, tasks, name="" if len(groups) == 1 else f"/{tasks[0].name}")
+        for model in COMPARED
+        for tasks in groups
+    ]
+
+
+def _cell(
+    spec: PairSpec, config: HarnessConfig, model: ComparedModel, tasks: Sequence[HarnessTask], name: str
+) -> Cell:
+    tokens = sum(task.num_tokens for task in tasks)
     return Cell(
-        key=f"{spec.name}/{model}",
-        record_keys=lambda results: _keys(spec, config.tasks, model, results),
-        run=lambda context: _evaluate(context, config, model),
+        key=f"{spec.name}/{model}{name}",
+        record_keys=lambda results: _keys(spec, tasks, model, results),
+        run=lambda context: _evaluate(context, config, model, tasks),
         cost=Cost(
             layer_evaluations=tokens * (spec.num_layers or 0),
             tokens=tokens,
@@ -124,18 +136,13 @@ def _keys(
 
 
 def _evaluate(
-    context: CellContext, config: HarnessConfig, model_name: ComparedModel
+    context: CellContext, config: HarnessConfig, model_name: ComparedModel, tasks: Sequence[HarnessTask]
 ) -> Iterator[list[AnyRecord]]:
     selection = selection_of(context.results, context.spec.name)
     assert selection is not None
     model = model_that_ends_as_instruct(context, model_name, selection)
-    groups = groups_of_tasks(config.tasks)
-    for number, tasks in enumerate(groups, start=1):
-        keys = _keys(context.spec, tasks, model_name, context.results) or []
-        if not all(key in context.results for key in keys):
-            # Records of the group that are there already come out equal, and are not written again.
-            yield _records(context, config, model_name, model, selection, tasks)
-        context.on_progress(number, len(groups))
+    # Records of the group that are there already come out equal, and are not written again.
+    yield _records(context, config, model_name, model, selection, tasks)
 
 
 def model_that_ends_as_instruct(

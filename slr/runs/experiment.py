@@ -5,9 +5,9 @@ begins. A cell is done when every record that it is expected to make is there. T
 moment continues where it was, and does nothing twice. A cell that fails leaves a failure record. Cells that do not
 need it still run, and the next run tries it again.
 
-Cells run in rounds: first the cells that need no other cell, then the cells that needed only these. Several processes
-share a round's cells: each takes the next one when it has finished the one before. They exchange their records at the
-end of the round; see ``processes``.
+Cells run in rounds: first the cells that others need, then nearly all; see ``next_round``. Several processes share a
+round's cells: each takes the next one when it has finished the one before. They exchange their records at the end of
+the round; see ``processes``.
 """
 
 from __future__ import annotations
@@ -432,7 +432,7 @@ def run_experiments(
     together = (
         [[experiment] for experiment in experiments]
         if settings.processes.count == 1
-        else _independent_of_each_other(experiments)
+        else independent_of_each_other(experiments)
     )
     runs: dict[str, _ExperimentRun] = {}
     with output_lock(settings.output_dir, settings.processes):
@@ -448,8 +448,11 @@ def run_experiments(
     return [runs[experiment.name].outcome for experiment in experiments]
 
 
-def _independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
-    """Group experiments so that each builds on one of an earlier group, or on none of them."""
+def independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
+    """Group experiments so that each builds on one of an earlier group, or on none of them.
+
+    Several processes share the cells of a whole group.
+    """
     groups: list[list[AnyExperiment]] = []
     group_of: dict[str, int] = {}
     for experiment in experiments:
@@ -459,6 +462,46 @@ def _independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[lis
         groups += [[] for _ in range(number + 1 - len(groups))]
         groups[number].append(experiment)
     return groups
+
+
+def next_round(waiting: Sequence[Sequence[Cell]]) -> list[list[Cell]]:
+    """Choose the cells to run next: of the ones that wait for no other cell, the ones that others' work waits for.
+
+    The other cells stay for a later round, unless there are no such cells. So nearly all work is in one round, and
+    the processes wait for each other only where there is little to do.
+
+    Args:
+        waiting: cells that are still to be run, of each experiment.
+
+    Returns:
+        The chosen cells of each experiment, in order.
+    """
+    keys = [{cell.key for cell in cells} for cells in waiting]
+    ready = [
+        [cell for cell in cells if own.isdisjoint(cell.needs)]
+        for cells, own in zip(waiting, keys, strict=True)
+    ]
+    assert any(ready) or not any(waiting), (
+        f"cells wait for each other: {', '.join(sorted(set().union(*keys)))}"
+    )
+    needed = [_needed_for_work(cells) for cells in waiting]
+    first = [[cell for cell in cells if cell.key in own] for cells, own in zip(ready, needed, strict=True)]
+    return first if any(first) else ready
+
+
+def _needed_for_work(cells: Sequence[Cell]) -> set[str]:
+    """Keys of the cells that a cell with work for a model needs, also by way of other cells.
+
+    A cell without such work only counts what others made. It costs little, and its place does not matter.
+    """
+    by_key = {cell.key: cell for cell in cells}
+    needed: set[str] = set()
+    to_follow = [cell for cell in cells if cell.cost.tokens > 0]
+    while to_follow:
+        new = by_key.keys() & set(to_follow.pop().needs) - needed
+        needed |= new
+        to_follow += [by_key[key] for key in new]
+    return needed
 
 
 def _open_run(
@@ -544,14 +587,6 @@ class _ExperimentRun:
         """The results of the experiment itself."""
         return RecordsByKey((key, record) for key, record in self.results.items() if key not in self.earlier)
 
-    def take_ready(self) -> list[_Piece]:
-        """Take the cells that wait for no other cell."""
-        keys = {cell.key for cell in self.waiting}
-        ready = [cell for cell in self.waiting if keys.isdisjoint(cell.needs)]
-        assert ready or not keys, f"cells wait for each other: {', '.join(sorted(keys))}"
-        self.waiting[:] = [cell for cell in self.waiting if not keys.isdisjoint(cell.needs)]
-        return [_Piece(self, cell) for cell in ready]
-
 
 @dataclass(frozen=True)
 class _Piece:
@@ -596,8 +631,11 @@ class _RoundResult:
 def _run_missing_cells(runs: Sequence[_ExperimentRun], progress: RunProgress, processes: Processes) -> None:
     # A process shows its own progress, and at the end of a round also the other processes'.
     while any(run.waiting for run in runs):
-        ready = [piece for run in runs for piece in run.take_ready()]
-        _run_round(_leave_out(ready, progress), progress, processes)
+        chosen = next_round([run.waiting for run in runs])
+        pieces = [_Piece(run, cell) for run, cells in zip(runs, chosen, strict=True) for cell in cells]
+        for run, cells in zip(runs, chosen, strict=True):
+            run.waiting[:] = [cell for cell in run.waiting if cell not in cells]
+        _run_round(_leave_out(pieces, progress), progress, processes)
 
 
 def _show_nothing(_done: float, _total: float) -> None:

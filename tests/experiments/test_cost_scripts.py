@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import interval_coverage, restore_cost, sampling_cost
+from experiments import idle_share, interval_coverage, restore_cost, sampling_cost
 
 
 def rows_in(printed: str) -> dict[str, list[float]]:
@@ -50,6 +50,24 @@ def test_sampling_cost_measures_a_shape(capsys: pytest.CaptureFixture[str], tmp_
         assert speed == pytest.approx(tokens / seconds, rel=0.1)
     assert sampling_cost.main([*command, "--methods", "refilled,fast"]) == 2
     assert "--methods has 'fast', expected some of refilled, fixed" in capsys.readouterr().err
+
+
+def test_idle_share_prints_how_long_processes_of_the_paper_preset_wait(capsys: pytest.CaptureFixture[str]):
+    assert idle_share.main(["--processes", "1,8", "--part-seconds", "600"]) == 0
+    printed = capsys.readouterr().out
+    rows = re.findall(
+        r"^(as they are|of at most 600 s) +(in rounds|at once) +(\d+) +([\d.]+)% +([\d.]+)$", printed, re.M
+    )
+    lines = {
+        (cells, shared, int(count)): (float(idle), float(hours)) for cells, shared, count, idle, hours in rows
+    }
+    assert len(lines) == 8
+    hours_in_all = lines["as they are", "in rounds", 1][1]
+    for (_, _, count), (idle, hours) in lines.items():
+        assert idle == pytest.approx(100 * (1 - hours_in_all / (count * hours)), abs=0.5)
+    assert lines["as they are", "at once", 8][0] < 5
+    assert lines["of at most 600 s", "in rounds", 8][0] < 5
+    assert "quality paper-gemma/instruct/hellaswag" in printed
 
 
 def test_interval_coverage_prints_its_tables(capsys: pytest.CaptureFixture[str]):

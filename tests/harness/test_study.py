@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -61,6 +62,22 @@ def test_every_model_in_every_task_and_resumed_the_same(settings: RunSettings) -
     content = path.read_bytes()
     run(settings)
     assert path.read_bytes() == content
+
+
+def test_each_call_of_the_harness_is_a_cell(settings: RunSettings) -> None:
+    facts, sums = TASKS
+    two_calls = HarnessConfig(
+        tasks=(facts, replace(sums, num_fewshot=1)), batch_size=8, limit=2, max_new_tokens=4
+    )
+    experiment = harness_experiment("quality", "?", two_calls, SMOKE)
+    keys = [cell.key for cell in experiment.cells(SPEC)]
+    assert keys == [f"testbed-llama/{model}/{task.name}" for model in COMPARED for task in TASKS]
+    outcome = run_experiment(experiment, SPEC, settings)
+    assert not outcome.failed
+    # A model that the search did not choose has no records to make.
+    assert outcome.cells_done + outcome.cells_run == len(keys)
+    assert outcome.cells_run == len(scores_of(store_of(experiment, settings.output_dir).read()))
+    assert [cell.key for cell in EXPERIMENT.cells(SPEC)] == [f"testbed-llama/{model}" for model in COMPARED]
 
 
 def test_differences_and_the_mirror_are_of_the_records(settings: RunSettings) -> None:

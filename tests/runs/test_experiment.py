@@ -17,6 +17,7 @@ from slr.runs.experiment import (
     Cost,
     Experiment,
     RunSettings,
+    next_round,
     run_experiment,
     run_experiments,
     store_of,
@@ -273,3 +274,17 @@ def test_a_failure_is_told_without_controls(settings: RunSettings, capsys: pytes
     assert shown in capsys.readouterr().err
     (failed,) = [r for r in store_of(work.experiment(), settings.output_dir).read() if isinstance(r, Failure)]
     assert failed.message == message
+
+
+def test_the_cells_that_work_waits_for_run_first():
+    make = Work().cell
+    counting = replace(make("counting", [], needs=("tiny/last",)), cost=replace(COST, tokens=0))
+    chosen = replace(make("chosen", [], needs=("tiny/first",)), cost=replace(COST, tokens=0))
+    one = [make("first", []), make("other", []), chosen, make("last", [], needs=("tiny/chosen",)), counting]
+    waiting = [one, [make("another", [])]]
+    rounds = []
+    while any(waiting):
+        cells = next_round(waiting)
+        waiting = [[cell for cell in own if cell not in now] for own, now in zip(waiting, cells, strict=True)]
+        rounds.append([cell.key.removeprefix("tiny/") for now in cells for cell in now])
+    assert rounds == [["first"], ["chosen"], ["other", "last", "another"], ["counting"]]
