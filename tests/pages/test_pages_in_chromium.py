@@ -135,7 +135,7 @@ def test_the_navigation_stays_in_the_window(page: Path, tmp_path: Path) -> None:
     for width in WIDTHS:
         scrolled, top = done_by(page, tmp_path, act, width)
         assert scrolled > 100
-        assert top == 0
+        assert abs(top) < 1  # a part of a pixel, where the page is scrolled by one
 
 
 def test_every_link_of_the_navigation_leads_somewhere(page: Path, tmp_path: Path) -> None:
