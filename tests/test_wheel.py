@@ -37,7 +37,7 @@ def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert in_wheel == in_package
-    assert {"slr/py.typed", "slr/__init__.pyi", "slr/analysis/page.html", "slr/trials/trial.html"} <= in_wheel
+    assert {"slr/py.typed", "slr/__init__.pyi", "slr/pages/layout.html", "slr/trials/trial.html"} <= in_wheel
 
 
 def test_an_installed_package_searches_without_a_checkout(wheel: Path, tmp_path: Path) -> None:
