@@ -52,7 +52,7 @@ def use_section(is_adapter: bool) -> str:
 
 
 def commands(directory: Path, is_adapter: bool) -> Iterator[str]:
-    """Yield lines that say how a built directory is used, for a terminal.
+    """Yield lines for a terminal that say how a built directory is used.
 
     Args:
         directory: directory of the checkpoint or adapter.

@@ -12,7 +12,7 @@ EXAMPLE = "Example: slr calibrate --device cuda:0"
 
 
 def calibrate(device: Device = None, quiet: Quiet = False, verbose: Verbose = False) -> int:
-    """Measure how fast this machine's device is, for the estimates of --dry-run and of the time left.
+    """Measure how fast this machine's device is. Estimates of time use it.
 
     It takes about a minute. Let nothing else run meanwhile.
     """

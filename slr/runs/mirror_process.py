@@ -2,7 +2,7 @@
 
 It only reads the records. The run of an experiment and a pair is opened with the pair's first record. Each cell that is
 done adds a row, whose step is the number of the cell. When all cells are done, the run gets its tables, curves and
-artifact. The run that is whole last stays open until the work ends, for the message at the end.
+artifact. The run that is whole last stays open until the work ends, because it gets the message of the end.
 """
 
 from __future__ import annotations
