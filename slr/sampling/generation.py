@@ -190,13 +190,7 @@ def _iter_refilled(
     for prompt, drawn in iter_drawn(
         model, request, partial(choose_tokens, config=config), plan, on_step, on_rows
     ):
-        # The end token is cut off here, because the tokenizer leaves out special tokens only.
-        shown = [one.tokens[: len(one.tokens) - one.finished] for one in drawn]
-        texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
-        yield (
-            prompt,
-            [Sample(text, len(one.tokens), one.finished) for text, one in zip(texts, drawn, strict=True)],
-        )
+        yield prompt, _decoded(tokenizer, [(one.tokens, one.finished) for one in drawn])
 
 
 @torch.inference_mode()
@@ -264,12 +258,19 @@ def sample_together(
             batch.keep(running)
             next_B = next_B[running]
         batch.advance(next_B)
-    lengths, finished = lengths_B.tolist(), finished_B.tolist()
-    # The end token is cut off here, because the tokenizer leaves out special tokens only.
-    shown = [row[: n - ended] for row, n, ended in zip(tokens_BT.tolist(), lengths, finished, strict=True)]
-    texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
-    rows = [Sample(*fields) for fields in zip(texts, lengths, finished, strict=True)]
+    answers = zip(tokens_BT.tolist(), lengths_B.tolist(), finished_B.tolist(), strict=True)
+    rows = _decoded(tokenizer, [(row[:length], ended) for row, length, ended in answers])
     return [rows[first : first + num_samples] for first in range(0, num_rows, num_samples)]
+
+
+def _decoded(
+    tokenizer: PreTrainedTokenizerBase, answers: Sequence[tuple[Sequence[int], bool]]
+) -> list[Sample]:
+    """Decode the tokens of answers, each with whether its last one is a token that ends an answer."""
+    # That token is cut off here, because the tokenizer leaves out special tokens only.
+    shown = [list(tokens[: len(tokens) - ended]) for tokens, ended in answers]
+    texts = tokenizer.batch_decode(shown, skip_special_tokens=True)
+    return [Sample(text, len(tokens), ended) for text, (tokens, ended) in zip(texts, answers, strict=True)]
 
 
 def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
