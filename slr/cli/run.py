@@ -141,8 +141,8 @@ def run(
         int | None,
         typer.Option(
             min=1,
-            help="number of processes of this machine that share the work; by default one, and for the testbed on a "
-            f"CPU one a core, up to {MOST_PROCESSES}",
+            help="number of processes of this machine that share the work; by default one, and for testbed, laptop and "
+            f"first on a CPU one a core, as memory allows and up to {MOST_PROCESSES}",
         ),
     ] = None,
     quiet: Quiet = False,
@@ -177,10 +177,10 @@ def run(
         check_not_given("--pair", {"--pairs": pairs})
     own = _own_run(pair, pairs, preset)
     run_on = PRESETS[preset or DEFAULT_PRESET] if own is None else _own_preset(own, pairs)
-    sizes_of, sizes = (run_on.name, PRESET_SIZES) if own is None else (own.preset, own.experiments)
+    sized, sizes = (run_on, PRESET_SIZES) if own is None else (PRESETS[own.preset], own.experiments)
     output_dir = output_dir or Path("results") / f"{run_on.name}{'-smoke' if smoke else ''}"
     if publish:
-        figures_dir = published_dir() / run_on.name
+        figures_dir = published_dir("--publish") / run_on.name
     options = ScriptOptions(
         output_dir=output_dir,
         figures_dir=figures_dir or output_dir,
@@ -197,6 +197,7 @@ def run(
         engine=engine,
     )
     say_when_stopped(f"all records so far are in {output_dir}, the same command goes on from there")
+    sizes_of = sized.sizes_of or sized.name
     make_experiments = partial(chosen_experiments, experiment, sizes_of, smoke, sizes, names_of(metrics))
     experiments = make_experiments()
     # A dry run comes before the checks of optional packages, because it needs none of them.
@@ -279,12 +280,16 @@ def _own_preset(own: OwnRun, pairs: Path | None) -> Preset:
 def _num_processes(given: int | None, options: ScriptOptions) -> int:
     """How many processes to start; 1 means to do the work in this one.
 
-    Tiny models on a CPU get one process a core, because several threads would mostly wait for each other.
+    Small models on a CPU get one process a core, because several threads would mostly wait for each other. Each process
+    needs room for the largest pair, and as much again to compute.
 
     Raises:
         ValueError: if several are asked for under a launcher, which has started its own.
     """
+    import psutil
+
     from slr.runs.device import choose_device_and_dtype
+    from slr.runs.dry_run import pair_bytes
 
     is_launched = "WORLD_SIZE" in os.environ
     if is_launched and given not in (None, 1):
@@ -294,11 +299,14 @@ def _num_processes(given: int | None, options: ScriptOptions) -> int:
     if given is not None:
         return given
     # A smoke run ends before other processes would have started.
-    is_small = options.preset.is_tiny and not options.smoke
+    is_small = options.preset.is_for_cpu and not options.smoke
     if not is_small or is_launched or options.engine == "vllm":
         return 1
     device, _ = choose_device_and_dtype(options.device, options.dtype)
-    return min(num_cores(), MOST_PROCESSES) if device == "cpu" else 1
+    if device != "cpu":
+        return 1
+    for_one = 2 * max(pair_bytes(spec, "cpu") for spec in options.pairs())
+    return max(1, min(num_cores(), MOST_PROCESSES, psutil.virtual_memory().available // for_one))
 
 
 def _words(context: typer.Context) -> list[str]:

@@ -20,7 +20,7 @@ FULL = LocalisationConfig(
 )
 CONFIGS = {
     "testbed": FULL,
-    # Each stack takes as long as the whole search of the pair, which is half an hour on two cores.
+    # Each stack takes as long as the whole search of the pair.
     "laptop": LocalisationConfig(alphas=(0.5,), components=()),
     "small": LocalisationConfig(alphas=(0.5,), components=(("attention",), ("mlp",))),
     "paper": FULL,

@@ -63,7 +63,7 @@ CONFIGS = {
         questions=(24, 16),
         problems=(12, 8),
     ),
-    "laptop": _config("laptop", ENGLISH, writing=(3, 8), questions=(16, 8), problems=(24, 8)),
+    "laptop": _config("laptop", ENGLISH, writing=(2, 8), questions=(12, 8), problems=(12, 8)),
     "small": SMALL,
     "paper": replace(SMALL, tasks=tuple(replace(task, batch_size=None) for task in SMALL.tasks)),
 }

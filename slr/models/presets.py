@@ -22,13 +22,15 @@ class Preset:
         name: name of the preset.
         pairs: its pairs.
         description: one line on what it is for and what it needs.
-        is_tiny: whether its models are so small that one thread computes them fastest.
+        is_for_cpu: whether its models are so small that a CPU is enough, where one thread a process is fastest.
+        sizes_of: name of the preset whose prompts and sizes it has; None for its own.
     """
 
     name: str
     pairs: tuple[PairSpec, ...]
     description: str
-    is_tiny: bool = False
+    is_for_cpu: bool = False
+    sizes_of: str | None = None
 
 
 def resolve_pair(
@@ -132,6 +134,17 @@ def _laptop_pair(family: str, model: LaptopModel, num_layers: int, num_parameter
     )
 
 
+def _gemma_270m(name: str) -> PairSpec:
+    return PairSpec(
+        name=name,
+        family="gemma",
+        base=ModelReference("google/gemma-3-270m", "9b0cfec892e2bc2afd938c98eabe4e4a7b1e0ca1"),
+        instruct=ModelReference("google/gemma-3-270m-it", "ac82b4e820549b854eebf28ce6dedaf9fdfa17b3"),
+        num_layers=18,
+        num_parameters=268_098_176,
+    )
+
+
 PRESETS: dict[str, Preset] = {
     preset.name: preset
     for preset in (
@@ -143,7 +156,7 @@ PRESETS: dict[str, Preset] = {
                 _testbed_pair("gemma", 14, 1_082_320),
             ),
             "three tiny pairs that ship with the package: no GPU, no download",
-            is_tiny=True,
+            is_for_cpu=True,
         ),
         Preset(
             "laptop",
@@ -152,6 +165,14 @@ PRESETS: dict[str, Preset] = {
                 _laptop_pair("gemma", "gemma", 18, 268_098_176),
             ),
             "SmolLM2-135M and gemma-3-270m from registry packages: real English on a CPU",
+            is_for_cpu=True,
+        ),
+        Preset(
+            "first",
+            (_gemma_270m("first-gemma"),),
+            "gemma-3-270m and its instruct model from the hub: about an hour on a CPU",
+            is_for_cpu=True,
+            sizes_of="laptop",
         ),
         Preset(
             "small",
@@ -178,16 +199,7 @@ PRESETS: dict[str, Preset] = {
                     num_layers=24,
                     num_parameters=494_032_768,
                 ),
-                PairSpec(
-                    name="small-gemma",
-                    family="gemma",
-                    base=ModelReference("google/gemma-3-270m", "9b0cfec892e2bc2afd938c98eabe4e4a7b1e0ca1"),
-                    instruct=ModelReference(
-                        "google/gemma-3-270m-it", "ac82b4e820549b854eebf28ce6dedaf9fdfa17b3"
-                    ),
-                    num_layers=18,
-                    num_parameters=268_098_176,
-                ),
+                _gemma_270m("small-gemma"),
             ),
             "three small pairs from the hub: one consumer GPU",
         ),

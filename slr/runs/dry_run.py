@@ -50,7 +50,7 @@ def print_plan(
         options: its pairs, and where its records are.
         with_cells: whether to print every cell too.
     """
-    assumed = "cpu" if options.preset.name in ("testbed", "laptop") else "cuda"
+    assumed = "cpu" if options.preset.is_for_cpu else "cuda"
     kind = (options.device or assumed).split(":")[0]
     kind = kind if kind in KNOWN_SPEEDS else "cpu"
     speed = device_speed(kind)
@@ -126,11 +126,20 @@ def _in_words(speed: float) -> str:
     return f"{speed / 1e12:.3g} TFLOP/s" if speed >= 1e12 else f"{speed / 1e9:.3g} GFLOP/s"
 
 
+def pair_bytes(spec: PairSpec, kind: str) -> int:
+    """Bytes of the weights of both models in the default dtype; 0 where their number is not known.
+
+    Args:
+        spec: the pair.
+        kind: ``cpu`` or ``cuda``.
+    """
+    return 2 * (spec.num_parameters or 0) * BYTES_IN_MEMORY[kind]
+
+
 def _needs(pairs: Sequence[PairSpec], kind: str, output_dir: Path) -> Iterator[str]:
     """Yield a sentence each on memory, downloads and disk."""
-    sizes = [spec.num_parameters for spec in pairs if spec.num_parameters is not None]
-    if sizes:
-        largest = 2 * max(sizes) * BYTES_IN_MEMORY[kind]
+    largest = max((pair_bytes(spec, kind) for spec in pairs), default=0)
+    if largest:
         free = psutil.virtual_memory().available
         is_free = f" {free / 1e9:,.1f} GB are free." if kind == "cpu" else ""
         where = "GPU memory" if kind == "cuda" else "Memory"

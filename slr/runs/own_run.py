@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STORED_NAME = "run.yaml"
 """Name of the file in a run's output directory."""
-TAKEN_NAMES = (*PRESETS, "search_cost", "from_wandb")
+TAKEN_NAMES = (*PRESETS, "search_cost", "from_wandb", "shipped")
 """Names of directories in ``results`` that have another meaning."""
 NUM_SHOWN = 60
 """Number of characters of a wrong value that a message quotes."""
@@ -39,7 +39,7 @@ _SHOULD_BE = re.compile(r"^\w+ should (?:be|have) ")
 
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[int, Field(ge=1)]
-PresetName = Literal["testbed", "laptop", "small", "paper"]
+PresetName = Literal["testbed", "laptop", "first", "small", "paper"]
 ConfigT = TypeVar("ConfigT", bound="DataclassInstance")
 
 

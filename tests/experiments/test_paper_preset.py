@@ -63,10 +63,12 @@ def put_gsm8k(hub: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
 
 
-def run_offline(words: Sequence[str], home: Path) -> subprocess.CompletedProcess[str]:
+def run_offline(
+    words: Sequence[str], home: Path, preset: str = "paper"
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)
-    options = ["--preset", "paper", "--smoke", "--device", "cpu", "--wandb", "disabled"]
+    options = ["--preset", preset, "--smoke", "--device", "cpu", "--wandb", "disabled"]
     return subprocess.run(
         [sys.executable, *words, *options, "--output-dir", str(home.parent / "results")],
         cwd=ROOT,
@@ -87,6 +89,17 @@ def test_a_search_of_as_many_layers_as_the_real_model_has(tmp_path: Path) -> Non
     records = ResultsStore(tmp_path / "results" / "crc_search.jsonl").read()
     intervals = {record.interval for record in of_kind(records, CrcScore) if record.model == "hybrid"}
     assert len(intervals) == spec.num_layers * (spec.num_layers + 1) / 2
+
+
+def test_the_first_pair_from_search_to_answers(tmp_path: Path) -> None:
+    [spec] = PRESETS["first"].pairs
+    for seed, reference in enumerate((spec.base, spec.instruct)):
+        put_model(tmp_path / "home" / "hub", reference, "gemma3", spec.num_layers or 0, seed)
+    done = run_offline(["-m", "slr", "run", "open_qa"], tmp_path / "home", "first")
+    assert done.returncode == 0, done.stderr[-3000:]
+    samples = of_kind(ResultsStore(tmp_path / "results" / "open_qa.jsonl").read(), Samples)
+    assert {record.source for record in samples} == {"offline"}
+    assert {record.method for record in samples} >= {"base", "base_few_shot", "instruct"}
 
 
 @pytest.mark.timeout(600)  # every experiment of three pairs

@@ -11,12 +11,13 @@ import pytest
 from slr.models.presets import PRESETS, PairSpec, find_pair
 
 HUB_PAIRS = [pair for name in ("small", "paper") for pair in PRESETS[name].pairs]
+FAMILIES = {"laptop": ["llama", "gemma"], "first": ["gemma"]}
 
 
 def test_every_preset_has_one_pair_a_family() -> None:
-    assert list(PRESETS) == ["testbed", "laptop", "small", "paper"]
+    assert list(PRESETS) == ["testbed", "laptop", "first", "small", "paper"]
     for preset in PRESETS.values():
-        families = ["llama", "gemma"] if preset.name == "laptop" else ["llama", "qwen", "gemma"]
+        families = FAMILIES.get(preset.name, ["llama", "qwen", "gemma"])
         assert [pair.family for pair in preset.pairs] == families
         assert [pair.name for pair in preset.pairs] == [
             f"{preset.name}-{pair.family}" for pair in preset.pairs
