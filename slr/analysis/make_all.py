@@ -8,7 +8,8 @@
 By default every preset that has records is drawn; ``--preset`` chooses one. ``--results-dir DIR`` draws one directory
 of records, such as ``slr search`` makes, and puts figures/, tables/ and the page into it. ``--output-dir`` puts
 everything elsewhere, and ``--publish`` into ``paper_figures``, which the repository keeps.
-``--wandb ENTITY/PROJECT`` first fetches the records from Weights & Biases, and makes the same from them.
+``--wandb ENTITY/PROJECT`` first fetches the records from Weights & Biases, and makes the same from them;
+``--from-shipped`` first unpacks the records that ``--publish`` puts next to the published figures.
 
 No model and no torch is needed. What has not been measured leaves a gap that names the command to run. Everything is
 drawn elsewhere first, and replaces what was drawn before only when it is complete: everything is new, or nothing is.
@@ -35,6 +36,7 @@ from slr.analysis.main_numbers import print_main_numbers
 from slr.analysis.page.index import page_path, write_page
 from slr.analysis.page.section import SECTION_NAME, ShownFigure, ShownTable, write_section
 from slr.analysis.replacing import all_or_nothing
+from slr.analysis.shipped_records import ship_records
 from slr.analysis.tables import TABLES
 from slr.analysis.tables.table import Table, save_table
 from slr.analysis.wandb_records import fetch_records
@@ -78,7 +80,7 @@ def make_all(results: Results, output_dir: Path) -> dict[str, list[str]]:
             )
         )
     for exhibit in TABLES:
-        table = _of_sound_records(exhibit.id, results, lambda of=exhibit: _table(of, results))
+        table = _of_sound_records(exhibit.id, results, lambda of=exhibit: make_table(of, results))
         save_table(table, output_dir / "tables", exhibit.id)
         is_measured = bool(exhibit.need.found(results))
         tables.append(ShownTable.from_table(exhibit.id, table, _gap_of(exhibit, results), is_measured))
@@ -116,7 +118,8 @@ def _caption(exhibit: Exhibit[Figure], results: Results) -> str:
     return exhibit.caption(results) if exhibit.caption and measured else exhibit.id.replace("_", " ")
 
 
-def _table(exhibit: Exhibit[Table], results: Results) -> Table:
+def make_table(exhibit: Exhibit[Table], results: Results) -> Table:
+    """Make a table from the records; where these lack something, its caption says what, and what to run."""
     words = _gap_of(exhibit, results)
     if not exhibit.need.found(results):
         return Table(words, ("not measured yet",), ())
@@ -138,6 +141,7 @@ def draw_all(
     output_dir: Path | None = None,
     preset: str | None = None,
     project: str | None = None,
+    ships_records: bool = False,
 ) -> None:
     """Make everything from the records in a directory, and say what is missing.
 
@@ -147,6 +151,7 @@ def draw_all(
             preset; None for the directory of the records.
         preset: name of the only preset to draw; None for all.
         project: ``ENTITY/PROJECT`` in W&B. Its records are fetched first, and drawn instead.
+        ships_records: whether the records are written next to the figures too, compressed.
 
     Raises:
         ValueError: if there are no records or damaged ones, or if the output cannot be written.
@@ -167,6 +172,9 @@ def draw_all(
     all_results = [load_results(run) for run in runs]
     with all_or_nothing(output_dir) as drawn:
         gaps = [make_all(results, drawn / place) for results, place in zip(all_results, places, strict=True)]
+        if ships_records:
+            for run, place in zip(runs, places, strict=True):
+                ship_records(run, drawn / place)
         write_page(page_path(drawn), output_dir)
     for directory in _without_section(output_dir):
         said = f"not on the page, because an earlier version of slr drew it: {directory}; draw it again"

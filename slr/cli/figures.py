@@ -33,6 +33,14 @@ def figures(
         ),
     ] = None,
     publish: Publish = False,
+    from_shipped: Annotated[
+        bool,
+        typer.Option(
+            "--from-shipped",
+            help="first unpack the records behind the published figures, from a checkout's paper_figures, into "
+            "shipped/ in --results-dir",
+        ),
+    ] = False,
     preset: Annotated[
         str | None,
         typer.Option(parser=one_of(PRESETS), metavar="|".join(PRESETS), help="draw this preset only"),
@@ -58,14 +66,20 @@ def figures(
     say_when_stopped("records and figures are as they were, the same command draws anew")
     check_environment(uses_wandb=wandb is not None)
     if publish:
-        check_not_given("--publish", {"--output-dir": output_dir, "--wandb": wandb})
-        output_dir = published_dir()
+        others = {"--output-dir": output_dir, "--wandb": wandb, "--from-shipped": from_shipped}
+        check_not_given("--publish", others)
+        output_dir = published_dir("--publish")
+    if from_shipped:
+        check_not_given("--from-shipped", {"--wandb": wandb})
     if wandb is not None:
         check_installed("wandb", "--wandb")
 
     sign_of_life(f"{results_dir}: reading the records ...")
 
     from slr.analysis.make_all import draw_all
+    from slr.analysis.shipped_records import unpack_shipped
 
-    draw_all(results_dir, output_dir, preset=preset, project=wandb)
+    if from_shipped:
+        results_dir = unpack_shipped(published_dir("--from-shipped"), results_dir)
+    draw_all(results_dir, output_dir, preset=preset, project=wandb, ships_records=publish)
     return 0

@@ -92,15 +92,18 @@ Publish = Annotated[
 ]
 
 
-def published_dir() -> Path:
+def published_dir(option: str) -> Path:
     """The directory of the published figures.
+
+    Args:
+        option: the option that needs it.
 
     Raises:
         ValueError: if there is none here.
     """
     if not PUBLISHED.is_dir():
         raise ValueError(
-            f"--publish needs the directory {PUBLISHED} of a checkout: leave it out, or give it in the checkout"
+            f"{option} needs the directory {PUBLISHED} of a checkout: leave it out, or give it in the checkout"
         )
     return PUBLISHED
 

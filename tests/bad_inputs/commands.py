@@ -224,6 +224,8 @@ PAIRS: tuple[BadInput, ...] = (
     _given("slr run all --publish --smoke", ["--publish and --smoke are given"]),
     _given("slr run all --publish", ["--publish needs the directory paper_figures"]),
     _given("slr figures --publish", ["--publish needs the directory paper_figures"]),
+    _given("slr figures --from-shipped", ["--from-shipped needs the directory paper_figures"]),
+    _given("slr figures --from-shipped --wandb a/b", ["--from-shipped and --wandb are given"]),
     _given("slr figures --publish --output-dir x", ["--publish and --output-dir are given"]),
     _given("slr run all --pair testbed:llama/base", ["--pair"]),
     _given("slr run all --pair testbed:llama/base nowhere", ["no directory 'nowhere'", "no hub id"]),
