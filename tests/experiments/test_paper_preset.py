@@ -63,9 +63,7 @@ def put_gsm8k(hub: Path) -> None:
     parquet.write_table(pyarrow.Table.from_pylist(rows), file)
 
 
-def run_offline(
-    words: Sequence[str], home: Path, preset: str = "paper"
-) -> subprocess.CompletedProcess[str]:
+def run_offline(words: Sequence[str], home: Path, preset: str = "paper") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     environment.pop("HF_HUB_CACHE", None)
     options = ["--preset", preset, "--smoke", "--device", "cpu", "--wandb", "disabled"]
