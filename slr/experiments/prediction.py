@@ -63,7 +63,9 @@ CONFIGS = {
         questions=(24, 16),
         problems=(12, 8),
     ),
-    "laptop": _config("laptop", ENGLISH, writing=(2, 8), questions=(12, 8), problems=(12, 8)),
+    "laptop": _config(
+        "laptop", replace(ENGLISH, limit=20), writing=(2, 4), questions=(12, 4), problems=(12, 4)
+    ),
     "small": SMALL,
     "paper": replace(SMALL, tasks=tuple(replace(task, batch_size=None) for task in SMALL.tasks)),
 }
