@@ -78,7 +78,7 @@ def print_plan(
         print_sentence(sentence)
     if _ratio(plan) is not None:
         print_sentence(
-            f"The cells that are done took {overall:.2g} times their estimate, and what is left is scaled by that, "
+            f"The cells that are done took {overall:,.2f} times their estimate, and what is left is scaled by that, "
             "experiment by experiment."
         )
     print_sentence(

@@ -166,4 +166,4 @@ def test_a_dry_run_scales_what_is_left_by_the_time_of_what_is_done(
     printed = capsys.readouterr().out
     row = next(line for line in printed.splitlines() if line.startswith("soups"))
     assert row.split(maxsplit=4) == ["soups", "1", "of", "2", "1 min 20 s  2 min 00 s  2 min 00 s"]
-    assert "took 3 times their estimate" in printed
+    assert "took 3.00 times their estimate" in printed
