@@ -76,7 +76,7 @@ def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by experiment and key, without when, how fast and by what code."""
     return {
         f"{record.experiment}: {record.key}": record.model_dump(
-            exclude={"provenance": {"created_at", "commit", "dirty"}}
+            exclude={"provenance": {"created_at", "commit", "dirty", "took"}}
         )
         for store in stores_in(output_dir)
         for record in store.read()

@@ -31,6 +31,8 @@ IGNORED_COLUMNS = {
     "seconds",
     "times faster than the loop",
     "peak memory (MB)",
+    "measured seconds",
+    "measured / estimated",
 }
 RENAMED_CELLS = {"conditions": "methods", "{}": "[]"}
 """Cells of earlier tables with what they say today, besides the ids of methods."""

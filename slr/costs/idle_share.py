@@ -188,7 +188,7 @@ def _name(experiment: AnyExperiment, cell: Cell) -> str:
 
 def _work(experiment: AnyExperiment, cell: Cell, speed: DeviceSpeed) -> Work:
     # Some cells only count what other cells made.
-    seconds = 0.0 if cell.cost.tokens == 0 else speed.seconds(cell.cost)
+    seconds = speed.seconds(cell.cost)
     if seconds is None:
         raise ValueError(
             f"{cell.key}: expected a pair of a known number of parameters, because costs follow from it"

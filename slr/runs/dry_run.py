@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import psutil
 
 from slr.models.packaged import LAPTOP_PREFIX, TESTBED_PREFIX
 from slr.models.reference import ModelReference, PairSpec
+from slr.runs.cell_times import measured_cells
 from slr.runs.experiment import AnyExperiment, Cell, store_of
 from slr.runs.results import RecordsByKey
 from slr.runs.script import ScriptOptions
@@ -32,12 +33,14 @@ class _Planned:
     Attributes:
         seconds: estimated time in seconds; None where its FLOP are not known.
         is_done: whether its records are there.
+        took: real time in seconds; None unless the cell is done and its time on record.
     """
 
     experiment: str
     cell: Cell
     seconds: float | None
     is_done: bool
+    took: float | None
 
 
 def print_plan(
@@ -60,12 +63,24 @@ def print_plan(
         _print_cells(plan)
         print()
     unit = "GPU" if kind == "cuda" else "CPU"
-    names = list(dict.fromkeys(planned.experiment for planned in plan))
-    rows = [_row(name, [planned for planned in plan if planned.experiment == name]) for name in names]
-    print_table(("experiment", "cells done", f"{unit} time", "left to do"), [*rows, _row("in all", plan)])
+    by_experiment = {
+        name: [planned for planned in plan if planned.experiment == name]
+        for name in dict.fromkeys(planned.experiment for planned in plan)
+    }
+    # An experiment of which nothing is done takes after the others.
+    overall = _ratio(plan) or 1.0
+    ratios = {name: _ratio(cells) or overall for name, cells in by_experiment.items()}
+    rows = [_row(name, cells, ratios) for name, cells in by_experiment.items()]
+    columns = ("experiment", "cells done", f"{unit} time", "done in", "left to do")
+    print_table(columns, [*rows, _row("in all", plan, ratios)])
     print()
     for sentence in _needs(pairs, kind, options.output_dir):
         print_sentence(sentence)
+    if _ratio(plan) is not None:
+        print_sentence(
+            f"The cells that are done took {overall:,.2f} times their estimate, and what is left is scaled by that, "
+            "experiment by experiment."
+        )
     print_sentence(
         f"The times follow from {_in_words(speed.forward)}, and {_in_words(speed.sampling)} while sampling, "
         f"{speed.origin}; `slr calibrate` measures a device. Measuring texts adds to them. --cells lists the cells."
@@ -85,25 +100,39 @@ def _planned(
             if store is not None
             for key, record in store.results_in(store_of(store, options.output_dir).read()).items()
         )
+        times = measured_cells(results.values())
         for spec in pairs:
             for cell in experiment.cells(spec):
-                # Some cells only count what other cells made.
-                seconds = 0.0 if cell.cost.tokens == 0 else speed.seconds(cell.cost)
-                yield _Planned(experiment.name, cell, seconds, cell.is_done(results))
+                is_done = cell.is_done(results)
+                time = times.get((experiment.name, cell.key)) if is_done else None
+                took = None if time is None else time.seconds
+                yield _Planned(experiment.name, cell, speed.seconds(cell.cost), is_done, took)
 
 
-def _row(name: str, plan: Sequence[_Planned]) -> tuple[str, str, str, str]:
-    done = sum(planned.is_done for planned in plan)
-    to_do = [planned for planned in plan if not planned.is_done]
-    return name, f"{done} of {len(plan)}", _time(plan), _time(to_do)
+def _ratio(plan: Sequence[_Planned]) -> float | None:
+    """Real time divided by estimate, of the done cells with both; None if there is none."""
+    both = [(cell.took, cell.seconds) for cell in plan if cell.took is not None and cell.seconds is not None]
+    estimated = sum(seconds for _, seconds in both)
+    return sum(took for took, _ in both) / estimated if estimated else None
 
 
-def _time(plan: Sequence[_Planned]) -> str:
+def _row(name: str, plan: Sequence[_Planned], ratios: Mapping[str, float]) -> tuple[str, ...]:
+    done = [planned for planned in plan if planned.is_done]
+    left = [
+        None if planned.seconds is None else planned.seconds * ratios[planned.experiment]
+        for planned in plan
+        if not planned.is_done
+    ]
+    estimated, took = [planned.seconds for planned in plan], [planned.took for planned in done]
+    return name, f"{len(done)} of {len(plan)}", _time(estimated), _time(took), _time(left)
+
+
+def _time(seconds: Sequence[float | None]) -> str:
     """The time of cells; what is not known is said, and not counted."""
-    known = [planned.seconds for planned in plan if planned.seconds is not None]
-    if plan and not known:
+    known = [number for number in seconds if number is not None]
+    if seconds and not known:
         return "not known"
-    return format_seconds(sum(known)) + (" and more" if len(known) < len(plan) else "")
+    return format_seconds(sum(known)) + (" and more" if len(known) < len(seconds) else "")
 
 
 def _print_cells(plan: Sequence[_Planned]) -> None:

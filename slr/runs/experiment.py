@@ -18,6 +18,7 @@ import itertools
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -30,7 +31,7 @@ from slr.runs.modes import Engine
 from slr.runs.output_lock import output_lock
 from slr.runs.processes import ALONE, Processes
 from slr.runs.provenance import config_hash, describe_device, provenance
-from slr.runs.records import AnyRecord, Configuration, Failure
+from slr.runs.records import AnyRecord, CellTime, Configuration, Failure
 from slr.runs.results import RecordsByKey
 from slr.runs.results_store import ResultsStore
 from slr.runs.run_progress import CellId, RunProgress, run_progress
@@ -735,6 +736,7 @@ def _run_cell(
     # This fixes the time now, so that records are as old as their cell, and a failure in any process is newer.
     _ = context.header
     batches = cell.run(context)
+    began = time.monotonic()
     while True:
         try:
             batch = next(batches, None)
@@ -752,13 +754,29 @@ def _run_cell(
             if batch is None:
                 return made, None
             failure = None
-            new = _not_yet_recorded([context.configuration, *batch], results)
+            now = time.monotonic()
+            new = _with_time(
+                _not_yet_recorded([context.configuration, *batch], results), context, now - began
+            )
+            began = now
             # On disk first: a record that other cells build on must outlast a crash.
             store.append(new)
         made |= {record.key: record for record in new}
         results.update(made)
         if failure is not None:
             return made, failure
+
+
+def _with_time(records: Sequence[AnyRecord], context: CellContext, seconds: float) -> list[AnyRecord]:
+    """The records of a batch, of which the cell's first one says how long the batch took."""
+    cell, processes = context.cell, context.settings.processes.count
+    timed = list(records)
+    place = next((i for i, record in enumerate(records) if record.provenance.cell == cell.key), None)
+    if place is not None:
+        took = CellTime(seconds=seconds, processes=processes, **dataclasses.asdict(cell.cost))
+        source = records[place].provenance.model_copy(update={"took": took})
+        timed[place] = records[place].model_copy(update={"provenance": source})
+    return timed
 
 
 def _not_yet_recorded(records: Iterable[AnyRecord], results: RecordsByKey) -> list[AnyRecord]:

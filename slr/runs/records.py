@@ -61,6 +61,28 @@ def natural_key(text: str) -> tuple[tuple[int, str], ...]:
     return tuple((int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text))
 
 
+class CellTime(BaseModel):
+    """Wall time that a batch of a cell's records took, next to the estimated work of the whole cell.
+
+    Attributes:
+        seconds: wall time in seconds since the cell's batch before, or since the process began the cell.
+        processes: number of processes that shared the run.
+        layer_evaluations: estimated work of the whole cell; see ``Cost``.
+        tokens: the same.
+        flops: the same.
+        sampled_share: the same.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    seconds: NonNegative
+    processes: AtLeastOne
+    layer_evaluations: Count
+    tokens: Count
+    flops: NonNegative | None
+    sampled_share: Share
+
+
 class Provenance(BaseModel):
     """The origin of a record: enough to find the code, the settings and the kind of machine again.
 
@@ -73,6 +95,7 @@ class Provenance(BaseModel):
         created_at: date and time (UTC) at which the cell began; for a failure, at which it failed.
         device: name of the processor or GPU.
         versions: versions of the libraries.
+        took: the time that a batch of the cell took, in the batch's first record only.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -85,6 +108,14 @@ class Provenance(BaseModel):
     created_at: str
     device: str
     versions: dict[str, str]
+    took: CellTime | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_missing_time(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields = serialize(self)
+        if fields.get("took") is None:
+            fields.pop("took", None)
+        return fields
 
 
 class Record(BaseModel):

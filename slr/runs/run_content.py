@@ -241,7 +241,7 @@ def _config(experiment: AnyExperiment, spec: PairSpec, records: Sequence[AnyReco
         "experiment": asdict(experiment.config),
         "question": experiment.question,
         "pair": asdict(replace(spec, base=spec.base.without_path, instruct=spec.instruct.without_path)),
-        "provenance": records[-1].provenance.model_dump(),
+        "provenance": records[-1].provenance.model_dump(exclude={"took"}),
     }
     for record in records:
         if isinstance(record, PairInfo):

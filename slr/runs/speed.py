@@ -8,13 +8,29 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from slr.files.whole import write_whole
 from slr.models.start_models import cache_directory
 
-if TYPE_CHECKING:
-    from slr.runs.experiment import Cost
+
+class Work(Protocol):
+    """An estimate of work, as ``Cost`` and ``CellTime`` have it."""
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens, summed over layer evaluations."""
+        ...
+
+    @property
+    def flops(self) -> float | None:
+        """Floating-point operations; None where a model's size is not known."""
+        ...
+
+    @property
+    def sampled_share(self) -> float:
+        """Share of ``flops`` for tokens that are sampled one after the other."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +47,12 @@ class DeviceSpeed:
     sampling: float
     origin: str
 
-    def seconds(self, cost: Cost) -> float | None:
+    def seconds(self, work: Work) -> float | None:
         """Estimate the time of the work in seconds; None where its FLOP are not known."""
-        if cost.flops is None:
-            return None
-        return cost.flops * ((1 - cost.sampled_share) / self.forward + cost.sampled_share / self.sampling)
+        if work.flops is None:
+            # Without tokens it only counts or measures what other work made.
+            return None if work.tokens else 0.0
+        return work.flops * ((1 - work.sampled_share) / self.forward + work.sampled_share / self.sampling)
 
 
 KNOWN_SPEEDS = {

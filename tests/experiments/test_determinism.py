@@ -50,7 +50,7 @@ def run(name: str, output_dir: Path) -> list[AnyRecord]:
 
 def without_times(record: AnyRecord) -> str:
     """The line of a record, as it is in the file, without when it was made and how long that took."""
-    times = {"provenance": {"created_at"}, "seconds": True, "peak_memory_bytes": True}
+    times = {"provenance": {"created_at", "took"}, "seconds": True, "peak_memory_bytes": True}
     return record.model_dump_json(exclude=times)
 
 

@@ -78,7 +78,7 @@ def records_file(output_dir: Path) -> Path:
 def measured(output_dir: Path) -> dict[str, dict[str, Any]]:
     """What was measured, by key, without when, and without the cost, which only a whole search has."""
     return {
-        record.key: record.model_dump(exclude={"provenance": {"created_at", "commit", "dirty"}})
+        record.key: record.model_dump(exclude={"provenance": {"created_at", "commit", "dirty", "took"}})
         for record in ResultsStore(records_file(output_dir)).read()
         if record.kind != "search_cost"
     }

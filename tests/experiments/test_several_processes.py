@@ -16,6 +16,7 @@ import torch
 from slr.cli import main
 from slr.models.presets import PRESETS, Preset
 from slr.models.reference import ModelReference, PairSpec
+from slr.runs.cell_times import measured_cells
 from slr.runs.records import RECORD_ADAPTER, Failure
 from slr.runs.results_store import ResultsStore, stores_in
 from tests.conftest import CheckpointPairs
@@ -101,6 +102,8 @@ def test_two_processes_make_the_records_of_one(directory: Path, output_of_one: P
     assert said.count("crc_search tiny-llama: 6 of 6 cells to do") == 1
     assert measured(tmp_path) == measured(output_of_one)
     for name in ("crc_search", "open_qa"):
+        timed = measured_cells(ResultsStore(tmp_path / f"{name}.jsonl").read())
+        assert {cell.work.processes for cell in timed.values()} == {2}
         assert keys_in(tmp_path / f"{name}.jsonl")
         assert keys_in(tmp_path / f"{name}.rank1.jsonl")
         keys = all_keys(tmp_path, name)

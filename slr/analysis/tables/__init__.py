@@ -60,6 +60,7 @@ from slr.analysis.tables.selection_reasons import selection_reasons
 from slr.analysis.tables.settings import settings
 from slr.analysis.tables.soup_alphas import soup_alphas
 from slr.analysis.tables.stability import crc_min_p, stability, training_seeds
+from slr.analysis.tables.times import times
 from slr.analysis.tables.verdicts import verdicts
 
 TABLES = (
@@ -122,6 +123,7 @@ TABLES = (
     Exhibit(id="models", make=models, need=PAIRS),
     Exhibit(id="settings", make=settings, need=PAIRS),
     Exhibit(id="runs", make=runs, need=PAIRS),
+    Exhibit(id="times", make=times, need=PAIRS),
     Exhibit(id="crc_prompts", make=crc_prompts),
 )
 """Every table, in the order of the page."""
