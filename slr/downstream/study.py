@@ -64,7 +64,7 @@ TYPICAL_ANSWER_TOKENS = 400
 """Largest number of tokens in an answer, for cost estimates only: few answers use all the tokens that they may."""
 
 
-RECORDS_MEASURED_TOGETHER = 64
+RECORDS_MEASURED_TOGETHER = 32
 """Number of records of samples that are measured at a time, and then written."""
 ROWS_ON_CPU = 256
 """Number of samples that a CPU draws together, where the configuration leaves it open."""
@@ -215,6 +215,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
                 run=lambda context: _measure(context, config),
                 cost=_cost(spec, config, 0, 0),
                 needs=samplings,
+                is_divisible=True,
             )
         )
     return cells
@@ -532,22 +533,25 @@ def _measure(context: CellContext, config: DownstreamConfig) -> Iterator[list[An
 def measure_samples(
     context: CellContext, records: Sequence[Samples], reference: ModelReference | None
 ) -> Iterator[list[AnyRecord]]:
-    """Measure samples, and yield the measures of some records at a time.
+    """Measure this process's share of the samples, and yield the measures of some records at a time.
 
     Args:
         context: the running cell.
-        records: the samples.
+        records: the samples, the same in every process.
         reference: model that scores their fluency; None if there is none.
     """
+    # Whole groups are shared, so that the numbers do not depend on the number of processes.
+    starts = range(0, len(records), RECORDS_MEASURED_TOGETHER)
+    groups = [records[start : start + RECORDS_MEASURED_TOGETHER] for start in starts]
+    groups = context.share(groups, [sum(len(record.texts) for record in group) for group in groups])
     # Only this generator holds the model, so that its memory is freed when the cell ends.
-    fluency_model = _open_fluency_model(reference, context.settings.device) if reference and records else None
-    for first in range(0, len(records), RECORDS_MEASURED_TOGETHER):
-        group = records[first : first + RECORDS_MEASURED_TOGETHER]
+    fluency_model = _open_fluency_model(reference, context.settings.device) if reference and groups else None
+    for place, group in enumerate(groups, start=1):
         fluency = None if fluency_model is None else _fluency(fluency_model, group)
         yield _measures_of(
             context, group, None if reference is None else str(reference.without_path), fluency
         )
-        context.on_progress(first + len(group), len(records))
+        context.on_progress(place, len(groups))
 
 
 def _measures_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import json
 import weakref
 from collections.abc import Sequence
@@ -18,13 +19,14 @@ from slr.downstream.fluency import FluencyModel
 from slr.downstream.groups import ALL_PROBLEMS, FAILED, SOLVED
 from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, PROMPTING
 from slr.downstream.report import method_contrasts, method_summaries, metric_values
-from slr.downstream.study import DownstreamConfig, downstream_experiment
+from slr.downstream.study import DownstreamConfig, downstream_experiment, measure_samples
 from slr.downstream.task import metrics_of
 from slr.downstream.writing_lengths import WritingLengths
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
-from slr.runs.experiment import RunSettings, run_experiment, run_experiments, store_of
+from slr.runs.experiment import CellContext, RunSettings, run_experiment, run_experiments, store_of
+from slr.runs.processes import Processes
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.sampling import generation
 from slr.tasks.few_shot import few_shot_document
@@ -241,6 +243,32 @@ def test_a_last_number_counts_where_the_record_says_so(settings: RunSettings) ->
         prompt_metrics.num_solved(record.model_copy(update={"texts": texts, "last_number_counts": False}))
         == 1
     )
+
+
+def test_two_processes_measure_the_samples_of_one(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contexts: list[CellContext] = []
+
+    def measure(context: CellContext, records: Sequence[Samples], reference: ModelReference | None):
+        contexts.append(context)
+        return measure_samples(context, records, reference)
+
+    monkeypatch.setattr(study, "measure_samples", measure)
+    monkeypatch.setattr(study, "RECORDS_MEASURED_TOGETHER", 2)
+    config = dataclasses.replace(QA, task="creative_writing", num_prompts=1, max_new_tokens=40)
+    records = run(config, settings)
+    samples = [record for record in records if isinstance(record, Samples)]
+    of_processes: list[list[AnyRecord]] = []
+    for index in range(2):
+        shared = dataclasses.replace(settings, processes=Processes(index=index, count=2))
+        context = dataclasses.replace(contexts[0], settings=shared)
+        of_processes.append(list(itertools.chain.from_iterable(measure_samples(context, samples, None))))
+    first, second = map(without_time, of_processes)
+    assert first
+    assert second
+    assert not first.keys() & second.keys()
+    assert first | second == without_time([r for r in records if isinstance(r, SampleMeasures)])
 
 
 def test_a_table_cell_from_raw_samples(settings: RunSettings) -> None:
