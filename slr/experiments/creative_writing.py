@@ -18,7 +18,6 @@ _QWEN, _LLAMA = find_pair("small-qwen").base, find_pair("small-llama").base
 FLUENCY_MODELS = (
     ("laptop-llama", ModelReference("laptop:gemma/base")),
     ("laptop-gemma", ModelReference("laptop:smollm2/base")),
-    ("first-gemma", _QWEN),
     ("small-llama", _QWEN),
     ("small-qwen", _LLAMA),
     ("small-gemma", _QWEN),
