@@ -10,7 +10,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol, TypeVar
@@ -61,7 +62,8 @@ class Processes:
         from torch.distributed import all_gather_object
 
         gathered: list[list[T]] = [[] for _ in range(self.count)]
-        all_gather_object(gathered, list(items))
+        with _told_if_another_ended():
+            all_gather_object(gathered, list(items))
         return list(itertools.chain.from_iterable(gathered))
 
     def from_main(self, make: Callable[[], T]) -> T:
@@ -94,8 +96,13 @@ class Processes:
             return
         counter = f"slr deal {next(self._deals)}"
         order = sorted(range(len(items)), key=lambda index: -costs[index])
-        while (place := self.counters.add(counter, 1) - 1) < len(order):
+        while (place := self._count(self.counters, counter)) < len(order):
             yield items[order[place]]
+
+    @staticmethod
+    def _count(counters: Counters, name: str) -> int:
+        with _told_if_another_ended():
+            return counters.add(name, 1) - 1
 
     def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
         """Select this process's part of the items, in order; every item belongs to exactly one process.
@@ -105,6 +112,21 @@ class Processes:
             costs: estimated cost of each item, in any unit.
         """
         return [items[index] for index in divide(costs, self.count)[self.index]]
+
+
+@contextmanager
+def _told_if_another_ended() -> Generator[None]:
+    """Say in one line that another process ended, because torch would say it in many.
+
+    Raises:
+        ConnectionError: if one did.
+    """
+    try:
+        yield
+    except RuntimeError:
+        raise ConnectionError(
+            "another process of this run ended, so this one ends too: the other one's message says why"
+        ) from None
 
 
 ALONE = Processes()

@@ -14,6 +14,7 @@ import pytest
 
 from slr.cli import main
 from slr.runs.launching import num_cores
+from slr.runs.output_lock import output_lock
 from tests.kill_harness import measured
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +69,12 @@ def test_a_launcher_and_processes_of_our_own_do_not_mix(
 
 def test_there_is_a_core():
     assert 1 <= num_cores() <= (os.cpu_count() or 1)
+
+
+def test_an_error_of_the_first_process_is_told_without_a_traceback_of_the_others(tmp_path: Path) -> None:
+    with output_lock(tmp_path):
+        process = start(tmp_path, "--processes", "2")
+        _, said = process.communicate(timeout=240)
+    assert process.returncode == 2, said
+    assert f"{tmp_path} is in use" in said
+    assert "Traceback" not in said
