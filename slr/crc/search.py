@@ -406,6 +406,7 @@ class _Walk:
                 for stack, open_SND in zip(self._stacks, open_ASND[:, :num_open], strict=True):
                     if num_open:
                         self._forward.advance(restored_layer(instruct, base, stack), layer, [open_SND])
+            del instruct, base  # or they would be in memory until the next layers are there
         with self._layers_at(last) as (instruct, base):
             ended = self._forward.finish(instruct, closed_RND)
             at_end = [
