@@ -20,7 +20,8 @@ GB = 1e9
 Cards = Annotated[str, typer.Option(metavar="N,...", help="numbers of GPUs, comma-separated")]
 Card = Annotated[float, typer.Option(parser=number, metavar="GB", help="memory of a GPU")]
 Read = Annotated[
-    float, typer.Option(parser=number, metavar="GB/S", help="speed at which all processes together read files")
+    float,
+    typer.Option(parser=number, metavar="GB/S", help="speed at which all processes together read files"),
 ]
 Copy = Annotated[
     float,
@@ -42,7 +43,7 @@ def count(cards: Cards = "1,2,4,8", card: Card = 80, read: Read = 5, copy: Copy 
         for way, count_way in (("device map", count_resident), ("streamed", count_streamed)):
             found = count_way(shape, machine, num_cards)
             if found is None:
-                rows.append((way, num_cards, *["does not fit"], *[""] * 4))
+                rows.append((way, num_cards, "does not fit", "", "", "", ""))
                 continue
             rows.append(
                 (

@@ -189,7 +189,7 @@ def spread_weights(model: PreTrainedModel, card_bytes: float, num_cards: int) ->
     sizes = compute_module_sizes(model)
     used = defaultdict[int, float](float)
     for _ in SIDES:
-        free = {card: int(card_bytes - used[card]) for card in range(num_cards)}
+        free: dict[int | str, int | str] = {card: int(card_bytes - used[card]) for card in range(num_cards)}
         with _no_warnings_of_accelerate():
             balanced = get_balanced_memory(model, free, no_split_module_classes=whole)
             device_map = infer_auto_device_map(model, balanced, no_split_module_classes=whole)

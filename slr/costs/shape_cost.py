@@ -122,7 +122,7 @@ class ShapeCost:
             f"  {record.seconds:.1f} s; {record.tokens_computed:,} tokens through a layer, "
             f"{self.flops / 1e12:,.1f} TFLOP",
             f"  {speed / 1e12:.2f} TFLOP/s, {speed / peak:.0%} of a large matrix product's {peak / 1e12:.2f} TFLOP/s",
-            f"  the plain loop takes {self.hybrid_seconds * 1000:.1f} ms for one hybrid, all prompts padded to one batch: "
+            f"  the plain loop, with padded prompts, takes {self.hybrid_seconds * 1000:.1f} ms for one hybrid: "
             f"{loop:.1f} s for {record.num_intervals}, {loop / record.seconds:.1f} times the search",
             f"  peak memory {(record.peak_memory_bytes or 0) / 1e9:.1f} GB",
         ]

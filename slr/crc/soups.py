@@ -76,6 +76,4 @@ def _mixed_layers(instruct: nn.Module, base: nn.Module, alphas: Sequence[float])
     """Read a layer of both models once, and mix it at each alpha."""
     with weights_in_memory(instruct) as instruct_layer, weights_in_memory(base) as base_layer:
         for alpha in alphas:
-            yield (
-                restored_layer(instruct_layer, base_layer, Stack(alpha)) if alpha > 0 else instruct_layer
-            )
+            yield restored_layer(instruct_layer, base_layer, Stack(alpha)) if alpha > 0 else instruct_layer

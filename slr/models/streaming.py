@@ -174,7 +174,7 @@ class LayerReader:
         # A mapped file would be read only when it is computed with, and so not ahead of time.
         with path.open("rb") as file:
             file.seek(begin)
-            if file.readinto(data.numpy()) < len(data):
+            if file.readinto(data.numpy().data) < len(data):
                 raise OSError(f"{path} ends inside the tensor {name}: it was changed after it was opened")
         return data.view(TORCH_DTYPES[entry.dtype]).view(entry.shape)
 

@@ -9,7 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from slr.costs.large_pairs import LLAMA_70B, Machine, PairShape, count_resident, count_streamed, spread_weights
+from slr.costs.large_pairs import (
+    LLAMA_70B,
+    Machine,
+    PairShape,
+    count_resident,
+    count_streamed,
+    spread_weights,
+)
 from slr.crc.layer_evaluations import count_layer_evaluations, group_starts, states_at_layers
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts
@@ -21,9 +28,7 @@ from slr.models.streaming import LayerReader
 from tests.conftest import CheckpointPairs
 
 FAST = math.inf
-H100 = Machine(
-    card_bytes=80e9, flops_per_second=3e14, read_bytes_per_second=5e9, copy_bytes_per_second=25e9
-)
+H100 = Machine(card_bytes=80e9, flops_per_second=3e14, read_bytes_per_second=5e9, copy_bytes_per_second=25e9)
 
 
 @pytest.fixture(scope="module")

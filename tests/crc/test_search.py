@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -205,7 +206,7 @@ def test_memory_budget_too_small_says_how_much_is_needed(checkpoint_pairs: Check
         search(pair, PROMPTS, memory_budget_bytes=10_000)
 
 
-LLAMA_4 = {
+LLAMA_4: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "intermediate_size_mlp": 48,
