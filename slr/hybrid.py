@@ -109,13 +109,14 @@ def restored_layer(instruct: nn.Module, base: nn.Module, stack: Stack) -> nn.Mod
         The base layer itself, if the layer is restored whole; otherwise a new layer.
 
     Raises:
-        ValueError: if only some components are restored, and a tensor belongs to none.
+        ValueError: if only some components are restored, and a tensor belongs to none; or if a part of the layer has
+            a forward function of its own.
     """
     if stack == WHOLE:
         return base
     if isinstance(instruct, LayerOnDisk):
         return _MixedLayer(instruct, base, stack.alpha, stack.components)
-    mixed = copy.deepcopy(instruct)
+    mixed = _copied(instruct)
     _interpolate_into(mixed, base, stack.alpha, stack.components)
     return mixed
 
@@ -130,7 +131,8 @@ def interpolate(pair: ModelPair, alpha: float) -> PreTrainedModel:
         alpha: share of the base model, in [0, 1].
 
     Raises:
-        ValueError: if alpha is not in [0, 1], or the tensors differ in name or shape.
+        ValueError: if alpha is not in [0, 1], the tensors differ in name or shape, or a part of the instruct model has
+            a forward function of its own.
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha}, expected a number in [0, 1]: the base model's share")
@@ -196,12 +198,7 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     Raises:
         ValueError: if a function other than accelerate's has replaced ``forward`` on this very module.
     """
-    # A forward in the module's own attributes is bound to the module, so a copy would compute with the original.
-    if "forward" in vars(module) and not is_dispatched(module):
-        raise ValueError(
-            f"{type(module).__name__} has a forward function of its own, so a copy would compute the same as the "
-            "original: load the pair anew, and change its models after hybrids are made"
-        )
+    _check_forward(module)
     clone = module.__new__(type(module))
     # The registries (submodules, hooks, ...) are dictionaries and must not be shared, but their contents may be.
     clone.__dict__.update(
@@ -210,6 +207,25 @@ def shallow_copy(module: ModuleT) -> ModuleT:
     if is_dispatched(module):
         rebind_dispatched_forward(clone)
     return clone
+
+
+def _check_forward(module: nn.Module) -> None:
+    """Check that a copy of the module computes with its own weights.
+
+    Raises:
+        ValueError: if it does not, because its forward is bound to the original, as transformers' ``tp_plan`` does it.
+    """
+    if "forward" in vars(module) and not is_dispatched(module):
+        raise ValueError(
+            f"{type(module).__name__} has a forward function of its own, so a copy would compute the same as the "
+            "original: load the pair anew, without tensor parallelism, and change its models after hybrids are made"
+        )
+
+
+def _copied(module: ModuleT) -> ModuleT:
+    for part in module.modules():
+        _check_forward(part)
+    return copy.deepcopy(module)
 
 
 class _MixedLayer(LayerOnDisk):
@@ -238,7 +254,7 @@ class _MixedLayer(LayerOnDisk):
 
 
 def _interpolated(instruct: ModuleT, base: nn.Module, alpha: float) -> ModuleT:
-    result = copy.deepcopy(instruct)
+    result = _copied(instruct)
     _interpolate_into(result, base, alpha)
     return result
 

@@ -206,6 +206,35 @@ def test_a_forward_that_somebody_else_replaced_is_refused(checkpoint_pairs: Chec
         restore(pair, LayerInterval(1, 2))
 
 
+def test_a_part_whose_forward_is_bound_to_the_original_is_not_mixed(
+    checkpoint_pairs: CheckpointPairs,
+) -> None:
+    """As tensor parallelism of transformers binds it: a copy would compute with the instruct model's weights."""
+    pair = load_pair(*checkpoint_pairs("llama"))
+    projection: Any = decoder_layers(pair.instruct_model)[1].get_submodule("mlp.up_proj")
+    projection.forward = projection.forward
+    with pytest.raises(ValueError, match="Linear has a forward function of its own"):
+        restore(pair, LayerInterval(1, 2), alpha=0.5)
+    with pytest.raises(ValueError, match="Linear has a forward function of its own"):
+        interpolate(pair, 0.5)
+
+
+def test_the_search_of_a_pair_spread_over_devices_computes_with_the_layers_where_they_are(
+    checkpoint_pairs: CheckpointPairs,
+) -> None:
+    pair = load_pair(*checkpoint_pairs("llama"))
+    used: set[int] = set()
+    for model in (pair.base_model, pair.instruct_model):
+        spread_over_devices(model)
+        for layer in decoder_layers(model):
+            layer.register_forward_pre_hook(
+                lambda module, _: used.update(weight.data_ptr() for weight in module.parameters())
+            )
+    search(pair, load_prompts("selection")[:3])
+    layers = [*decoder_layers(pair.base_model), *decoder_layers(pair.instruct_model)]
+    assert used == {weight.data_ptr() for layer in layers for weight in layer.parameters()}
+
+
 ATTENTION = {"q_proj", "k_proj", "v_proj", "o_proj", "q_norm", "k_norm"}
 MLP = {"gate_proj", "up_proj", "down_proj"}
 

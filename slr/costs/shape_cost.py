@@ -1,4 +1,4 @@
-"""Cost of one whole search of a pair in a real model's shape, against the device's peak speed.
+"""Cost of one whole search of a pair in a real model's shape, against the device's peak speed and the best plain loop.
 
 The weights are random and made on the device, in bfloat16 on a GPU and in float32 on a CPU. The prompts are the
 real ones. The testbed's tokenizer encodes them, because no tokenizer is downloaded: the cost of a search depends on
@@ -8,6 +8,7 @@ the number of tokens, and not on which tokens they are.
 from __future__ import annotations
 
 import copy
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,11 @@ from transformers import Gemma2Config, LlamaConfig, PreTrainedConfig, Qwen2Confi
 from slr.costs.random_pairs import random_pair
 from slr.crc.cost import measured_cost
 from slr.crc.prompts import load_prompts
-from slr.crc.scoring import EncodedPrompts, encode_prompts
+from slr.crc.scoring import EncodedPrompts, answer_log_probs, encode_prompts
 from slr.crc.search import count_tokens_computed, iter_search
 from slr.crc.tree_forward import memory_budget
+from slr.hybrid import restore
+from slr.intervals import LayerInterval
 from slr.models.loading import ModelPair
 from slr.runs.device import matrix_flops_per_second
 from slr.runs.provenance import config_hash, describe_device, provenance, reset_peak_memory
@@ -81,6 +84,9 @@ CPU_VOCABULARY = 8192
 WARM_UP_STARTS = 8
 """Number of start layers that warm up the search. They are the last ones: few evaluations, but full-size calls."""
 
+LOOP_REPETITIONS = 7
+"""Number of hybrids that the plain loop is timed on."""
+
 DTYPE = {"cpu": torch.float32, "cuda": torch.bfloat16}
 """The dtype in which each kind of device computes well."""
 
@@ -94,18 +100,21 @@ class ShapeCost:
         flops: floating-point operations of the matrix products. They are an upper bound, because they count all tokens
             at the last layer.
         peak_flops_per_second: speed of a large matrix product on the same device.
+        hybrid_seconds: time of the plain loop for one hybrid in seconds, with all prompts in one padded batch.
         shortened: in words, what the shape was shortened to; None if it is whole.
     """
 
     record: SearchCost
     flops: float
     peak_flops_per_second: float
+    hybrid_seconds: float
     shortened: str | None
 
     def __str__(self) -> str:
         """Describe the search and its cost in a few lines."""
         record, peak = self.record, self.peak_flops_per_second
         speed = self.flops / record.seconds
+        loop = self.hybrid_seconds * record.num_intervals
         lines = [
             f"{record.pair} on {record.provenance.device}: random {record.dtype} weights, "
             f"{record.num_intervals} intervals, {record.num_prompts} prompts of {record.prompt_tokens:,} tokens "
@@ -113,6 +122,8 @@ class ShapeCost:
             f"  {record.seconds:.1f} s; {record.tokens_computed:,} tokens through a layer, "
             f"{self.flops / 1e12:,.1f} TFLOP",
             f"  {speed / 1e12:.2f} TFLOP/s, {speed / peak:.0%} of a large matrix product's {peak / 1e12:.2f} TFLOP/s",
+            f"  the plain loop, with padded prompts, takes {self.hybrid_seconds * 1000:.1f} ms for one hybrid: "
+            f"{loop:.1f} s for {record.num_intervals}, {loop / record.seconds:.1f} times the search",
             f"  peak memory {(record.peak_memory_bytes or 0) / 1e9:.1f} GB",
         ]
         return "\n".join([*([f"SHORTENED {self.shortened}"] if self.shortened else []), *lines])
@@ -169,8 +180,21 @@ def measure_shape(
         record=record,
         flops=_count_flops(config, record),
         peak_flops_per_second=peak_speed,
+        hybrid_seconds=_seconds_of_a_hybrid(pair, encoded),
         shortened=shortened,
     )
+
+
+def _seconds_of_a_hybrid(pair: ModelPair, encoded: EncodedPrompts) -> float:
+    """Measure the plain loop at its best on one hybrid, as the median of several forwards."""
+    hybrid = restore(pair, LayerInterval(0, pair.num_layers // 2))
+    seconds: list[float] = []
+    # The first forward is not counted, because libraries set themselves up in it.
+    for _ in range(LOOP_REPETITIONS + 1):
+        began = time.perf_counter()
+        answer_log_probs(hybrid, encoded, pad=True)
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])
 
 
 def shortened_shape(name: str, device: str, num_layers: int | None = None) -> PreTrainedConfig:

@@ -182,16 +182,24 @@ def score_model(model: PreTrainedModel, encoded: EncodedPrompts) -> PromptScores
 
 
 @torch.inference_mode()
-def answer_log_probs(model: PreTrainedModel, encoded: EncodedPrompts) -> NDArray[np.float64]:
+def answer_log_probs(
+    model: PreTrainedModel, encoded: EncodedPrompts, pad: bool | None = None
+) -> NDArray[np.float64]:
     """Compute the log-probability of each character as the next token, by plain forwards.
+
+    Args:
+        model: any model.
+        encoded: the P prompts.
+        pad: whether all prompts form one batch, padded on the left, as is fastest on a GPU. Otherwise prompts of equal
+            length form a batch, and no score depends on padding. None pads if the layers are on disk, so that each is
+            read once.
 
     Returns:
         Log-probabilities in nats, shape (P, C); -inf where the probability is 0, NaN as in
         ``character_log_probs``.
     """
-    # Prompts of equal length form a batch, so that nothing is padded and no score depends on padding. If the layers
-    # are on disk, all prompts form one batch instead, padded on the left, so that each layer is read once.
-    lengths = [0 if is_streamed(model) else len(token_ids) for token_ids in encoded.token_ids]
+    pad = is_streamed(model) if pad is None else pad
+    lengths = [0 if pad else len(token_ids) for token_ids in encoded.token_ids]
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, length in enumerate(lengths):
         by_length[length].append(index)

@@ -41,7 +41,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from slr.crc.layer_check import allowed_error, check_layer_by_layer, pair_in_float32
-from slr.crc.layer_evaluations import count_layer_evaluations
+from slr.crc.layer_evaluations import count_layer_evaluations, group_starts
 from slr.crc.layer_inputs import LayerInputs, tree_layers
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.scorer import ENTROPY, Scorer
@@ -312,17 +312,7 @@ def _passes(pair: ModelPair, starts: Sequence[int], num_affordable_states: int) 
     """
     if pair.instruct_model.device.type == "cpu" and not is_streamed(pair.instruct_model):
         return [[start] for start in starts]
-    passes: list[list[int]] = []
-    left = 0
-    for start in starts:
-        # At the end of a walk, every interval that begins at the start has a state of its own.
-        states = pair.num_layers - start
-        if states > left:
-            passes.append([])
-            left = num_affordable_states
-        passes[-1].append(start)
-        left -= states
-    return passes
+    return group_starts(pair.num_layers, starts, num_affordable_states)
 
 
 class _Progress:
@@ -406,6 +396,7 @@ class _Walk:
                 for stack, open_SND in zip(self._stacks, open_ASND[:, :num_open], strict=True):
                     if num_open:
                         self._forward.advance(restored_layer(instruct, base, stack), layer, [open_SND])
+            del instruct, base  # or they would be in memory until the next layers are there
         with self._layers_at(last) as (instruct, base):
             ended = self._forward.finish(instruct, closed_RND)
             at_end = [

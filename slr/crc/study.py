@@ -387,8 +387,7 @@ def _search(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -> Ite
 
 
 def _score_soups(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -> Iterator[list[AnyRecord]]:
-    from slr.crc.tree_forward import score_by_tree
-    from slr.hybrid import interpolate
+    from slr.crc.soups import score_soups
 
     encoded = _encoded(context, config, "selection", scorer)
     missing = [
@@ -397,8 +396,7 @@ def _score_soups(context: CellContext, config: CrcStudyConfig, scorer: Scorer) -
         if CrcScore.key_of(context.spec.name, "selection", "soup", alpha=alpha) not in context.results
     ]
     alphas = context.share(missing, [1.0] * len(missing))
-    soups = (interpolate(context.pair, alpha) for alpha in alphas)
-    for count, scores in enumerate(score_by_tree(soups, encoded), start=1):
+    for count, scores in enumerate(score_soups(context.pair, alphas, encoded), start=1):
         yield [score_record(context, "selection", "soup", scores, alphas[count - 1])]
         context.on_progress(count, len(alphas))
 

@@ -118,13 +118,11 @@ class _Branches:
         queries: index of each query among the N tokens (G, Q).
         keys: index of each key among the N tokens (G, L).
         mask: additive attention mask (G, 1, Q, L).
-        is_query: whether a query is real rather than padding (G, Q).
     """
 
     queries: torch.Tensor
     keys: torch.Tensor
     mask: torch.Tensor
-    is_query: torch.Tensor
 
     @classmethod
     def pad(
@@ -136,32 +134,27 @@ class _Branches:
         dtype: torch.dtype,
     ) -> _Branches:
         device = may_attend_TT.device
-        queries_GQ, is_query_GQ = padded(queries, device)
+        queries_GQ, _ = padded(queries, device)
         keys_GL, is_key_GL = padded(keys, device)
         positions_N = torch.tensor(tree.positions, device=device)
         # The mask depends on positions only, so the rows of one plain prompt, the longest, serve every branch.
         may_attend_GQL = may_attend_TT[positions_N[queries_GQ]][:, :, : keys_GL.shape[1]] & is_key_GL[:, None]
-        return cls(queries_GQ, keys_GL, _additive(may_attend_GQL[:, None], dtype), is_query_GQ)
+        return cls(queries_GQ, keys_GL, _additive(may_attend_GQL[:, None], dtype))
 
     def to(self, device: torch.device | str | int) -> _Branches:
         """Move the tensors to a device."""
-        tensors = (self.queries, self.keys, self.mask, self.is_query)
-        return _Branches(*(tensor.to(device) for tensor in tensors))
+        return _Branches(*(tensor.to(device) for tensor in (self.queries, self.keys, self.mask)))
 
 
 @dataclass(frozen=True, eq=False)
 class TreeAttention:
     """What ``attend_by_tree`` needs for one layer: who attends to whom, and by which function.
 
-    Attention gives the trunk's tokens first and then, bucket by bucket, the queries of the branches with
-    their padding.
-
     Attributes:
         implementation: name of the model's own attention implementation, "eager" or "sdpa".
         trunk_length: number of tokens in the trunk; 0 where only last tokens are queries.
         trunk_mask: additive mask of the trunk in the model's dtype (1, 1, L, L).
         buckets: the branches, grouped by length.
-        order: index of each of the tree's tokens in what attention gives (N).
         stored: keys and values of all N tokens, where only some tokens are queries, as at the last layer.
         store_only: whether the layer stops with ``KeysAndValues`` as soon as it has its keys and values.
     """
@@ -170,7 +163,6 @@ class TreeAttention:
     trunk_length: int
     trunk_mask: torch.Tensor
     buckets: tuple[_Branches, ...]
-    order: torch.Tensor
     stored: tuple[torch.Tensor, torch.Tensor] | None = None
     store_only: bool = False
 
@@ -197,8 +189,7 @@ class TreeAttention:
             _Branches.pad(tree, [queries[i] for i in group], [keys[i] for i in group], may_attend_TT, dtype)
             for group in groups
         )
-        order = _places_of_tokens(len(tree), len(trunk), buckets).to(may_attend_TT.device)
-        return cls(implementation, len(trunk), trunk_mask, buckets, order)
+        return cls(implementation, len(trunk), trunk_mask, buckets)
 
     @classmethod
     def for_last_tokens(
@@ -214,10 +205,9 @@ class TreeAttention:
         """
         queries = [(token,) for token in tree.last_tokens]
         branches = _Branches.pad(tree, queries, list(tree.paths), may_attend_TT, dtype)
-        order = torch.arange(len(queries), device=may_attend_TT.device)
         # The P hidden states are the queries of the call, so a query's index is its prompt's number, not its token's.
-        buckets = (replace(branches, queries=order[:, None]),)
-        return cls(implementation, 0, may_attend_TT[:0], buckets, order)
+        numbers = torch.arange(len(queries), device=may_attend_TT.device)
+        return cls(implementation, 0, may_attend_TT[:0], (replace(branches, queries=numbers[:, None]),))
 
     def storing(self) -> TreeAttention:
         """Make a copy with which the layer raises ``KeysAndValues`` as soon as it has them."""
@@ -237,7 +227,6 @@ class TreeAttention:
             self,
             trunk_mask=self.trunk_mask.to(device),
             buckets=tuple(branches.to(device) for branches in self.buckets),
-            order=self.order.to(device),
         )
 
 
@@ -290,10 +279,11 @@ def attend_by_tree(
     if plan.stored is not None:
         key_RHNE, value_RHNE = plan.stored
     attend = attention_function(module, plan.implementation)
-    outputs = []
+    num_states, num_heads, num_queries, _ = query_RHNE.shape
+    output_RNHE = query_RHNE.new_empty(num_states, num_queries, num_heads, value_RHNE.shape[-1])
     if plan.trunk_length:
         trunk = slice(0, plan.trunk_length)
-        output, _ = attend(
+        output_RNHE[:, trunk], _ = attend(
             module,
             query_RHNE[:, :, trunk],
             key_RHNE[:, :, trunk],
@@ -301,11 +291,9 @@ def attend_by_tree(
             plan.trunk_mask,
             **kwargs,
         )
-        outputs.append(output)
     # A branch has its own batch row, so the states of R models and the branches of a bucket share one call.
-    num_states = len(query_RHNE)
     for branches in plan.buckets:
-        output, _ = attend(
+        of_branches, _ = attend(
             module,
             _gather(query_RHNE, branches.queries),
             _gather(key_RHNE, branches.keys),
@@ -313,31 +301,19 @@ def attend_by_tree(
             branches.mask.repeat(num_states, 1, 1, 1),
             **kwargs,
         )
-        outputs.append(output.unflatten(0, (num_states, -1)).flatten(1, 2))
-    return torch.cat(outputs, dim=1)[:, plan.order], None
+        # Padding repeats a query, so it only writes that query's output once more.
+        output_RNHE[:, branches.queries] = of_branches.unflatten(0, (num_states, -1))
+    return output_RNHE, None
 
 
 AttentionInterface.register(ATTENTION_NAME, attend_by_tree)
 
 
-def _places_of_tokens(num_tokens: int, trunk_length: int, buckets: Sequence[_Branches]) -> torch.Tensor:
-    """Find each token of the tree among the trunk and the padded queries of all buckets, shape (N,).
-
-    The places are computed once, because picking real queries by a boolean mask would make a GPU wait for the
-    CPU in every call.
-    """
-    trunk = torch.arange(trunk_length)
-    tokens = torch.cat([trunk, *(branches.queries.flatten().cpu() for branches in buckets)])
-    is_own = torch.cat([trunk >= 0, *(branches.is_query.flatten().cpu() for branches in buckets)])
-    places = torch.empty(num_tokens, dtype=torch.long)
-    places[tokens[is_own]] = is_own.nonzero().flatten()
-    return places
-
-
 def _gather(states_RHNE: torch.Tensor, indices_GQ: torch.Tensor) -> torch.Tensor:
     """Pick the tokens of each branch: (R, H, N, E) becomes (R * G, H, Q, E)."""
-    branches_RHGQE = states_RHNE[:, :, indices_GQ]
-    return branches_RHGQE.transpose(1, 2).flatten(0, 1)
+    # A model keeps the heads of a token together in memory. Picked in this order, nothing is copied a second time.
+    branches_RGQHE = states_RHNE.transpose(1, 2)[:, indices_GQ]
+    return branches_RGQHE.flatten(0, 1).transpose(1, 2)
 
 
 def padded(rows: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

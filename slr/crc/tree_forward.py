@@ -33,7 +33,7 @@ from slr.crc.scoring import (
 )
 from slr.crc.token_tree import KeysAndValues, TokenTree
 from slr.hybrid import with_layers
-from slr.models.decoder import layers_only_attend
+from slr.models.decoder import exact_tree_tokens, layers_only_attend
 from slr.models.streaming import weights_in_memory
 from slr.models.transformers_internals import is_dispatched
 
@@ -73,7 +73,8 @@ def prompt_groups(
     """Split the prompts into as few groups as possible, so that a group's states fit half the memory budget.
 
     A layer with linear attention, a state or a convolution takes a tree for one prompt. So each prompt is a group of
-    its own for a model with such layers.
+    its own for a model with such layers. A group of Llama 4 has fewer tokens than the place from which its queries are
+    scaled.
 
     Args:
         encoded: the P prompts.
@@ -85,11 +86,20 @@ def prompt_groups(
         For each group, the places of its prompts.
 
     Raises:
-        ValueError: if the states of a single prompt do not fit; says how large a budget would do.
+        ValueError: if the states of a single prompt do not fit, and says how large a budget would do; or if a prompt
+            is too long to be exact.
     """
     hidden_size = model.config.get_text_config(decoder=True).hidden_size
     token_bytes = hidden_size * torch.finfo(model.dtype).bits // 8
     affordable = memory_budget_bytes // 2 // (token_bytes * num_states)
+    exact = exact_tree_tokens(model.config)
+    longest = max(map(len, encoded.token_ids))
+    if longest > exact:
+        raise ValueError(
+            f"a prompt has {longest:,} tokens, expected at most {exact:,}: {type(model).__name__} scales queries from "
+            "there on by their place, which packing prompts changes; give shorter prompts, or score single models with "
+            "slr score"
+        )
     num_prompts = len(encoded.prompts)
     largest = 0
     # Prompts of one group share tokens in a tree, and a few large groups compute less than many small ones.
@@ -98,7 +108,7 @@ def prompt_groups(
         bounds = np.linspace(0, num_prompts, num_groups + 1).astype(int)
         groups = [list(range(low, high)) for low, high in pairwise(bounds)]
         largest = max(len(TokenTree.build(encoded.subset(group).token_ids)) for group in groups)
-        if largest <= affordable:
+        if largest <= min(affordable, exact):
             return groups
     raise ValueError(
         f"a memory budget of {memory_budget_bytes / 2**20:.0f} MiB does not hold the states of a single "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
@@ -57,3 +59,13 @@ def layers_only_attend(config: PreTrainedConfig) -> bool:
     """
     kinds = getattr(config.get_text_config(decoder=True), "layer_types", None)
     return ATTENDING_KINDS.issuperset(kinds or ())
+
+
+def exact_tree_tokens(config: PreTrainedConfig) -> float:
+    """Return how many tokens a tree of prompts may have, so that their places in it change nothing; may be infinite.
+
+    Llama 4 scales some queries by the token's place in the call, whatever position it is given. The scale is 1 before
+    the place ``floor_scale``.
+    """
+    text = config.get_text_config(decoder=True)
+    return text.floor_scale - 1 if getattr(text, "attn_temperature_tuning", None) else math.inf

@@ -189,8 +189,8 @@ def _search(
 
 
 def _score_models(context: CellContext, config: StabilityConfig) -> Iterator[list[AnyRecord]]:
+    from slr.crc.soups import score_soups
     from slr.crc.tree_forward import score_by_tree
-    from slr.hybrid import interpolate
 
     pair, min_p = context.pair, config.min_p
     for prompt_set in PROMPT_SETS:
@@ -201,8 +201,7 @@ def _score_models(context: CellContext, config: StabilityConfig) -> Iterator[lis
             for model, scores in zip(COMPARED, scored, strict=True)
         ]
     alphas = config.crc.soup_alphas
-    soups = (interpolate(pair, alpha) for alpha in alphas)
-    scored = score_by_tree(soups, _encoded(context, config, "selection", min_p))
+    scored = score_soups(pair, alphas, _encoded(context, config, "selection", min_p))
     for count, (alpha, scores) in enumerate(zip(alphas, scored, strict=True), start=1):
         yield [score_record(context, "selection", "soup", scores, alpha, min_p)]
         context.on_progress(count, len(alphas))

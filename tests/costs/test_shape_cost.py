@@ -40,6 +40,8 @@ def test_a_shortened_search_is_counted_and_says_so(
     heads = 4 * getattr(config, "head_dim", 8)
     layer = 32 * heads * 2 + 32 * heads + 3 * 32 * 64
     assert cost.flops == 2 * (layer * record.tokens_computed + 32 * shape_cost.CPU_VOCABULARY * 6 * 2)
+    loop = cost.hybrid_seconds * 6
+    assert f"{loop:.1f} s for 6, {loop / record.seconds:.1f} times the search" in str(cost)
     assert "SHORTENED for a CPU to 3 layers and 2 prompts" in str(cost)
     assert "aten::" in (tmp_path / "profile.txt").read_text()
 

@@ -20,7 +20,7 @@ from slr.crc.scoring import (
 )
 from slr.models.loading import load_pair
 from tests.conftest import CheckpointPairs
-from tests.tiny_models import CHAT_TEMPLATE, make_tokenizer
+from tests.tiny_models import ARCHITECTURES, CHAT_TEMPLATE, make_tokenizer
 
 
 def prompt(valid: str, text: str = "Pick one.") -> CrcPrompt:
@@ -166,3 +166,12 @@ def test_model_scores_equal_one_prompt_at_a_time(checkpoint_pairs: CheckpointPai
         )
         columns = [encoded.characters.index(character) for character in one.valid]
         np.testing.assert_allclose(np.exp(log_probs[index, columns]), by_character, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_padded_batch_scores_the_same(checkpoint_pairs: CheckpointPairs, architecture: str) -> None:
+    pair = load_pair(*checkpoint_pairs(architecture))
+    encoded = encode_prompts(load_prompts("held_out")[::4], pair.tokenizer)
+    assert len({len(token_ids) for token_ids in encoded.token_ids}) > 1
+    found, expected = (answer_log_probs(pair.instruct_model, encoded, pad=pad) for pad in (True, False))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)

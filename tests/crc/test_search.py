@@ -7,12 +7,15 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import Llama4TextConfig
 
+from slr.costs.random_pairs import load_testbed_tokenizer, random_pair
 from slr.crc import search as search_module
 from slr.crc.prompts import CrcPrompt, load_prompts
 from slr.crc.report import interval_candidates
@@ -201,6 +204,41 @@ def test_memory_budget_too_small_says_how_much_is_needed(checkpoint_pairs: Check
     pair = load_pair(*checkpoint_pairs("llama"))
     with pytest.raises(ValueError, match=r"does not hold the states of a single prompt .* give at least"):
         search(pair, PROMPTS, memory_budget_bytes=10_000)
+
+
+LLAMA_4: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "intermediate_size_mlp": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "num_local_experts": 4,
+    "no_rope_layers": [1, 0, 1],
+    "attn_scale": 2.0,
+    "initializer_range": 0.3,
+}
+
+
+@pytest.mark.parametrize("room", [1, 1.3, 100])
+def test_queries_of_llama_4_are_scaled_as_in_the_loop(room: float) -> None:
+    tokenizer = load_testbed_tokenizer()
+    encoded = encode_prompts(PROMPTS, tokenizer)
+    longest = max(map(len, encoded.token_ids))
+    config = Llama4TextConfig(**LLAMA_4, vocab_size=len(tokenizer), floor_scale=int(room * longest) + 1)
+    pair = random_pair("llama-4", config)
+    assert_equal(search_log_probs(pair, encoded), loop_log_probs(pair, encoded))
+
+
+def test_a_prompt_whose_queries_llama_4_scales_is_refused() -> None:
+    tokenizer = load_testbed_tokenizer()
+    encoded = encode_prompts(PROMPTS, tokenizer)
+    longest = max(map(len, encoded.token_ids))
+    pair = random_pair("llama-4", Llama4TextConfig(**LLAMA_4, vocab_size=len(tokenizer), floor_scale=longest))
+    said = f"a prompt has {longest} tokens, expected at most {longest - 1}: Llama4ForCausalLM scales queries"
+    with pytest.raises(ValueError, match=said):
+        next(iter_search(pair, encoded))
 
 
 def test_bfloat16(checkpoint_pairs: CheckpointPairs) -> None:

@@ -42,8 +42,8 @@ def test_attention_goes_to_the_device_of_a_layer() -> None:
     tree = TokenTree.build([(1, 2, 3), (1, 2, 4, 5)])
     may_attend = torch.ones(4, 4, dtype=torch.bool).tril()
     moved = TreeAttention.for_all_tokens(tree, may_attend, torch.float32, "eager").to("meta")
-    tensors = [moved.trunk_mask, moved.order]
+    tensors = [moved.trunk_mask]
     for branches in moved.buckets:
-        tensors += [branches.queries, branches.keys, branches.mask, branches.is_query]
+        tensors += [branches.queries, branches.keys, branches.mask]
     assert len(tensors) > 2
     assert all(tensor.is_meta for tensor in tensors)

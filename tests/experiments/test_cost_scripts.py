@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import idle_share, interval_coverage, restore_cost, sampling_cost
+from experiments import idle_share, interval_coverage, large_pairs, restore_cost, sampling_cost
 
 
 def rows_in(printed: str) -> dict[str, list[float]]:
@@ -79,3 +79,14 @@ def test_interval_coverage_prints_its_tables(capsys: pytest.CaptureFixture[str])
     assert 0.93 <= float(of_printed[1]) <= 1
     assert interval_coverage.main(["--sizes", "1,5"]) == 2
     assert "--sizes is '1,5', expected whole numbers of at least 2" in capsys.readouterr().err
+
+
+def test_large_pairs_prints_what_fits_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]):
+    assert large_pairs.main(["--cards", "2,4", "--read", "40"]) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"^device map +2 +does not fit", printed, re.M)
+    rows = re.findall(r"^(device map|streamed) +([24]) +[\d.]+ +\d+ +[\d,]+ +(\d+) +(\d+)$", printed, re.M)
+    seconds = {(way, int(count)): (int(computing), int(all_)) for way, count, computing, all_ in rows}
+    assert set(seconds) == {("streamed", 2), ("device map", 4), ("streamed", 4)}
+    assert all(computing <= all_ for computing, all_ in seconds.values())
+    assert seconds["streamed", 2][0] == pytest.approx(seconds["device map", 4][0] / 2, rel=0.01)

@@ -4,25 +4,32 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from slr.costs.random_pairs import byte_level_tokenizer, write_random_pair
 from slr.crc.prompts import load_prompts
 from slr.crc.scoring import encode_prompts, score_model
 from slr.crc.search import _iter_log_probs, iter_search
 from slr.hybrid import interpolate, restore
 from slr.intervals import WHOLE, LayerInterval, Stack
 from slr.models import streaming as streamed_layers
+from slr.models.checkpoint import open_checkpoint
 from slr.models.loading import ModelPair, load_pair
-from slr.models.streaming import LayerReader, is_streamed, weights_in_memory
+from slr.models.streaming import LayerReader, is_streamed, load_streamed, weights_in_memory
 from tests.conftest import CheckpointPairs
 from tests.tiny_models import ARCHITECTURES
 
@@ -63,11 +70,11 @@ def test_each_layer_is_read_once_in_a_pass(
 ) -> None:
     pair = load_pair(*checkpoint_pairs("llama"), stream=True)
     read: list[tuple[int, int]] = []
-    read_layer = LayerReader._read_layer
+    read_stored = LayerReader._read_stored
     monkeypatch.setattr(
         LayerReader,
-        "_read_layer",
-        lambda self, index: read.append((id(self), index)) or read_layer(self, index),
+        "_read_stored",
+        lambda self, layer: read.append((id(self), layer)) or read_stored(self, layer),
     )
     encoded = encode_prompts(PROMPTS, pair.tokenizer)
     running = _iter_log_probs(pair, encoded, stacks, range(pair.num_layers), BUDGETS["one pass"])
@@ -119,6 +126,117 @@ def test_a_layer_is_given_up_after_its_call(checkpoint_pairs: CheckpointPairs) -
     with weights_in_memory(layer) as ready:
         assert all(parameter.device.type == "cpu" for parameter in ready.parameters())
     assert all(parameter.is_meta for parameter in layer.parameters())
+
+
+def test_layers_are_read_copied_and_computed_in_an_order_that_is_safe(
+    checkpoint_pairs: CheckpointPairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With streams and events that do nothing but keep a log, as a GPU's would be called."""
+    log = record_streams(monkeypatch)
+    model = load_pair(*checkpoint_pairs("llama"), stream=True).instruct_model
+    log.clear()
+    with torch.inference_mode():
+        model(torch.arange(5, 30)[None])
+    copying = next(stream for what, stream in log if what == "copies on")
+    [computing] = {stream for what, stream in log if what == "waits on"}
+    assert copying is not computing
+    reads = [place for place, (what, _) in enumerate(log) if what == "read"]
+    marks, waits, synchronizations, computed = (
+        [place for place, entry in enumerate(log) if entry[0] == what]
+        for what in ("recorded on", "waits on", "synchronized", "computed")
+    )
+    num_layers = model.config.num_hidden_layers
+    assert [log[place][1] for place in reads] == [log[place][1] for place in computed] == [*range(num_layers)]
+    copies = [place for place, (what, _) in enumerate(log) if what == "copied"]
+    arrivals = [place for place in marks if log[place][1] is copying]
+    asked = [place for place in marks if log[place][1] is computing]
+    for layer in range(num_layers):
+        # Reading waits for nothing, and copying waits until the layer before the last is computed.
+        assert reads[layer] < synchronizations[layer] < copies[layer] < arrivals[layer] < waits[layer]
+        assert waits[layer] < computed[layer]
+        assert asked[layer] < reads[layer]
+        if layer >= 2:
+            assert computed[layer - 2] < asked[layer] < computed[layer - 1]
+
+
+def record_streams(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Have a CPU's streams and events, reading, copying and computing write a log of what happens and where."""
+    log: list[tuple[str, Any]] = []
+
+    class Stream:
+        def __init__(self, _device: object = None) -> None: ...
+
+        def wait_event(self, event: Event) -> None:
+            assert event.recorded
+            log.append(("waits on", self))
+
+    class Event:
+        recorded = False
+
+        def record(self, stream: Stream) -> None:
+            self.recorded = True
+            log.append(("recorded on", stream))
+
+        def synchronize(self) -> None:
+            assert self.recorded
+            log.append(("synchronized", self))
+
+    computing = Stream()
+    monkeypatch.setattr(torch.cpu, "Stream", Stream)
+    monkeypatch.setattr(torch.cpu, "Event", Event)
+    monkeypatch.setattr(torch.cpu, "current_stream", lambda _device: computing)
+    monkeypatch.setattr(
+        torch.cpu, "stream", lambda stream: log.append(("copies on", stream)) or nullcontext()
+    )
+
+    def logged(owner: type, method: str, what: str, detail: Callable[..., object]) -> None:
+        original = getattr(owner, method)
+
+        def wrapper(self: object, *arguments: Any, **named: Any) -> object:
+            result = original(self, *arguments, **named)
+            log.append((what, detail(self, *arguments)))
+            return result
+
+        monkeypatch.setattr(owner, method, wrapper)
+
+    logged(LayerReader, "_read_stored", "read", lambda _reader, layer: layer)
+    logged(LayerReader, "_on_device", "copied", lambda _reader, _stored: None)
+    logged(LlamaDecoderLayer, "forward", "computed", lambda layer, *_: layer.self_attn.layer_idx)
+    return log
+
+
+def test_a_file_cut_short_in_the_meantime_is_named(checkpoint_pairs: CheckpointPairs, tmp_path: Path) -> None:
+    for path, side in zip(checkpoint_pairs("llama"), ("base", "instruct"), strict=True):
+        shutil.copytree(path, tmp_path / side)
+    model = load_pair(tmp_path / "base", tmp_path / "instruct", stream=True).instruct_model
+    os.truncate(tmp_path / "instruct" / "model.safetensors", 10_000)
+    with pytest.raises(OSError, match=r"model.safetensors ends inside the tensor model.layers.0"):
+        model(torch.arange(5, 30)[None])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("architecture", ["llama", "gemma2"])
+def test_on_a_gpu_the_search_finds_the_same(checkpoint_pairs: CheckpointPairs, architecture: str) -> None:
+    paths = checkpoint_pairs(architecture)
+    expected = log_probs(load_pair(*paths), BUDGETS["one pass"])
+    for budget in (BUDGETS["one pass"], BUDGETS["several passes"]):
+        found = log_probs(load_pair(*paths, device="cuda", stream=True), budget, (WHOLE,))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_on_a_gpu_there_are_two_layers_of_a_model_at_most(tmp_path: Path) -> None:
+    config = LlamaConfig(
+        hidden_size=1024, intermediate_size=4096, num_hidden_layers=8, num_attention_heads=8, vocab_size=512
+    )
+    paths = write_random_pair(tmp_path, config, byte_level_tokenizer(512), shard_bytes=10**9)
+    model = load_streamed(open_checkpoint(paths[0]), torch.bfloat16, "cuda")
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    with torch.inference_mode():
+        model(torch.arange(5, 30, device="cuda")[None])
+    layer_bytes = 2 * (4 * 1024 * 1024 + 3 * 1024 * 4096)
+    assert torch.cuda.max_memory_allocated() - before < 2.5 * layer_bytes
 
 
 def test_a_pair_that_does_not_fit_is_streamed_and_says_so(
