@@ -63,8 +63,8 @@ def opened_model(
 ) -> Generator[OpenedModel]:
     """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
 
-    vLLM needs a checkpoint directory, which lies in the output directory while the model is open. It also needs the
-    accelerator's memory, so the pair is freed first.
+    vLLM needs a checkpoint directory, which lies in the output directory while the model is open; it links to the
+    pair's files where it can. vLLM also needs the accelerator's memory, so the pair is freed first.
 
     Args:
         context: the running cell.
@@ -129,16 +129,18 @@ def _opened_by_vllm(
     other_ends: Callable[[PreTrainedTokenizerBase], Sequence[int]],
     checkpoint: Path,
 ) -> Iterator[OpenedModel]:
+    from slr.models.opened_pair import open_pair
+    from slr.sampling.linked_checkpoint import write_linked_checkpoint
     from slr.sampling.vllm_engine import VllmEngine
 
     pair = context.pair
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
     end_tokens = [*end_tokens_of_pair(pair), *other_ends(tokenizer)]
-    make(pair).save_pretrained(checkpoint)
+    write_linked_checkpoint(make(pair), pair, open_pair(context.spec).with_local_weights(), checkpoint)
     # The last reference to the pair outside ``pair_on_demand`` goes, or its memory could not be freed.
     del pair
     context.pair_on_demand.give_up()
-    with VllmEngine(checkpoint, tokenizer, dtype) as engine:
+    with VllmEngine(checkpoint, tokenizer, dtype, context.settings.device) as engine:
 
         def draw(
             prompts: Sequence[Sequence[int]],
