@@ -21,6 +21,7 @@ def choose_engine(
     *,
     is_tiny: bool,
     device_map: DeviceMap | None = None,
+    num_sharing: int = 1,
 ) -> tuple[Engine, str]:
     """Choose what samples the answers: vLLM where it is likely to be faster, unless the records say otherwise.
 
@@ -30,6 +31,7 @@ def choose_engine(
         device: device as torch names it.
         is_tiny: whether the models are so small that vLLM's start would take longer than the sampling.
         device_map: how the pair is spread over several devices; None for one device.
+        num_sharing: number of processes that sample on this one device.
 
     Returns:
         The engine and the reason in words, which continue "because".
@@ -51,7 +53,7 @@ def choose_engine(
     from slr.sampling.vllm_engine import check_usable
 
     try:
-        check_usable(device)
+        check_usable(device, num_sharing)
     except ValueError as error:
         return "transformers", str(error).split(": ", maxsplit=1)[0]
     return "vllm", f"it is installed and computes on {device}"

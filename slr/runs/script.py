@@ -193,9 +193,10 @@ def _engine(
     """Decide what samples the answers, and say so if it was left open.
 
     Raises:
-        ValueError: if vLLM cannot be used, or several processes would use it on one GPU.
+        ValueError: if vLLM is to be used and cannot.
     """
     engine = options.engine
+    num_sharing = 1 if options.device is None else processes.local_count
     if engine == "auto":
         engine, reason = processes.from_main(
             lambda: choose_engine(
@@ -204,6 +205,7 @@ def _engine(
                 device,
                 is_tiny=options.preset.is_tiny,
                 device_map=options.device_map,
+                num_sharing=num_sharing,
             )
         )
         if processes.is_main:
@@ -211,12 +213,7 @@ def _engine(
     if engine == "vllm":
         from slr.sampling.vllm_engine import check_usable
 
-        check_usable(device)
-        if processes.local_count > 1 and options.device is not None and device != "cpu":
-            raise ValueError(
-                f"--device {device} is given to {processes.local_count} processes, and vLLM needs a GPU's whole "
-                "memory: leave --device out, so that each process takes a GPU of its own, or start one process"
-            )
+        check_usable(device, num_sharing)
     return engine
 
 

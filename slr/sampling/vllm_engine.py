@@ -185,14 +185,15 @@ def import_vllm() -> Any:
         ) from None
 
 
-def check_usable(device: str) -> None:
+def check_usable(device: str, num_sharing: int = 1) -> None:
     """Check that vLLM is installed and computes on a kind of device, before hours of other work.
 
     Args:
         device: device as torch names it.
+        num_sharing: number of processes that sample on this one device.
 
     Raises:
-        ValueError: if it is not installed, or is built for another kind of device.
+        ValueError: if it is not installed, or is built for another kind of device; if several processes share a GPU.
     """
     import_vllm()
     built_for = importlib.import_module("vllm.platforms").current_platform.device_type
@@ -200,6 +201,11 @@ def check_usable(device: str) -> None:
         raise ValueError(
             f"the device is {device}, and the installed vLLM computes on {built_for or 'no device of this machine'}: "
             "install vLLM's build for the device, give another --device, or use the engine 'transformers'"
+        )
+    if num_sharing > 1 and device != "cpu":
+        raise ValueError(
+            f"--device {device} is given to {num_sharing} processes, and vLLM needs a GPU's whole memory: leave "
+            "--device out, so that each process takes a GPU of its own, or start one process"
         )
 
 

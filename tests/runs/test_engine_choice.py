@@ -80,6 +80,8 @@ def test_elsewhere_transformers_is_taken(tmp_path: Path, monkeypatch: pytest.Mon
         engine, found = choose_engine([ASKING], tmp_path, device, is_tiny=is_tiny, device_map=device_map)
         assert engine == "transformers"
         assert reason in found
+    engine, reason = choose_engine([ASKING], tmp_path, "cuda", is_tiny=False, num_sharing=2)
+    assert (engine, "given to 2 processes" in reason) == ("transformers", True)
     monkeypatch.setattr("vllm.platforms.current_platform.device_type", "cpu")
     assert choose_engine([ASKING], tmp_path, "cuda", is_tiny=False) == (
         "transformers",

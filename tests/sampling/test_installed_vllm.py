@@ -103,7 +103,7 @@ def run_study(launcher: list[str], pair: Path, output_dir: Path) -> dict[str, An
 def test_two_launched_processes_have_an_engine_each_and_sample_what_one_does(
     directory: Path, tmp_path: Path
 ) -> None:
-    launcher = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     by_two = run_study(launcher, directory, tmp_path / "two")
     assert (tmp_path / "two" / "asking.rank1.jsonl").exists()
     assert by_two == run_study([], directory, tmp_path / "one")

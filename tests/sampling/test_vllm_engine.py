@@ -276,6 +276,14 @@ def test_vllm_must_be_built_for_the_device(monkeypatch: pytest.MonkeyPatch) -> N
     check_usable("cuda:1")
 
 
+@pytest.mark.usefixtures("vllm")
+def test_several_processes_may_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_usable("cpu", num_sharing=2)
+    monkeypatch.setattr("vllm.platforms.current_platform.device_type", "cuda")
+    with pytest.raises(ValueError, match=r"--device cuda:0 is given to 2 processes.*leave --device out"):
+        check_usable("cuda:0", num_sharing=2)
+
+
 def test_the_launcher_is_hidden_from_vllms_process_only(
     checkpoint: Path, vllm: type[LLM], monkeypatch: pytest.MonkeyPatch
 ) -> None:
