@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -72,9 +72,9 @@ def opened_model(
         other_ends: gives ids of tokens that end an answer besides the pair's.
     """
     if context.settings.engine == "vllm":
-        context.settings.output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
-            yield from _opened_by_vllm(context, make, other_ends, Path(name))
+        name = f".vllm-checkpoint-{context.settings.processes.index}"
+        with _empty_directory(context.settings.output_dir / name) as checkpoint:
+            yield from _opened_by_vllm(context, make, other_ends, checkpoint)
     else:
         from slr.sampling.generation import refills_rows
 
@@ -83,6 +83,20 @@ def opened_model(
         model = make(pair)
         draw = partial(_drawn_by_transformers, model, pair.tokenizer, end_tokens)
         yield OpenedModel(pair.family, pair.tokenizer, draw, refills_rows(model))
+
+
+@contextmanager
+def _empty_directory(path: Path) -> Generator[Path]:
+    """Make a directory, and remove it at the end; whatever a killed process left there is removed first.
+
+    vLLM compiles a model anew for every path that it has not seen, so all models have the same path.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 def _drawn_by_transformers(
