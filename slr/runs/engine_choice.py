@@ -19,7 +19,7 @@ def choose_engine(
     output_dir: Path,
     device: str,
     *,
-    is_tiny: bool,
+    is_for_cpu: bool,
     device_map: DeviceMap | None = None,
     num_sharing: int = 1,
 ) -> tuple[Engine, str]:
@@ -29,7 +29,7 @@ def choose_engine(
         experiments: the experiments of the run.
         output_dir: directory of the records. Records of two engines are not mixed, so a run keeps its engine.
         device: device as torch names it.
-        is_tiny: whether the models are so small that vLLM's start would take longer than the sampling.
+        is_for_cpu: whether the models are so small that a CPU is enough.
         device_map: how the pair is spread over several devices; None for one device.
         num_sharing: number of processes that sample on this one device.
 
@@ -41,8 +41,8 @@ def choose_engine(
     """
     if (recorded := _engine_of_records(experiments, output_dir)) is not None:
         return recorded, f"the records in {output_dir} are of it"
-    if is_tiny:
-        return "transformers", "vLLM takes longer to start than these small models take to sample"
+    if is_for_cpu:
+        return "transformers", "vLLM takes long to start for such small models"
     if device_map is not None:
         return (
             "transformers",

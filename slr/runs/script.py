@@ -203,7 +203,7 @@ def _engine(
                 experiments,
                 options.output_dir,
                 device,
-                is_tiny=options.preset.is_tiny,
+                is_for_cpu=options.preset.is_for_cpu,
                 device_map=options.device_map,
                 num_sharing=num_sharing,
             )

@@ -49,7 +49,7 @@ def record_by(engine: Engine, settings: RunSettings) -> None:
 
 
 def test_vllm_is_taken_on_a_gpu(tmp_path: Path) -> None:
-    engine, reason = choose_engine([SEARCH, ASKING], tmp_path, "cuda:1", is_tiny=False)
+    engine, reason = choose_engine([SEARCH, ASKING], tmp_path, "cuda:1", is_for_cpu=False)
     assert engine == "vllm"
     assert "computes on cuda:1" in reason
 
@@ -60,7 +60,9 @@ def test_a_run_keeps_the_engine_of_its_records(
     engine: Engine, device: str, settings_after_search: RunSettings
 ) -> None:
     record_by(engine, settings_after_search)
-    chosen, reason = choose_engine([SEARCH, ASKING], settings_after_search.output_dir, device, is_tiny=False)
+    chosen, reason = choose_engine(
+        [SEARCH, ASKING], settings_after_search.output_dir, device, is_for_cpu=False
+    )
     assert chosen == engine
     assert "the records in" in reason
 
@@ -68,27 +70,29 @@ def test_a_run_keeps_the_engine_of_its_records(
 def test_records_of_a_search_say_nothing_of_the_engine(settings_after_search: RunSettings) -> None:
     directory = settings_after_search.output_dir
     assert any(isinstance(record, Configuration) for record in store_of(SEARCH, directory).read())
-    assert choose_engine([SEARCH, ASKING], directory, "cuda", is_tiny=False)[0] == "vllm"
+    assert choose_engine([SEARCH, ASKING], directory, "cuda", is_for_cpu=False)[0] == "vllm"
 
 
 def test_elsewhere_transformers_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for device, is_tiny, device_map, reason in (
+    for device, is_for_cpu, device_map, reason in (
         ("cpu", False, None, "worth its start on a GPU only"),
-        ("cuda", True, None, "longer to start"),
+        ("cuda", True, None, "long to start"),
         ("cuda", False, "auto", "the device map spreads the models"),
     ):
-        engine, found = choose_engine([ASKING], tmp_path, device, is_tiny=is_tiny, device_map=device_map)
+        engine, found = choose_engine(
+            [ASKING], tmp_path, device, is_for_cpu=is_for_cpu, device_map=device_map
+        )
         assert engine == "transformers"
         assert reason in found
-    engine, reason = choose_engine([ASKING], tmp_path, "cuda", is_tiny=False, num_sharing=2)
+    engine, reason = choose_engine([ASKING], tmp_path, "cuda", is_for_cpu=False, num_sharing=2)
     assert (engine, "given to 2 processes" in reason) == ("transformers", True)
     monkeypatch.setattr("vllm.platforms.current_platform.device_type", "cpu")
-    assert choose_engine([ASKING], tmp_path, "cuda", is_tiny=False) == (
+    assert choose_engine([ASKING], tmp_path, "cuda", is_for_cpu=False) == (
         "transformers",
         "the device is cuda, and the installed vLLM computes on cpu",
     )
     monkeypatch.setitem(sys.modules, "vllm", None)
-    engine, reason = choose_engine([ASKING], tmp_path, "cuda", is_tiny=False)
+    engine, reason = choose_engine([ASKING], tmp_path, "cuda", is_for_cpu=False)
     assert engine == "transformers"
     assert reason.startswith("vLLM cannot be imported")
 
@@ -100,6 +104,4 @@ def test_the_choice_and_its_reason_are_said_in_one_line(
     arguments = ["run", "crc_search", "--smoke", "--families", "llama", "--wandb", "disabled"]
     assert main([*arguments, "--engine", "auto", "--output-dir", str(out)]) == 0
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("engine:")]
-    assert said == [
-        "engine: transformers, because vLLM takes longer to start than these small models take to sample"
-    ]
+    assert said == ["engine: transformers, because vLLM takes long to start for such small models"]
