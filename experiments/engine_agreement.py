@@ -1,7 +1,8 @@
 """Do vLLM and transformers sample the same answers from a checkpoint, and how fast?
 
 Run this with the Python of an environment that has vLLM (docs/vllm.md). Both engines get the same prompts, settings
-and seeds.
+and seeds, for the instruct model of a pair and for a hybrid. transformers samples from the model in memory, and vLLM
+from the linked checkpoint that a run gives it.
 
 A permutation test compares the distance between the two engines' answers to a prompt with the distances when the
 answers are divided between the engines at random. Fisher's method combines the p-values of all prompts. The last rows
@@ -14,14 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from slr.intervals import LayerInterval
 from slr.sampling.config import SamplingConfig
 from slr.terminal.bad_input import DTYPES, FAILED
 from slr.terminal.command_line import one_of, run_function
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from slr.models.loading import ModelPair
+    from slr.models.opened_pair import OpenedPair
 
 SETTINGS = {
     "min-p 0.1": SamplingConfig(),
@@ -32,12 +39,11 @@ NOTICED = "min-p 0.1"
 NOTICED_TEMPERATURE = 1.5
 """Temperature of the changed settings."""
 
-Checkpoint = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR", help="checkpoint with a chat template; by default the SmolLM2 of the preset laptop"
-    ),
+Pair = Annotated[
+    tuple[str, str] | None,
+    typer.Option(metavar="BASE INSTRUCT", help="a pair of your own; by default laptop-llama"),
 ]
+Layers = Annotated[str, typer.Option(metavar="START:END", help="layers that the hybrid restores")]
 Samples = Annotated[int, typer.Option(min=1, metavar="N", help="number of samples of each prompt")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, metavar="N", help="largest number of tokens of a sample")]
 Dtype = Annotated[
@@ -46,7 +52,8 @@ Dtype = Annotated[
 
 
 def measure(
-    checkpoint: Checkpoint = None,
+    pair: Pair = None,
+    layers: Layers = "8:17",
     samples: Samples = 64,
     max_new_tokens: MaxNewTokens = 8,
     dtype: Dtype = "float32",
@@ -54,33 +61,56 @@ def measure(
     """Sample with both engines, and print their speeds and how well they agree."""
     import torch
 
-    from slr.costs import engine_agreement as ea
-    from slr.models.checkpoint import open_checkpoint, with_local_weights
-    from slr.models.start_models import start_model_directory
-    from slr.sampling.vllm_engine import import_vllm
+    from slr.hybrid import restore
+    from slr.models.loading import load_spec
+    from slr.models.opened_pair import open_pair
+    from slr.models.presets import resolve_pair
+    from slr.sampling.vllm_engine import check_usable
 
-    # vLLM is imported first, so that a missing vLLM is reported before transformers samples.
-    import_vllm()
-    opened = with_local_weights(open_checkpoint(checkpoint or start_model_directory("smollm2")))
-    settings = {name: replace(config, max_new_tokens=max_new_tokens) for name, config in SETTINGS.items()}
+    device = "cuda:0" if torch.cuda.is_available() else "cpu"
+    # vLLM is checked first, so that a missing vLLM is reported before transformers samples.
+    check_usable(device)
+    spec = resolve_pair(*(pair or ("laptop-llama",)))
+    opened = open_pair(spec).with_local_weights()
+    loaded = load_spec(spec, dtype=getattr(torch, dtype))
+    hybrid = restore(loaded, LayerInterval.parse(layers))
+    print(f"{samples} samples of each prompt, {dtype}, {device}")
+    agree = [
+        _compare(name, model, loaded, opened, device, samples, max_new_tokens)
+        for name, model in (("instruct", loaded.instruct_model), (f"hybrid {layers}", hybrid))
+    ]
+    print("the engines agree within sampling error" if all(agree) else "the engines differ")
+    return 0 if all(agree) else FAILED
+
+
+def _compare(
+    name: str,
+    model: PreTrainedModel,
+    pair: ModelPair,
+    opened: OpenedPair,
+    device: str,
+    samples: int,
+    max_new_tokens: int,
+) -> bool:
+    """Sample from one model with both engines, print both tables, and return whether the engines agree."""
+    from slr.costs import engine_agreement as ea
+
+    settings = {key: replace(config, max_new_tokens=max_new_tokens) for key, config in SETTINGS.items()}
     # A test that never finds a difference would prove nothing, so it must find this one.
     control = replace(settings[NOTICED], temperature=NOTICED_TEMPERATURE)
-    of_model = opened.directory, getattr(torch, dtype), samples
-    ours = ea.drawn_by_transformers(*of_model, {**settings, "control": control})
-    theirs = ea.drawn_by_vllm(*of_model, settings)
-    print(f"{len(ea.THINGS)} prompts, {samples} samples of each, {dtype}\n")
+    ours = ea.drawn_by_transformers(model, pair, device, samples, {**settings, "control": control})
+    theirs = ea.drawn_by_vllm(model, pair, opened, device, samples, settings)
+    print(f"\n{pair.name}, {name}\n", flush=True)
     engines = {"transformers": ours, "vllm": theirs}
-    ea.print_speeds([(name, engine, drawn[name]) for name in settings for engine, drawn in engines.items()])
-    compared = {name: ea.agreements(ours[name], theirs[name]) for name in settings}
+    ea.print_speeds([(key, engine, drawn[key]) for key in settings for engine, drawn in engines.items()])
+    compared = {key: ea.agreements(ours[key], theirs[key]) for key in settings}
     noticed = {
         f"another temperature ({NOTICED_TEMPERATURE}, not vllm)": ea.agreements(
             ours[NOTICED], ours["control"]
         )
     }
     ea.print_agreements({**compared, **noticed})
-    agree = not any(of.is_different for found in compared.values() for of in found)
-    print("\nthe engines agree within sampling error" if agree else "\nthe engines differ")
-    return 0 if agree else FAILED
+    return not any(of.is_different for found in compared.values() for of in found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -30,7 +30,7 @@ from slr.experiments import ALL, NAMES
 from slr.models.presets import PRESETS, Preset
 from slr.plugins import added_names, own_names
 from slr.runs.launching import num_cores, run_processes
-from slr.runs.modes import Engine
+from slr.runs.modes import EngineChoice
 from slr.terminal.bad_input import check_environment, check_not_given, check_one_of
 from slr.terminal.command_line import beginning_with, one_of
 from slr.terminal.extras import check_installed
@@ -130,11 +130,11 @@ def run(
     dtype: Dtype = None,
     device_map: DeviceMap = None,
     engine: Annotated[
-        Engine,
+        EngineChoice,
         typer.Option(
-            parser=one_of(get_args(Engine)),
-            metavar="|".join(get_args(Engine)),
-            help="what samples the answers; vllm must be installed separately",
+            parser=one_of(get_args(EngineChoice)),
+            metavar="|".join(get_args(EngineChoice)),
+            help="what samples the answers; vllm must be installed separately, and auto takes it on a GPU where it is",
         ),
     ] = "transformers",
     processes: Annotated[

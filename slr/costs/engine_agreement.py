@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,10 @@ from slr.statistics.permutation import permutation_test
 from slr.terminal.tables import print_table
 
 if TYPE_CHECKING:
-    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from slr.models.loading import ModelPair
+    from slr.models.opened_pair import OpenedPair
     from slr.sampling.generation import Sample
 
 THINGS = (
@@ -65,13 +68,14 @@ class Drawn:
 
 
 def drawn_by_transformers(
-    checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
+    model: PreTrainedModel, pair: ModelPair, device: str, num_samples: int, settings: Settings
 ) -> dict[str, Drawn]:
-    """Sample with transformers, on the first GPU or else on the CPU.
+    """Sample with transformers.
 
     Args:
-        checkpoint: directory of a model with a chat template.
-        dtype: dtype of the weights.
+        model: a model of the pair, on the CPU.
+        pair: the pair.
+        device: device to compute on. The model leaves it at the end, because vLLM needs its memory.
         num_samples: number of samples of each prompt.
         settings: settings to sample with, by name.
 
@@ -79,59 +83,63 @@ def drawn_by_transformers(
         The answers with each of the settings, by name.
     """
     import torch
+    from torch import nn
 
-    from slr.models.loading import load_model
     from slr.sampling.generation import sample
-
-    device = "cuda:0" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(checkpoint, dtype=dtype, device=device)
 
     def draw(
         prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
     ) -> list[list[Sample]]:
-        return sample(loaded.model, loaded.tokenizer, prompts, count, config, seeds)
+        return sample(model, pair.tokenizer, prompts, count, config, seeds, end_tokens=pair.end_tokens.ids)
 
-    return _draw_all(draw, _prompts(checkpoint), num_samples, settings)
+    nn.Module.to(model, device)
+    drawn = _draw_all(draw, _prompts(pair.tokenizer), num_samples, settings)
+    nn.Module.to(model, "cpu")
+    torch.cuda.empty_cache()
+    return drawn
 
 
 def drawn_by_vllm(
-    checkpoint: Path, dtype: torch.dtype, num_samples: int, settings: Settings
+    model: PreTrainedModel,
+    pair: ModelPair,
+    opened: OpenedPair,
+    device: str,
+    num_samples: int,
+    settings: Settings,
 ) -> dict[str, Drawn]:
-    """Sample with vLLM.
+    """Sample with vLLM, from the same linked checkpoint that a run gives it.
 
     Args:
-        checkpoint: directory of a model with a chat template.
-        dtype: dtype of the weights.
+        model: a model of the pair, on the CPU.
+        pair: the pair.
+        opened: the same pair, with its weights in local files.
+        device: device to compute on.
         num_samples: number of samples of each prompt.
         settings: settings to sample with, by name.
 
     Returns:
         The answers with each of the settings, by name.
     """
-    from slr.models.checkpoint import open_checkpoint
+    from slr.sampling.linked_checkpoint import write_linked_checkpoint
     from slr.sampling.vllm_engine import VllmEngine
 
-    opened = open_checkpoint(checkpoint)
-    assert opened.tokenizer is not None
-    assert opened.end_tokens is not None
     # Both engines end an answer at the same tokens, because otherwise this choice alone would set them apart.
-    end_tokens = opened.end_tokens.ids
-    with VllmEngine(checkpoint, opened.tokenizer, dtype) as engine:
+    end_tokens = pair.end_tokens.ids
+    with tempfile.TemporaryDirectory() as directory:
+        write_linked_checkpoint(model, pair, opened, Path(directory))
+        with VllmEngine(Path(directory), pair.tokenizer, model.dtype, device) as engine:
 
-        def draw(
-            prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
-        ) -> list[list[Sample]]:
-            return engine.sample(prompts, count, config, seeds, end_tokens=end_tokens)
+            def draw(
+                prompts: list[list[int]], count: int, config: SamplingConfig, seeds: list[int]
+            ) -> list[list[Sample]]:
+                return engine.sample(prompts, count, config, seeds, end_tokens=end_tokens)
 
-        return _draw_all(draw, _prompts(checkpoint), num_samples, settings)
+            return _draw_all(draw, _prompts(pair.tokenizer), num_samples, settings)
 
 
-def _prompts(checkpoint: Path) -> list[list[int]]:
-    from transformers import AutoTokenizer
-
+def _prompts(tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
     from slr.chat.template import render_chats
 
-    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
     return render_chats(tokenizer, [f"Name {thing}. Answer with one word." for thing in THINGS])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -63,8 +63,8 @@ def opened_model(
 ) -> Generator[OpenedModel]:
     """Open a model that ``make`` makes of the cell's pair, for the engine of the settings.
 
-    vLLM needs a checkpoint directory, which lies in the output directory while the model is open. It also needs the
-    accelerator's memory, so the pair is freed first.
+    vLLM needs a checkpoint directory, which lies in the output directory while the model is open; it links to the
+    pair's files where it can. vLLM also needs the accelerator's memory, so the pair is freed first.
 
     Args:
         context: the running cell.
@@ -72,9 +72,9 @@ def opened_model(
         other_ends: gives ids of tokens that end an answer besides the pair's.
     """
     if context.settings.engine == "vllm":
-        context.settings.output_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=context.settings.output_dir, prefix=".vllm-checkpoint-") as name:
-            yield from _opened_by_vllm(context, make, other_ends, Path(name))
+        name = f".vllm-checkpoint-{context.settings.processes.index}"
+        with _empty_directory(context.settings.output_dir / name) as checkpoint:
+            yield from _opened_by_vllm(context, make, other_ends, checkpoint)
     else:
         from slr.sampling.generation import refills_rows
 
@@ -83,6 +83,20 @@ def opened_model(
         model = make(pair)
         draw = partial(_drawn_by_transformers, model, pair.tokenizer, end_tokens)
         yield OpenedModel(pair.family, pair.tokenizer, draw, refills_rows(model))
+
+
+@contextmanager
+def _empty_directory(path: Path) -> Generator[Path]:
+    """Make a directory, and remove it at the end; whatever a killed process left there is removed first.
+
+    vLLM compiles a model anew for every path that it has not seen, so all models have the same path.
+    """
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
 
 
 def _drawn_by_transformers(
@@ -129,16 +143,18 @@ def _opened_by_vllm(
     other_ends: Callable[[PreTrainedTokenizerBase], Sequence[int]],
     checkpoint: Path,
 ) -> Iterator[OpenedModel]:
+    from slr.models.opened_pair import open_pair
+    from slr.sampling.linked_checkpoint import write_linked_checkpoint
     from slr.sampling.vllm_engine import VllmEngine
 
     pair = context.pair
     family, tokenizer, dtype = pair.family, pair.tokenizer, pair.instruct_model.dtype
     end_tokens = [*end_tokens_of_pair(pair), *other_ends(tokenizer)]
-    make(pair).save_pretrained(checkpoint)
+    write_linked_checkpoint(make(pair), pair, open_pair(context.spec).with_local_weights(), checkpoint)
     # The last reference to the pair outside ``pair_on_demand`` goes, or its memory could not be freed.
     del pair
     context.pair_on_demand.give_up()
-    with VllmEngine(checkpoint, tokenizer, dtype) as engine:
+    with VllmEngine(checkpoint, tokenizer, dtype, context.settings.device) as engine:
 
         def draw(
             prompts: Sequence[Sequence[int]],

@@ -12,3 +12,6 @@ WandbMode = Literal["offline", "online", "disabled"]
 
 Engine = Literal["transformers", "vllm"]
 """Library that samples answers."""
+
+EngineChoice = Literal["auto", "transformers", "vllm"]
+"""Library that samples answers, as a user chooses it; "auto" leaves the choice to the run."""

@@ -15,9 +15,10 @@ from slr.models.presets import Preset
 from slr.models.reference import PairSpec, UnusablePairError
 from slr.plugins import Plugin
 from slr.runs.device import choose_device_and_dtype
+from slr.runs.engine_choice import choose_engine
 from slr.runs.experiment import AnyExperiment, RunMirror, RunSettings, run_experiments
 from slr.runs.live_mirror import End, LiveMirror, live_mirror
-from slr.runs.modes import Engine, WandbMode
+from slr.runs.modes import Engine, EngineChoice, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
@@ -69,7 +70,7 @@ class ScriptOptions:
         device: device such as ``cuda:0``; None for the first GPU or else the CPU.
         dtype: dtype of the weights; None for float32 on a CPU and the checkpoints' own dtype on a GPU.
         device_map: "auto" to spread each model over all GPUs.
-        engine: what samples the answers.
+        engine: what samples the answers; "auto" leaves it to ``choose_engine``.
     """
 
     output_dir: Path
@@ -83,7 +84,7 @@ class ScriptOptions:
     device: str | None = None
     dtype: str | None = None
     device_map: Literal["auto"] | None = None
-    engine: Engine = "transformers"
+    engine: EngineChoice = "transformers"
 
     def pairs(self) -> list[PairSpec]:
         """List the preset's pairs that belong to the chosen families.
@@ -157,15 +158,12 @@ def _run_on_own_directory(
             # Under the lock, because another run may have kept its own there.
             options.own_run.store(options.output_dir, options.preset.pairs)
     device, dtype = choose_device_and_dtype(options.device, options.dtype, processes)
-    if options.engine == "vllm":
-        from slr.sampling.vllm_engine import check_usable
-
-        check_usable(device, processes.count)
+    engine = _engine(make_experiments(), options, device, processes)
     settings = RunSettings(
         output_dir=options.output_dir,
         device=device,
         dtype=dtype,
-        engine=options.engine,
+        engine=engine,
         device_map=options.device_map,
         processes=processes,
     )
@@ -187,6 +185,36 @@ def _run_on_own_directory(
     # When one process fails, the launcher ends the others too. The main process may still be drawing.
     processes.wait_for_everyone()
     return status
+
+
+def _engine(
+    experiments: Sequence[AnyExperiment], options: ScriptOptions, device: str, processes: Processes
+) -> Engine:
+    """Decide what samples the answers, and say so if it was left open.
+
+    Raises:
+        ValueError: if vLLM is to be used and cannot.
+    """
+    engine = options.engine
+    num_sharing = 1 if options.device is None else processes.local_count
+    if engine == "auto":
+        engine, reason = processes.from_main(
+            lambda: choose_engine(
+                experiments,
+                options.output_dir,
+                device,
+                is_for_cpu=options.preset.is_for_cpu,
+                device_map=options.device_map,
+                num_sharing=num_sharing,
+            )
+        )
+        if processes.is_main:
+            notice(f"engine: {engine}, because {reason}")
+    if engine == "vllm":
+        from slr.sampling.vllm_engine import check_usable
+
+        check_usable(device, num_sharing)
+    return engine
 
 
 def _draw_and_mirror(options: ScriptOptions, draw: Draw | None, mirror: LiveMirror, measured: int) -> int:

@@ -14,7 +14,9 @@ same distribution: ``experiments/engine_agreement.py`` measures that.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import os
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -32,6 +34,15 @@ BLOCK_SIZE = 32
 The samples of a prompt share its computation in whole blocks. vLLM's blocks of 128 on a CPU are seldom filled
 by a prompt.
 """
+LAUNCHER_VARIABLES = (
+    *("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"),
+    "TORCHELASTIC_USE_AGENT_STORE",
+)
+"""Environment variables by which a launcher connects its processes.
+
+vLLM's process must not see them. It would take itself for one of the launched processes.
+"""
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 LOWEST_TEMPERATURE = 0.01
 """Lowest temperature above 0 that vLLM takes. It would silently replace a lower one by this one."""
 
@@ -43,13 +54,16 @@ class VllmEngine:
     checkpoint. A program that opens an engine must guard its entry by ``if __name__ == "__main__"``.
     """
 
-    def __init__(self, checkpoint: Path, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype) -> None:
+    def __init__(
+        self, checkpoint: Path, tokenizer: PreTrainedTokenizerBase, dtype: torch.dtype, device: str = "cpu"
+    ) -> None:
         """Load the checkpoint, which takes from seconds to minutes.
 
         Args:
             checkpoint: directory with config.json and safetensors weights.
             tokenizer: decodes the answers. The checkpoint needs none.
             dtype: dtype to compute in.
+            device: device to compute on, such as ``cuda:1``. On a CPU it must be vLLM's CPU build.
 
         Raises:
             ValueError: if vLLM is not installed, or does not take this checkpoint.
@@ -58,17 +72,18 @@ class VllmEngine:
         self._tokenizer = tokenizer
         config = AutoConfig.from_pretrained(checkpoint).get_text_config(decoder=True)
         self._room = min(LONGEST, config.max_position_embeddings)
-        self._llm = self._vllm.LLM(
-            model=str(checkpoint),
-            dtype=str(dtype).removeprefix("torch."),
-            skip_tokenizer_init=True,
-            # Otherwise vLLM would apply the checkpoint's generation settings on top of ours.
-            generation_config="vllm",
-            max_model_len=self._room,
-            block_size=BLOCK_SIZE,
-            # On a CPU, vLLM 0.32 fails if it computes a prompt that has its own seed in chunks.
-            enable_chunked_prefill=False,
-        )
+        with _environment(variables_of_engine(device)):
+            self._llm = self._vllm.LLM(
+                model=str(checkpoint),
+                dtype=str(dtype).removeprefix("torch."),
+                skip_tokenizer_init=True,
+                # Otherwise vLLM would apply the checkpoint's generation settings on top of ours.
+                generation_config="vllm",
+                max_model_len=self._room,
+                block_size=BLOCK_SIZE,
+                # On a CPU, vLLM 0.32 fails if it computes a prompt that has its own seed in chunks.
+                enable_chunked_prefill=False,
+            )
 
     def __enter__(self) -> Self:
         """Return the engine."""
@@ -170,25 +185,66 @@ def import_vllm() -> Any:
         ) from None
 
 
-def check_usable(device: str, num_processes: int) -> None:
-    """Check that vLLM is installed and can compute where it is asked to, before hours of other work.
+def check_usable(device: str, num_sharing: int = 1) -> None:
+    """Check that vLLM is installed and computes on a kind of device, before hours of other work.
+
+    Args:
+        device: device as torch names it.
+        num_sharing: number of processes that sample on this one device.
 
     Raises:
-        ValueError: if it is not installed; if several processes share the work; if the device is another GPU
-            than the first visible one, which is the one vLLM takes.
+        ValueError: if it is not installed, or is built for another kind of device; if several processes share a GPU.
     """
     import_vllm()
-    if num_processes > 1:
+    built_for = importlib.import_module("vllm.platforms").current_platform.device_type
+    if torch.device(device).type != built_for:
         raise ValueError(
-            f"{num_processes} processes share the work, and vLLM would use the same GPU in each: start one process, "
-            "or use the engine 'transformers'"
+            f"the device is {device}, and the installed vLLM computes on {built_for or 'no device of this machine'}: "
+            "install vLLM's build for the device, give another --device, or use the engine 'transformers'"
         )
-    index = torch.device(device).index
-    if index:
+    if num_sharing > 1 and device != "cpu":
         raise ValueError(
-            f"the device is {device}, but vLLM takes the first visible GPU: set CUDA_VISIBLE_DEVICES={index} and leave "
-            "the device out"
+            f"--device {device} is given to {num_sharing} processes, and vLLM needs a GPU's whole memory: leave "
+            "--device out, so that each process takes a GPU of its own, or start one process"
         )
+
+
+def variables_of_engine(device: str) -> dict[str, str | None]:
+    """Choose the environment variables of vLLM's process, so that it computes on one device and by itself.
+
+    vLLM takes the first GPU that it sees, so it sees only one.
+
+    Args:
+        device: device as torch names it.
+
+    Returns:
+        Values by variable; None for a variable that must not be set.
+    """
+    variables: dict[str, str | None] = dict.fromkeys(LAUNCHER_VARIABLES)
+    if torch.device(device).type == "cuda":
+        index = torch.device(device).index or 0
+        seen_here = os.environ.get(VISIBLE_GPUS)
+        variables[VISIBLE_GPUS] = seen_here.split(",")[index] if seen_here else str(index)
+    return variables
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str | None]) -> Generator[None]:
+    """Set environment variables, which new processes inherit, and set them back at the end."""
+    before = {name: os.environ.get(name) for name in variables}
+    _set_environment(variables)
+    try:
+        yield
+    finally:
+        _set_environment(before)
+
+
+def _set_environment(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def sampling_settings(config: SamplingConfig) -> dict[str, float]:

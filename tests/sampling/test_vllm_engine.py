@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import json
+import os
 import sys
 import weakref
 from collections.abc import Callable
@@ -31,7 +32,13 @@ from slr.runs.experiment import RunSettings, run_experiment, store_of
 from slr.runs.records import AnyRecord, Configuration, Samples
 from slr.sampling.config import SamplingConfig
 from slr.sampling.generation import sample, token_probabilities
-from slr.sampling.vllm_engine import VllmEngine, check_usable, import_vllm, sampling_settings
+from slr.sampling.vllm_engine import (
+    VllmEngine,
+    check_usable,
+    import_vllm,
+    sampling_settings,
+    variables_of_engine,
+)
 from tests.tiny_models import VOCAB_SIZE, make_model, make_tokenizer
 
 PROMPTS = ((7, 8, 9), (20, 21, 22, 23, 24))
@@ -93,6 +100,7 @@ class LLM:
 
     open_now: ClassVar[int] = 0
     opened: ClassVar[list[Path]] = []
+    environment: ClassVar[dict[str, str]] = {}
     on_open: ClassVar[list[Callable[[], None]]] = []
 
     def __init__(
@@ -111,6 +119,7 @@ class LLM:
             told()
         LLM.open_now += 1
         LLM.opened.append(Path(model))
+        LLM.environment = dict(os.environ)
         self._model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
             model, dtype=getattr(torch, dtype)
         )
@@ -149,7 +158,11 @@ def _completion(answer: Any, ends: list[int]) -> SimpleNamespace:
 def vllm(monkeypatch: pytest.MonkeyPatch) -> type[LLM]:
     module = ModuleType("vllm")
     module.LLM, module.SamplingParams = LLM, SamplingParams  # pyright: ignore[reportAttributeAccessIssue]
+    platforms = ModuleType("vllm.platforms")
+    platforms.current_platform = SimpleNamespace(device_type="cpu")  # pyright: ignore[reportAttributeAccessIssue]
+    module.platforms = platforms  # pyright: ignore[reportAttributeAccessIssue]
     monkeypatch.setitem(sys.modules, "vllm", module)
+    monkeypatch.setitem(sys.modules, "vllm.platforms", platforms)
     monkeypatch.setattr(LLM, "open_now", 0)
     monkeypatch.setattr(LLM, "opened", [])
     return LLM
@@ -255,13 +268,54 @@ def test_without_vllm_it_says_how_to_get_it(tmp_path: Path, capsys: pytest.Captu
 
 
 @pytest.mark.usefixtures("vllm")
-def test_only_the_first_gpu_is_vllms() -> None:
-    for device in ("cpu", "cuda", "cuda:0"):
-        check_usable(device, 1)
-    with pytest.raises(ValueError, match="CUDA_VISIBLE_DEVICES=1"):
-        check_usable("cuda:1", 1)
-    with pytest.raises(ValueError, match="2 processes share the work"):
-        check_usable("cuda:0", 2)
+def test_vllm_must_be_built_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_usable("cpu")
+    with pytest.raises(ValueError, match=r"device is cuda:1, and the installed vLLM computes on cpu"):
+        check_usable("cuda:1")
+    monkeypatch.setattr("vllm.platforms.current_platform.device_type", "cuda")
+    check_usable("cuda:1")
+
+
+@pytest.mark.usefixtures("vllm")
+def test_several_processes_may_not_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_usable("cpu", num_sharing=2)
+    monkeypatch.setattr("vllm.platforms.current_platform.device_type", "cuda")
+    with pytest.raises(ValueError, match=r"--device cuda:0 is given to 2 processes.*leave --device out"):
+        check_usable("cuda:0", num_sharing=2)
+
+
+def test_the_launcher_is_hidden_from_vllms_process_only(
+    checkpoint: Path, vllm: type[LLM], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    for name, value in launched.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    before = dict(os.environ)
+    with VllmEngine(checkpoint, IDS, torch.float32):
+        pass
+    assert dict(os.environ) == before
+    assert vllm.environment == {name: value for name, value in before.items() if name not in launched}
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("cuda", None, "0"),
+        ("cuda:3", None, "3"),
+        ("cuda:1", "4,5,6", "5"),
+        ("cuda:2", "GPU-a,GPU-b,GPU-c", "GPU-c"),
+    ],
+)
+def test_vllms_process_sees_the_gpu_of_its_own_slr_process_only(
+    device: str, visible: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if visible is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert variables_of_engine(device)["CUDA_VISIBLE_DEVICES"] == expected
+    assert "CUDA_VISIBLE_DEVICES" not in variables_of_engine("cpu")
 
 
 @pytest.fixture
@@ -295,6 +349,9 @@ def test_a_study_gives_vllm_each_model_and_frees_all_else(
 
     monkeypatch.setattr(checkpoints, "load_spec", watched)
     monkeypatch.setattr(vllm, "on_open", [nothing_else_is_loaded])
+    left_by_a_killed_process = settings.output_dir / ".vllm-checkpoint-0" / "2-written.safetensors"
+    left_by_a_killed_process.parent.mkdir()
+    left_by_a_killed_process.touch()
     records = run(dataclasses.replace(settings, engine="vllm"))
     drawn = [record for record in records if isinstance(record, Samples)]
     assert {record.method for record in drawn} >= {"instruct", "base"}
@@ -302,7 +359,8 @@ def test_a_study_gives_vllm_each_model_and_frees_all_else(
         r.model_dump(exclude={"provenance"}) for r in expected
     ]
     assert len(vllm.opened) == len({record.method for record in drawn})
-    assert not any(directory.exists() for directory in vllm.opened)
+    assert len(set(vllm.opened)) == 1, "vLLM compiles anew for another path"
+    assert not vllm.opened[0].exists()
     assert vllm.open_now == 0
 
 
