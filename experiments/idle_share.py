@@ -1,7 +1,7 @@
 """How long do the processes of the paper preset wait for each other?
 
 The script simulates all experiments on the preset's three pairs, with the costs of ``slr run all --preset paper
---dry-run --cells`` and the speed that is assumed of an H100. Processes share the cells in rounds, as a run does, or at
+--dry-run --cells`` and the known speed of an H100. Processes share the cells in rounds, as a run does, or at
 once, where a cell starts as soon as the records that it needs are there. Both are simulated again with the dearest
 cells divided into equal parts. Nothing is run, and no model is needed.
 """

@@ -1,7 +1,8 @@
 """Measure how fast a device computes what estimates of time are made from: forward passes, and sampling.
 
-The model is random, of 0.1 billion parameters on a CPU and 2 billion on a GPU. FLOP are counted as for cells: 2 x
-parameters x tokens.
+The model is random, of 0.1 billion parameters on a CPU and 2 billion on a GPU. The forward passes are a search's: the
+selection prompts as one token tree, layer by layer. FLOP are 2 x parameters x tokens. Forward passes count the
+parameters of the decoder layers alone, because a search computes few logits.
 """
 
 from __future__ import annotations
@@ -15,6 +16,11 @@ from transformers import LlamaConfig, PreTrainedModel
 
 from slr.costs.random_pairs import load_testbed_tokenizer, random_model
 from slr.costs.shape_cost import DTYPE, shortened_shape
+from slr.crc.prompts import load_prompts
+from slr.crc.scoring import encode_prompts
+from slr.crc.token_tree import TokenTree
+from slr.crc.tree_forward import tree_log_probs, trees_of
+from slr.models.decoder import decoder_layers
 from slr.runs.provenance import describe_device
 from slr.runs.speed import DeviceSpeed
 from slr.sampling.config import SamplingConfig
@@ -37,7 +43,7 @@ GPU_LAYERS = 8
 PROMPT_TOKENS = 64
 NEW_TOKENS = {"cpu": 32, "cuda": 256}
 ROWS = {"cpu": 64, "cuda": 1024}
-"""Number of sequences of a forward pass, and of answers that are sampled."""
+"""Number of answers that are sampled together."""
 
 
 def calibrate(device: str, seconds: float | None = None) -> DeviceSpeed:
@@ -54,22 +60,20 @@ def calibrate(device: str, seconds: float | None = None) -> DeviceSpeed:
     kind = torch.device(device).type
     config = shortened_shape("llama-8b", device, GPU_LAYERS) if kind == "cuda" else CPU_SHAPE
     model = random_model(config, device, DTYPE[kind], 0)
-    tokens = torch.randint(5, config.vocab_size, (ROWS[kind], PROMPT_TOKENS), device=device)
+    prompts = torch.randint(5, config.vocab_size, (ROWS[kind], PROMPT_TOKENS))
+    sampled = 2.0 * model.num_parameters() * len(prompts) * NEW_TOKENS[kind]
     return DeviceSpeed(
-        forward=_flops_per_second(model, tokens.numel(), seconds, lambda: _forward(model, tokens)),
-        sampling=_flops_per_second(
-            model, len(tokens) * NEW_TOKENS[kind], seconds, lambda: _sample(model, tokens, NEW_TOKENS[kind])
-        ),
+        forward=_forward_speed(model, seconds),
+        sampling=sampled / _seconds_of_a_step(seconds, lambda: _sample(model, prompts, NEW_TOKENS[kind])),
         origin=f"measured on {describe_device(device)}",
     )
 
 
-def _forward(model: PreTrainedModel, tokens: torch.Tensor) -> None:
-    # A search needs logits of a few positions only.
-    with torch.inference_mode():
-        model(input_ids=tokens, logits_to_keep=1)
-    if tokens.is_cuda:
-        torch.cuda.synchronize(tokens.device)
+def _forward_speed(model: PreTrainedModel, seconds: float) -> float:
+    encoded = encode_prompts(load_prompts("selection"), load_testbed_tokenizer())
+    tokens = sum(len(TokenTree.build(prompts.token_ids)) for prompts, _ in trees_of(model, encoded))
+    parameters = sum(weights.numel() for weights in decoder_layers(model).parameters())
+    return 2.0 * parameters * tokens / _seconds_of_a_step(seconds, lambda: tree_log_probs(model, encoded))
 
 
 def _sample(model: PreTrainedModel, tokens: torch.Tensor, new_tokens: int) -> None:
@@ -80,12 +84,10 @@ def _sample(model: PreTrainedModel, tokens: torch.Tensor, new_tokens: int) -> No
     sample(model, load_testbed_tokenizer(), prompts, 1, settings, range(len(prompts)), end_tokens=never)
 
 
-def _flops_per_second(
-    model: PreTrainedModel, num_tokens: int, seconds: float, step: Callable[[], None]
-) -> float:
+def _seconds_of_a_step(seconds: float, step: Callable[[], object]) -> float:
     step()  # libraries set themselves up
     began, steps = time.perf_counter(), 0
     while steps == 0 or time.perf_counter() - began < seconds:
         step()
         steps += 1
-    return 2.0 * model.num_parameters() * num_tokens * steps / (time.perf_counter() - began)
+    return (time.perf_counter() - began) / steps

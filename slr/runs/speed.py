@@ -56,13 +56,21 @@ class DeviceSpeed:
 
 
 KNOWN_SPEEDS = {
-    "cpu": DeviceSpeed(forward=5e10, sampling=3e10, origin="assumed of two CPU cores in float32"),
-    "cuda": DeviceSpeed(forward=3e14, sampling=2.4e14, origin="assumed of one H100 in bfloat16"),
+    "cpu": DeviceSpeed(forward=5e10, sampling=3e10, origin="measured on one CPU core in float32"),
+    "cuda": DeviceSpeed(
+        forward=3e14, sampling=2.4e14, origin="measured on one H100 in bfloat16, without lm-eval"
+    ),
 }
 """Speeds by kind of device.
 
-The H100's forward speed is a third of its peak. Its sampling speed is 14,743 tokens a second of an 8B model, measured
-by ``experiments/sampling_cost.py --shape llama-8b`` once long answers fill most rows.
+One core of an Intel Xeon searched SmolLM2-135M with 3.9e10 FLOP/s and gemma-3-270m with 7.9e10, by the parameters of
+their layers (5,238,450 tokens in 955 s and 1,135,017 in 160 s, one thread, 2026-11-27). A second process used the other
+core. A process with two cores sampled with 6.2e10; the speed of one core is taken as half of that.
+
+An H100 searched pairs of 7 to 9 billion parameters with 3.4e14 to 4.6e14 FLOP/s (``search_cost.py --shape``,
+2026-11-26). Its forward speed here is lower, because lm-eval's batches are padded and its speed was not measured. Its
+sampling speed is 14,743 tokens a second of an 8B model (``sampling_cost.py --shape llama-8b``) once long answers fill
+most rows.
 """
 
 

@@ -46,7 +46,7 @@ def test_a_dry_run_needs_no_network(
     printed = capsys.readouterr().out
     assert "reasoning " in printed
     assert "prediction " in printed
-    assert re.search(r"The times follow from \d+ TFLOP/s, and \d+ TFLOP/s while sampling, assumed", printed)
+    assert re.search(r"The times follow from \d+ TFLOP/s, and \d+ TFLOP/s while sampling, measured", printed)
 
 
 def test_an_unfinished_download_is_still_to_be_done(snapshot: Path) -> None:

@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from slr.cli import main
 from slr.costs import calibration
 from slr.costs.calibration import calibrate
+from slr.costs.random_pairs import load_testbed_tokenizer, random_model
+from slr.crc.prompts import load_prompts
+from slr.crc.scoring import encode_prompts
 from slr.runs.experiment import Cost
 from slr.runs.speed import KNOWN_SPEEDS, DeviceSpeed, device_speed, keep_speed
 
@@ -49,14 +53,19 @@ def test_calibrate_measures_and_a_dry_run_uses_it(
 
 
 def test_the_flop_are_2_a_parameter_and_token(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two clocks that stand still but for one second make the speeds the FLOP of one step."""
+    """A clock that moves on when it is read makes a step of two seconds of it."""
     monkeypatch.setitem(calibration.ROWS, "cpu", 4)
     monkeypatch.setitem(calibration.NEW_TOKENS, "cpu", 2)
     monkeypatch.setattr(calibration, "CPU_SHAPE", calibration.CPU_SHAPE.__class__(**SMALL))
     times = iter(range(100))
     monkeypatch.setattr(calibration.time, "perf_counter", lambda: float(next(times)))
     speed = calibrate("cpu", seconds=0.0)
-    assert speed.forward / speed.sampling == pytest.approx(4 * calibration.PROMPT_TOKENS / (4 * 2))
+    model = random_model(calibration.CPU_SHAPE, "cpu", torch.float32, 0)
+    in_layers = sum(weights.numel() for name, weights in model.named_parameters() if ".layers." in name)
+    prompts = encode_prompts(load_prompts("selection"), load_testbed_tokenizer()).token_ids
+    beginnings = {tuple(ids[: end + 1]) for ids in prompts for end in range(len(ids))}
+    assert speed.forward == 2 * in_layers * len(beginnings) / 2
+    assert speed.sampling == 2 * model.num_parameters() * 4 * 2 / 2
 
 
 SMALL: dict[str, Any] = {
@@ -65,5 +74,5 @@ SMALL: dict[str, Any] = {
     "intermediate_size": 32,
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
-    "vocab_size": 128,
+    "vocab_size": 2048,
 }
