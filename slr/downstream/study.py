@@ -537,9 +537,10 @@ def measure_samples(
 
     Args:
         context: the running cell.
-        records: the samples, the same in every process.
+        records: the samples, the same ones in every process, in any order.
         reference: model that scores their fluency; None if there is none.
     """
+    records = sorted(records, key=lambda record: record.key)
     # Whole groups are shared, so that the numbers do not depend on the number of processes.
     starts = range(0, len(records), RECORDS_MEASURED_TOGETHER)
     groups = [records[start : start + RECORDS_MEASURED_TOGETHER] for start in starts]
