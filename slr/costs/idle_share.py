@@ -80,20 +80,30 @@ def planned_rounds(
 
     Args:
         experiments: the experiments of the run.
-        pairs: its pairs, one after the other.
+        pairs: its pairs, whose cells share the rounds, pair by pair.
         speed: speed of the device.
         most_seconds: seconds that a cell takes at most; a dearer one is divided into equal parts.
     """
     rounds = []
-    for spec, group in itertools.product(pairs, independent_of_each_other(experiments)):
-        waiting = [experiment.cells(spec) for experiment in group]
+    for group in independent_of_each_other(experiments):
+        runs = [(spec, experiment) for spec in pairs for experiment in group]
+        waiting = [experiment.cells(spec) for spec, experiment in runs]
         while any(waiting):
             chosen = next_round(waiting)
             waiting = [[c for c in cells if c not in now] for cells, now in zip(waiting, chosen, strict=True)]
-            cells = [(e, cell) for e, now in zip(group, chosen, strict=True) for cell in now]
-            divided = [(_work(e, cell, speed), _layers(spec)) for e, cell in cells if cell.is_divisible]
-            whole = [_work(e, cell, speed) for e, cell in cells if not cell.is_divisible]
-            rounds.append(Round(divided=tuple(divided), whole=_dearest_first(_parts(whole, most_seconds))))
+            divided: list[tuple[Work, int]] = []
+            whole: dict[str, list[Work]] = {}
+            for (spec, experiment), cells in zip(runs, chosen, strict=True):
+                for cell in cells:
+                    work = _work(experiment, cell, speed)
+                    if cell.is_divisible:
+                        divided.append((work, _layers(spec)))
+                    else:
+                        whole.setdefault(spec.name, []).append(work)
+            in_order = [
+                w for of_pair in whole.values() for w in _dearest_first(_parts(of_pair, most_seconds))
+            ]
+            rounds.append(Round(divided=tuple(divided), whole=tuple(in_order)))
     return rounds
 
 
