@@ -6,8 +6,8 @@ moment continues where it was, and does nothing twice. A cell that fails leaves 
 need it still run, and the next run tries it again.
 
 Cells run in rounds: first the cells that others need, then nearly all; see ``next_round``. Several processes share a
-round's cells: each takes the next one when it has finished the one before. They exchange their records at the end of
-the round; see ``processes``.
+round's cells of all pairs: each takes the next one when it has finished the one before. They exchange their records at
+the end of the round; see ``processes``.
 """
 
 from __future__ import annotations
@@ -478,8 +478,10 @@ def run_pairs(
                 for pair in group:
                     pair.give_up()
         for run in runs:
-            outcomes = [of_experiment.outcome for of_experiment in run.experiments.values()]
-            yield run.pair.spec, run.error or outcomes
+            if run.error is not None:
+                yield run.pair.spec, run.error
+            else:
+                yield run.pair.spec, [run.experiments[experiment.name].outcome for experiment in experiments]
 
 
 def _run_group(
@@ -785,15 +787,12 @@ def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Proce
 
 
 def _shared(pieces: Sequence[_Piece], processes: Processes) -> Iterator[_Piece]:
-    """This process's share: first of the cells that all processes divide, then whole cells, pair by pair.
-
-    The cells of one pair come together, so that a process seldom loads another pair.
-    """
-    yield from (piece for piece in pieces if piece.cell.is_divisible)
-    whole = [piece for piece in pieces if not piece.cell.is_divisible]
-    for _, of_pair in itertools.groupby(whole, key=lambda piece: piece.run.of_pair.pair.spec.name):
-        dealt = list(of_pair)
-        yield from processes.deal(dealt, [piece.cell.cost.tokens for piece in dealt])
+    """This process's share, pair by pair: first of the cells that all processes divide, then whole cells."""
+    for _, of_pair in itertools.groupby(pieces, key=lambda piece: piece.run.of_pair.pair.spec.name):
+        cells = list(of_pair)
+        yield from (piece for piece in cells if piece.cell.is_divisible)
+        whole = [piece for piece in cells if not piece.cell.is_divisible]
+        yield from processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
 
 
 def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[CellId]) -> _RoundResult:
