@@ -38,8 +38,8 @@ class Work:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Round:
-    """Work that processes do before they wait for each other.
+class PairWork:
+    """The work of a round on one pair.
 
     Attributes:
         divided: cells that every process does a part of, each with the number of its parts.
@@ -75,26 +75,38 @@ def planned_rounds(
     pairs: Sequence[PairSpec],
     speed: DeviceSpeed,
     most_seconds: float = math.inf,
-) -> list[Round]:
-    """List the rounds in which a run does its cells, by the functions that a run itself uses.
+) -> list[list[PairWork]]:
+    """List the rounds in which a run does its cells, pair by pair, by the functions that a run itself uses.
 
     Args:
         experiments: the experiments of the run.
-        pairs: its pairs, one after the other.
+        pairs: its pairs, whose cells share the rounds, pair by pair.
         speed: speed of the device.
         most_seconds: seconds that a cell takes at most; a dearer one is divided into equal parts.
     """
     rounds = []
-    for spec, group in itertools.product(pairs, independent_of_each_other(experiments)):
-        waiting = [experiment.cells(spec) for experiment in group]
+    for group in independent_of_each_other(experiments):
+        runs = [(spec, experiment) for spec in pairs for experiment in group]
+        waiting = [experiment.cells(spec) for spec, experiment in runs]
         while any(waiting):
             chosen = next_round(waiting)
             waiting = [[c for c in cells if c not in now] for cells, now in zip(waiting, chosen, strict=True)]
-            cells = [(e, cell) for e, now in zip(group, chosen, strict=True) for cell in now]
-            divided = [(_work(e, cell, speed), _layers(spec)) for e, cell in cells if cell.is_divisible]
-            whole = [_work(e, cell, speed) for e, cell in cells if not cell.is_divisible]
-            rounds.append(Round(divided=tuple(divided), whole=_dearest_first(_parts(whole, most_seconds))))
+            cells = [(spec, e, cell) for (spec, e), now in zip(runs, chosen, strict=True) for cell in now]
+            rounds.append(
+                [
+                    _pair_work(spec, [(e, cell) for of, e, cell in cells if of is spec], speed, most_seconds)
+                    for spec in pairs
+                ]
+            )
     return rounds
+
+
+def _pair_work(
+    spec: PairSpec, cells: Sequence[tuple[AnyExperiment, Cell]], speed: DeviceSpeed, most_seconds: float
+) -> PairWork:
+    divided = [(_work(e, cell, speed), _layers(spec)) for e, cell in cells if cell.is_divisible]
+    whole = [_work(e, cell, speed) for e, cell in cells if not cell.is_divisible]
+    return PairWork(divided=tuple(divided), whole=_dearest_first(_parts(whole, most_seconds)))
 
 
 def planned_work(
@@ -127,23 +139,26 @@ def planned_work(
     return found
 
 
-def share_in_rounds(rounds: Sequence[Round], num_processes: int) -> Timeline:
-    """Simulate processes that do their parts of the divided cells, then take the dearest work left, round by round.
+def share_in_rounds(rounds: Sequence[Sequence[PairWork]], num_processes: int) -> Timeline:
+    """Simulate processes that wait for each other at the end of each round.
+
+    For one pair after the other they do their parts of the divided cells, then take the dearest work left.
 
     Args:
-        rounds: the rounds.
+        rounds: the work of each round, pair by pair.
         num_processes: number of processes.
     """
     busy = seconds = 0.0
     for round_ in rounds:
         free = [0.0] * num_processes
-        for work, most_parts in round_.divided:
-            num_parts = min(num_processes, most_parts)
-            for place in range(num_parts):
-                free[place] += work.seconds / num_parts
-        heapq.heapify(free)
-        for work in round_.whole:
-            heapq.heapreplace(free, free[0] + work.seconds)
+        for of_pair in round_:
+            for work, most_parts in of_pair.divided:
+                num_parts = min(num_processes, most_parts)
+                for place in range(num_parts):
+                    free[place] += work.seconds / num_parts
+            for work in of_pair.whole:
+                place = free.index(min(free))
+                free[place] += work.seconds
         busy += sum(free)
         seconds += max(free)
     return Timeline(num_processes=num_processes, busy_seconds=busy, seconds=seconds)

@@ -6,8 +6,8 @@ moment continues where it was, and does nothing twice. A cell that fails leaves 
 need it still run, and the next run tries it again.
 
 Cells run in rounds: first the cells that others need, then nearly all; see ``next_round``. Several processes share a
-round's cells: each takes the next one when it has finished the one before. They exchange their records at the end of
-the round; see ``processes``.
+round's cells of all pairs: each takes the next one when it has finished the one before. They exchange their records at
+the end of the round; see ``processes``.
 """
 
 from __future__ import annotations
@@ -420,33 +420,100 @@ def run_experiments(
 
     Raises:
         UnusablePairError: if the pair cannot be loaded or searched.
-        ValueError: if the output directory holds damaged records or records of another configuration, or another run
-            uses it.
-        OSError: if records cannot be written, or were removed during the run.
+        ValueError: as ``run_pairs`` does.
+        OSError: as ``run_pairs`` does.
     """
     if progress is None:
         with run_progress(settings.device, is_shown=settings.processes.is_main) as progress:
             return run_experiments(experiments, spec, settings, loaded, progress)
-    for experiment in experiments:
-        progress.expect(experiment.name, experiment.cells(spec))
-    pair = PairOnDemand(spec, settings, loaded)
-    together = (
-        [[experiment] for experiment in experiments]
-        if settings.processes.count == 1
-        else independent_of_each_other(experiments)
-    )
-    runs: dict[str, _ExperimentRun] = {}
-    with output_lock(settings.output_dir, settings.processes):
+    [(_, outcomes)] = run_pairs(experiments, [PairOnDemand(spec, settings, loaded)], settings, progress)
+    if isinstance(outcomes, ValueError):
+        raise outcomes
+    return outcomes
+
+
+def run_pairs(
+    experiments: Sequence[AnyExperiment],
+    pairs: Sequence[PairOnDemand],
+    settings: RunSettings,
+    progress: RunProgress,
+) -> Iterator[tuple[PairSpec, list[Outcome] | ValueError]]:
+    """Run the cells of several pairs that are not done.
+
+    One process runs one pair after the other. Several processes do not wait for each other at the end of a pair: one
+    that finds nothing left of it goes on with the next one.
+
+    Args:
+        experiments: the experiments to run, each after the one that it builds on.
+        pairs: the pairs, none of them twice.
+        settings: where to run, and where the records are.
+        progress: progress of the run that this is a part of.
+
+    Yields:
+        Each pair, and what was done for each experiment, or an error: why the pair cannot be loaded or searched, or an
+            experiment not begin.
+
+    Raises:
+        ValueError: if the output directory holds damaged records or records of another configuration, or another run
+            uses it.
+        OSError: if records cannot be written, or were removed during the run.
+    """
+    if settings.processes.count == 1:
+        together, one_by_one = [[pair] for pair in pairs], [[experiment] for experiment in experiments]
+    else:
+        together, one_by_one = [list(pairs)], independent_of_each_other(experiments)
+    for pair, experiment in itertools.product(pairs, experiments):
+        progress.expect(experiment.name, experiment.cells(pair.spec))
+    for group in together:
+        stores = {
+            experiment.name: store_of(experiment, settings.output_dir, settings.processes.index)
+            for experiment in experiments
+        }
+        runs = [_PairRun(pair=pair, stores=stores) for pair in group]
+        with output_lock(settings.output_dir, settings.processes):
+            try:
+                for of_group in one_by_one:
+                    _run_group(of_group, runs, settings, progress)
+            finally:
+                for pair in group:
+                    pair.give_up()
+        for run in runs:
+            if run.error is not None:
+                yield run.pair.spec, run.error
+            else:
+                yield run.pair.spec, [run.experiments[experiment.name].outcome for experiment in experiments]
+
+
+def _run_group(
+    experiments: Sequence[AnyExperiment],
+    pairs: Sequence[_PairRun],
+    settings: RunSettings,
+    progress: RunProgress,
+) -> None:
+    """Run experiments that do not wait for each other on all pairs that can be used."""
+    opened: list[_ExperimentRun] = []
+    for of_pair in pairs:
+        if of_pair.error is not None:
+            continue
+        builds_on = [experiment.builds_on for experiment in experiments]
+        earlier = [_results_of(one, of_pair.pair.spec, settings, of_pair.experiments) for one in builds_on]
         try:
-            for group in together:
-                opened = [_open_run(experiment, pair, settings, runs) for experiment in group]
-                for run in opened:
-                    progress.skip(run.done_before)
-                _run_missing_cells([run for run in opened if run.waiting], progress, settings.processes)
-                runs |= {run.experiment.name: run for run in opened}
-        finally:
-            pair.give_up()
-    return [runs[experiment.name].outcome for experiment in experiments]
+            configurations = [
+                settings.configuration(experiment, of_pair.pair.spec, found)
+                for experiment, found in zip(experiments, earlier, strict=True)
+            ]
+        except ValueError as error:  # the same in every process, because all have the same results
+            of_pair.error = error
+            continue
+        new = [
+            _open_run(configuration, experiment, of_pair, found, settings)
+            for configuration, experiment, found in zip(configurations, experiments, earlier, strict=True)
+        ]
+        of_pair.experiments |= {run.experiment.name: run for run in new}
+        opened += new
+    for run in opened:
+        progress.skip(run.done_before)
+    _run_missing_cells([run for run in opened if run.waiting], progress, settings.processes)
 
 
 def independent_of_each_other(experiments: Sequence[AnyExperiment]) -> list[list[AnyExperiment]]:
@@ -506,17 +573,16 @@ def _needed_for_work(cells: Sequence[Cell]) -> set[str]:
 
 
 def _open_run(
+    configuration: Configuration,
     experiment: AnyExperiment,
-    pair: PairOnDemand,
+    of_pair: _PairRun,
+    earlier: RecordsByKey,
     settings: RunSettings,
-    before: Mapping[str, _ExperimentRun],
 ) -> _ExperimentRun:
-    """Read what is on record, and find what is missing; ``before`` has the experiments that this run did already."""
-    spec = pair.spec
+    """Read what is on record, and find what is missing; ``earlier`` has the results that the experiment builds on."""
+    spec = of_pair.pair.spec
     processes = settings.processes
-    store = store_of(experiment, settings.output_dir, processes.index)
-    earlier = _results_of(experiment.builds_on, spec, settings, before)
-    configuration = settings.configuration(experiment, spec, earlier)
+    store = of_pair.stores[experiment.name]
     own = processes.from_main(
         lambda: experiment.results_in(store.read_for(configuration, experiment.settings_in_records))
     )
@@ -530,7 +596,7 @@ def _open_run(
     return _ExperimentRun(
         experiment=experiment,
         configuration=configuration,
-        pair=pair,
+        of_pair=of_pair,
         settings=settings,
         store=store,
         results=results,
@@ -561,6 +627,23 @@ def _results_of(
     return results
 
 
+@dataclass(kw_only=True)
+class _PairRun:
+    """The experiments on one pair.
+
+    Attributes:
+        experiments: the experiments that were begun, by name.
+        stores: the stores of all experiments by name. All pairs share them, because a store refuses a file that another
+            store wrote to.
+        error: why the pair cannot be loaded or searched, or an experiment not begin; None as far as they can.
+    """
+
+    pair: PairOnDemand
+    stores: Mapping[str, ResultsStore]
+    experiments: dict[str, _ExperimentRun] = field(default_factory=dict)
+    error: ValueError | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class _ExperimentRun:
     """One experiment on one pair: everything that a process needs to run its cells.
@@ -575,7 +658,7 @@ class _ExperimentRun:
 
     experiment: AnyExperiment
     configuration: Configuration
-    pair: PairOnDemand
+    of_pair: _PairRun
     settings: RunSettings
     store: ResultsStore
     results: RecordsByKey
@@ -583,6 +666,11 @@ class _ExperimentRun:
     done_before: list[CellId]
     waiting: list[Cell]
     outcome: Outcome
+
+    @property
+    def id(self) -> tuple[str, str]:
+        """Name of the experiment, and name of the pair."""
+        return self.experiment.name, self.of_pair.pair.spec.name
 
     def own_results(self) -> RecordsByKey:
         """The results of the experiment itself."""
@@ -607,7 +695,7 @@ class _Piece:
             cell=self.cell,
             experiment=self.run.experiment,
             configuration=self.run.configuration,
-            pair_on_demand=self.run.pair,
+            pair_on_demand=self.run.of_pair.pair,
             results=self.run.results,
             settings=self.run.settings,
             on_progress=on_progress,
@@ -619,24 +707,28 @@ class _RoundResult:
     """What a process did in a round, to be sent to the others.
 
     Attributes:
-        results: new records by experiment and key.
+        results: new records by key, for each run's id.
         failed: failures by experiment and key of their cell.
-        unusable_pair: the error if the pair cannot be used; it ends the run in every process.
+        unusable: errors by name of the pair that cannot be used; no process goes on with these pairs.
     """
 
-    results: dict[str, dict[str, AnyRecord]]
-    failed: dict[tuple[str, str], Failure]
-    unusable_pair: str | None = None
+    results: dict[tuple[str, str], dict[str, AnyRecord]] = field(default_factory=dict)
+    failed: dict[CellId, Failure] = field(default_factory=dict)
+    unusable: dict[str, str] = field(default_factory=dict)
 
 
 def _run_missing_cells(runs: Sequence[_ExperimentRun], progress: RunProgress, processes: Processes) -> None:
     # A process shows its own progress, and at the end of a round also the other processes'.
-    while any(run.waiting for run in runs):
+    while runs := [run for run in runs if run.waiting and run.of_pair.error is None]:
         chosen = next_round([run.waiting for run in runs])
         pieces = [_Piece(run, cell) for run, cells in zip(runs, chosen, strict=True) for cell in cells]
         for run, cells in zip(runs, chosen, strict=True):
             run.waiting[:] = [cell for cell in run.waiting if cell not in cells]
         _run_round(_leave_out(pieces, progress), progress, processes)
+        if len(pairs := {run.of_pair.pair for run in runs}) > 1:
+            # The next round begins with another pair, and a device may hold only one.
+            for pair in pairs:
+                pair.give_up()
 
 
 def _show_nothing(_done: float, _total: float) -> None:
@@ -661,17 +753,10 @@ def _leave_out(pieces: Sequence[_Piece], progress: RunProgress) -> list[_Piece]:
 
 
 def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Processes) -> None:
-    """Run this process's share of the cells, and take over what the other processes did with theirs.
-
-    Raises:
-        UnusablePairError: in every process, if any of them could not use the pair.
-    """
-    divided = [piece for piece in pieces if piece.cell.is_divisible]
-    whole = [piece for piece in pieces if not piece.cell.is_divisible]
-    dealt = processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
+    """Run this process's share of the cells, and take over what the other processes did with theirs."""
     # A lone process keeps the order of the cells, because the first one finds out whether a pair can be used at all.
-    own = pieces if processes.count == 1 else itertools.chain(divided, dealt)
-    done_here: set[tuple[str, str]] = set()
+    own = pieces if processes.count == 1 else _shared(pieces, processes)
+    done_here: set[CellId] = set()
     made_here = _run_own(own, progress, done_here)
     made_by_each = processes.gather([made_here])
     if processes.count > 1:
@@ -681,14 +766,15 @@ def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Proce
             if (failure := made_here.failed.get(piece.id)) is not None:
                 again = failure.model_copy(update=piece.context(_show_nothing).header_now())
                 piece.run.store.append([again])
-    for made in made_by_each:
-        if made.unusable_pair is not None:
-            raise UnusablePairError(made.unusable_pair)
-        for run in {piece.run.experiment.name: piece.run for piece in pieces}.values():
-            for key, record in made.results.get(run.experiment.name, {}).items():
-                run.results.setdefault(key, record)
+    for made, run in itertools.product(made_by_each, {piece.run.id: piece.run for piece in pieces}.values()):
+        for key, record in made.results.get(run.id, {}).items():
+            run.results.setdefault(key, record)
+        if (message := made.unusable.get(run.of_pair.pair.spec.name)) is not None:
+            run.of_pair.error = UnusablePairError(message)
     failed = {id_ for made in made_by_each for id_ in made.failed}
     for piece in pieces:
+        if piece.run.of_pair.error is not None:
+            continue
         if piece.id not in done_here:
             progress.finish(piece.id)
         if piece.id in failed:
@@ -700,24 +786,40 @@ def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Proce
             piece.run.outcome.cells_run += 1
 
 
-def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[tuple[str, str]]) -> _RoundResult:
+def _shared(pieces: Sequence[_Piece], processes: Processes) -> Iterator[_Piece]:
+    """This process's share, pair by pair: first of the cells that all processes divide, then whole cells."""
+    for _, of_pair in itertools.groupby(pieces, key=lambda piece: piece.run.of_pair.pair.spec.name):
+        cells = list(of_pair)
+        yield from (piece for piece in cells if piece.cell.is_divisible)
+        whole = [piece for piece in cells if not piece.cell.is_divisible]
+        yield from processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
+
+
+def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[CellId]) -> _RoundResult:
     """Run the cells, and add to ``done`` which ones these were."""
-    results: dict[str, dict[str, AnyRecord]] = {}
-    failed: dict[tuple[str, str], Failure] = {}
-    unusable_pair = None
-    try:
-        for piece in pieces:
+    made = _RoundResult()
+    before: PairOnDemand | None = None
+    for piece in pieces:
+        pair = piece.run.of_pair.pair
+        if before is not None and pair is not before:
+            before.give_up()
+        before = pair
+        # The share is taken to its end, because every process must take part in every deal.
+        if pair.spec.name in made.unusable:
+            continue
+        try:
             new, failure = _run_cell(
                 piece.context(progress.within(piece.id)), piece.run.store, piece.run.results
             )
-            results.setdefault(piece.run.experiment.name, {}).update(new)
-            if failure is not None:
-                failed[piece.id] = failure
-            done.add(piece.id)
-            progress.finish(piece.id)
-    except UnusablePairError as error:  # not raised yet: the other processes wait in ``gather`` for this one
-        unusable_pair = str(error)
-    return _RoundResult(results, failed, unusable_pair)
+        except UnusablePairError as error:
+            made.unusable[pair.spec.name] = str(error)
+            continue
+        made.results.setdefault(piece.run.id, {}).update(new)
+        if failure is not None:
+            made.failed[piece.id] = failure
+        done.add(piece.id)
+        progress.finish(piece.id)
+    return made
 
 
 def _run_cell(

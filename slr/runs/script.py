@@ -16,7 +16,7 @@ from slr.models.reference import PairSpec, UnusablePairError
 from slr.plugins import Plugin
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.engine_choice import choose_engine
-from slr.runs.experiment import AnyExperiment, RunMirror, RunSettings, run_experiments
+from slr.runs.experiment import AnyExperiment, PairOnDemand, RunMirror, RunSettings, run_pairs
 from slr.runs.live_mirror import End, LiveMirror, live_mirror
 from slr.runs.modes import Engine, EngineChoice, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
@@ -237,15 +237,12 @@ def _measure(
     status = 0
     began = time.monotonic()
     with run_progress(settings.device, is_shown=settings.processes.is_main, watch=mirror) as progress:
-        for spec in specs:
-            # All pairs are counted before the first one runs, so that the time left is the whole run's.
-            for experiment in experiments:
-                progress.expect(experiment.name, experiment.cells(spec))
-        for spec in specs:
-            try:
-                outcomes = run_experiments(experiments, spec, settings, progress=progress)
-            except UnusablePairError as error:
-                say(f"error: {in_one_line(str(error))}")
+        pairs = [PairOnDemand(spec, settings) for spec in specs]
+        for spec, outcomes in run_pairs(experiments, pairs, settings, progress):
+            if isinstance(outcomes, ValueError):
+                if not isinstance(outcomes, UnusablePairError):
+                    raise outcomes
+                say(f"error: {in_one_line(str(outcomes))}")
                 progress.skip_pair(spec.name)
                 status = BAD_INPUT
                 continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from slr.costs.idle_share import Round, Work, planned_rounds, planned_work, share_at_once, share_in_rounds
+from slr.costs.idle_share import PairWork, Work, planned_rounds, planned_work, share_at_once, share_in_rounds
 from slr.models.reference import ModelReference, PairSpec
 from slr.runs.experiment import AnyExperiment, Cell, Cost, Experiment
 from slr.runs.processes import Processes
@@ -60,16 +60,22 @@ STUDY = experiment(
 
 def test_a_round_ends_with_its_slowest_process():
     """Two processes: 2 s of A each, then B to 5 s beside C to 4 s and D to 6 s. E keeps one waiting."""
-    first = Round(divided=((work("A", 4), 2),), whole=(work("B", 3), work("C", 2), work("D", 2)))
-    shared = share_in_rounds([first, Round(whole=(work("E", 1),))], 2)
+    first = PairWork(divided=((work("A", 4), 2),), whole=(work("B", 3), work("C", 2), work("D", 2)))
+    shared = share_in_rounds([[first], [PairWork(whole=(work("E", 1),))]], 2)
     assert (shared.busy_seconds, shared.seconds) == (12, 7)
     assert shared.idle_share == pytest.approx(1 / 7)
 
 
+def test_a_process_goes_on_with_the_next_pair_before_the_others_are_done():
+    """B until 3 s. Beside it C until 1 s, and then D of the next pair until 5 s, whose E is done from 3 to 4 s."""
+    pairs = PairWork(whole=(work("B", 3), work("C", 1))), PairWork(whole=(work("D", 4), work("E", 1)))
+    assert share_in_rounds([pairs], 2).seconds == 5
+
+
 def test_a_cell_has_no_more_parts_than_layers():
     """The third process has no part of A and takes B at once; the others take C and D after 2 s."""
-    first = Round(divided=((work("A", 4), 2),), whole=(work("B", 3), work("C", 2), work("D", 2)))
-    shared = share_in_rounds([first], 3)
+    first = PairWork(divided=((work("A", 4), 2),), whole=(work("B", 3), work("C", 2), work("D", 2)))
+    shared = share_in_rounds([[first]], 3)
     assert (shared.busy_seconds, shared.seconds) == (11, 4)
 
 
@@ -93,15 +99,15 @@ def test_work_that_waits_for_itself_is_noticed():
 def test_the_rounds_are_the_ones_of_a_run():
     """First the search; then what the answers wait for; then all else, in parts; then what only counts."""
     rounds = planned_rounds([SEARCH, STUDY], [SPEC], SPEED, most_seconds=4)
-    names = [[w.name for w in round_.whole] for round_ in rounds]
-    assert [(w.name, parts) for w, parts in rounds[0].divided] == [("search tiny/intervals", 2)]
+    names = [[w.name for w in of_pair.whole] for [of_pair] in rounds]
+    assert [(w.name, parts) for w, parts in rounds[0][0].divided] == [("search tiny/intervals", 2)]
     assert names == [
         ["search tiny/models"],
         ["study tiny/problems"],
         ["study tiny/benchmark"] * 2 + ["study tiny/answers"] * 2,
         ["study tiny/measures"],
     ]
-    assert [w.seconds for w in rounds[2].whole] == [3.5, 3.5, 2.5, 2.5]
+    assert [w.seconds for w in rounds[2][0].whole] == [3.5, 3.5, 2.5, 2.5]
     assert share_in_rounds(rounds, 2).seconds == 3 + 1 + 6 + 0
 
 

@@ -303,7 +303,7 @@ def test_a_published_run_is_drawn_into_the_directory_that_the_repository_keeps(
     monkeypatch.chdir(tmp_path)
     Path("paper_figures").mkdir()
     drawn: list[Sequence[str]] = []
-    monkeypatch.setattr("slr.runs.script.run_experiments", lambda *_, **__: [])
+    monkeypatch.setattr("slr.runs.script.run_pairs", lambda *_: [])
     monkeypatch.setattr("slr.cli.run.run_child", lambda command: drawn.append(command) or 0)
     for option in ((), ("--publish",)):
         assert cli.main(["run", "all", "--wandb", "disabled", *option]) == 0
