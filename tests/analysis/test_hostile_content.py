@@ -128,7 +128,7 @@ def results(ordinary: list[AnyRecord]) -> Results:
 
 @pytest.fixture(scope="module")
 def tables(results: Results) -> list[Table]:
-    made = [make_all._table(exhibit, results) for exhibit in TABLES]
+    made = [make_all.make_table(exhibit, results) for exhibit in TABLES]
     assert sum("alert(1)" in table.csv() for table in made) > 20
     return [*made, Table(f"- {HOSTILE}", (HOSTILE, "n"), ((HOSTILE, 1), ("[x]", 2), ("*", -3)))]
 
@@ -170,7 +170,7 @@ def page_of(results: Results, words: str, directory: Path) -> str:
         (directory / "figures" / f"{exhibit.id}.png").write_bytes(b"a picture")
     figures = [ShownFigure(id=exhibit.id, caption=words, gap=words) for exhibit in FIGURES]
     tables = [
-        ShownTable.from_table(exhibit.id, make_all._table(exhibit, results), words)
+        ShownTable.from_table(exhibit.id, make_all.make_table(exhibit, results), words)
         for exhibit in TABLES
         if exhibit.id != "training_seeds"  # has rows for the shipped pairs' own names alone
     ]
