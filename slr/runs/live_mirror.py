@@ -141,6 +141,7 @@ class LiveMirror:
         """Send the end, and wait while runs become whole; return the mirror's exit status."""
         if not self._is_running():
             if self._process is not None and self._process.returncode == DISK_FULL:
+                self._tell_what_it_says()  # it may have ended since it was last asked
                 return DISK_FULL
             self._start(job)
         if self._process is None:

@@ -31,7 +31,7 @@ def test_sampling_cost_prints_the_speed_of_both_methods(capsys: pytest.CaptureFi
     for name in ("slr", "generate"):
         tokens, seconds, speed = rows[name]
         assert 3 * 2 <= tokens <= 3 * 2 * sampling_cost.SAMPLING.max_new_tokens
-        assert speed == pytest.approx(tokens / seconds, rel=0.1)
+        assert speed == pytest.approx(tokens / seconds, rel=0.1, abs=0.5)  # it is printed as a whole number
     ratio = re.search(r"ratio ([\d.]+)$", printed.strip())
     assert ratio is not None
     assert float(ratio[1]) == pytest.approx(rows["slr"][2] / rows["generate"][2], rel=0.05)
@@ -47,7 +47,7 @@ def test_sampling_cost_measures_a_shape(capsys: pytest.CaptureFixture[str], tmp_
     for match in found:
         assert match is not None
         speed, tokens, seconds = (float(match[place].replace(",", "")) for place in (2, 3, 4))
-        assert speed == pytest.approx(tokens / seconds, rel=0.1)
+        assert speed == pytest.approx(tokens / seconds, rel=0.1, abs=0.5)  # it is printed as a whole number
     assert sampling_cost.main([*command, "--methods", "refilled,fast"]) == 2
     assert "--methods has 'fast', expected some of refilled, fixed" in capsys.readouterr().err
 
