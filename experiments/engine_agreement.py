@@ -1,8 +1,8 @@
 """Do vLLM and transformers sample the same answers from a checkpoint, and how fast?
 
-Run this with the Python of an environment that has vLLM (docs/vllm.md). Both engines get the same prompts, settings
-and seeds, for the instruct model of a pair and for a hybrid. transformers samples from the model in memory, and vLLM
-from the linked checkpoint that a run gives it.
+Run this with the Python of an environment that has vLLM (docs/vllm.md). Both engines sample the instruct model of a
+pair, and a hybrid. They get the same prompts, settings and seeds. transformers samples from the model in memory, and
+vLLM from the linked checkpoint that a run gives it.
 
 A permutation test compares the distance between the two engines' answers to a prompt with the distances when the
 answers are divided between the engines at random. Fisher's method combines the p-values of all prompts. The last rows

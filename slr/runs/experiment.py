@@ -707,7 +707,7 @@ class _RoundResult:
     """What a process did in a round, to be sent to the others.
 
     Attributes:
-        results: new records by key, for each run's id.
+        results: new records by key, under the id of their run.
         failed: failures by experiment and key of their cell.
         unusable: errors by name of the pair that cannot be used; no process goes on with these pairs.
     """

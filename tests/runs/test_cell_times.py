@@ -12,7 +12,6 @@ import pytest
 from slr.analysis.load_results import Results
 from slr.analysis.tables.times import times
 from slr.models.presets import PRESETS
-from slr.models.reference import ModelReference, PairSpec
 from slr.runs.cell_times import measured_cells
 from slr.runs.dry_run import print_plan
 from slr.runs.experiment import (
@@ -25,19 +24,12 @@ from slr.runs.experiment import (
     run_experiment,
 )
 from slr.runs.record_lines import line_of
-from slr.runs.records import AnyRecord, CrcScore
+from slr.runs.records import AnyRecord
 from slr.runs.results_store import ResultsStore
 from slr.runs.script import ScriptOptions
 from slr.runs.speed import KNOWN_SPEEDS
+from tests.runs.soup_scores import SPEC, key_of, score
 
-SPEC = PairSpec(
-    name="tiny",
-    family="llama",
-    base=ModelReference("no-such/base"),
-    instruct=ModelReference("no-such/instruct"),
-    num_layers=2,
-    num_parameters=None,
-)
 # A cell of 40 estimated seconds on a CPU, half of them while sampling.
 SPEED = KNOWN_SPEEDS["cpu"]
 FLOPS = 20 * (SPEED.forward + SPEED.sampling)
@@ -60,24 +52,6 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
-
-
-def key_of(alpha: float) -> str:
-    return CrcScore.key_of("tiny", "selection", "soup", None, alpha)
-
-
-def score(context: CellContext, alpha: float) -> CrcScore:
-    return CrcScore(
-        **context.header,
-        family="llama",
-        num_layers=2,
-        model="soup",
-        alpha=alpha,
-        prompt_set="selection",
-        prompt_ids=("a",),
-        validity=(1.0,),
-        diversity=(0.5,),
-    )
 
 
 def cell(clock: Clock, name: str, seconds: dict[float, float], stop: BaseException | None = None) -> Cell:

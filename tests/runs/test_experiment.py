@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from slr.models.reference import ModelReference, PairSpec, UnusablePairError
+from slr.models.reference import ModelReference, UnusablePairError
 from slr.runs.experiment import (
     AnyExperiment,
     Cell,
@@ -24,14 +24,12 @@ from slr.runs.experiment import (
 )
 from slr.runs.records import AnyRecord, CrcScore, Failure
 from slr.terminal.progress import OnWork
+from tests.runs.soup_scores import key_of, score, spec_named
 
-SPEC = PairSpec(
-    name="tiny",
-    family="llama",
+SPEC = replace(
+    spec_named("tiny"),
     base=ModelReference("no-such-directory/base/x"),
     instruct=ModelReference("no-such-directory/instruct/x"),
-    num_layers=2,
-    num_parameters=None,
 )
 COST = Cost(layer_evaluations=1, tokens=1, flops=None)
 
@@ -39,24 +37,6 @@ COST = Cost(layer_evaluations=1, tokens=1, flops=None)
 @dataclass(frozen=True)
 class Settings:
     ratio: float = 0.9
-
-
-def score(context: CellContext, alpha: float) -> CrcScore:
-    return CrcScore(
-        **context.header,
-        family="llama",
-        num_layers=2,
-        model="soup",
-        alpha=alpha,
-        prompt_set="selection",
-        prompt_ids=("a",),
-        validity=(1.0,),
-        diversity=(0.5,),
-    )
-
-
-def key_of(alpha: float) -> str:
-    return CrcScore.key_of("tiny", "selection", "soup", None, alpha)
 
 
 class Work:

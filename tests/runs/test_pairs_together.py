@@ -16,7 +16,7 @@ import pytest
 from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUsage]  # documented there
 from typing_extensions import override
 
-from slr.models.reference import ModelReference, PairSpec, UnusablePairError
+from slr.models.reference import PairSpec, UnusablePairError
 from slr.runs.experiment import (
     AnyExperiment,
     Cell,
@@ -30,23 +30,14 @@ from slr.runs.experiment import (
     store_of,
 )
 from slr.runs.processes import Processes
-from slr.runs.records import AnyRecord, CrcScore, Failure
+from slr.runs.records import AnyRecord, Failure
 from slr.runs.run_progress import run_progress
+from tests.runs.soup_scores import key_of, score, spec_named
 
 T = TypeVar("T")
 COUNT = 3
 SECONDS = 60
-SPECS = [
-    PairSpec(
-        name=name,
-        family="llama",
-        base=ModelReference("no-such/base"),
-        instruct=ModelReference("no-such/instruct"),
-        num_layers=2,
-        num_parameters=None,
-    )
-    for name in ("one", "two", "three")
-]
+SPECS = [spec_named(name) for name in ("one", "two", "three")]
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)
 
 
@@ -71,10 +62,6 @@ class Settings:
     ratio: float = 0.9
 
 
-def key_of(pair: str, alpha: float) -> str:
-    return CrcScore.key_of(pair, "selection", "soup", None, alpha)
-
-
 class Work:
     """An experiment on which another one builds, and what its cells did in which thread."""
 
@@ -90,22 +77,10 @@ class Work:
                 raise RuntimeError("broken")
             self.ran.append((pair, name))
             time.sleep(0.01)  # so that other threads get cells too
-            yield [
-                CrcScore(
-                    **context.header,
-                    family="llama",
-                    num_layers=2,
-                    model="soup",
-                    alpha=alpha,
-                    prompt_set="selection",
-                    prompt_ids=("a",),
-                    validity=(1.0,),
-                    diversity=(0.5,),
-                )
-            ]
+            yield [score(context, alpha)]
 
         cost = Cost(layer_evaluations=1, tokens=int(10 * alpha), flops=None)
-        keys = [key_of(pair, alpha)]
+        keys = [key_of(alpha, pair)]
         return Cell(key=f"{pair}/{name}", record_keys=lambda _: keys, run=run, cost=cost, needs=needs)
 
     def experiments(self) -> list[AnyExperiment]:
@@ -118,7 +93,7 @@ class Work:
         )
 
         def inputs(results: Any, spec: PairSpec) -> dict[str, Any]:
-            if key_of(spec.name, 0.9) not in results:
+            if key_of(0.9, spec.name) not in results:
                 raise ValueError(f"{spec.name} has not been searched")
             return {}
 

@@ -97,28 +97,21 @@ def test_nothing_is_written_of_the_pairs_own_models(name: str, tmp_path: Path) -
     assert {path.resolve() for path in out.glob("*.safetensors")} == sources
 
 
-def test_of_a_hybrid_its_restored_layers_are_written_where_a_file_holds_more_of_the_others(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("made", "written_layers", "linked"), [("hybrid", (1, 2), "0"), ("all layers", (None,), "1")]
+)
+def test_of_a_hybrid_the_smaller_part_is_written_and_the_file_with_the_larger_one_is_linked(
+    tmp_path: Path, made: str, written_layers: tuple[int | None, ...], linked: str
 ) -> None:
     opened, pair = opened_and_loaded(*PAIRS["one file"](tmp_path))
     out = tmp_path / "out"
     out.mkdir()
-    write_linked_checkpoint(MADE["hybrid"](pair), pair, opened, out)
-    restored = {name for name in opened.instruct.index.tensors if opened.instruct.layer_of(name) in (1, 2)}
-    assert written_names(out) == restored
-    assert linked_files(out) == {"0-model.safetensors"}
-
-
-def test_of_a_hybrid_its_other_tensors_are_written_where_a_file_of_base_holds_fewer_of_them(
-    tmp_path: Path,
-) -> None:
-    opened, pair = opened_and_loaded(*PAIRS["one file"](tmp_path))
-    out = tmp_path / "out"
-    out.mkdir()
-    write_linked_checkpoint(MADE["all layers"](pair), pair, opened, out)
-    outside = {name for name in opened.instruct.index.tensors if opened.instruct.layer_of(name) is None}
-    assert written_names(out) == outside
-    assert linked_files(out) == {"1-model.safetensors"}
+    write_linked_checkpoint(MADE[made](pair), pair, opened, out)
+    written = {
+        name for name in opened.instruct.index.tensors if opened.instruct.layer_of(name) in written_layers
+    }
+    assert written_names(out) == written
+    assert linked_files(out) == {f"{linked}-model.safetensors"}
 
 
 def test_half_restored_layers_are_written_and_no_others(tmp_path: Path) -> None:
