@@ -90,7 +90,7 @@ def _cells(spec: PairSpec, config: LocalisationConfig) -> list[Cell]:
             cost=estimated_cost(
                 spec, config.search, count_layer_evaluations(num_layers, num_stacks=len(config.stacks))
             ),
-            is_divisible=True,
+            division="among_all",
         ),
         Cell(
             key=decoder_soups,

@@ -205,14 +205,14 @@ def _cells(spec: PairSpec, config: CrcStudyConfig, scorer: Scorer) -> list[Cell]
             cost=estimated_cost(
                 spec, config, count_layer_evaluations(num_layers, num_stacks=len(config.stacks))
             ),
-            is_divisible=True,
+            division="among_all",
         ),
         Cell(
             key=soups,
             record_keys=lambda _: soup_keys,
             run=lambda context: _score_soups(context, config, scorer),
             cost=estimated_cost(spec, config, len(soup_keys) * num_layers),
-            is_divisible=True,
+            division="among_all",
         ),
         Cell(
             key=selection,

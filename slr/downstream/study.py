@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -215,7 +216,7 @@ def _cells(spec: PairSpec, config: DownstreamConfig) -> list[Cell]:
                 run=lambda context: _measure(context, config),
                 cost=_cost(spec, config, 0, 0),
                 needs=samplings,
-                is_divisible=True,
+                division="among_all",
             )
         )
     return cells
@@ -234,6 +235,7 @@ def _sampling_cell(
         run=lambda context: _sample(context, config, method, seed),
         cost=_cost(spec, config, num_prompts, config.num_samples),
         needs=needs,
+        division="in_parts",
     )
 
 
@@ -349,8 +351,10 @@ def sample_prompts(
             **_common_fields(config, method, selection),
             "family": model.family,
         }
-        groups = _groups_to_draw(context, config, method, seed, prompts, model.refills_rows)
-        num_done = len(prompts) - sum(map(len, groups))
+        groups = _groups(context, config, prompts, model.refills_rows)
+        num_prompts = sum(map(len, groups))
+        groups = _groups_to_draw(context, method, seed, groups, model.refills_rows)
+        num_done = num_prompts - sum(map(len, groups))
         for group in groups:
             requests = [_request(prompt, method, config) for prompt in group]
             seed_keys = [Samples.seed_key_of(pair, method.id, method.model, p.id, seed) for p in group]
@@ -380,7 +384,7 @@ def sample_prompts(
                     for place, answers in ready
                 ]
                 num_done += len(ready)
-                context.on_progress(num_done, len(prompts))
+                context.on_progress(num_done, num_prompts)
 
 
 def _texts_of(
@@ -396,29 +400,35 @@ def _texts_of(
     }
 
 
+def _groups(
+    context: CellContext, config: DownstreamConfig, prompts: Sequence[TaskPrompt], refills_rows: bool
+) -> list[Sequence[TaskPrompt]]:
+    """The prompts of this part of the cell, in the groups in which they are drawn; one each where rows are refilled."""
+    size = 1 if refills_rows else config.fixed_group(config.num_samples)
+    groups = [prompts[first : first + size] for first in range(0, len(prompts), size)]
+    return context.share(groups, [len(group) for group in groups])
+
+
 def _groups_to_draw(
     context: CellContext,
-    config: DownstreamConfig,
     method: Method,
     seed: int,
-    prompts: Sequence[TaskPrompt],
+    groups: Sequence[Sequence[TaskPrompt]],
     refills_rows: bool,
 ) -> list[Sequence[TaskPrompt]]:
-    """The prompts that lack a record, in the groups in which they are drawn.
+    """The groups that lack a record.
 
-    Where rows are refilled, it is one group. Elsewhere only whole groups are left out, because a smaller batch would
-    change the last bits.
+    Where rows are refilled, they become one group. Elsewhere only whole groups are left out, because a smaller batch
+    would change the last bits.
     """
 
     def is_done(prompt: TaskPrompt) -> bool:
         return Samples.key_of(context.spec.name, method.id, prompt.id, seed) in context.results
 
-    if refills_rows:
-        missing = [prompt for prompt in prompts if not is_done(prompt)]
-        return [missing] if missing else []
-    size = config.fixed_group(config.num_samples)
-    groups = [prompts[first : first + size] for first in range(0, len(prompts), size)]
-    return [group for group in groups if not all(map(is_done, group))]
+    missing = [group for group in groups if not all(map(is_done, group))]
+    if refills_rows and missing:
+        return [list(itertools.chain.from_iterable(missing))]
+    return missing
 
 
 def _cut(sample: Sample, document: FewShotDocument, tokenizer: PreTrainedTokenizerBase) -> Sample:

@@ -9,27 +9,15 @@ Source: Gao et al., "A framework for few-shot language model evaluation" (zenodo
 
 from __future__ import annotations
 
-import copy
-import logging
-import os
-from collections.abc import Callable, Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
-from unittest.mock import patch
-
-from slr.harness.tasks import TASKS_DIR
 
 if TYPE_CHECKING:
-    from lm_eval.tasks import TaskManager
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-PYTHON_SEED = 0
-"""Seed of Python's generator; lm-eval's default on the command line."""
-OTHER_SEEDS = 1234
-"""Seed of numpy's and torch's generators and of the few-shot examples; lm-eval's default on the command line."""
+    from slr.harness.requests import AnswersByMethod, BuiltRequests, CallSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,59 +107,49 @@ def evaluate(
             "tasks that are evaluated together need the same number of examples and the same template setting: "
             f"got {settings or 'none'}"
         )
-    with _quiet():
-        results = _run(model, tokenizer, tasks, batch_size, limit, max_new_tokens)
-    return [_score(results, task, metric) for task in tasks for metric in task.metrics]
+    from slr.harness.requests import build_requests
+
+    requests = build_requests(call_settings(tasks, limit, max_new_tokens), tokenizer)
+    answers = requests.answer(model, tokenizer, batch_size)(0, 1)
+    return scores_of_answers(requests, tasks, [answers])
 
 
-def _run(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    tasks: Sequence[HarnessTask],
-    batch_size: int,
-    limit: int | None,
-    max_new_tokens: int | None,
-) -> dict[str, Any]:
-    import lm_eval
-    from lm_eval.models.huggingface import HFLM
+def call_settings(
+    tasks: Sequence[HarnessTask], limit: int | None, max_new_tokens: int | None
+) -> CallSettings:
+    """The settings of the one call of lm-eval for these tasks.
 
-    from slr.chat.rendering import CHAT_TEMPLATE_OPTIONS
+    Args:
+        tasks: tasks with one number of examples and one template setting.
+        limit: number of documents of each task, the first ones; None for all.
+        max_new_tokens: largest number of new tokens; None for each task's own.
+    """
+    from slr.harness.requests import CallSettings
 
-    # Decorators hide from type checkers what these two take.
-    wrap: Any = HFLM
-    simple_evaluate: Any = lm_eval.simple_evaluate
-    in_memory = wrap(
-        pretrained=model,
-        tokenizer=copy.deepcopy(tokenizer),  # lm-eval changes it: it adds a padding token if there is none
-        batch_size=batch_size,
-        chat_template_args=CHAT_TEMPLATE_OPTIONS,
-    )
-    return simple_evaluate(
-        in_memory,
-        tasks=[task.name for task in tasks],
+    return CallSettings(
+        tasks=tuple(task.name for task in tasks),
         num_fewshot=tasks[0].num_fewshot,
+        chat_template=tasks[0].chat_template,
         limit=limit,
-        apply_chat_template=tasks[0].chat_template,
-        # In a chat the worked examples are earlier turns, as the models were trained.
-        fewshot_as_multiturn=tasks[0].chat_template,
-        gen_kwargs=None if max_new_tokens is None else {"max_gen_toks": max_new_tokens},
-        task_manager=_task_manager(
-            are_ours=all((TASKS_DIR / f"{task.name}.yaml").exists() for task in tasks)
-            # Listing lm-eval's own tasks takes seconds, so it happens only if one of them is asked for.
-        ),
-        random_seed=PYTHON_SEED,
-        numpy_random_seed=OTHER_SEEDS,
-        torch_random_seed=OTHER_SEEDS,
-        fewshot_random_seed=OTHER_SEEDS,
+        max_new_tokens=max_new_tokens,
     )
 
 
-@cache
-def _task_manager(are_ours: bool) -> TaskManager:
-    """Make what finds tasks by name."""
-    from lm_eval.tasks import TaskManager
+def scores_of_answers(
+    requests: BuiltRequests, tasks: Sequence[HarnessTask], chunks: Sequence[AnswersByMethod]
+) -> list[TaskScore]:
+    """Compute every metric of every task, in order, from the answers of all chunks.
 
-    return TaskManager(include_path=str(TASKS_DIR), include_defaults=not are_ours)
+    Args:
+        requests: the requests of the tasks.
+        tasks: the tasks.
+        chunks: the answers of every chunk, in order.
+
+    Raises:
+        ValueError: if lm-eval does not have a metric that is asked for.
+    """
+    results = requests.score(chunks)
+    return [_score(results, task, metric) for task in tasks for metric in task.metrics]
 
 
 def _score(results: dict[str, Any], task: HarnessTask, metric: str) -> TaskScore:
@@ -205,35 +183,3 @@ def _parts(results: dict[str, Any], name: str) -> list[str]:
     if name in results["samples"]:
         return [name]
     return [task for part in results["group_subtasks"][name] for task in _parts(results, part)]
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Hide lm-eval's progress bars, its warnings that a model is in memory, and what it takes from its surroundings."""
-    import lm_eval.api.model
-    import lm_eval.api.task
-    import lm_eval.models.huggingface
-    from lm_eval import evaluator
-
-    log = logging.getLogger("lm_eval")
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with ExitStack() as patches:
-            # Only some of the bars can be turned off by an option.
-            for module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
-                patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
-            # lm-eval would look for the commit of the working directory, which says nothing about the code.
-            patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))
-            # It would also start a dozen programs to describe the machine, and nobody reads their answers.
-            patches.enter_context(patch.object(evaluator, "add_env_info", lambda _results: None))
-            # In a second process lm-eval would give no results, because it takes all processes for parts of one model.
-            patches.enter_context(patch.dict(os.environ, {"LOCAL_RANK": "0"}))
-            yield
-    finally:
-        log.setLevel(level)
-
-
-def _hidden(make_bar: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that makes the same progress bar, but hidden."""
-    return lambda *arguments, **options: make_bar(*arguments, **{**options, "disable": True})

@@ -1,10 +1,15 @@
-"""lm-eval's scores of one pair: one cell for each model and group of tasks that lm-eval evaluates in one call."""
+"""lm-eval's scores of one pair: two cells for each model and group of tasks that lm-eval evaluates in one call.
+
+In the first cell the model answers lm-eval's requests. Its answers are written in chunks, so that a stopped run loses
+minutes, and several processes can share them. The second cell scores the answers, and needs no model.
+"""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,13 +23,20 @@ from slr.downstream.methods import (
     is_available,
     make_model,
 )
-from slr.harness.evaluate import HarnessTask, evaluate, groups_of_tasks, harness_version
+from slr.harness.evaluate import (
+    HarnessTask,
+    TaskScore,
+    call_settings,
+    groups_of_tasks,
+    harness_version,
+    scores_of_answers,
+)
 from slr.harness.report import scores_of_pair
 from slr.harness.tasks import TASKS_DIR
 from slr.models.reference import PairSpec
 from slr.runs.experiment import Cell, CellContext, Cost, Experiment, RunMirror
 from slr.runs.provenance import installed_version
-from slr.runs.records import AnyRecord, CrcSelection, HarnessScore
+from slr.runs.records import AnyRecord, CrcSelection, HarnessAnswers, HarnessScore
 from slr.runs.results import RecordsByKey, of_kind
 from slr.vocabulary import ComparedModel
 
@@ -37,6 +49,8 @@ SMOKE_DOCUMENTS = 2
 """Number of each task's documents in a smoke run."""
 SMOKE_NEW_TOKENS = 8
 """Largest number of new tokens in a smoke run."""
+TOKENS_IN_A_CHUNK = 1 << 18
+"""Number of tokens that a chunk of answers takes, roughly; an H100 reads them with an 8B model in 15 seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,29 +111,48 @@ def versions_of(config: HarnessConfig) -> dict[str, str]:
 
 
 def _cells(spec: PairSpec, config: HarnessConfig) -> list[Cell]:
-    # Several processes share the benchmarks, because all of them together take one process an hour a model.
+    # The models follow each other in each group, because the group's requests are then built once.
     groups = groups_of_tasks(config.tasks)
     return [
-        _cell(spec, config, model, tasks, name="" if len(groups) == 1 else f"/{tasks[0].name}")
-        for model in COMPARED
+        cell
         for tasks in groups
+        for model in COMPARED
+        for cell in _cells_of(
+            spec, config, model, tasks, name="" if len(groups) == 1 else f"/{tasks[0].name}"
+        )
     ]
 
 
-def _cell(
+def _cells_of(
     spec: PairSpec, config: HarnessConfig, model: ComparedModel, tasks: Sequence[HarnessTask], name: str
-) -> Cell:
+) -> tuple[Cell, Cell]:
+    """The cell in which the model answers the requests of all tasks, and the one that scores the answers."""
     tokens = sum(task.num_tokens for task in tasks)
-    return Cell(
-        key=f"{spec.name}/{model}{name}",
-        record_keys=lambda results: _keys(spec, tasks, model, results),
-        run=lambda context: _evaluate(context, config, model, tasks),
+    answers = Cell(
+        key=f"{spec.name}/{model}{name}/answers",
+        record_keys=lambda results: _answer_keys(spec, config, tasks, model, results),
+        run=lambda context: _answer(context, config, model, tasks),
         cost=Cost(
             layer_evaluations=tokens * (spec.num_layers or 0),
             tokens=tokens,
             flops=None if spec.num_parameters is None else 2.0 * spec.num_parameters * tokens,
         ),
+        division="in_parts",
     )
+    scores = Cell(
+        key=f"{spec.name}/{model}{name}",
+        record_keys=lambda results: _keys(spec, tasks, model, results),
+        run=lambda context: _score(context, config, model, tasks),
+        cost=Cost(layer_evaluations=0, tokens=0, flops=None),
+        needs=(answers.key,),
+    )
+    return answers, scores
+
+
+def _num_chunks(config: HarnessConfig, tasks: Sequence[HarnessTask]) -> int:
+    """Number of chunks of answers. It depends on nothing but the configuration, and so do the answers' last bits."""
+    chunks = math.ceil(sum(task.num_tokens for task in tasks) / TOKENS_IN_A_CHUNK)
+    return chunks if config.limit is None else min(chunks, config.limit)
 
 
 def _keys(
@@ -135,14 +168,84 @@ def _keys(
     ]
 
 
-def _evaluate(
+def _answer_keys(
+    spec: PairSpec,
+    config: HarnessConfig,
+    tasks: Sequence[HarnessTask],
+    model: ComparedModel,
+    results: RecordsByKey,
+) -> list[str] | None:
+    scores = _keys(spec, tasks, model, results)
+    # Nothing needs the answers when the scores are there. Earlier versions kept none.
+    if scores is None or all(key in results for key in scores):
+        return scores
+    num_chunks = _num_chunks(config, tasks)
+    names = [task.name for task in tasks]
+    return [HarnessAnswers.key_of(spec.name, model, names, chunk, num_chunks) for chunk in range(num_chunks)]
+
+
+def _answer(
     context: CellContext, config: HarnessConfig, model_name: ComparedModel, tasks: Sequence[HarnessTask]
 ) -> Iterator[list[AnyRecord]]:
+    """Have the model answer the chunks that are missing, and yield one after the other."""
+    from slr.harness.requests import build_requests
+
     selection = selection_of(context.results, context.spec.name)
     assert selection is not None
+    num_chunks = _num_chunks(config, tasks)
+    chunks = context.share(range(num_chunks), [1.0] * num_chunks)
+    names = tuple(task.name for task in tasks)
+
+    def key_of(chunk: int) -> str:
+        return HarnessAnswers.key_of(context.spec.name, model_name, names, chunk, num_chunks)
+
+    missing = [chunk for chunk in chunks if key_of(chunk) not in context.results]
+    if not missing:
+        return
     model = model_that_ends_as_instruct(context, model_name, selection)
-    # Records of the group that are there already come out equal, and are not written again.
-    yield _records(context, config, model_name, model, selection, tasks)
+    tokenizer = context.pair.tokenizer
+    requests = build_requests(call_settings(tasks, config.limit, config.max_new_tokens), tokenizer)
+    answer_chunk = requests.answer(model, tokenizer, config.batch_size)
+    for done, chunk in enumerate(missing, start=len(chunks) - len(missing) + 1):
+        yield [
+            HarnessAnswers(
+                **context.header,
+                family=context.pair.family,
+                model=model_name,
+                tasks=names,
+                chunk=chunk,
+                num_chunks=num_chunks,
+                requests=requests.digest(chunk, num_chunks),
+                answers={method: tuple(given) for method, given in answer_chunk(chunk, num_chunks).items()},
+            )
+        ]
+        context.on_progress(done, len(chunks))
+
+
+def _score(
+    context: CellContext, config: HarnessConfig, model_name: ComparedModel, tasks: Sequence[HarnessTask]
+) -> Iterator[list[AnyRecord]]:
+    """Score the answers on record; scores that are there already come out equal, and are not written again.
+
+    Raises:
+        ValueError: if the answers are to other requests than lm-eval makes now.
+    """
+    from slr.harness.requests import build_requests
+
+    spec = context.spec
+    requests = build_requests(
+        call_settings(tasks, config.limit, config.max_new_tokens), context.pair_on_demand.tokenizer()
+    )
+    keys = _answer_keys(spec, config, tasks, model_name, context.results) or []
+    on_record = of_kind([context.results[key] for key in keys], HarnessAnswers)
+    for record in on_record:
+        if record.requests != requests.digest(record.chunk, record.num_chunks):
+            raise ValueError(
+                f"the answers on record are to other requests of {', '.join(record.tasks)} than lm-eval makes now, "
+                "so its data set or the chat template has changed: run the experiment in a new --output-dir"
+            )
+    scores = scores_of_answers(requests, tasks, [record.answers for record in on_record])
+    yield _records(context, on_record[0].family, model_name, tasks, scores)
 
 
 def model_that_ends_as_instruct(
@@ -171,27 +274,20 @@ def model_that_ends_as_instruct(
 
 def _records(
     context: CellContext,
-    config: HarnessConfig,
+    family: str,
     name: ComparedModel,
-    model: PreTrainedModel,
-    selection: CrcSelection,
     tasks: Sequence[HarnessTask],
+    scores: Sequence[TaskScore],
 ) -> list[AnyRecord]:
-    scores = evaluate(
-        model,
-        context.pair.tokenizer,
-        tasks,
-        batch_size=config.batch_size,
-        limit=config.limit,
-        max_new_tokens=config.max_new_tokens,
-    )
+    selection = selection_of(context.results, context.spec.name)
+    assert selection is not None
     interval = interval_of(name, selection)
     method = next(method for method in BASELINES if method.model == name)
     references = available_references(method, BASELINES, selection)
     return [
         HarnessScore(
             **context.header,
-            family=context.pair.family,
+            family=family,
             model=name,
             references=references,
             interval=None if interval is None else interval.ends,

@@ -283,6 +283,18 @@ def family_of(config: PreTrainedConfig) -> str:
     return next(known, config.model_type)
 
 
+def open_tokenizer(spec: PairSpec) -> PreTrainedTokenizerBase:
+    """Open the instruct model's tokenizer, without any weights.
+
+    Args:
+        spec: the pair.
+
+    Raises:
+        ValueError: for every error of ``open_pair``, or if the tokenizer has no chat template.
+    """
+    return _tokenizer_with_chat_template(open_pair(spec).instruct)
+
+
 def _tokenizer_with_chat_template(checkpoint: Checkpoint) -> PreTrainedTokenizerBase:
     if checkpoint.tokenizer is None or not checkpoint.tokenizer.chat_template:
         lacks = "tokenizer" if checkpoint.tokenizer is None else "chat template"

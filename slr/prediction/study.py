@@ -137,7 +137,7 @@ def _cells(spec: PairSpec, config: PredictionConfig) -> list[Cell]:
                 run=_measure,
                 cost=Cost(layer_evaluations=0, tokens=0, flops=None),
                 needs=tuple(cell.key for cell in cells),
-                is_divisible=True,
+                division="among_all",
             )
         )
     return cells

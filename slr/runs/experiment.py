@@ -6,8 +6,8 @@ moment continues where it was, and does nothing twice. A cell that fails leaves 
 need it still run, and the next run tries it again.
 
 Cells run in rounds: first the cells that others need, then nearly all; see ``next_round``. Several processes share a
-round's cells of all pairs: each takes the next one when it has finished the one before. They exchange their records at
-the end of the round; see ``processes``.
+round's cells of all pairs: each takes the next one when it has finished the one before. Dear cells are divided where
+they can be. The processes exchange their records at the end of the round; see ``processes``.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
 
 from slr.models.digests import checkpoint_digests
 from slr.models.reference import ModelReference, PairSpec, UnusablePairError
 from slr.runs.modes import Engine
 from slr.runs.output_lock import output_lock
-from slr.runs.processes import ALONE, Processes
+from slr.runs.processes import ALONE, Processes, count_parts, divide
 from slr.runs.provenance import config_hash, describe_device, provenance
 from slr.runs.records import AnyRecord, CellTime, Configuration, Failure
 from slr.runs.results import RecordsByKey
@@ -42,6 +42,7 @@ from slr.terminal.progress import OnProgress
 if TYPE_CHECKING:
     import torch
     from _typeshed import DataclassInstance
+    from transformers import PreTrainedTokenizerBase
 
     from slr.models.loading import DeviceMap, ModelPair
 
@@ -68,6 +69,15 @@ class Cost:
     sampled_share: float = 0.0
 
 
+Division = Literal["none", "among_all", "in_parts"]
+"""How several processes do one cell. A lone process does all of any cell.
+
+* ``none``: one process does it.
+* ``among_all``: each process does one part of it, all at once.
+* ``in_parts``: where it is dear next to the other cells, it is dealt out in parts, as if these were cells.
+"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Cell:
     """A piece of work on one pair.
@@ -79,8 +89,7 @@ class Cell:
         run: yields batches of records.
         cost: estimate of the work, by which cells are shared among processes.
         needs: keys of the cells that must be done first.
-        is_divisible: whether all processes run the cell at once, each on ``context.share`` of its items. Any other
-            cell is run by one process.
+        division: how several processes do it. Each part does ``context.share`` of the cell's items.
     """
 
     key: str
@@ -88,7 +97,7 @@ class Cell:
     run: Callable[[CellContext], Iterator[Sequence[AnyRecord]]]
     cost: Cost
     needs: tuple[str, ...] = ()
-    is_divisible: bool = False
+    division: Division = "none"
 
     def is_done(self, results: RecordsByKey) -> bool:
         """Whether all of the cell's records are there."""
@@ -272,6 +281,21 @@ class PairOnDemand:
             self._loaded = self._load()
         return self._loaded
 
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The pair's tokenizer; no weight is loaded for it.
+
+        Raises:
+            UnusablePairError: if the pair cannot be opened.
+        """
+        if self._loaded is not None:
+            return self._loaded.tokenizer
+        from slr.models.loading import open_tokenizer
+
+        try:
+            return open_tokenizer(self.spec)
+        except ValueError as error:
+            raise UnusablePairError(f"{self.spec.name}: {error}") from error
+
     def give_up(self) -> None:
         """Free the pair's memory, because one pair may fill a device and the next one needs room."""
         self._loaded = None
@@ -304,10 +328,13 @@ class PairOnDemand:
 class CellContext:
     """What a running cell has: its pair, its provenance and all results, among them its own earlier ones.
 
-    A long cell calls ``on_progress`` with the work done and the whole work, in any unit.
+    A long cell calls ``on_progress`` with the work done and the whole work, in any unit. ``part`` is the number of the
+    cell's part to do, from 0, of ``num_parts``.
     """
 
     cell: Cell
+    part: int
+    num_parts: int
     experiment: AnyExperiment
     configuration: Configuration
     pair_on_demand: PairOnDemand
@@ -337,17 +364,17 @@ class CellContext:
         return {"experiment": self.experiment.name, "pair": self.spec.name, "provenance": source}
 
     def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
-        """The items for this process to do; all of them, unless the cell is divisible.
+        """The items of this part of the cell; every item belongs to exactly one part.
 
         Args:
-            items: pieces of the cell's work, the same in every process.
+            items: pieces of the cell's work, the same for every part. If the parts are dealt, one process may do
+                several, and what it has done must not change the items.
             costs: one estimate for each item, in any unit.
 
         Returns:
-            The items of this process, in order.
+            The items, in order.
         """
-        processes = self.settings.processes if self.cell.is_divisible else ALONE
-        return processes.share(items, costs)
+        return [items[index] for index in divide(costs, self.num_parts)[self.part]]
 
 
 @dataclass
@@ -679,20 +706,41 @@ class _ExperimentRun:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A cell, and the run that it belongs to."""
+    """A cell or a part of one, and the run that it belongs to."""
 
     run: _ExperimentRun
     cell: Cell
+    part: int = 0
+    num_parts: int = 1
 
     @property
     def id(self) -> CellId:
         """Name of the experiment and key of the cell."""
         return self.run.experiment.name, self.cell.key
 
+    @property
+    def share(self) -> float:
+        """The share of the cell by which progress counts it; of a cell that all do at once, all processes' parts."""
+        return 1 / self.num_parts if self.is_dealt_part else 1.0
+
+    @property
+    def is_dealt_part(self) -> bool:
+        """Whether other parts of the cell may not be done when this one ends."""
+        return self.num_parts > 1 and self.cell.division == "in_parts"
+
+    @property
+    def can_be_dealt(self) -> bool:
+        """Whether the cell may be divided into parts that are dealt out."""
+        # vLLM would start an engine for each part.
+        by_vllm = self.run.experiment.samples_answers and self.run.settings.engine == "vllm"
+        return self.cell.division == "in_parts" and not by_vllm
+
     def context(self, on_progress: OnProgress) -> CellContext:
         """What the cell has when it runs."""
         return CellContext(
             cell=self.cell,
+            part=self.part,
+            num_parts=self.num_parts,
             experiment=self.run.experiment,
             configuration=self.run.configuration,
             pair_on_demand=self.run.of_pair.pair,
@@ -755,7 +803,7 @@ def _leave_out(pieces: Sequence[_Piece], progress: RunProgress) -> list[_Piece]:
 def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Processes) -> None:
     """Run this process's share of the cells, and take over what the other processes did with theirs."""
     # A lone process keeps the order of the cells, because the first one finds out whether a pair can be used at all.
-    own = pieces if processes.count == 1 else _shared(pieces, processes)
+    own = pieces if processes.count == 1 else _shared(pieces, progress, processes)
     done_here: set[CellId] = set()
     made_here = _run_own(own, progress, done_here)
     made_by_each = processes.gather([made_here])
@@ -786,17 +834,27 @@ def _run_round(pieces: Sequence[_Piece], progress: RunProgress, processes: Proce
             piece.run.outcome.cells_run += 1
 
 
-def _shared(pieces: Sequence[_Piece], processes: Processes) -> Iterator[_Piece]:
-    """This process's share, pair by pair: first of the cells that all processes divide, then whole cells."""
-    for _, of_pair in itertools.groupby(pieces, key=lambda piece: piece.run.of_pair.pair.spec.name):
-        cells = list(of_pair)
-        yield from (piece for piece in cells if piece.cell.is_divisible)
-        whole = [piece for piece in cells if not piece.cell.is_divisible]
-        yield from processes.deal(whole, [piece.cell.cost.tokens for piece in whole])
+def _shared(pieces: Sequence[_Piece], progress: RunProgress, processes: Processes) -> Iterator[_Piece]:
+    """This process's share, pair by pair: first of the cells that all processes divide, then what it is dealt."""
+    # Each machine may have another estimate of its own speed.
+    seconds = processes.from_main(lambda: [progress.seconds_of(piece.id) for piece in pieces])
+    counts = count_parts(seconds, processes.count)
+    work = zip(pieces, seconds, counts, strict=True)
+    for _, of_pair in itertools.groupby(work, key=lambda one: one[0].run.of_pair.pair.spec.name):
+        dealt: list[_Piece] = []
+        costs: list[float] = []
+        for piece, cost, count in of_pair:
+            if piece.cell.division == "among_all":
+                yield dataclasses.replace(piece, part=processes.index, num_parts=processes.count)
+                continue
+            num_parts = count if piece.can_be_dealt else 1
+            dealt += [dataclasses.replace(piece, part=part, num_parts=num_parts) for part in range(num_parts)]
+            costs += [cost / num_parts] * num_parts
+        yield from processes.deal(dealt, costs)
 
 
 def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[CellId]) -> _RoundResult:
-    """Run the cells, and add to ``done`` which ones these were."""
+    """Run the cells, and add to ``done`` which ones ended; a cell whose parts are dealt ends with the round."""
     made = _RoundResult()
     before: PairOnDemand | None = None
     for piece in pieces:
@@ -809,7 +867,7 @@ def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[CellId])
             continue
         try:
             new, failure = _run_cell(
-                piece.context(progress.within(piece.id)), piece.run.store, piece.run.results
+                piece.context(progress.within(piece.id, piece.share)), piece.run.store, piece.run.results
             )
         except UnusablePairError as error:
             made.unusable[pair.spec.name] = str(error)
@@ -817,8 +875,11 @@ def _run_own(pieces: Iterable[_Piece], progress: RunProgress, done: set[CellId])
         made.results.setdefault(piece.run.id, {}).update(new)
         if failure is not None:
             made.failed[piece.id] = failure
-        done.add(piece.id)
-        progress.finish(piece.id)
+        if piece.is_dealt_part:
+            progress.finish_part(piece.id, piece.share)
+        else:
+            done.add(piece.id)
+            progress.finish(piece.id)
     return made
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -104,15 +105,6 @@ class Processes:
         with _told_if_another_ended():
             return counters.add(name, 1) - 1
 
-    def share(self, items: Sequence[T], costs: Sequence[float]) -> list[T]:
-        """Select this process's part of the items, in order; every item belongs to exactly one process.
-
-        Args:
-            items: items to divide, the same on every process.
-            costs: estimated cost of each item, in any unit.
-        """
-        return [items[index] for index in divide(costs, self.count)[self.index]]
-
 
 @contextmanager
 def _told_if_another_ended() -> Generator[None]:
@@ -131,6 +123,28 @@ def _told_if_another_ended() -> Generator[None]:
 
 ALONE = Processes()
 """The place of a process without any others."""
+
+
+PARTS_OF_A_PROCESS = 16
+"""Number of parts into which a process's work is divided at least, so that it waits for one of them at most."""
+
+
+def count_parts(costs: Sequence[float], num_processes: int) -> list[int]:
+    """Say into how many parts to divide each item before the items are dealt.
+
+    A lone process divides nothing.
+
+    Args:
+        costs: estimated cost of each item, in any unit.
+        num_processes: number of processes that share the items.
+
+    Returns:
+        One number for each item.
+    """
+    if num_processes == 1:
+        return [1] * len(costs)
+    largest = sum(costs) / (num_processes * PARTS_OF_A_PROCESS)
+    return [max(1, math.ceil(cost / largest)) if largest else 1 for cost in costs]
 
 
 def divide(costs: Sequence[float], num_parts: int) -> list[list[int]]:

@@ -9,6 +9,7 @@ there already. The class's ``key_of`` makes it. ``results_store`` describes how 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -872,6 +873,52 @@ class CanonicalAnswers(Record):
         return f"{samples}/canonical"
 
 
+class HarnessAnswers(Record):
+    """One model's answers to a chunk of the requests of some of lm-evaluation-harness's tasks.
+
+    Attributes:
+        family: name of the model family.
+        model: kind of model.
+        tasks: lm-eval's names of the tasks.
+        chunk: number of the chunk, from 0.
+        num_chunks: number of chunks. A chunk has the requests of every ``num_chunks``-th document of each task.
+        requests: the first 12 hexadecimal digits of the SHA-256 of the requests.
+        answers: the answers, in the order of the requests, by the method of lm-eval's models that gives them. To
+            ``loglikelihood`` an answer is the log-probability of a continuation in nats, and whether it is the greedy
+            one; to ``loglikelihood_rolling`` the log-probability of a text in nats; to ``generate_until`` a text.
+    """
+
+    kind: Literal["harness_answers"] = "harness_answers"
+    family: str
+    model: ComparedModel
+    tasks: tuple[str, ...]
+    chunk: Count
+    num_chunks: AtLeastOne
+    requests: str
+    answers: dict[str, tuple[tuple[float, bool] | float | str, ...]]
+
+    @property
+    @override
+    def key(self) -> str:
+        return self.key_of(self.pair, self.model, self.tasks, self.chunk, self.num_chunks)
+
+    @staticmethod
+    def key_of(pair: str, model: ComparedModel, tasks: Sequence[str], chunk: int, num_chunks: int) -> str:
+        """Make the key of a chunk's answers.
+
+        Args:
+            pair: name of the pair.
+            model: kind of model.
+            tasks: lm-eval's names of the tasks.
+            chunk: number of the chunk, from 0.
+            num_chunks: number of chunks.
+
+        Returns:
+            The key.
+        """
+        return f"{pair}/harness_answers/{model}/{'+'.join(tasks)}/{chunk}-of-{num_chunks}"
+
+
 class HarnessScore(Record):
     """One metric of one task of lm-evaluation-harness for one model.
 
@@ -1117,6 +1164,7 @@ AnyRecord = Annotated[
     | SampleMeasures
     | AddedMetric
     | ProblemSet
+    | HarnessAnswers
     | HarnessScore
     | SpreadIntervals
     | IntervalHarnessScore

@@ -81,6 +81,7 @@ class RunProgress:
         self._beginnings: dict[CellId, tuple[float, datetime]] = {}
         self._work: dict[CellId, float] = {}
         self._ended: set[CellId] = set()
+        self._shares_done: dict[CellId, float] = {}
         self._done = 0.0
         self._all = 0.0
 
@@ -102,23 +103,45 @@ class RunProgress:
         """Skip all cells of a pair that cannot be used."""
         self.skip([cell for cell in self._work if cell[1].startswith(f"{pair}/")])
 
-    def within(self, cell: CellId) -> OnProgress:
-        """The callback to which a cell that begins now reports its own progress."""
+    def seconds_of(self, cell: CellId) -> float:
+        """Estimated seconds of a cell, and at least ``LEAST_SECONDS``."""
+        return self._work[cell]
+
+    def within(self, cell: CellId, share: float = 1.0) -> OnProgress:
+        """The callback to which a cell that begins now reports its own progress.
+
+        Args:
+            cell: the cell.
+            share: share of the cell that is done now, by its time; 1 if it is not divided.
+        """
         self._beginnings[cell] = time.monotonic(), datetime.now(UTC)
         if self._watch is not None:
             self._watch.cell_began()
 
         def on_progress(done: float, total: float) -> None:
-            share = min(done / total, MOST_OF_A_CELL)
-            self._show(self._describe(cell), self._done + self._work[cell] * share, self._all)
+            of_cell = share * min(done / total, MOST_OF_A_CELL)
+            self._show(self._describe(cell), self._done + self._work[cell] * of_cell, self._all)
 
         return on_progress
+
+    def finish_part(self, cell: CellId, share: float) -> None:
+        """Count a part of a cell, of which other parts may not be done yet.
+
+        Args:
+            cell: the cell.
+            share: the part's share of the cell.
+        """
+        # The cell ends when all processes have done their parts, so this process cannot say how long it takes.
+        self._beginnings.pop(cell)
+        self._shares_done[cell] = self._shares_done.get(cell, 0.0) + share
+        self._done += self._work[cell] * share
+        self._show(self._describe(cell), self._done, self._all)
 
     def finish(self, cell: CellId) -> None:
         """Count the whole cell, also if it reported less."""
         if cell not in self._ended:
             self._ended.add(cell)
-            self._done += self._work[cell]
+            self._done += self._work[cell] * (1 - self._shares_done.pop(cell, 0.0))
         is_over = len(self._ended) == len(self._work)
         # Sums of fractions may miss the total by a hair.
         self._show(self._describe(cell), self._all if is_over else self._done, self._all)

@@ -87,7 +87,7 @@ def _cells(spec: PairSpec, config: StabilityConfig) -> list[Cell]:
             record_keys=lambda _: _hybrid_keys(pair, num_layers, "held_out", None),
             run=lambda context: _search(context, config, "held_out", None),
             cost=of_search,
-            is_divisible=True,
+            division="among_all",
         ),
         Cell(
             key=models,
@@ -100,7 +100,7 @@ def _cells(spec: PairSpec, config: StabilityConfig) -> list[Cell]:
             record_keys=lambda _: _hybrid_keys(pair, num_layers, "selection", min_p),
             run=lambda context: _search(context, config, "selection", min_p),
             cost=of_search,
-            is_divisible=True,
+            division="among_all",
         ),
         Cell(
             key=f"{pair}/min_p_choice",

@@ -19,10 +19,13 @@ from slr.harness.evaluate import (
     HarnessTask,
     TaskScore,
     _score,
+    call_settings,
     evaluate,
     groups_of_tasks,
     harness_version,
+    scores_of_answers,
 )
+from slr.harness.requests import build_requests
 from slr.harness.tasks import TASKS_DIR
 from slr.hybrid import restore
 from slr.intervals import LayerInterval
@@ -116,6 +119,18 @@ def test_again_the_same_and_nothing_altered(tiny_pair: ModelPair, capfd: pytest.
     assert "requests" not in said.err + said.out
     for score in scores:
         assert score.value == pytest.approx(sum(score.document_scores) / LIMIT)
+
+
+def test_answers_in_chunks_get_the_same_scores(tiny_pair: ModelPair) -> None:
+    """Of log-likelihoods and of texts, and with a chunk of more documents than the others."""
+    model, tokenizer = restore(tiny_pair, LayerInterval(1, 3)), tiny_pair.tokenizer
+    requests = build_requests(call_settings(TASKS, LIMIT, 4), tokenizer)
+    answer = requests.answer(model, tokenizer, BATCH_SIZE)
+    chunks = [answer(index, 3) for index in range(3)]
+    sizes = [sum(map(len, chunk.values())) for chunk in chunks]
+    assert sizes[0] == sizes[1] > sizes[2] > 0
+    assert len({requests.digest(index, 3) for index in range(3)}) == 3
+    assert scores_of_answers(requests, TASKS, chunks) == evaluated(tiny_pair)
 
 
 def test_a_group_has_the_documents_of_all_its_tasks(tiny_pair: ModelPair, tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import random
 from pathlib import Path
 from typing import Any, get_args
 
-from slr.harness.evaluate import _task_manager
 from slr.harness.make_tasks import TASKS, main
+from slr.harness.requests import _task_manager
 from slr.harness.tasks import TASKS_DIR
 from slr.tasks.answers import load_open_questions
 from slr.testbed.choices import choose_uniformly

@@ -39,6 +39,10 @@ COUNT = 3
 SECONDS = 60
 SPECS = [spec_named(name) for name in ("one", "two", "three")]
 ALPHAS = (0.1, 0.2, 0.3, 0.4, 0.5)
+DEAR = "dear"
+ITEMS_OF_DEAR = tuple(round(0.91 + item / 100, 2) for item in range(9))
+"""Items of the cell that is dealt in parts. Each makes a record."""
+RECORDS_OF_A_PAIR = 1 + 1 + len(ALPHAS) + len(ITEMS_OF_DEAR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,28 @@ class Work:
         keys = [key_of(alpha, pair)]
         return Cell(key=f"{pair}/{name}", record_keys=lambda _: keys, run=run, cost=cost, needs=needs)
 
+    def dear_cell(self, pair: str, *needs: str) -> Cell:
+        """A cell of so much work that it is divided."""
+
+        def run(context: CellContext) -> Iterator[list[AnyRecord]]:
+            for item in context.share(ITEMS_OF_DEAR, [1.0] * len(ITEMS_OF_DEAR)):
+                if key_of(item, pair) in context.results:
+                    continue
+                if pair == self.failing:
+                    raise RuntimeError("broken")
+                self.ran.append((pair, f"{DEAR} {item}"))
+                time.sleep(0.01)
+                yield [score(context, item)]
+
+        return Cell(
+            key=f"{pair}/{DEAR}",
+            record_keys=lambda _: [key_of(item, pair) for item in ITEMS_OF_DEAR],
+            run=run,
+            cost=Cost(layer_evaluations=1, tokens=10**6, flops=None),
+            needs=needs,
+            division="in_parts",
+        )
+
     def experiments(self) -> list[AnyExperiment]:
         first: AnyExperiment = Experiment(
             name="first",
@@ -99,7 +125,8 @@ class Work:
 
         def cells(spec: PairSpec) -> list[Cell]:
             early = self.cell("early", spec.name, 0.6)
-            return [early, *(self.cell(f"late-{a}", spec.name, a, early.key) for a in ALPHAS)]
+            late = [self.cell(f"late-{a}", spec.name, a, early.key) for a in ALPHAS]
+            return [early, *late, self.dear_cell(spec.name, early.key)]
 
         return [first, replace(first, name="second", cells=cells, builds_on=first, inputs=inputs)]
 
@@ -139,7 +166,7 @@ def test_every_cell_of_every_pair_is_done_once_and_again_nothing(tmp_path: Path)
         assert [(spec.name, len(outcomes)) for spec, outcomes in found if isinstance(outcomes, list)] == [
             (spec.name, 2) for spec in SPECS
         ]
-    assert len(work.ran) == len(set(work.ran)) == 3 * (1 + 1 + len(ALPHAS))
+    assert len(work.ran) == len(set(work.ran)) == 3 * RECORDS_OF_A_PAIR
     order = [name for _, name in work.ran]
     assert order[:6] == ["search"] * 3 + ["early"] * 3, "a round of all pairs ends before the next one"
     alone = Work()
@@ -150,15 +177,45 @@ def test_every_cell_of_every_pair_is_done_once_and_again_nothing(tmp_path: Path)
     assert again.ran == []
 
 
+def test_a_dear_cell_is_dealt_in_parts_and_goes_on_where_it_failed(tmp_path: Path) -> None:
+    class Broken(Work):
+        """The dear cell of one pair fails at its last item, in whatever process does it."""
+
+        @override
+        def dear_cell(self, pair: str, *needs: str) -> Cell:
+            plain = super().dear_cell(pair, *needs)
+
+            def run(context: CellContext) -> Iterator[Sequence[AnyRecord]]:
+                for [record] in plain.run(context):
+                    if record.key == key_of(ITEMS_OF_DEAR[-1], "two"):
+                        raise RuntimeError("broken")
+                    yield [record]
+
+            return replace(plain, run=run)
+
+    for found in run_all(Broken(), tmp_path):
+        failed = {spec.name: outcomes[1].failed for spec, outcomes in found if isinstance(outcomes, list)}
+        assert failed == {"one": [], "two": [f"two/{DEAR}"], "three": []}
+    again = Work()
+    for found in run_all(again, tmp_path):
+        assert not any(
+            outcome.failed for _, outcomes in found if isinstance(outcomes, list) for outcome in outcomes
+        )
+    assert ("two", f"{DEAR} {ITEMS_OF_DEAR[-1]}") in again.ran
+    # What followed the failure in its part is done now too; all else was.
+    assert {pair for pair, _ in again.ran} == {"two"}
+    assert len(again.ran) < len(ITEMS_OF_DEAR)
+
+
 def test_a_pair_that_cannot_be_used_leaves_the_others_alone(tmp_path: Path) -> None:
     work = Work(unusable="two")
     for found in run_all(work, tmp_path):
         by_name = {spec.name: outcomes for spec, outcomes in found}
         assert isinstance(by_name["two"], UnusablePairError)
         assert all(isinstance(by_name[name], list) for name in ("one", "three"))
-    assert len(work.ran) == len(set(work.ran)) == 2 * (1 + 1 + len(ALPHAS))
+    assert len(work.ran) == len(set(work.ran)) == 2 * RECORDS_OF_A_PAIR
     run_all(Work(), tmp_path)
-    assert len(keys_in(work, tmp_path)) == 3 * (2 + 1 + 1 + len(ALPHAS)), "with a configuration of each"
+    assert len(keys_in(work, tmp_path)) == 3 * (2 + RECORDS_OF_A_PAIR), "with a configuration of each"
 
 
 def test_a_pair_whose_search_failed_stops_only_itself(tmp_path: Path) -> None:
@@ -168,7 +225,7 @@ def test_a_pair_whose_search_failed_stops_only_itself(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="one has not been searched"):
             raise by_name["one"] if isinstance(by_name["one"], ValueError) else AssertionError
         assert all(isinstance(by_name[name], list) for name in ("two", "three"))
-    assert len(work.ran) == 2 * (1 + 1 + len(ALPHAS))
+    assert len(work.ran) == 2 * RECORDS_OF_A_PAIR
 
 
 def test_only_one_pair_is_held_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

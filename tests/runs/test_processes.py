@@ -10,7 +10,7 @@ from torch.distributed import HashStore  # pyright: ignore[reportPrivateImportUs
 
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.experiment import RunSettings
-from slr.runs.processes import ALONE, Processes, divide, launched_processes
+from slr.runs.processes import ALONE, Processes, count_parts, divide, launched_processes
 
 
 def test_every_item_is_in_one_part():
@@ -35,10 +35,12 @@ def test_parts_cost_about_the_same():
         assert best <= largest <= 4 / 3 * best
 
 
-def test_shares_keep_the_order_of_the_items():
-    shares = [Processes(index=index, count=2).share("abcd", [1, 4, 2, 1]) for index in range(2)]
-    assert shares == [["b"], ["a", "c", "d"]]
-    assert ALONE.share("abcd", [1, 4, 2, 1]) == list("abcd")
+def test_what_is_dear_for_the_processes_is_divided():
+    """Two processes take 32 parts of 2 s or less; one process divides nothing."""
+    assert count_parts([40.0, 21.0, 2.0, 1.0, 0.0], 2) == [20, 11, 1, 1, 1]
+    assert count_parts([40.0, 24.0], 1) == [1, 1]
+    assert count_parts([0.0, 0.0], 3) == [1, 1]
+    assert count_parts([], 3) == []
 
 
 def test_each_item_is_dealt_once_and_the_dearest_first():
