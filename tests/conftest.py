@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Callable
@@ -27,6 +28,16 @@ LONGEST_FILES = (
     "test_run_all.py",
 )
 """Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
+
+
+def pytest_collection_finish() -> None:
+    """Leave out of garbage collection what the imports of all tests have made.
+
+    It is half a million objects, and slr collects whenever it gives up a pair.
+    """
+    gc.collect()
+    gc.freeze()
+
 
 CheckpointPairs = Callable[..., tuple[Path, Path]]
 
