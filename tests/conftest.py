@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,22 +29,26 @@ LONGEST_FILES = (
 )
 """Files that take longest. They run first, so that no worker has one of them left when the others have ended."""
 
-
-def pytest_collection_finish() -> None:
-    """Leave out of garbage collection what the imports of all tests have made.
-
-    It is half a million objects, and slr collects whenever it gives up a pair.
-    """
-    gc.collect()
-    gc.freeze()
-
-
 CheckpointPairs = Callable[..., tuple[Path, Path]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
     items.sort(key=lambda item: item.path.name not in LONGEST_FILES)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def little_to_collect() -> Iterator[None]:
+    """Leave out of later garbage collections what a file's imports and tests have left.
+
+    It grows to a million objects, and slr collects whenever it gives up a pair. What one file has left is also not
+    finalized in the middle of another file's test.
+    """
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import subprocess
 import sys
@@ -35,27 +36,27 @@ LACKING = {
 def test_search_build_score_and_sample_work_without_what_linux_has(
     system: str, smoke_search: Path, tmp_path: Path
 ) -> None:
-    def slr(*arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(PROGRAM), system, *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    printed = slr("search", "testbed-llama", "--output-dir", "found")
-    assert "To build it:" in printed
+    commands = [
+        ["search", "testbed-llama", "--output-dir", "found"],
+        ["build", "testbed-llama", "--search-dir", "found", "--output", "built", "--verify"],
+        ["score", "built"],
+        ["sample", "testbed-llama", "--layers", "6:9", "--prompt", "Name one.", "-n", "2"],
+    ]
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), system, json.dumps(commands)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    searched, _, scored, sampled = json.loads(done.stdout)
+    assert "To build it:" in searched
     assert sorted(path.name for path in (tmp_path / "found").iterdir()) == ["crc_search.jsonl", "figures"]
     assert scores(tmp_path / "found") == scores(smoke_search)
-    slr("build", "testbed-llama", "--search-dir", "found", "--output", "built", "--verify")
-    assert "held-out" in slr("score", "built")
-    assert "layers 6:9" in slr(
-        "sample", "testbed-llama", "--layers", "6:9", "--prompt", "Name one.", "-n", "2"
-    )
+    assert "held-out" in scored
+    assert "layers 6:9" in sampled
 
 
 def scores(directory: Path) -> dict[str, tuple[float | None, ...]]:

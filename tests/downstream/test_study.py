@@ -26,7 +26,6 @@ from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
 from slr.runs.experiment import CellContext, RunSettings, run_experiment, run_experiments, store_of
-from slr.runs.processes import Processes
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
 from slr.sampling import generation
 from slr.tasks.few_shot import few_shot_document
@@ -261,8 +260,7 @@ def test_two_processes_measure_the_samples_of_one(
     samples = [record for record in records if isinstance(record, Samples)]
     of_processes: list[list[AnyRecord]] = []
     for index in range(2):
-        shared = dataclasses.replace(settings, processes=Processes(index=index, count=2))
-        context = dataclasses.replace(contexts[0], settings=shared)
+        context = dataclasses.replace(contexts[0], part=index, num_parts=2)
         # A process has its own records first, so no two have the same order.
         in_its_order = samples[index:] + samples[:index]
         of_processes.append(list(itertools.chain.from_iterable(measure_samples(context, in_its_order, None))))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 
 import pytest
 
 from experiments import idle_share, interval_coverage, large_pairs, restore_cost, sampling_cost
+from slr.costs.shape_cost import SHAPES
 
 
 def rows_in(printed: str) -> dict[str, list[float]]:
@@ -37,7 +39,14 @@ def test_sampling_cost_prints_the_speed_of_both_methods(capsys: pytest.CaptureFi
     assert float(ratio[1]) == pytest.approx(rows["slr"][2] / rows["generate"][2], rel=0.05)
 
 
-def test_sampling_cost_measures_a_shape(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+def test_sampling_cost_measures_a_shape(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    # One layer as wide as the real one's takes a minute here.
+    thin = copy.deepcopy(SHAPES["llama-8b"])
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16}
+    thin.update({"hidden_size": 64, "intermediate_size": 128, **heads})
+    monkeypatch.setitem(SHAPES, "llama-8b", thin)
     command = ["--shape", "llama-8b", "--smoke", "--seconds", "0.5", "--output", str(tmp_path / "lines")]
     assert sampling_cost.main([*command, "--methods", "refilled,fixed,generate"]) == 0
     lines = capsys.readouterr().out.splitlines()

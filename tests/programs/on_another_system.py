@@ -1,12 +1,15 @@
-"""``slr`` as on Windows or macOS: ``python on_another_system.py win32|darwin ARGUMENTS``.
+"""``slr`` as on Windows or macOS: ``python on_another_system.py win32|darwin COMMANDS``.
 
-A search takes 4 prompts and 3 soups. What the other system lacks is taken away from this one. That happens after other
-packages are imported, because the ones here are made for Linux.
+COMMANDS is a list of lists of arguments, as JSON. They run one after the other, as long as they succeed, and what they
+print is written as a list in JSON. A search takes 4 prompts and 3 soups. What the other system lacks is taken away from
+this one. That happens after other packages are imported, because the ones here are made for Linux.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
+import json
 import os
 import select
 import shutil
@@ -14,6 +17,7 @@ import signal
 import subprocess
 import sys
 import types
+from contextlib import redirect_stdout
 from typing import Any
 
 PACKAGES = (
@@ -82,7 +86,7 @@ def allow_pipes_that_wait() -> None:
 
 
 def main() -> int:
-    system = sys.argv.pop(1)
+    system, commands = sys.argv[1:]
     for package in PACKAGES:
         importlib.import_module(package)
     take_away(NOT_ON_MACOS)
@@ -100,7 +104,16 @@ def main() -> int:
     from slr.crc import study
 
     study.FULL = study.SMOKE
-    return cli.main(sys.argv[1:])
+    printed: list[str] = []
+    status = 0
+    for command in json.loads(commands):
+        with redirect_stdout(io.StringIO()) as output:
+            status = cli.main(command)
+        printed.append(output.getvalue())
+        if status != 0:
+            break
+    print(json.dumps(printed))
+    return status
 
 
 if __name__ == "__main__":
