@@ -43,6 +43,8 @@ from slr.vocabulary import ComparedModel
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+    from slr.harness.requests import AnswersByMethod
+
 COMPARED: tuple[ComparedModel, ...] = tuple(method.model for method in BASELINES)
 """Models that are evaluated."""
 SMOKE_DOCUMENTS = 2
@@ -207,6 +209,8 @@ def _answer(
     requests = build_requests(call_settings(tasks, config.limit, config.max_new_tokens), tokenizer)
     answer_chunk = requests.answer(model, tokenizer, config.batch_size)
     for done, chunk in enumerate(missing, start=len(chunks) - len(missing) + 1):
+        answers = answer_chunk(chunk, num_chunks)
+        _check_numbers(answers, names)
         yield [
             HarnessAnswers(
                 **context.header,
@@ -216,10 +220,20 @@ def _answer(
                 chunk=chunk,
                 num_chunks=num_chunks,
                 requests=requests.digest(chunk, num_chunks),
-                answers={method: tuple(given) for method, given in answer_chunk(chunk, num_chunks).items()},
+                answers={method: tuple(given) for method, given in answers.items()},
             )
         ]
         context.on_progress(done, len(chunks))
+
+
+def _check_numbers(answers: AnswersByMethod, tasks: Sequence[str]) -> None:
+    # An answer is a number, a number with whether it is the greedy one, or a text.
+    numbers = [a[0] if isinstance(a, tuple) else a for given in answers.values() for a in given]
+    if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+        raise ValueError(
+            f"the model gives log-likelihoods that are no numbers in {', '.join(tasks)}: "
+            "if its weights are float16, try --dtype bfloat16 or float32"
+        )
 
 
 def _score(

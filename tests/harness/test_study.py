@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from math import nan
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -110,6 +111,18 @@ def test_a_stopped_evaluation_goes_on_at_the_next_chunk(
     assert [(a.model, a.chunk, a.num_chunks) for a in answers] == [
         (model, chunk, 2) for model in dict.fromkeys(a.model for a in answers) for chunk in (0, 1)
     ]
+
+
+def test_log_likelihoods_that_are_no_numbers_are_told(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def no_numbers(*_: Any) -> Any:
+        return lambda _index, _count: {"loglikelihood": [(-1.0, True), (nan, False)]}
+
+    monkeypatch.setattr(BuiltRequests, "answer", no_numbers)
+    assert run_experiment(EXPERIMENT, SPEC, settings).failed
+    said = capsys.readouterr().err
+    assert "the model gives log-likelihoods that are no numbers in testbed_facts, testbed_sums" in said
 
 
 def test_answers_to_other_requests_are_not_scored(
