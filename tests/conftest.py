@@ -74,7 +74,8 @@ def smoke_search(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     from slr.crc.study import SMOKE, crc_experiment
     from slr.models.presets import find_pair
-    from slr.runs.experiment import RunSettings, run_experiment
+    from slr.runs.experiment import RunSettings
+    from slr.runs.run_experiments import run_experiment
 
     settings = RunSettings(output_dir=tmp_path_factory.mktemp("smoke-search"), dtype=torch.float32)
     assert not run_experiment(crc_experiment(SMOKE), find_pair("testbed-llama"), settings).failed

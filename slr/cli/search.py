@@ -172,9 +172,10 @@ def search(
     from slr.crc.plots import save_pictures
     from slr.crc.search_page import write_search_page
     from slr.runs.device import choose_device_and_dtype
-    from slr.runs.experiment import RunSettings, run_experiments, store_of
+    from slr.runs.experiment import RunSettings, store_of
     from slr.runs.live_mirror import End, live_mirror
     from slr.runs.output_lock import check_still_there, output_lock
+    from slr.runs.run_experiments import run_experiments
     from slr.runs.run_progress import run_progress
     from slr.runs.trackers import load_trackers, show_pair
     from slr.runs.wandb_files import check_account

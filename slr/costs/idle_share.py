@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from slr.models.reference import PairSpec
-from slr.runs.experiment import AnyExperiment, Cell, Division, independent_of_each_other, next_round
+from slr.runs.experiment import AnyExperiment, Cell, Division
 from slr.runs.processes import count_parts
+from slr.runs.run_experiments import independent_of_each_other, next_round
 from slr.runs.speed import DeviceSpeed
 
 

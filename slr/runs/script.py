@@ -16,12 +16,13 @@ from slr.models.reference import PairSpec, UnusablePairError
 from slr.plugins import Plugin
 from slr.runs.device import choose_device_and_dtype
 from slr.runs.engine_choice import choose_engine
-from slr.runs.experiment import AnyExperiment, PairOnDemand, RunMirror, RunSettings, run_pairs
+from slr.runs.experiment import AnyExperiment, PairOnDemand, RunMirror, RunSettings
 from slr.runs.live_mirror import End, LiveMirror, live_mirror
 from slr.runs.modes import Engine, EngineChoice, WandbMode
 from slr.runs.output_lock import check_still_there, output_lock
 from slr.runs.own_run import OwnRun
 from slr.runs.processes import Processes, launched_processes
+from slr.runs.run_experiments import run_pairs
 from slr.runs.run_progress import run_progress
 from slr.runs.trackers import Tracker, show_pair
 from slr.runs.wandb_files import check_account

@@ -21,10 +21,11 @@ from slr.hybrid import restore, restore_layers
 from slr.intervals import WHOLE, LayerInterval, LayerSet, Restoration, Stack, all_intervals
 from slr.models.loading import load_spec
 from slr.models.presets import find_pair
-from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.provenance import provenance
 from slr.runs.records import AnyRecord, CrcScore, CrcSelection
 from slr.runs.results import of_kind
+from slr.runs.run_experiments import run_experiment
 from slr.vocabulary import PromptSet
 
 NUM_LAYERS = 4

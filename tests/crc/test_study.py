@@ -11,8 +11,9 @@ import pytest
 from slr.crc.choice import chosen_by_search, selection_of
 from slr.crc.study import SMOKE, CrcStudyConfig, crc_experiment
 from slr.models.presets import find_pair
-from slr.runs.experiment import Experiment, RunSettings, run_experiment, store_of
+from slr.runs.experiment import Experiment, RunSettings, store_of
 from slr.runs.records import AnyRecord, Configuration, CrcScore, CrcSelection
+from slr.runs.run_experiments import run_experiment
 
 SPEC = find_pair("testbed-llama")
 LOWER = dataclasses.replace(SMOKE, min_validity_ratio=0.6)

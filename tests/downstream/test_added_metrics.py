@@ -13,9 +13,11 @@ from slr.downstream.methods import BASELINES
 from slr.downstream.report import metric_values
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.models.presets import find_pair
-from slr.runs.experiment import AnyExperiment, Outcome, RunSettings, run_experiment, store_of
+from slr.runs.experiment import AnyExperiment, RunSettings, store_of
 from slr.runs.records import AddedMetric, AnyRecord, Configuration, Failure, Samples
 from slr.runs.results import of_kind
+from slr.runs.round import Outcome
+from slr.runs.run_experiments import run_experiment
 from tests.installed_packages import install
 
 SPEC = find_pair("testbed-llama")

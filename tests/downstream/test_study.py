@@ -25,8 +25,9 @@ from slr.downstream.writing_lengths import WritingLengths
 from slr.metrics.lexical import distinct_n
 from slr.models.presets import find_pair
 from slr.models.reference import ModelReference
-from slr.runs.experiment import CellContext, RunSettings, run_experiment, run_experiments, store_of
+from slr.runs.experiment import CellContext, RunSettings, store_of
 from slr.runs.records import AnyRecord, CrcSelection, ProblemSet, SampleMeasures, Samples
+from slr.runs.run_experiments import run_experiment, run_experiments
 from slr.sampling import generation
 from slr.tasks.few_shot import few_shot_document
 from slr.testbed.facts import RELATIONS

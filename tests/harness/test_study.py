@@ -20,8 +20,9 @@ from slr.harness.report import harness_contrasts, harness_summaries
 from slr.harness.requests import BuiltRequests
 from slr.harness.study import COMPARED, HarnessConfig, harness_experiment
 from slr.models.presets import find_pair
-from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, HarnessAnswers, HarnessScore
+from slr.runs.run_experiments import run_experiment
 
 SPEC = find_pair("testbed-llama")
 TASKS = tuple(

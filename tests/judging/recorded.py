@@ -9,9 +9,10 @@ import torch
 from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig
 from slr.models.presets import find_pair
-from slr.runs.experiment import AnyExperiment, Experiment, RunSettings, run_experiment, store_of
+from slr.runs.experiment import AnyExperiment, Experiment, RunSettings, store_of
 from slr.runs.records import AnyRecord, Samples
 from slr.runs.results_store import ResultsStore
+from slr.runs.run_experiments import run_experiment
 from slr.sampling.config import SamplingConfig
 from slr.vocabulary import ComparedModel, TaskName
 from tests.analysis.synthetic import PROVENANCE

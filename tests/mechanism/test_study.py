@@ -14,9 +14,10 @@ from slr.analysis.tables.mechanism import mechanism as tabulate
 from slr.crc.study import SMOKE, crc_experiment
 from slr.mechanism.study import mechanism_experiment
 from slr.models.presets import find_pair
-from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, LogitLens, WeightChange
 from slr.runs.results import of_kind
+from slr.runs.run_experiments import run_experiment
 
 SPEC = find_pair("testbed-gemma")
 EXPERIMENT = mechanism_experiment("mechanism", "?", SMOKE)

@@ -9,9 +9,10 @@ from slr.experiments import prediction
 from slr.models.presets import find_pair
 from slr.prediction.report import prediction_report
 from slr.prediction.study import prediction_experiment
-from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, CrcSelection, IntervalHarnessScore, Samples, SpreadIntervals
 from slr.runs.results import of_kind
+from slr.runs.run_experiments import run_experiment
 
 SPEC = find_pair("testbed-llama")
 CONFIG = prediction.CONFIGS["testbed"].shortened()

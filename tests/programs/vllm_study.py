@@ -14,8 +14,9 @@ from slr.crc.study import SMOKE, crc_experiment
 from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.models.reference import ModelReference, PairSpec
-from slr.runs.experiment import RunSettings, run_experiments
+from slr.runs.experiment import RunSettings
 from slr.runs.processes import launched_processes
+from slr.runs.run_experiments import run_experiments
 
 METHODS = tuple(method for method in BASELINES if method.model in ("base", "instruct"))
 ASKING = downstream_experiment(

@@ -14,18 +14,11 @@ from slr.analysis.tables.times import times
 from slr.models.presets import PRESETS
 from slr.runs.cell_times import measured_cells
 from slr.runs.dry_run import print_plan
-from slr.runs.experiment import (
-    AnyExperiment,
-    Cell,
-    CellContext,
-    Cost,
-    Experiment,
-    RunSettings,
-    run_experiment,
-)
+from slr.runs.experiment import AnyExperiment, Cell, CellContext, Cost, Experiment, RunSettings
 from slr.runs.record_lines import line_of
 from slr.runs.records import AnyRecord
 from slr.runs.results_store import ResultsStore
+from slr.runs.run_experiments import run_experiment
 from slr.runs.script import ScriptOptions
 from slr.runs.speed import KNOWN_SPEEDS
 from tests.runs.soup_scores import SPEC, key_of, score
@@ -46,7 +39,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1000.0
-        monkeypatch.setattr("slr.runs.experiment.time.monotonic", lambda: self.now)
+        monkeypatch.setattr("slr.runs.round.time.monotonic", lambda: self.now)
 
 
 @pytest.fixture

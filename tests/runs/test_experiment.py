@@ -10,19 +10,9 @@ from typing import Any
 import pytest
 
 from slr.models.reference import ModelReference, UnusablePairError
-from slr.runs.experiment import (
-    AnyExperiment,
-    Cell,
-    CellContext,
-    Cost,
-    Experiment,
-    RunSettings,
-    next_round,
-    run_experiment,
-    run_experiments,
-    store_of,
-)
+from slr.runs.experiment import AnyExperiment, Cell, CellContext, Cost, Experiment, RunSettings, store_of
 from slr.runs.records import AnyRecord, CrcScore, Failure
+from slr.runs.run_experiments import next_round, run_experiment, run_experiments
 from slr.terminal.progress import OnWork
 from tests.runs.soup_scores import key_of, score, spec_named
 

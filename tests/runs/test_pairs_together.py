@@ -23,14 +23,14 @@ from slr.runs.experiment import (
     CellContext,
     Cost,
     Experiment,
-    Outcome,
     PairOnDemand,
     RunSettings,
-    run_pairs,
     store_of,
 )
 from slr.runs.processes import Processes
 from slr.runs.records import AnyRecord, Failure
+from slr.runs.round import Outcome
+from slr.runs.run_experiments import run_pairs
 from slr.runs.run_progress import run_progress
 from tests.runs.soup_scores import key_of, score, spec_named
 
@@ -134,7 +134,7 @@ class Work:
 @pytest.fixture(autouse=True)
 def one_lock_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock belongs to a process, and here the threads are the processes."""
-    monkeypatch.setattr("slr.runs.experiment.output_lock", lambda *_: nullcontext())
+    monkeypatch.setattr("slr.runs.run_experiments.output_lock", lambda *_: nullcontext())
 
 
 Found = list[tuple[PairSpec, list[Outcome] | ValueError]]

@@ -28,8 +28,9 @@ from slr.downstream.methods import BASELINES
 from slr.downstream.study import DownstreamConfig, downstream_experiment
 from slr.models import loading as checkpoints
 from slr.models.presets import find_pair
-from slr.runs.experiment import RunSettings, run_experiment, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, Configuration, Samples
+from slr.runs.run_experiments import run_experiment
 from slr.sampling.config import SamplingConfig
 from slr.sampling.generation import sample, token_probabilities
 from slr.sampling.vllm_engine import (

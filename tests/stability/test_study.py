@@ -16,8 +16,9 @@ from slr.hybrid import restore
 from slr.intervals import LayerInterval, all_intervals
 from slr.models.loading import load_pair
 from slr.models.presets import find_pair
-from slr.runs.experiment import RunSettings, run_experiments, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, CrcScore
+from slr.runs.run_experiments import run_experiments
 from slr.stability.report import min_p_choices, stability_report
 from slr.stability.study import StabilityConfig, stability_experiment
 

@@ -14,8 +14,9 @@ import typer
 from slr.crc.study import FULL, crc_experiment
 from slr.models.packaged import TESTBED_NAMES, TestbedName
 from slr.models.reference import ModelReference, PairSpec
-from slr.runs.experiment import RunSettings, run_experiments, store_of
+from slr.runs.experiment import RunSettings, store_of
 from slr.runs.records import AnyRecord, CrcScore, SearchCost
+from slr.runs.run_experiments import run_experiments
 from slr.stability.study import StabilityConfig, stability_experiment
 from slr.terminal.command_line import run_function
 from slr.testbed.seeds import SUFFIX, TrainedPair, write_scores
