@@ -41,8 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def little_to_collect() -> Iterator[None]:
     """Leave out of later garbage collections what a file's imports and tests have left.
 
-    It grows to a million objects, and slr collects whenever it gives up a pair. What one file has left is also not
-    finalized in the middle of another file's test.
+    It grows to hundreds of thousands of objects, and slr collects whenever it gives up a pair. What one file has left
+    is also not finalized in the middle of another file's test.
     """
     gc.collect()
     gc.freeze()

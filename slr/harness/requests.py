@@ -1,8 +1,7 @@
 """The requests of lm-eval's tasks: built once, answered in chunks, and then scored as lm-eval itself does.
 
 lm-eval builds all requests of a task at once, because it draws the worked examples of all documents from one generator.
-For the 10,042 documents of HellaSwag this takes a minute. So the requests are kept for the next model, and for the
-scores.
+For the 10,042 documents of HellaSwag this takes long. So the requests are kept for the next model, and for the scores.
 
 Importing this module imports lm-eval, which takes seconds.
 """
@@ -43,7 +42,7 @@ PYTHON_SEED = 0
 OTHER_SEEDS = 1234
 """Seed of numpy's and torch's generators and of the few-shot examples; lm-eval's default on the command line."""
 GROUPS_KEPT = 16
-"""Number of groups of tasks whose requests are kept. All of the Open LLM Leaderboard's take half a gigabyte."""
+"""Number of groups of tasks whose requests are kept. It is limited, because long ones take memory."""
 
 Answer: TypeAlias = tuple[float, bool] | float | str
 """The answer to one request, by the method of lm-eval's models that gives it.
@@ -263,7 +262,7 @@ def _quiet() -> Generator[None]:
             # Only some of the bars can be turned off by an option.
             for module in (lm_eval.api.model, lm_eval.api.task, lm_eval.models.huggingface):
                 patches.enter_context(patch.object(module, "tqdm", _hidden(module.tqdm)))
-            # lm-eval would compile each template anew for each worked example, four fifths of the time for HellaSwag.
+            # lm-eval would compile each template anew for each worked example, which takes most of the time.
             patches.enter_context(patch.object(lm_eval.utils.env, "from_string", _compiled))
             # It would look for the commit of the working directory, which says nothing about the code.
             patches.enter_context(patch.object(evaluator, "get_git_commit_hash", lambda: None))

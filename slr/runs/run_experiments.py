@@ -36,7 +36,7 @@ def run_experiment(
         loaded: the pair, if the caller has it already.
 
     Returns:
-        What was done.
+        The outcome.
     """
     return run_experiments([experiment], spec, settings, loaded)[0]
 
@@ -61,7 +61,7 @@ def run_experiments(
         progress: progress of the run that this is a part of; None if it is the whole run.
 
     Returns:
-        What was done, for each experiment.
+        The outcome of each experiment, in order.
 
     Raises:
         UnusablePairError: if the pair cannot be loaded or searched.
