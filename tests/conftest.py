@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from slr.plugins import load_plugin
+
 if TYPE_CHECKING:
     from slr.runs.experiment import RunSettings
 
@@ -49,6 +51,13 @@ def little_to_collect() -> Iterator[None]:
     yield
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def plugins_are_looked_up_anew() -> Iterator[None]:
+    """Forget which plugins a test has loaded, because the packages that it installed are gone after it."""
+    yield
+    load_plugin.cache_clear()
 
 
 @pytest.fixture(scope="session")
