@@ -13,6 +13,7 @@ from slr.models.checkpoint import Checkpoint, open_checkpoint
 from slr.models.loading import load_weights
 from slr.models.quiet_libraries import quiet_libraries
 from slr.models.safetensors_index import INDEX_FILE
+from slr.models.transformers_internals import save_model
 
 
 def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path) -> Checkpoint:
@@ -31,7 +32,7 @@ def write_merged_checkpoint(base: Checkpoint, adapter: Adapter, directory: Path)
     """
     merged = adapter.merge_into(load_weights(base, base.dtype, device=None))
     with quiet_libraries():
-        merged.save_pretrained(directory)
+        save_model(merged, directory)
     # The adapter's files, such as its generation settings, replace the base model's. The tokenizer is copied apart,
     # because all of its files must come from one of the two.
     for source_dir in (base.directory, adapter.directory):

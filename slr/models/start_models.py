@@ -160,6 +160,8 @@ def _convert(gguf_file: Path, output: Path) -> None:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+    from slr.models.transformers_internals import save_model
+
     source = {"pretrained_model_name_or_path": gguf_file.parent, "gguf_file": gguf_file.name}
     loaded = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
     config_fields = loaded.config.to_dict()
@@ -170,7 +172,7 @@ def _convert(gguf_file: Path, output: Path) -> None:
     plain.load_state_dict(loaded.state_dict())
     plain.tie_weights()
     plain.generation_config = loaded.generation_config
-    plain.save_pretrained(output)
+    save_model(plain, output)
     AutoTokenizer.from_pretrained(**source).save_pretrained(output)
 
 
@@ -180,10 +182,11 @@ def _add_differences(start: Path, differences: Path, output: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from slr.models.compressed_layers import decompress
+    from slr.models.transformers_internals import save_model
 
     model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
     model.load_state_dict(decompress(load_file(differences), model.state_dict()), strict=False)
-    model.save_pretrained(output)
+    save_model(model, output)
     AutoTokenizer.from_pretrained(start).save_pretrained(output)
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import MethodType
 from typing import Any
+from unittest.mock import patch
 
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -68,6 +69,20 @@ def attention_function(module: nn.Module, implementation: str) -> Callable[..., 
         # transformers registers no eager attention, because each architecture has a function of its own.
         return sys.modules[type(module).__module__].eager_attention_forward
     return ALL_ATTENTION_FUNCTIONS[implementation]
+
+
+def save_model(model: PreTrainedModel, directory: Path, **options: Any) -> None:
+    """Write a model as a checkpoint, whichever process of a run this is.
+
+    Of several connected processes, only the first one writes anything by ``save_pretrained``.
+
+    Args:
+        model: the model.
+        directory: the directory to write to, which may have other files.
+        options: options of ``save_pretrained``.
+    """
+    with patch.object(model, "should_save_on_this_rank", lambda _: True, create=True):
+        model.save_pretrained(directory, **options)
 
 
 def install_capturing_hooks(model: PreTrainedModel) -> None:

@@ -29,6 +29,7 @@ from slr.models.loading import ModelPair
 from slr.models.opened_pair import OpenedPair
 from slr.models.quiet_libraries import quiet_libraries
 from slr.models.safetensors_index import INDEX_FILE, SINGLE_FILE, read_shard_header
+from slr.models.transformers_internals import save_model
 
 CONFIG_FILE = "config.json"
 WRITTEN_FILE = "2-written.safetensors"
@@ -64,7 +65,7 @@ def write_linked_checkpoint(
         if not (base if name in from_base else own).has(name, tensor)
     }
     if written and not _write_tensors(model, written, own.checkpoint, directory):
-        model.save_pretrained(directory)
+        save_model(model, directory)
         return
     _write_config(model, own.checkpoint, directory)
     _write_links(own.checkpoint, base.checkpoint, linked, directory)
@@ -118,7 +119,7 @@ def _write_tensors(
 ) -> bool:
     """Write tensors by the names that the files have; return False if the files have other names."""
     num_bytes = sum(tensor.nbytes for tensor in tensors.values())
-    model.save_pretrained(directory, state_dict=dict(tensors), max_shard_size=num_bytes + 1)
+    save_model(model, directory, state_dict=dict(tensors), max_shard_size=num_bytes + 1)
     if not read_shard_header(directory / SINGLE_FILE).tensors.keys() <= own.index.tensors.keys():
         return False
     (directory / SINGLE_FILE).rename(directory / WRITTEN_FILE)
