@@ -10,14 +10,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from slr.models import start_models
 from slr.models.checkpoint import open_checkpoint
+from slr.models.compressed_layers import compress
 from slr.models.loading import load_pair
 from slr.models.packaged import weights_directory
 from slr.models.presets import PRESETS
 from slr.models.reference import ModelReference
-from slr.models.start_models import LAPTOP_MODELS, START_MODELS, LaptopModel, start_model_directory
+from slr.models.start_models import (
+    LAPTOP_MODELS,
+    START_MODELS,
+    LaptopModel,
+    full_variant_directory,
+    start_model_directory,
+)
+from tests.second_process import second_process
+from tests.tiny_models import make_checkpoint_pair
 
 HAS_PACKAGE = {
     name: all(importlib.util.find_spec(package) for package in (model.package, "gguf"))
@@ -72,6 +82,22 @@ def test_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert directory.is_relative_to(tmp_path)
     assert ModelReference("laptop:gemma/base").directory == directory
     assert made == [directory]  # and not a second time
+
+
+def test_every_process_adds_differences_to_a_whole_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, _ = make_checkpoint_pair(tmp_path, "llama")
+    weights = load_file(start / "model.safetensors")
+    trained = {name: weight + 1 for name, weight in weights.items() if name.startswith("model.layers.")}
+    save_file(compress(trained, weights), tmp_path / "differences.safetensors")
+    monkeypatch.setattr(start_models, "start_model_directory", lambda *_: start)
+    with second_process():
+        made = full_variant_directory("smollm2", tmp_path / "differences.safetensors")
+    found = load_file(made / "model.safetensors")
+    for name, weight in weights.items():
+        torch.testing.assert_close(found[name], trained.get(name, weight), atol=1e-3, rtol=0)
+    assert not open_checkpoint(made).problems
 
 
 @needs_smollm2

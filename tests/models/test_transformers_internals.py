@@ -35,10 +35,12 @@ from slr.models.transformers_internals import (
     model_name_of,
     rebind_dispatched_forward,
     render_template,
+    save_model,
     set_attention_implementation,
     supports_sdpa,
     tied_weights,
 )
+from tests.second_process import second_process
 from tests.tiny_models import CHAT_TEMPLATE, make_model, spread_over_devices
 
 TOKENS = torch.arange(5, 15)[None]
@@ -55,6 +57,14 @@ def test_which_configurations_an_automatic_class_has_a_model_for() -> None:
     assert is_listed(AutoModelForImageTextToText, Mistral3Config())
     assert not is_listed(AutoModelForCausalLM, Mistral3Config())
     assert is_listed(AutoModelForImageTextToText, Gemma3Config())
+
+
+def test_every_process_can_write_a_model(tmp_path: Path) -> None:
+    model = make_model("llama")
+    with second_process():
+        save_model(model, tmp_path)
+    assert torch.equal(logits(AutoModelForCausalLM.from_pretrained(tmp_path)), logits(model))
+    assert "should_save_on_this_rank" not in vars(model)
 
 
 def test_tied_weights_share_their_memory() -> None:

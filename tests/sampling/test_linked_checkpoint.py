@@ -23,6 +23,7 @@ from slr.models.presets import resolve_pair
 from slr.models.safetensors_index import INDEX_FILE, read_shard_header
 from slr.sampling.linked_checkpoint import WRITTEN_FILE, write_linked_checkpoint
 from tests.odd_formats import make_pair
+from tests.second_process import second_process
 from tests.tiny_adapters import make_adapter
 from tests.tiny_models import make_checkpoint_pair
 
@@ -84,6 +85,16 @@ def test_what_is_read_back_is_the_model(kind: str, tmp_path: Path) -> None:
         directory.mkdir()
         write_linked_checkpoint(make(pair), pair, opened, directory)
         assert_same(read_back(directory), make(pair))
+
+
+def test_every_process_writes_what_it_samples_from(tmp_path: Path) -> None:
+    opened, pair = opened_and_loaded(*PAIRS["one file"](tmp_path))
+    hybrid = MADE["hybrid"](pair)
+    out = tmp_path / "out"
+    out.mkdir()
+    with second_process():
+        write_linked_checkpoint(hybrid, pair, opened, out)
+    assert_same(read_back(out), hybrid)
 
 
 @pytest.mark.parametrize("name", ["base", "instruct"])
