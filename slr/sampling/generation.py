@@ -17,6 +17,7 @@ Shape letters: B samples in the batch, T tokens, V vocabulary, A alternative tok
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -290,17 +291,34 @@ def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: Sampli
         ValueError: if a logit is NaN or +inf.
     """
     # The largest logit of a row is NaN if any logit is.
-    if not logits_BV.amax(dim=-1).isfinite().all():
+    largest_B = logits_BV.amax(dim=-1)
+    if not largest_B.isfinite().all():
         raise ValueError(
             "the model's logits are not finite: its weights or its precision do not suit it; "
             "give float32 or bfloat16 weights without NaN"
         )
     if config.temperature == 0:
         return logits_BV.argmax(dim=-1)
-    cumulative_BV = token_probabilities(logits_BV, config).double().cumsum(dim=-1)
+    kept_BV = _kept(logits_BV, config)
+    if kept_BV is None:
+        return _drawn(token_probabilities(logits_BV, config).double(), draws_B)
+    # Mostly a few tokens of a large vocabulary are kept, so only these are gathered. The places after a row's last one
+    # have weight 0.
+    rows, tokens = kept_BV.nonzero(as_tuple=True)
+    counts_B = rows.bincount(minlength=len(logits_BV))
+    firsts_B = counts_B.cumsum(dim=0) - counts_B
+    weights = ((logits_BV[rows, tokens].double() - largest_B[rows].double()) / config.temperature).exp()
+    weights_BA = weights.new_zeros(len(logits_BV), int(counts_B.max()))
+    weights_BA[rows, torch.arange(len(rows), device=rows.device) - firsts_B[rows]] = weights
+    return tokens[firsts_B + _drawn(weights_BA, draws_B)]
+
+
+def _drawn(weights_BA: torch.Tensor, draws_B: torch.Tensor) -> torch.Tensor:
+    """Return the place in each row at which the cumulative weight passes the row's share of the total."""
+    cumulative_BA = weights_BA.cumsum(dim=-1)
     # In float64 a draw is at most 1 - 2**-53, so its product with the total stays below the total even when rounded.
-    targets_B1 = draws_B[:, None] * cumulative_BV[:, -1:]
-    return torch.searchsorted(cumulative_BV, targets_B1, right=True).squeeze(1)
+    targets_B1 = draws_B[:, None] * cumulative_BA[:, -1:]
+    return torch.searchsorted(cumulative_BA, targets_B1, right=True).squeeze(1)
 
 
 def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor:
@@ -323,18 +341,27 @@ def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torc
     """
     if config.temperature == 0:
         raise ValueError("temperature is 0: the likeliest token is taken, and nothing is sampled")
-    logits_BV = logits_BV.float() / config.temperature
+    kept_BV = _kept(logits_BV, config)
+    return _masked(logits_BV.float() / config.temperature, kept_BV).softmax(dim=-1)
+
+
+def _kept(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor | None:
+    """Say which tokens the truncations keep (B, V); None if they keep all."""
+    kept_BV = None
     if 0 < config.top_k < logits_BV.shape[-1]:
-        smallest_kept = logits_BV.topk(config.top_k, dim=-1).values[:, -1:]
-        logits_BV = logits_BV.masked_fill(logits_BV < smallest_kept, -torch.inf)
+        kept_BV = logits_BV >= logits_BV.topk(config.top_k, dim=-1).values[:, -1:]
     if config.top_p < 1:
-        logits_BV = _top_p(logits_BV, config.top_p)
-    probabilities_BV = logits_BV.softmax(dim=-1)
+        kept_BV = _top_p(_masked(logits_BV.float() / config.temperature, kept_BV), config.top_p)
     if config.min_p > 0:
-        least_B1 = config.min_p * probabilities_BV.amax(dim=-1, keepdim=True)
-        probabilities_BV = probabilities_BV.masked_fill(probabilities_BV < least_B1, 0.0)
-        probabilities_BV = probabilities_BV / probabilities_BV.sum(dim=-1, keepdim=True)
-    return probabilities_BV
+        # The ratio of two probabilities follows from the difference of their logits, so no softmax is needed.
+        largest_B1 = logits_BV.amax(dim=-1, keepdim=True).float()
+        likely_BV = logits_BV >= largest_B1 + config.temperature * math.log(config.min_p)
+        kept_BV = likely_BV if kept_BV is None else kept_BV & likely_BV
+    return kept_BV
+
+
+def _masked(logits_BV: torch.Tensor, kept_BV: torch.Tensor | None) -> torch.Tensor:
+    return logits_BV if kept_BV is None else logits_BV.masked_fill(~kept_BV, -torch.inf)
 
 
 def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -353,7 +380,7 @@ def end_tokens_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) ->
 
 
 def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Keep as few of the likeliest tokens as have a probability of ``top_p`` together.
+    """Keep as few of the likeliest tokens as have a probability of ``top_p`` together, and say which (B, V).
 
     Only as many tokens are sorted as are needed, because sorting a whole vocabulary takes longer than the
     model.
@@ -370,8 +397,7 @@ def _top_p(logits_BV: torch.Tensor, top_p: float) -> torch.Tensor:
         count = min(8 * count, vocabulary)
     kept_BA = cumulative_BA - probabilities_BA < top_p
     kept_BA[:, 0] = True
-    kept_BV = torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BA, kept_BA)
-    return logits_BV.masked_fill(~kept_BV, -torch.inf)
+    return torch.zeros_like(logits_BV, dtype=torch.bool).scatter(1, order_BA, kept_BA)
 
 
 def check_request(
