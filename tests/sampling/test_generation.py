@@ -232,6 +232,18 @@ def test_a_draw_falls_in_the_cumulative_distribution() -> None:
     assert choose_tokens(logits, draws, NO_TRUNCATION).tolist() == [0, 0, 2, 2, 3, 3]
 
 
+@pytest.mark.parametrize("config", SETTINGS, ids=str)
+def test_a_draw_falls_there_among_the_kept_tokens_too(config: SamplingConfig) -> None:
+    logits = random_logits(300)
+    draws = torch.rand(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    chosen_B1 = choose_tokens(logits, draws, config)[:, None]
+    probabilities = token_probabilities(logits, config).double()
+    above = probabilities.cumsum(dim=-1).gather(1, chosen_B1)[:, 0]
+    below = above - probabilities.gather(1, chosen_B1)[:, 0]
+    # The probabilities are in float32, and so the places of a distribution's steps are not exact.
+    assert bool(((below - 1e-6 <= draws) & (draws <= above + 1e-6)).all())
+
+
 def test_the_largest_draw_never_takes_a_removed_token() -> None:
     logits = random_logits(500)
     draws = torch.full((500,), math.nextafter(1, 0), dtype=torch.float64)
