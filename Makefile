@@ -3,8 +3,9 @@
 #   make reproduce   runs all experiments on the testbed and draws the figures
 #   make laptop      does the same with two small real language models
 #   make publish     for maintainers: draws paper_figures/ and the README's verdicts anew from the records of both
-#   make test        runs the tests
-#   make check       runs the linters and the tests, as continuous integration does
+#   make test        runs the tests, except a few that take long
+#   make long-tests  runs these few
+#   make check       runs the linters and all tests, as continuous integration does
 #   make format      formats the code
 #   make docs        builds the documentation site
 #   make vllm-agreement
@@ -24,7 +25,7 @@ VLLM_INSTALLED := $(VLLM_VENV)/.installed
 # tests/conftest.py has the order of the files; by default, xdist would end with the files of few, long tests.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-.PHONY: reproduce test check lint format docs laptop publish vllm-agreement clean
+.PHONY: reproduce test long-tests check lint format docs laptop publish vllm-agreement clean
 
 reproduce: $(INSTALLED)
 	$(BIN)/slr run all
@@ -32,7 +33,10 @@ reproduce: $(INSTALLED)
 test: $(INSTALLED)
 	$(PYTEST)
 
-check: lint test
+long-tests: $(INSTALLED)
+	$(PYTEST) -m long
+
+check: lint test long-tests
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

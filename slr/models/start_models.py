@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-import secrets
 import shutil
 import sys
 import tempfile
@@ -54,7 +53,7 @@ class StartModel:
 def start_model_directory(name: LaptopModel, cache: Path | None = None) -> Path:
     """Return the checkpoint directory of a start model in float32, which is made now if it is not in the cache.
 
-    Making it takes up to a minute, and 1.1 GB on disk. Several processes may make it at once.
+    Making it takes up to a minute, and 1.1 GB on disk. Of several processes one makes it, and the others wait.
 
     Args:
         name: the model.
@@ -88,8 +87,8 @@ def full_variant_directory(name: LaptopModel, differences: Path, cache: Path | N
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     directory = start.with_name(f"{start.name}-full-{digest[:12]}")
     if not directory.exists():
-        _say(name, "adding its post-training, in", directory.parent)
-        _make_whole(directory, lambda partial: _add_differences(start, differences, partial))
+        what = f"{name}: adding its post-training, in {directory.parent}, once"
+        _make_once(directory, what, lambda partial: _add_differences(start, differences, partial))
     return directory
 
 
@@ -108,7 +107,6 @@ def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> N
             f"{name} cannot be converted to a checkpoint in {directory.parent}: {error.strerror}; set {CACHE_VARIABLE} "
             "to a directory that can be written to"
         ) from None
-    _say(name, "converting it to a checkpoint in", directory.parent)
 
     def convert(partial: Path) -> None:
         with tempfile.TemporaryDirectory(dir=directory.parent) as scratch:
@@ -116,29 +114,38 @@ def _make_checkpoint(name: LaptopModel, model: StartModel, directory: Path) -> N
             _check_hash(gguf_file, model)
             _convert(gguf_file, partial)
 
-    _make_whole(directory, convert)
+    what = f"{name}: converting it to a checkpoint in {directory.parent}, once"
+    _make_once(directory, what, convert)
 
 
-def _say(name: LaptopModel, action: str, place: Path) -> None:
-    print(f"{name}: {action} {place}, once", file=sys.stderr, flush=True)
-
-
-def _make_whole(directory: Path, make: Callable[[Path], None]) -> None:
+def _make_once(directory: Path, what: str, make: Callable[[Path], None]) -> None:
     """Make a directory under another name first, so that it is whole whenever it is there.
 
-    Raises:
-        OSError: if it cannot be given its name.
+    Of several processes one makes it, and the others wait.
+
+    Args:
+        directory: the directory.
+        what: line to print before it is made.
+        make: makes it under the name that it is given.
     """
-    partial = directory.with_name(f".{directory.name}.partial-{secrets.token_hex(4)}")
-    try:
-        make(partial)
+    from filelock import FileLock
+
+    from slr.models.quiet_libraries import quiet_libraries
+
+    with FileLock(directory.with_name(f".{directory.name}.lock")):
+        # Another process may have made it meanwhile.
+        if directory.exists():
+            return
+        print(what, file=sys.stderr, flush=True)
+        partial = directory.with_name(f".{directory.name}.partial")
         try:
+            # A process that was killed may have left a part.
+            shutil.rmtree(partial, ignore_errors=True)
+            with quiet_libraries():
+                make(partial)
             partial.rename(directory)
-        except OSError:
-            if not directory.exists():  # otherwise another process was first
-                raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def _check_hash(gguf_file: Path, model: StartModel) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,7 +67,7 @@ def test_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ValueError, match=r"other\.gguf of the package slr has SHA-256 .* install the known version"
     ):
         start_model_directory("smollm2", tmp_path / "cache")
-    assert not list((tmp_path / "cache" / "laptop").iterdir())
+    assert {path.suffix for path in (tmp_path / "cache" / "laptop").iterdir()} == {".lock"}
 
 
 def test_the_cache_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,6 +100,32 @@ def test_every_process_adds_differences_to_a_whole_checkpoint(
     for name, weight in weights.items():
         torch.testing.assert_close(found[name], trained.get(name, weight), atol=1e-3, rtol=0)
     assert not open_checkpoint(made).problems
+
+
+def test_of_several_processes_one_makes_a_checkpoint_and_the_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "start").mkdir()
+    differences = tmp_path / "differences.safetensors"
+    differences.write_bytes(b"some")
+    made: list[Path] = []
+
+    def add(_start: Path, _differences: Path, partial: Path) -> None:
+        assert not partial.exists()
+        time.sleep(0.2)
+        partial.mkdir()
+        made.append(partial)
+
+    monkeypatch.setattr(start_models, "start_model_directory", lambda *_: tmp_path / "start")
+    monkeypatch.setattr(start_models, "_add_differences", add)
+    digest = hashlib.sha256(b"some").hexdigest()[:12]
+    (tmp_path / f".start-full-{digest}.partial").mkdir()  # as a killed process leaves it
+    with ThreadPoolExecutor() as pool:
+        found = list(pool.map(lambda _: full_variant_directory("smollm2", differences), range(3)))
+    assert found == [tmp_path / f"start-full-{digest}"] * 3
+    assert len(made) == 1
+    assert not made[0].exists()
+    assert capfd.readouterr().err.count("adding its post-training") == 1
 
 
 @needs_smollm2

@@ -30,9 +30,6 @@ pytestmark = [
     pytest.mark.timeout(600),
     pytest.mark.skipif(sys.platform != "linux", reason="finds the processes of a run in /proc"),
 ]
-waits_long = pytest.mark.skipif(
-    "SLR_SLOW_TESTS" not in os.environ, reason="waits for W&B for half a minute; set SLR_SLOW_TESTS=1"
-)
 NUM_CELLS = 4
 NAME_SHOWN = f"{NAME}/tiny"
 SECONDS = 0.2
@@ -148,7 +145,7 @@ def check_whole_offline(output_dir: Path) -> None:
     assert "exit" in {entry["type"] for entry in entries}
 
 
-@waits_long
+@pytest.mark.long  # it waits for W&B
 def test_a_run_is_seen_while_it_goes_on(run: Callable[..., SlowRun]) -> None:
     with wandb_server() as server:
         started = run("online", server=server)
@@ -182,7 +179,7 @@ def test_a_cell_that_fails_is_an_alert_and_the_next_run_takes_the_place(
         check_whole(server.run(NAME_SHOWN), [1, 0], versions=2)
 
 
-@waits_long
+@pytest.mark.long  # it waits for W&B
 @pytest.mark.parametrize("killed", ["the work", "the mirror", "both"])
 def test_after_a_kill_the_server_has_every_step_once(
     run: Callable[..., SlowRun], tmp_path: Path, killed: str
@@ -210,7 +207,7 @@ def test_after_a_kill_the_server_has_every_step_once(
     check_records(tmp_path / "out")
 
 
-@waits_long
+@pytest.mark.long  # it waits for W&B
 @pytest.mark.parametrize("killed", ["the work", "the mirror", "both"])
 def test_after_a_kill_there_is_one_offline_run_with_every_step_once(
     run: Callable[..., SlowRun], tmp_path: Path, killed: str
@@ -236,7 +233,7 @@ def test_after_a_kill_there_is_one_offline_run_with_every_step_once(
     check_records(output_dir)
 
 
-@waits_long
+@pytest.mark.long  # it waits for W&B
 def test_ctrl_c_ends_the_command_at_once_and_the_mirror_a_little_later(
     run: Callable[..., SlowRun], tmp_path: Path
 ) -> None:
@@ -251,7 +248,7 @@ def test_ctrl_c_ends_the_command_at_once_and_the_mirror_a_little_later(
         assert server.run(NAME_SHOWN).alerts == ["Stopped"]
 
 
-@waits_long
+@pytest.mark.long  # it waits for W&B
 @pytest.mark.parametrize("behaviour", ["hangs", "fails"])
 def test_a_server_that_gives_no_answers_stops_no_work_and_is_given_the_rest_by_the_next_run(
     run: Callable[..., SlowRun], tmp_path: Path, behaviour: Any
