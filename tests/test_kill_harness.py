@@ -1,4 +1,4 @@
-"""A few kills in every run of the tests; ``python -m tests.kill_harness --kills 50`` makes more of them."""
+"""A few kills in every run of the long tests; ``python -m tests.kill_harness --kills 50`` makes more of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from tests.kill_harness import check_records, debris, half_written, kill_commands
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_killed_commands_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
     report = kill_commands(tmp_path, ["search", "build"], kills=3, seed=1)

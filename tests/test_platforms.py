@@ -32,6 +32,7 @@ LACKING = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("system", ["win32", "darwin"])
 def test_search_build_score_and_sample_work_without_what_linux_has(
     system: str, smoke_search: Path, tmp_path: Path

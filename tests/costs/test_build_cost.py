@@ -17,6 +17,7 @@ from slr.runs.results_store import ResultsStore
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 
 
+@pytest.mark.long
 def test_prints_and_records_all_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--smoke", "--repetitions", "1", "--work-dir", str(tmp_path), "--output-dir", str(tmp_path)]
     assert build_cost.main(arguments) == 0

@@ -100,7 +100,8 @@ def test_the_first_pair_from_search_to_answers(tmp_path: Path) -> None:
     assert {record.method for record in samples} >= {"base", "base_few_shot", "instruct"}
 
 
-@pytest.mark.timeout(600)  # every experiment of three pairs
+@pytest.mark.long  # every experiment of three pairs
+@pytest.mark.timeout(600)
 def test_from_search_to_figures(tmp_path: Path) -> None:
     hub = tmp_path / "home" / "hub"
     put_gsm8k(hub)

@@ -260,6 +260,7 @@ def test_other_names_of_tensors_are_refused(checkpoint_pairs: CheckpointPairs, t
         load_pair(tmp_path / "base", tmp_path / "instruct", stream=True)
 
 
+@pytest.mark.long
 def test_a_pair_larger_than_the_memory_limit(tmp_path: Path) -> None:
     """In a process that may not have as much memory as the pair takes; loaded whole, the same pair fails there."""
     script = Path(__file__).parents[2] / "experiments" / "streamed_search_memory.py"

@@ -34,6 +34,7 @@ def start(output_dir: Path, *options: str, words: Sequence[str] = WORDS) -> subp
     )
 
 
+@pytest.mark.long
 def test_two_processes_make_the_records_of_one(tmp_path: Path):
     for count in (1, 2):
         process = start(tmp_path / str(count), "--processes", str(count))
@@ -44,6 +45,7 @@ def test_two_processes_make_the_records_of_one(tmp_path: Path):
     assert measured(tmp_path / "2") == measured(tmp_path / "1")
 
 
+@pytest.mark.long
 def test_ctrl_c_ends_all_processes_with_one_message(tmp_path: Path):
     # Not of smoke size, because that might end before the signal arrives.
     words = [word for word in WORDS if word != "--smoke"]

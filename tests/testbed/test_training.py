@@ -68,6 +68,7 @@ def test_every_character_is_a_token_alone_and_digits_never_merge() -> None:
     assert len(tokenizer("2024")["input_ids"]) == 4
 
 
+@pytest.mark.long
 def test_shortened_training(tmp_path: Path) -> None:
     """A short training of few layers: the loss falls, and post-training makes answers valid and choices peaked."""
     config = replace(
