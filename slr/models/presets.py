@@ -170,7 +170,7 @@ PRESETS: dict[str, Preset] = {
         Preset(
             "first",
             (_gemma_270m("first-gemma"),),
-            "gemma-3-270m and its instruct model from the hub: about an hour on a CPU",
+            "gemma-3-270m and its instruct model from the hub: about 40 minutes on two CPU cores",
             is_for_cpu=True,
             sizes_of="laptop",
         ),
