@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "stability": "crc hybrid intervals models runs seeding statistics vocabulary",
     # The models that come with the package, and the tasks.
     "testbed": "chat crc models runs stability terminal",
-    "laptop": "chat files models runs sampling seeding terminal",
+    "laptop": "chat files models runs sampling seeding statistics terminal",
     "tasks": "chat metrics models testbed vocabulary",
     # Studies: one package for each kind of measurement.
     "downstream": "chat crc hybrid intervals metrics models plugins runs sampling seeding statistics tasks vocabulary",

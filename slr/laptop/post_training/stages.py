@@ -4,10 +4,10 @@ DIR/MODEL/seed-S/                       for all variants and lambdas:
     elicited/                             the few-shot start model's answers to all prompts
 DIR/MODEL/seed-S/VARIANT/                for all lambdas:
     recipe.json                           what made it
-    sft/                                  optimisation.json, weights.safetensors, dev/ (answers), measured.json
+    sft/                                  optimisation.json, weights.safetensors, dev/ (answers)
 DIR/MODEL/seed-S/VARIANT/lambda-L/
     recipe.json
-    round-1/, round-2/, ...               the same of each round, and samples/
+    round-1/, round-2/, ...               the same of each round, samples/, round.json
     shipped/                              dev/ of the full variant's weights after compression
     final/                                the adapter, or the decoder layers' compressed differences; training.json
 """
