@@ -2,8 +2,8 @@
 
 The reward of an answer is 1 if its program accepts it, plus its typicality: the geometric mean of the probabilities
 that the frozen few-shot start model gives its tokens. So no typical wrong answer beats a right one, and of two right
-ones the typical one wins. Raters prefer what is typical, and this is how preference learning collapses diversity
-(Zhang et al. 2025, "Verbalized Sampling", arXiv 2510.01171). Lambda is the share of the prompts whose rater looks at
+ones the typical one wins. Raters prefer what is typical, which is one explanation of the collapse of diversity (Zhang
+et al. 2025, "Verbalized Sampling", arXiv 2510.01171). Lambda is the share of the prompts whose rater looks at
 typicality; to the others all right answers are equal. The rater is not the policy, and the answers are not ours.
 
 The loss is DPO's (Rafailov et al. 2023, arXiv 2305.18290), with the model after the supervised stage as its reference
