@@ -77,7 +77,7 @@ def read_doses(directory: Path, prompts: Sequence[TrainingPrompt]) -> list[Dose]
         for name, of in drawn.items()
     }
     counts = {
-        id_: min(len(texts[id_]) for texts in accepted.values())
+        id_: min(len(texts.get(id_, ())) for texts in accepted.values())
         for id_, prompt in dev.items()
         if prompt.family in CHOICE_FAMILIES
     }
