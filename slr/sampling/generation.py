@@ -299,7 +299,7 @@ def choose_tokens(logits_BV: torch.Tensor, draws_B: torch.Tensor, config: Sampli
         )
     if config.temperature == 0:
         return logits_BV.argmax(dim=-1)
-    kept_BV = _kept(logits_BV, config)
+    kept_BV = _kept(logits_BV, largest_B, config)
     if kept_BV is None:
         return _drawn(token_probabilities(logits_BV, config).double(), draws_B)
     # Mostly a few tokens of a large vocabulary are kept, so only these are gathered. The places after a row's last one
@@ -341,12 +341,12 @@ def token_probabilities(logits_BV: torch.Tensor, config: SamplingConfig) -> torc
     """
     if config.temperature == 0:
         raise ValueError("temperature is 0: the likeliest token is taken, and nothing is sampled")
-    kept_BV = _kept(logits_BV, config)
+    kept_BV = _kept(logits_BV, logits_BV.amax(dim=-1), config)
     return _masked(logits_BV.float() / config.temperature, kept_BV).softmax(dim=-1)
 
 
-def _kept(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor | None:
-    """Say which tokens the truncations keep (B, V); None if they keep all."""
+def _kept(logits_BV: torch.Tensor, largest_B: torch.Tensor, config: SamplingConfig) -> torch.Tensor | None:
+    """Say which tokens the truncations keep (B, V), given each row's largest logit; None if they keep all."""
     kept_BV = None
     if 0 < config.top_k < logits_BV.shape[-1]:
         kept_BV = logits_BV >= logits_BV.topk(config.top_k, dim=-1).values[:, -1:]
@@ -354,8 +354,8 @@ def _kept(logits_BV: torch.Tensor, config: SamplingConfig) -> torch.Tensor | Non
         kept_BV = _top_p(_masked(logits_BV.float() / config.temperature, kept_BV), config.top_p)
     if config.min_p > 0:
         # The ratio of two probabilities follows from the difference of their logits, so no softmax is needed.
-        largest_B1 = logits_BV.amax(dim=-1, keepdim=True).float()
-        likely_BV = logits_BV >= largest_B1 + config.temperature * math.log(config.min_p)
+        least_B1 = largest_B[:, None].float() + config.temperature * math.log(config.min_p)
+        likely_BV = logits_BV >= least_B1
         kept_BV = likely_BV if kept_BV is None else kept_BV & likely_BV
     return kept_BV
 
