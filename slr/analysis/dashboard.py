@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from slr.analysis.claims.claim import Claim
 from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
 from slr.analysis.claims.prediction import PREDICTION_CLAIMS
 from slr.analysis.claims.stability import STABILITY_CLAIMS
-from slr.analysis.claims.verdict import Claim
 from slr.analysis.verdict_mirror import TABLE
 from slr.analysis.wandb_records import artifact_types, connect, split_project, told_in_one_line
 from slr.downstream.methods import BASE_FEW_SHOT, BASELINES, CONTROLS, DECODING, PROMPTING, Method

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from slr.analysis.claims.catalogue import JudgedClaim, judged_claims
-from slr.analysis.claims.verdict import Outcome
 from slr.analysis.load_results import Results
 from slr.crc.report import CrcReport
+from slr.statistics.verdict import Outcome
 from slr.terminal.tables import print_table
 from slr.vocabulary import ModelKind
 

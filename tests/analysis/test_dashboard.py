@@ -17,7 +17,6 @@ from wandb_workspaces.workspaces import Workspace
 
 from slr.analysis import dashboard
 from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
-from slr.analysis.claims.verdict import Verdict
 from slr.analysis.dashboard import SECTIONS, Bars, Picture, Rows, Section
 from slr.analysis.figures import FIGURES
 from slr.analysis.page.section import ShownVerdict
@@ -29,6 +28,7 @@ from slr.runs.experiment import AnyExperiment
 from slr.runs.records import AnyRecord, CrcFewShotScore
 from slr.runs.run_content import named_for_wandb
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Verdict
 from tests.analysis.downstream_records import DOWNSTREAM, harness_scores, judge_scores, samples_and_measures
 from tests.analysis.synthetic import PROVENANCE, crc_records, mechanism_records, stability_records
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
-from slr.analysis.claims.verdict import Verdict
 from slr.analysis.figures import captions
 from slr.analysis.figures import localisation as figures
 from slr.analysis.load_results import Results
@@ -14,6 +13,7 @@ from slr.analysis.tables import localisation as tables
 from slr.intervals import LayerInterval, Restoration
 from slr.runs.records import AnyRecord, CrcScore
 from slr.statistics.uncertainty import estimate_difference
+from slr.statistics.verdict import Verdict
 from tests.crc.test_localisation import records
 
 CLAIMS = {claim.id: claim for claim in LOCALISATION_CLAIMS}

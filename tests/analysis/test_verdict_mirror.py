@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from slr.analysis.claims.catalogue import CLAIMS, JudgedClaim
-from slr.analysis.claims.verdict import Verdict
 from slr.analysis.page.section import ShownVerdict
 from slr.analysis.verdict_mirror import TABLE, verdict_mirror, verdict_mirrors
 from slr.cli import main
 from slr.models.presets import find_pair
 from slr.runs.tracking import mirror_verdicts
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Verdict
 from tests.analysis.synthetic import write_results
 from tests.runs.test_tracking import read_back, runs_of
 

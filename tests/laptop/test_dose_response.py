@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from slr.laptop.post_training.dose_response import main, read_doses, verdict
+from slr.laptop.post_training.dose_response import main, read_doses
 from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingPrompt, training_prompts
-from slr.statistics.uncertainty import Estimate
 from slr.terminal.bad_input import BAD_INPUT
 
 DEV = [prompt for prompt in training_prompts() if prompt.is_dev]
@@ -76,17 +75,6 @@ def test_answers_that_are_not_accepted_or_not_enough_count_for_nothing(variant: 
     file.write_text(json.dumps(rows), encoding="utf-8")
     with pytest.raises(ValueError, match="no development prompt has 4 accepted answers of all models"):
         read_doses(variant, DEV)
-
-
-def test_the_whole_interval_decides() -> None:
-    assert verdict(Estimate(0.2, 0.1, 0.3, 9)) == "yes"
-    assert verdict(Estimate(-0.2, -0.3, 0.0, 9)) == "no"
-    assert (
-        verdict(Estimate(0.2, -0.1, 0.3, 9))
-        == verdict(Estimate(0.2, None, None, 9))
-        == verdict(None)
-        == "cannot tell"
-    )
 
 
 def test_one_lambda_is_no_dose_response(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from slr.analysis.claims.verdict import judged_above
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import judged_above
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from slr.analysis.claims.claim import Claim
 from slr.analysis.claims.crc import CRC_CLAIMS
 from slr.analysis.claims.diversity import DIVERSITY_CLAIMS
 from slr.analysis.claims.localisation import LOCALISATION_CLAIMS
 from slr.analysis.claims.prediction import PREDICTION_CLAIMS
 from slr.analysis.claims.stability import STABILITY_CLAIMS
-from slr.analysis.claims.verdict import Claim, Verdict
 from slr.analysis.load_results import Results
+from slr.statistics.verdict import Verdict
 
 CLAIMS: tuple[Claim, ...] = (
     *CRC_CLAIMS,

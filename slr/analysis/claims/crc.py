@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from slr.analysis.claims.verdict import Claim, Verdict, judged_above
+from slr.analysis.claims.claim import Claim
 from slr.analysis.load_results import Results
 from slr.crc.report import CrcReport
 from slr.statistics.contrasts import Contrast
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Verdict, judged_above
 from slr.vocabulary import ModelKind
 
 SMALLEST_COLLAPSE = 0.15

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from slr.analysis.claims.verdict import Claim, Verdict, judged_above
+from slr.analysis.claims.claim import Claim
 from slr.analysis.load_results import Results
 from slr.downstream.primary import PRIMARY_GROUPS, PRIMARY_METHOD, quality_metric
 from slr.statistics.contrasts import Contrast
+from slr.statistics.verdict import Verdict, judged_above
 from slr.vocabulary import ComparedModel, TaskName
 
 LARGEST_LOSS = 0.05

@@ -7,11 +7,12 @@ below zero: then the model bought its diversity.
 
 from __future__ import annotations
 
-from slr.analysis.claims.verdict import Claim, Verdict, judged_above
+from slr.analysis.claims.claim import Claim
 from slr.analysis.load_results import Results
 from slr.crc.localisation import as_layers
 from slr.crc.selection import Scores
 from slr.statistics.uncertainty import Estimate, estimate_difference
+from slr.statistics.verdict import Verdict, judged_above
 
 EQUIVALENCE_MARGIN = 0.05
 """Loss of CRC diversity up to which an interval counts as no worse than a set of layers in any places."""

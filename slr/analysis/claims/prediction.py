@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-from slr.analysis.claims.verdict import Claim, Verdict, judged_above
+from slr.analysis.claims.claim import Claim
 from slr.analysis.load_results import Results
 from slr.prediction.report import CrcMeasure, Measure, PredictionReport
+from slr.statistics.verdict import Verdict, judged_above
 from slr.vocabulary import TaskName
 
 SMALLEST_CORRELATION = 0.5

@@ -6,12 +6,13 @@ from functools import cache
 
 import numpy as np
 
-from slr.analysis.claims.verdict import Claim, Verdict, judged_above
+from slr.analysis.claims.claim import Claim
 from slr.analysis.load_results import Results
 from slr.seeding import seed_from_key
 from slr.stability.report import StabilityReport
 from slr.stability.resampling import Floats, Ints, choose, sample_prompts
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Verdict, judged_above
 
 LEAST_OVERLAP = 0.5
 """Mean overlap of layers above which a choice counts as stable."""

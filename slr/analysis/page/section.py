@@ -12,7 +12,6 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from slr.analysis.claims.catalogue import JudgedClaim, judged_claims
-from slr.analysis.claims.verdict import Outcome
 from slr.analysis.load_results import Results
 from slr.analysis.page.texts import ComparedTexts, compared_texts
 from slr.analysis.tables.table import Table
@@ -23,6 +22,7 @@ from slr.pages.tables import PageTable
 from slr.runs.records import Configuration
 from slr.runs.results import of_kind
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Outcome
 from slr.terminal.literal_text import visible
 
 SECTION_NAME = "section.json"

@@ -102,7 +102,7 @@ def measure_dev(
     Raises:
         ValueError: if no prompt has enough accepted answers of both.
     """
-    answers, base = _accepted(prompts, drawn), _accepted(prompts, base_drawn)
+    answers, base = accepted_texts(prompts, drawn), accepted_texts(prompts, base_drawn)
     entropies = [
         (entropy(answers[prompt.id][:count]), entropy(base[prompt.id][:count]))
         for prompt in prompts
@@ -128,10 +128,20 @@ def measure_dev(
     )
 
 
+def accepted_texts(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, list[str]]:
+    """The accepted answers to each prompt, by its id; what was drawn to other prompts is left out."""
+    by_id = {prompt.id: prompt for prompt in prompts}
+    return {
+        answers.prompt_id: answers.accepted(by_id[answers.prompt_id])
+        for answers in drawn
+        if answers.prompt_id in by_id
+    }
+
+
 def accepted_shares(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, float]:
     """The share of accepted answers to each prompt, by its id."""
     sizes = {answers.prompt_id: len(answers.answers) for answers in drawn}
-    return {id_: len(texts) / sizes[id_] for id_, texts in _accepted(prompts, drawn).items()}
+    return {id_: len(texts) / sizes[id_] for id_, texts in accepted_texts(prompts, drawn).items()}
 
 
 def mean_log_ratio(
@@ -163,15 +173,6 @@ def mean_log_ratio(
         )
     ]
     return _mean(ratios)
-
-
-def _accepted(prompts: Sequence[TrainingPrompt], drawn: Sequence[Answers]) -> dict[str, list[str]]:
-    by_id = {prompt.id: prompt for prompt in prompts}
-    return {
-        answers.prompt_id: answers.accepted(by_id[answers.prompt_id])
-        for answers in drawn
-        if answers.prompt_id in by_id
-    }
 
 
 def _mean(values: Sequence[float]) -> float:

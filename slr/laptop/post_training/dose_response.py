@@ -12,7 +12,7 @@ mean of paired differences is above 0. It is *no* if the whole interval is at or
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,10 +20,11 @@ from typing import Annotated
 
 import typer
 
-from slr.laptop.post_training.collapse import MIN_ACCEPTED, accepted_shares, entropy
+from slr.laptop.post_training.collapse import MIN_ACCEPTED, accepted_shares, accepted_texts, entropy
 from slr.laptop.post_training.requests.prompts import CHOICE_FAMILIES, TrainingPrompt, training_prompts
-from slr.laptop.post_training.sampling import Answer, Answers
-from slr.statistics.uncertainty import Estimate, estimate_difference, estimate_mean
+from slr.laptop.post_training.sampling import Answers, read_answers
+from slr.statistics.uncertainty import estimate_difference, estimate_mean
+from slr.statistics.verdict import judged_above
 from slr.terminal.command_line import run_function
 from slr.terminal.tables import print_sentence, print_table
 
@@ -62,23 +63,17 @@ def read_doses(directory: Path, prompts: Sequence[TrainingPrompt]) -> list[Dose]
         raise ValueError(
             f"{directory} has a first round of {len(rounds)} lambdas, expected at least 2: train them with --lambda"
         )
-    dev = {prompt.id: prompt for prompt in prompts if prompt.is_dev}
-    drawn = {
-        START: _read_answers(directory.parent / "elicited", dev),
-        SUPERVISED: _read_answers(directory / "sft" / "dev", dev),
-    }
+    dev = [prompt for prompt in prompts if prompt.is_dev]
+    drawn = {START: _drawn(directory.parent / "elicited"), SUPERVISED: _drawn(directory / "sft" / "dev")}
     kl: dict[str, float] = {}
     for path in rounds:
         name = f"lambda {_lambda_of(path):g}"
-        drawn[name] = _read_answers(path.parent / "dev", dev)
+        drawn[name] = _drawn(path.parent / "dev")
         kl[name] = json.loads(path.read_text("utf-8"))["dev"]["kl_to_sft"]
-    accepted = {
-        name: {each.prompt_id: each.accepted(dev[each.prompt_id]) for each in of}
-        for name, of in drawn.items()
-    }
+    accepted = {name: accepted_texts(dev, answers) for name, answers in drawn.items()}
     counts = {
-        id_: min(len(texts.get(id_, ())) for texts in accepted.values())
-        for id_, prompt in dev.items()
+        prompt.id: min(len(texts.get(prompt.id, ())) for texts in accepted.values())
+        for prompt in dev
         if prompt.family in CHOICE_FAMILIES
     }
     compared = [id_ for id_, count in counts.items() if count >= MIN_ACCEPTED]
@@ -86,7 +81,7 @@ def read_doses(directory: Path, prompts: Sequence[TrainingPrompt]) -> list[Dose]
         raise ValueError(f"no development prompt has {MIN_ACCEPTED} accepted answers of all models")
     doses: list[Dose] = []
     for name, texts in accepted.items():
-        shares = accepted_shares([*dev.values()], drawn[name]).values()
+        shares = accepted_shares(dev, drawn[name]).values()
         entropies = tuple(entropy(texts[id_][: counts[id_]]) for id_ in compared)
         doses.append(Dose(name, entropies, sum(shares) / len(shares), kl.get(name)))
     return doses
@@ -96,21 +91,8 @@ def _lambda_of(round_file: Path) -> float:
     return float(round_file.parents[1].name.removeprefix("lambda-"))
 
 
-def _read_answers(directory: Path, prompts: Mapping[str, TrainingPrompt]) -> list[Answers]:
-    """Read what was drawn to some of the prompts."""
-    rows = [row for path in sorted(directory.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
-    return [
-        Answers(row["prompt_id"], tuple(Answer(**answer) for answer in row["answers"]))
-        for row in rows
-        if row["prompt_id"] in prompts
-    ]
-
-
-def verdict(difference: Estimate | None) -> str:
-    """Answer whether the collapse grows with lambda, by the entropy at the lowest less the one at the highest."""
-    if difference is None or difference.low is None or difference.high is None:
-        return "cannot tell"
-    return "yes" if difference.low > 0 else "no" if difference.high <= 0 else "cannot tell"
+def _drawn(directory: Path) -> list[Answers]:
+    return [answers for path in sorted(directory.glob("*.json")) for answers in read_answers(path)]
 
 
 def compare(
@@ -132,12 +114,12 @@ def compare(
         ],
     )
     lambdas = doses[2:]
-    pairs = [*pairwise(lambdas), *([(lambdas[0], lambdas[-1])] if len(lambdas) > 2 else [])]
-    for low, high in pairs:
+    for low, high in dict.fromkeys([*pairwise(lambdas), (lambdas[0], lambdas[-1])]):
         difference = estimate_difference(low.entropies, high.entropies)
-        print_sentence(f"{low.name} less {high.name}: {difference} nats, {len(low.entropies)} prompts")
-    whole = estimate_difference(lambdas[0].entropies, lambdas[-1].entropies)
-    print_sentence(f"The collapse grows with lambda: {verdict(whole)}.")
+        assert difference is not None  # read_doses has found prompts to compare
+        print_sentence(f"{low.name} less {high.name}: {difference} nats, {difference.n} prompts")
+        if (low, high) == (lambdas[0], lambdas[-1]):
+            print_sentence(f"The collapse grows with lambda: {judged_above(0.0, difference).outcome}.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,6 +42,12 @@ class Answers:
         return [answer.text for answer in self.answers if is_accepted(prompt, answer)]
 
 
+def read_answers(path: Path) -> list[Answers]:
+    """Read what ``Sampler.draw`` has written of one batch."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    return [Answers(row["prompt_id"], tuple(Answer(**answer) for answer in row["answers"])) for row in rows]
+
+
 def is_accepted(prompt: TrainingPrompt, answer: Answer) -> bool:
     """Whether an answer ended and the prompt's program accepts it."""
     return answer.ended and prompt.accepts(answer.text)
@@ -85,11 +91,7 @@ class Sampler:
                 if not path.exists():
                     rows = [asdict(answers) for answers in self._draw(batch, num_samples)]
                     write_whole(path, json.dumps(rows, ensure_ascii=False, indent=0) + "\n")
-                rows = json.loads(path.read_text(encoding="utf-8"))
-                found += [
-                    Answers(row["prompt_id"], tuple(Answer(**answer) for answer in row["answers"]))
-                    for row in rows
-                ]
+                found += read_answers(path)
                 on_progress(place + 1, len(batches))
         assert [answers.prompt_id for answers in found] == [prompt.id for prompt in by_length]
         return found

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from slr.analysis.claims.stability import stable_choice, stable_result
-from slr.analysis.claims.verdict import Verdict
 from slr.analysis.load_results import Results
 from slr.crc.prompts import load_prompts
 from slr.runs.records import AnyRecord, CrcScore
 from slr.statistics.uncertainty import Estimate
+from slr.statistics.verdict import Verdict
 from tests.stability.records import NUM_PROMPTS, PAIR, Ends, study
 
 IS_FIRST_HALF = [place % 20 < 10 for place, _ in enumerate(load_prompts("selection"))]
